@@ -1,0 +1,112 @@
+"""What a task is: one endless stream of labelled samples, addressed by index.
+
+An endless task gives the sample of any index. A finite universe gives the sample of any of its
+cells, and the harness puts the cells in a keyed order; a recording is a universe whose cells lie
+in a file. Which indices a world reads is not the task's affair (``worlds``).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Inputs are int64 tokens 0 .. vocab - 1, (..., length).
+
+    Attributes:
+        varying: positions that differ between samples (the others are punctuation).
+        answers: how many of the last positions are answered; the model's logits stand there.
+        shows_answers: whether earlier answers stand in the input, so that only a causal model may read it.
+    """
+
+    vocab: int
+    length: int
+    varying: tuple[int, ...]
+    answers: int = 1
+    shows_answers: bool = False
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Inputs are float32 vectors, (..., size)."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """Inputs are float32 images, (..., channels, height, width)."""
+
+    channels: int
+    height: int
+    width: int
+
+
+Inputs = Tokens | Vector | Image
+
+
+class Samples(NamedTuple):
+    """Inputs, (..., *shape), and int64 labels, (...), or (..., answers) where a sample has several."""
+
+    x: Tensor
+    y: Tensor
+
+
+class Task(ABC):
+    """An endless stream: the sample of an index is a pure function of (key, index).
+
+    A subclass is a frozen dataclass (``kw_only=True``) whose fields are its settings. Raise
+    ``ValueError`` from ``__post_init__`` for settings that do not go together. Raise ``version``
+    whenever the same settings begin to give other samples.
+    """
+
+    version: ClassVar[int] = 1
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Inputs:
+        """Kind and shape of the inputs."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """Number of labels; labels are 0 .. classes - 1."""
+
+    @abstractmethod
+    def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
+        """The samples of these indices.
+
+        Args:
+            key_E2: int32, (E, 2), one key per member.
+            index: int64, (E, ...), any shape behind the member axis.
+        """
+
+    def show(self, x: Tensor, y: Tensor) -> str:
+        """One sample as a person would write it; by default its raw values."""
+        return f"{x.tolist()} -> {y.tolist()}"
+
+
+class Universe(Task):
+    """A finite set of cells, each with one input and one label."""
+
+    endless_passes: ClassVar[bool] = True  # whether the ideal world may begin another pass unasked
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of cells."""
+
+    @abstractmethod
+    def cells(self, number: Tensor) -> Samples:
+        """The samples of these cells; number is int64 in 0 .. size - 1, of any shape."""
+
+    def mirror(self, number: Tensor) -> Tensor | None:
+        """The cell with swapped operands, of the same shape, where the task is symmetric in them; else None."""
+        return None
+
+    def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
+        """The cells of these indices in their natural order, without a key."""
+        return self.cells(index % self.size)

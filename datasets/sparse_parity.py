@@ -1,0 +1,52 @@
+"""Sparse parity: the label is the parity of the first few bits, the others distract."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from bootstrap import streams
+from bootstrap.registry import register
+from bootstrap.task import Samples, Task, Vector
+
+
+@register("task", "sparse_parity")
+@dataclass(frozen=True, kw_only=True)
+class SparseParity(Task):
+    """Parity of the first ``num_relevant`` of ``num_bits`` fair bits, written as 0 / 1 or as -1 / +1.
+
+    A network without biases on -1 / +1 inputs cannot represent an odd parity; keep 0 / 1 or a bias.
+    Source: Barak et al. 2022, arXiv 2207.08799; PAIR, "Do machine learning models memorize or
+    generalize?", 2023.
+    """
+
+    num_bits: PositiveInt = 30
+    num_relevant: PositiveInt = 3
+    encoding: Literal["01", "+-1"] = "01"
+
+    def __post_init__(self) -> None:
+        if self.num_relevant > self.num_bits:
+            raise ValueError(
+                f"num_relevant must be at most num_bits = {self.num_bits}, got {self.num_relevant}. "
+                "Lower num_relevant or raise num_bits."
+            )
+
+    @property
+    def inputs(self) -> Vector:
+        return Vector(self.num_bits)
+
+    @property
+    def classes(self) -> int:
+        return 2
+
+    def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
+        bits = streams.bits(key_E2, index, self.num_bits)
+        label = bits[..., : self.num_relevant].sum(-1) & 1
+        x = bits.to(torch.float32)
+        return Samples(x if self.encoding == "01" else 2 * x - 1, label)
+
+    def show(self, x: Tensor, y: Tensor) -> str:
+        digits = "".join("1" if value > 0.5 else "0" for value in x.tolist())
+        return f"{digits[: self.num_relevant]}|{digits[self.num_relevant :]} -> {y.item()}"
