@@ -1,0 +1,85 @@
+"""What is measured at an evaluation: pool, test set and the batches since the last one.
+
+Shapes: E members, B labels, V classes.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from bootstrap import metrics
+from bootstrap.data import Labelled
+from bootstrap.results import CLEAN_COLUMN
+
+if TYPE_CHECKING:
+    from bootstrap.train import Pack
+
+ROWS = {"cpu": 1 << 11, "cuda": 1 << 16}  # rows of all members evaluated at a time
+
+
+class Evaluator:
+    """Evaluates a pack on the same samples every time."""
+
+    def __init__(self, pack: "Pack"):
+        self.pack = pack
+        self.test = pack.supply.test()
+        most = pack.runs[0].evaluation.train_samples
+        samples = ((group.range, pack.feed.train_sample(group, most)) for group in pack.feed.groups)
+        self.pools = [(members, *sample) for members, sample in samples if sample is not None]
+        self.relabels = bool(pack.supply.data.label_noise or pack.supply.data.swapped_answers)
+
+    @torch.no_grad()
+    def rows(self) -> list[dict[str, Any]]:
+        """One row of the table ``evaluations`` per member."""
+        pack = self.pack
+        pack.stack.module.eval()
+        everyone = slice(0, len(pack.runs))
+        columns = {f"test_{name}": mean_E for name, mean_E in self._means(self.test, everyone, None).items()}
+        columns.pop("test_clean_error", None)
+        for members, samples, counts in self.pools:
+            for name, mean_M in self._means(samples, members, counts).items():
+                nothing_E = torch.full_like(columns["test_loss"], torch.nan)
+                columns.setdefault(f"train_{name}", nothing_E)[members] = mean_M
+        loss_E, wrong_E, batches_E = pack.online_3E
+        columns |= {"online_loss": loss_E / batches_E, "online_error": wrong_E / batches_E}
+        columns["weight_norm"] = pack.param_EP.double().square().sum(1).sqrt()
+        pack.stack.bind(pack.param_EP)
+        pack.stack.module.train()
+        table = {name: column_E.tolist() for name, column_E in columns.items()}
+        return [self._row(place, table) for place in range(len(pack.runs))]
+
+    def _row(self, place: int, table: dict[str, list[float]]) -> dict[str, Any]:
+        run, step = self.pack.runs[place], self.pack.step
+        values = {name: column[place] for name, column in table.items()}
+        return {"run_id": run.run_id, "step": step, "samples_seen": step * run.batch_size, **values}
+
+    def _means(self, samples: Labelled, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
+        """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
+        pack = self.pack
+        pack.stack.bind(pack.param_EP[members])
+        share_EB = self._shares(samples, counts)
+        rows = max(1, ROWS[pack.device.type] // samples.y.shape[0])
+        sums: dict[str, Tensor] = {}
+        for x, y, clean, share in zip(*(part.split(rows, 1) for part in (*samples, share_EB)), strict=True):
+            label_EB = y.flatten(1)
+            logits_EBV = pack.logits(x, members)
+            parts = {
+                "loss": pack.loss(logits_EBV, label_EB),
+                "error": metrics.wrong(logits_EBV, label_EB),
+                "soft_error": metrics.doubt(logits_EBV, label_EB),
+            }
+            if self.relabels:
+                parts[CLEAN_COLUMN.removeprefix("train_")] = metrics.wrong(logits_EBV, clean.flatten(1))
+            for name, part_EB in parts.items():
+                kept_EB = part_EB.double().unflatten(1, (share.shape[1], -1)).mean(-1)
+                sums[name] = sums.get(name, torch.zeros_like(share[:, 0])) + (kept_EB * share).sum(1)
+        return sums
+
+    def _shares(self, samples: Labelled, counts: list[int] | None) -> Tensor:
+        """What each sample adds to its member's mean, float64, (E, B); nothing beyond the member's own pool."""
+        members, most = samples.y.shape[:2]
+        count_E1 = torch.tensor(counts or [most] * members, device=self.pack.device)[:, None]
+        own_EB = torch.arange(most, device=self.pack.device) < count_E1
+        return own_EB / count_E1.double()

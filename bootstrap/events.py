@@ -1,0 +1,176 @@
+"""When a run memorises, groks, relapses and stops: crossings on its grid of evaluations.
+
+An event lies between two evaluations, or beyond the budget. Everything here works on one run, with
+its evaluations sorted by step, and never on an imputed value.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+ROUNDING = 1e-7  # errors are means of float32 zeros and ones: 7 wrong of 100 reach an accuracy of 0.93
+LOSSES = ("train_loss", "test_loss", "online_loss")
+
+
+class Interval(NamedTuple):
+    """Steps between which an event happened: after ``low``, at the latest at ``high``.
+
+    ``high`` None: censored, not reached by evaluation ``low``, the last one. ``low`` None: reached
+    at ``high``, the first evaluation, or before it. Both None: not measured.
+    """
+
+    low: int | None
+    high: int | None
+
+
+def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
+    """Interval (last evaluation below, first at or above] that begins the first streak of ``streak`` evaluations.
+
+    Args:
+        steps: int, (evaluations,), increasing.
+        reached: bool, (evaluations,). False or NaN: not reached.
+        streak: evaluations in a row that have to reach it, at least 1. A streak cut by the budget is censored.
+
+    >>> crossing([0, 10, 20, 30, 40], [False, True, False, True, True], streak=2)
+    Interval(low=20, high=30)
+    >>> crossing([0, 10, 20, 30, 40], [False, True, False, True, True], streak=3)
+    Interval(low=40, high=None)
+    """
+    steps = np.asarray(steps, dtype=np.int64)
+    reached = np.asarray(reached, dtype=float) == 1
+    if steps.size == 0:
+        return Interval(None, None)
+    if steps.size >= streak:
+        begins = np.lib.stride_tricks.sliding_window_view(reached, streak).all(axis=1)
+        if begins.any():
+            first = int(begins.argmax())
+            return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
+    return Interval(int(steps[-1]), None)
+
+
+def stopping(steps: ArrayLike, values: ArrayLike, threshold: float) -> Interval:
+    """Interval that ends at the first evaluation with a value of at most ``threshold``; no streak is asked for.
+
+    Args:
+        steps: int, (evaluations,), increasing.
+        values: float, (evaluations,): the real world's train soft error, or the metric that takes its place.
+        threshold: in the unit of the metric.
+    Source: Nakkiran et al. 2021, arXiv 2010.08127 (train soft error at most 0.01).
+
+    >>> stopping([0, 10, 20], [0.5, 0.2, 0.01], 0.01)
+    Interval(low=10, high=20)
+    """
+    return crossing(steps, np.asarray(values, dtype=float) <= threshold + ROUNDING, streak=1)
+
+
+def run_events(
+    rows: pd.DataFrame,
+    *,
+    world: str,
+    threshold: float = 0.99,
+    streak: int = 3,
+    stopping_metric: str = "train_soft_error",
+    stopping_threshold: float = 0.01,
+) -> dict[str, int | None]:
+    """The six event columns of ``runs``, for one run.
+
+    Evaluations after the last one with finite losses do not count: a run that diverged is censored
+    there. What was not measured is None at both ends (the stopping step of an ideal world).
+
+    Args:
+        rows: the run's evaluations, sorted by step.
+        world: the run's world. The ideal one has no pool, so neither a stopping step nor a train error: it
+            memorises by its online error, as does any run without train errors.
+        threshold: accuracy to reach, in (0, 1].
+        streak: evaluations in a row at or above it.
+        stopping_metric: a column of ``rows``.
+        stopping_threshold: at most this value stops.
+    """
+    rows = finite_rows(rows)
+    memorizing = "online_error" if world == "ideal" or not _measured(rows, "train_error") else "train_error"
+    pooled = world != "ideal" and _measured(rows, stopping_metric)
+    found = {
+        "stopping": stopping(_steps(rows), _values(rows, stopping_metric), stopping_threshold) if pooled else None,
+        "memorization": _accurate(rows, memorizing, threshold, streak),
+        "grokking": _accurate(rows, "test_error", threshold, streak),
+    }
+    return {
+        f"{event}_{end}": getattr(interval, end, None) for event, interval in found.items() for end in ("low", "high")
+    }
+
+
+def finite_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """A run's evaluations up to the last one where every loss it measures is finite.
+
+    A loss that is null at every step is not measured; the online loss of step 0 does not exist.
+    """
+    if rows.empty:
+        return rows
+    finite = np.ones(len(rows), dtype=bool)
+    for name in LOSSES:
+        if _measured(rows, name):
+            values = _values(rows, name)
+            finite &= np.isfinite(values) | (np.isnan(values) if name == "online_loss" else False)
+    return rows.iloc[: int(finite.nonzero()[0][-1]) + 1 if finite.any() else 0]
+
+
+def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> list[int]:
+    """Steps at which test accuracy falls below the threshold again after grokking; their number is the count.
+
+    Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
+    """
+    rows = finite_rows(rows)
+    grokked = _accurate(rows, "test_error", threshold, streak).high
+    if grokked is None:
+        return []
+    errors = _values(rows, "test_error")
+    later = (_steps(rows) >= grokked) & ~np.isnan(errors)
+    below = errors[later] > 1 - threshold + ROUNDING
+    falls = below & ~np.concatenate([[False], below[:-1]])
+    return [int(step) for step in _steps(rows)[later][falls]]
+
+
+def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> float | None:
+    """Steps that test accuracy takes from 10 % to 90 % of its rise; None for a run that never grokked.
+
+    The rise goes from the accuracy at the first evaluation (the base) to the accuracy at the evaluation
+    where the run groks (the top). It leaves 10 % after its last evaluation below that level, and arrives
+    at 90 % at the first evaluation at or above it after that, both interpolated linearly in steps.
+    None as well where there is no rise: grokked at the first evaluation.
+    """
+    rows = finite_rows(rows)
+    grokked = _accurate(rows, "test_error", threshold, streak).high
+    if grokked is None:
+        return None
+    kept = (_steps(rows) <= grokked) & ~np.isnan(_values(rows, "test_error"))
+    steps, accuracy = _steps(rows)[kept].astype(float), 1 - _values(rows, "test_error")[kept]
+    rise = accuracy[-1] - accuracy[0]
+    if rise <= 0:
+        return None
+    share = (accuracy - accuracy[0]) / rise
+    leaves = int((share < 0.1).nonzero()[0][-1])
+    arrives = leaves + 1 + int((share[leaves + 1 :] >= 0.9).argmax())
+    start = np.interp(0.1, share[leaves : leaves + 2], steps[leaves : leaves + 2])
+    end = np.interp(0.9, share[arrives - 1 : arrives + 1], steps[arrives - 1 : arrives + 1])
+    return float(end - start)
+
+
+def _accurate(rows: pd.DataFrame, column: str, threshold: float, streak: int) -> Interval:
+    """Interval in which the accuracy that belongs to an error column comes to stay at the threshold."""
+    if not _measured(rows, column):
+        return Interval(None, None)
+    return crossing(_steps(rows), _values(rows, column) <= 1 - threshold + ROUNDING, streak)
+
+
+def _steps(rows: pd.DataFrame) -> NDArray[np.int64]:
+    return rows["step"].to_numpy(dtype=np.int64)
+
+
+def _values(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    return rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _measured(rows: pd.DataFrame, column: str) -> Any:
+    return column in rows and rows[column].notna().any()

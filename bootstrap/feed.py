@@ -1,0 +1,127 @@
+"""Training data of a pack, made on the device for many steps at a time.
+
+Shapes: E members of a pack, M of a group under one rule, S steps of a chunk, B samples of a batch.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bootstrap import registry, streams
+from bootstrap.data import Labelled, Supply, capacity
+from bootstrap.run import Run
+from bootstrap.worlds import World, ideal, real
+
+CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input or of logits made at a time
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Data of consecutive steps, (E, S, B, ...), steps apart on the second axis."""
+
+    x: Tensor
+    y: Tensor
+
+    @property
+    def steps(self) -> int:
+        """How many steps it holds."""
+        return self.y.shape[1]
+
+    def batches(self) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+        """Inputs, (E, B, ...), and labels, (E, B * answers), step by step."""
+        return iter(self.x.unbind(1)), iter(self.y.flatten(2).unbind(1))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Members of a pack under one rule, a contiguous range, with their pools where those never change."""
+
+    members: Tensor
+    world: World
+    pool: Labelled | None
+
+    @property
+    def range(self) -> slice:
+        """The members' places in the pack."""
+        return slice(int(self.members[0]), int(self.members[-1]) + 1)
+
+
+class Feed:
+    """Training data of a pack, made on the device for many steps at a time."""
+
+    def __init__(self, supply: Supply, runs: Sequence[Run], dtype: torch.dtype):
+        self.supply, self.runs, self.dtype = supply, runs, dtype
+        self.device = torch.device(supply.device)
+        self.batch = runs[0].batch_size
+        self.groups = list(self._groups())
+        one = self.supply.test()
+        answers = math.prod(one.y.shape[2:])
+        numbers = len(runs) * self.batch * max(math.prod(one.x.shape[2:]), answers * supply.task.classes)
+        self.longest = max(1, CHUNK_NUMBERS[self.device.type] // numbers)
+        self._held: Chunk | None = None
+        self._shapes = (one.x.shape[2:], one.y.shape[2:])
+        self._kind = one.x.dtype if not one.x.is_floating_point() else dtype
+
+    def _groups(self) -> Iterator[Group]:
+        places = range(len(self.runs))
+        for _, group in itertools.groupby(places, key=lambda place: str(self.runs[place].world)):
+            members = list(group)
+            runs = [self.runs[place] for place in members]
+            settings = {key: value for key, value in runs[0].world.items() if key != "rule"}
+            rule = registry.find("rule", runs[0].rule).target
+            sizes = [run.train_size if run.rule != "ideal" and run.train_size else self.batch for run in runs]
+            key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", self.device)
+            world = World(rule, settings, sizes, key_M2, self.batch, capacity(self.supply.task, self.supply.data))
+            place_M = torch.tensor(members, device=self.device)
+            yield Group(place_M, world, self._pool(place_M, max(sizes)) if rule is real else None)
+
+    def _pool(self, members: Tensor, size: int) -> Labelled:
+        """The first ``size`` training samples of these members, (M, size, ...)."""
+        limit = capacity(self.supply.task, self.supply.data)
+        index = torch.arange(min(size, limit or size), device=self.device).expand(len(members), -1)
+        return self.supply.train(members, index)
+
+    def train_sample(self, group: Group, most: int) -> tuple[Labelled, list[int]] | None:
+        """The first samples of a group's pools, (M, K, ...), and how many of them are each member's own.
+
+        None for the ideal world, which has no pool.
+        """
+        if group.world.rule is ideal:
+            return None
+        counts = [min(size, most) for size in group.world.train_sizes]
+        if group.pool is not None:
+            return Labelled(*(part[:, : max(counts)] for part in group.pool)), counts
+        return self._pool(group.members, max(counts)), counts
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        """Data of the steps from ``start`` on, to ``stop`` or as far as one chunk goes."""
+        steps = min(stop - start, self.longest)
+        fresh = self._held is None
+        if self._held is None:
+            shape = (len(self.runs), self.longest, self.batch)
+            self._held = Chunk(
+                torch.empty(*shape, *self._shapes[0], dtype=self._kind, device=self.device),
+                torch.empty(*shape, *self._shapes[1], dtype=torch.int64, device=self.device),
+            )
+        for group in self.groups:
+            if group.world.repeats:
+                if fresh and group.pool is not None:
+                    self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
+                    self._held.y[group.range] = group.pool.y[:, None]
+                continue
+            index_MSB = group.world.indices(start, start + steps)
+            samples = self._read(group, index_MSB)
+            self._held.x[group.range, :steps] = samples[0]
+            self._held.y[group.range, :steps] = samples[1]
+        return Chunk(self._held.x[:, :steps], self._held.y[:, :steps])
+
+    def _read(self, group: Group, index_MSB: Tensor) -> tuple[Tensor, Tensor]:
+        if group.pool is None:
+            samples = self.supply.train(group.members, index_MSB)
+            return samples.x, samples.y
+        row_M11 = torch.arange(len(group.members), device=self.device)[:, None, None]
+        return group.pool.x[row_M11, index_MSB], group.pool.y[row_M11, index_MSB]

@@ -1,0 +1,49 @@
+"""Losses, one number per labelled sample. Shapes: E members, B labels, V classes."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from bootstrap.registry import register
+
+
+@register("loss", "cross_entropy")
+def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float32", "float64"] = "float32") -> Tensor:
+    """Minus the log-softmax of the label, (E, B), computed in ``dtype``.
+
+    In float32 the loss of a well-fitted sample becomes exactly 0; float64 keeps it going
+    (Nanda et al. 2023, arXiv 2301.05217).
+
+    >>> cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, 3]])).exp()
+    tensor([[4., 4.]])
+    """
+    wide = logits_EBV.double() if dtype == "float64" else logits_EBV
+    flat = nn.functional.cross_entropy(wide.flatten(0, -2), label_EB.flatten(), reduction="none")
+    return flat.view(label_EB.shape)
+
+
+@register("loss", "mse")
+def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
+    """Mean over the classes of the squared distance to ``target`` times the one-hot label, (E, B).
+
+    >>> mse(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[1]]))
+    tensor([[1.]])
+    """
+    label_EBV = nn.functional.one_hot(label_EB, logits_EBV.shape[-1]).to(logits_EBV.dtype)
+    return (logits_EBV - target * label_EBV).square().mean(-1)
+
+
+@register("loss", "hinge")
+def hinge(logits_EBV: Tensor, label_EB: Tensor, *, margin: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
+    """How much the label's logit falls short of every other logit plus ``margin``, (E, B).
+
+    Source: Crammer & Singer 2001. With two classes it is the usual hinge of the difference of the logits.
+
+    >>> hinge(torch.tensor([[[0.5, 0.0], [3.0, 0.0]]]), torch.tensor([[0, 0]]))
+    tensor([[0.5000, 0.0000]])
+    """
+    right_EB = logits_EBV.gather(-1, label_EB[..., None])[..., 0]
+    other_EB = logits_EBV.scatter(-1, label_EB[..., None], -torch.inf).amax(-1)
+    return torch.relu(margin + other_EB - right_EB)

@@ -1,0 +1,28 @@
+"""Metrics of logits against labels, one number per labelled sample. Shapes: E members, B labels, V classes."""
+
+import torch
+from torch import Tensor
+
+
+def wrong(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+    """Whether some other logit is at least as large as the label's, bool, (E, B).
+
+    A tie is wrong, and so is NaN: a network that gives every class the same logit has error 1.
+
+    >>> wrong(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), torch.tensor([[1, 1]]))
+    tensor([[False,  True]])
+    """
+    label_EB1 = label_EB[..., None]
+    right_EB = logits_EBV.gather(-1, label_EB1)[..., 0]
+    return ~(right_EB > logits_EBV.scatter(-1, label_EB1, -torch.inf).amax(-1))
+
+
+def doubt(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+    """Probability that softmax gives to the wrong labels, (E, B), in [0, 1]; its mean is the soft error.
+
+    Source: Nakkiran et al. 2021, arXiv 2010.08127.
+
+    >>> doubt(torch.zeros(1, 1, 4), torch.tensor([[2]])).item()
+    0.75
+    """
+    return 1 - logits_EBV.softmax(-1).gather(-1, label_EB[..., None])[..., 0]

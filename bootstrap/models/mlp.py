@@ -1,0 +1,74 @@
+"""Multi-layer perceptron, on vectors or on the operands of a token task."""
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
+from bootstrap.registry import register
+from bootstrap.task import Image, Inputs, Tokens, Vector
+
+
+@register("model", "mlp")
+class MLP(nn.Module):
+    """Fully connected layers with one activation between them.
+
+    Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
+    one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
+    positions are concatenated, or summed after the same input weights (``operands = "sum"``, the
+    tied form relu(h_a + h_b) of PAIR's modular addition).
+
+    Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
+    """
+
+    def __init__(
+        self, inputs: Inputs, classes: int, *, width: PositiveInt = 128, depth: NonNegativeInt = 1,
+        activation: Activation = "relu", bias: bool = True, initialization: Initialization = "he",
+        embedding: NonNegativeInt = 128, shared_embedding: bool = True,
+        operands: Literal["concat", "sum"] = "concat",
+    ):  # fmt: skip
+        super().__init__()
+        self.activation, self.operands, self.classes = activation, operands, classes
+        self.answers, self.varying, self.vocab = 1, (), 0
+        if isinstance(inputs, Tokens):
+            if inputs.shows_answers:
+                raise ValueError(
+                    "model 'mlp' reads all positions at once, but this task shows earlier answers in its input. "
+                    "Set task.shows_answers = false or use a causal model such as 'transformer'."
+                )
+            self.answers, self.varying, self.vocab = inputs.answers, inputs.varying, inputs.vocab
+            size = embedding or inputs.vocab
+            tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
+            self.embeddings = nn.ModuleList(Embedding(inputs.vocab, embedding) for _ in range(tables))
+            fan_in = size if operands == "sum" else size * len(inputs.varying)
+        elif isinstance(inputs, Vector):
+            fan_in = inputs.size
+        else:
+            fan_in = _pixels(inputs)
+        widths = [fan_in, *[width] * depth]
+        self.hidden = nn.ModuleList(
+            Linear(a, b, bias=bias, initialization=initialization) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.output = Linear(widths[-1], self.answers * classes, bias=bias, initialization=initialization)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self._embed(x) if self.varying else x.flatten(2)
+        for layer in self.hidden:
+            h = activate(layer(h), self.activation)
+        logits = self.output(h)
+        return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))
+
+    def _embed(self, x: Tensor) -> Tensor:
+        parts = []
+        for place, position in enumerate(self.varying):
+            if not self.embeddings:
+                parts.append(nn.functional.one_hot(x[..., position], self.vocab).to(self.output.weight.dtype))
+            else:
+                parts.append(self.embeddings[min(place, len(self.embeddings) - 1)](x[..., position]))
+        return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)
+
+
+def _pixels(image: Image) -> int:
+    return image.channels * image.height * image.width

@@ -1,0 +1,114 @@
+"""One module that computes for E members at once: parameters with a leading member axis.
+
+All parameters of a member lie in one row of a flat tensor, so that an optimizer is a handful of
+operations however many layers there are; the module's own parameters are views of it.
+
+Shapes: E members, P parameters of one member.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bootstrap import registry, streams
+from bootstrap.models.layers import Start, constant, normal, weight_start
+from bootstrap.task import Task
+
+
+class Stack:
+    """A registered model with stacked parameters.
+
+    A model whose parameters are all declared with ``layers.parameter`` computes with the member
+    axis itself; any other torch module is mapped over the members with ``torch.func.vmap``.
+
+    Raises:
+        ValueError: the model refuses the task, or has a parameter whose start is unknown.
+    """
+
+    def __init__(self, name: str, settings: dict[str, Any], task: Task, device: torch.device | str = "cpu"):
+        with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
+            self.module: nn.Module = registry.find("model", name).target(task.inputs, task.classes, **settings)
+        self.module.train()
+        found = [(*owner_of(self.module, full), full, p) for full, p in self.module.named_parameters()]
+        self._places = [(owner, local) for owner, local, _, _ in found]
+        self.names = [full for *_, full, _ in found]
+        self.shapes = [parameter.shape for *_, parameter in found]
+        self.starts = [start_of(name, owner, full, parameter) for owner, _, full, parameter in found]
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        declared = all(hasattr(parameter, "start") for *_, parameter in found)
+        for owner, local in self._places:
+            owner._parameters[local] = None
+        self.module.to(device)
+        self.leaves: list[nn.Parameter] = []
+        self.forward: Callable[[Tensor], Tensor] = self.module if declared else self._mapped
+
+    @property
+    def size(self) -> int:
+        """Number of parameters of one member, P."""
+        return sum(self.sizes)
+
+    def initial(self, key_E2: Tensor, scale_E1: Tensor) -> Tensor:
+        """Parameters at step 0, float32, (E, P): each from the init stream, under its own name.
+
+        Args:
+            key_E2: int32, (E, 2), the members' ``init`` streams.
+            scale_E1: factors on all parameters, (E, 1).
+        """
+        parts = [
+            start.draw(streams.subkeys(key_E2, name), shape).flatten(1)
+            for name, shape, start in zip(self.names, self.shapes, self.starts, strict=True)
+        ]
+        return torch.cat(parts, 1) * scale_E1
+
+    def bind(self, param_EP: Tensor) -> None:
+        """Make the module compute with these parameters, which may change in place afterwards."""
+        members = param_EP.shape[0]
+        pieces = param_EP.split(self.sizes, dim=1)
+        self.leaves = [
+            nn.Parameter(piece.view(members, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)
+        ]
+        for (owner, local), leaf in zip(self._places, self.leaves, strict=True):
+            owner._parameters[local] = leaf
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits, (E, B * answers, classes), of inputs (E, B, ...)."""
+        logits = self.forward(x)
+        return logits if logits.dim() == 3 else logits.flatten(1, -2)
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Gradient of a scalar with respect to all parameters, (E, P)."""
+        parts = torch.autograd.grad(loss, self.leaves)
+        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1)
+
+    def _mapped(self, x: Tensor) -> Tensor:
+        def one(parameters: dict[str, Tensor], x_B: Tensor) -> Tensor:
+            return torch.func.functional_call(self.module, parameters, (x_B,))
+
+        stacked = dict(zip(self.names, self.leaves, strict=True))
+        return torch.func.vmap(one, randomness="error")(stacked, x)
+
+
+def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:
+    """The submodule that holds a parameter, and its name there."""
+    path, _, local = full_name.rpartition(".")
+    return module.get_submodule(path), local
+
+
+def start_of(model: str, owner: nn.Module, name: str, parameter: nn.Parameter) -> Start:
+    """Where a parameter starts: as declared, or as torch's own layer of that type would."""
+    if hasattr(parameter, "start"):
+        return parameter.start
+    weight = getattr(owner, "weight", None)
+    if isinstance(owner, nn.Linear | nn.Conv1d | nn.Conv2d) and weight is not None:
+        return weight_start("torch", math.prod(weight.shape[1:]))
+    if isinstance(owner, nn.Embedding):
+        return normal(1.0)
+    if isinstance(owner, nn.LayerNorm | nn.GroupNorm):
+        return constant(1.0 if parameter is weight else 0.0)
+    raise ValueError(
+        f"model {model!r}: the start of parameter {name!r} in {type(owner).__name__} is unknown. "
+        "Declare it with bootstrap.models.layers.parameter(shape, start)."
+    )

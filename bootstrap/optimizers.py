@@ -1,0 +1,156 @@
+"""Optimizers over stacked members: one flat row of parameters each, hyperparameters one per member.
+
+Shapes: E members, P parameters of one member, S steps.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from bootstrap.registry import register
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Hyper = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """One update rule. A subclass is a frozen dataclass (``kw_only=True``) whose fields are its settings.
+
+    Attributes:
+        slots: names of the tensors it keeps per parameter, (E, P), all zero at first.
+    """
+
+    slots: ClassVar[tuple[str, ...]] = ()
+    lr: PositiveFloat = 1e-3
+
+    @classmethod
+    def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
+        """The slots before the first update; ``members`` holds every member's settings."""
+        return {name: torch.zeros_like(param_EP) for name in cls.slots}
+
+    @staticmethod
+    def coefficients(hyper: Hyper, step_S1: Tensor) -> dict[str, Tensor]:
+        """What ``update`` needs of the hyperparameters at these steps, float64, each (S, E).
+
+        Args:
+            hyper: float64, (E,) per numeric setting, (E, 2) for a pair; ``lr`` is (S, E), as scheduled.
+            step_S1: float64, (S, 1), 1 for the first update.
+        """
+        return {name: value.expand(len(step_S1), -1) for name, value in hyper.items() if name != "betas"}
+
+    @staticmethod
+    @abstractmethod
+    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+        """Change the parameters and slots in place.
+
+        Args:
+            param_EP: parameters.
+            grad_EP: gradient of every member's own mean loss; may be overwritten.
+            slots: what ``begin`` made.
+            at: this step's coefficients, (E, 1).
+        """
+
+
+@register("optimizer", "sgd")
+@dataclass(frozen=True, kw_only=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with heavy-ball momentum and L2 decay, as in torch.optim.SGD."""
+
+    slots = ("velocity",)
+
+    lr: PositiveFloat = 0.1
+    momentum: Momentum = 0.0
+    weight_decay: NonNegativeFloat = 0.0
+
+    @staticmethod
+    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+        velocity_EP = slots["velocity"]
+        velocity_EP.mul_(at["momentum"]).add_(grad_EP.addcmul_(param_EP, at["weight_decay"]))
+        param_EP.addcmul_(velocity_EP, at["lr"], value=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Moments(Optimizer):
+    """Adam's running means of the gradient and of its square, with their corrections for a start at zero."""
+
+    slots = ("mean", "square")
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    eps: NonNegativeFloat = 1e-8
+
+    @staticmethod
+    def coefficients(hyper: Hyper, step_S1: Tensor) -> dict[str, Tensor]:
+        beta1_E, beta2_E = hyper["betas"].unbind(-1)
+        lr_SE = hyper["lr"]
+        # m / (1 - b1^t) over sqrt(v / (1 - b2^t)) + eps, with both corrections moved into two numbers
+        root_SE = (1 - beta2_E**step_S1).sqrt()
+        return {
+            "keep1": (1 - beta1_E).expand_as(lr_SE),
+            "keep2": (1 - beta2_E).expand_as(lr_SE),
+            "eps": hyper["eps"] * root_SE,
+            "rate": lr_SE * root_SE / (1 - beta1_E**step_S1),
+            "decay": hyper["weight_decay"].expand_as(lr_SE),
+            "shrink": lr_SE * hyper["weight_decay"],
+        }
+
+    @staticmethod
+    def direction(grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> Tensor:
+        """Adam's step before its sign is turned, (E, P)."""
+        mean_EP, square_EP = slots["mean"], slots["square"]
+        mean_EP.lerp_(grad_EP, at["keep1"])
+        square_EP.lerp_(grad_EP.square_(), at["keep2"])
+        return mean_EP.mul(at["rate"]).div_(square_EP.sqrt().add_(at["eps"]))
+
+
+@register("optimizer", "adam")
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Moments):
+    """Adam, with L2 decay added to the gradient, as in torch.optim.Adam."""
+
+    weight_decay: NonNegativeFloat = 0.0
+
+    @staticmethod
+    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+        grad_EP.addcmul_(param_EP, at["decay"])
+        param_EP.sub_(_Moments.direction(grad_EP, slots, at))
+
+
+@register("optimizer", "adamw")
+@dataclass(frozen=True, kw_only=True)
+class AdamW(_Moments):
+    """Adam with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101), as in torch.optim.AdamW.
+
+    ``decay_to = "init"`` decays toward the starting parameters instead of toward zero, one arm of
+    Power et al. 2022.
+    """
+
+    weight_decay: NonNegativeFloat = 0.01
+    decay_to: Literal["zero", "init"] = "zero"
+
+    @classmethod
+    def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
+        to_start = [member.decay_to == "init" for member in members]
+        target_EP = param_EP.clone() if any(to_start) else param_EP.new_zeros(len(members), 1)
+        target_EP[[not flag for flag in to_start]] = 0
+        return {**super().begin(param_EP, members), "target": target_EP}
+
+    @staticmethod
+    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+        step_EP = _Moments.direction(grad_EP, slots, at)
+        param_EP.lerp_(slots["target"], at["shrink"])
+        param_EP.sub_(step_EP)
+
+
+def hyperparameters(members: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """Members' numeric settings stacked, float64, (E,), or (E, 2) for pairs such as betas."""
+    values = {field.name: [getattr(member, field.name) for member in members] for field in fields(members[0])}
+    return {
+        name: torch.tensor(column, dtype=torch.float64)
+        for name, column in values.items()
+        if not isinstance(column[0], str | bool)
+    }

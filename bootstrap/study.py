@@ -1,0 +1,240 @@
+"""A study: the question, what is trained and what is claimed; its schema, and how it is read."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from bootstrap import registry
+from bootstrap.mistakes import StudyError, sentence
+from bootstrap.registry import Kind, Settings
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Chosen = dict[str, Any]  # {"name": ..., its settings}
+CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
+
+
+class Streams(Settings):
+    """Seeds of single streams; None means the run's own seed."""
+
+    init: int | None = None
+    data: int | None = None
+    order: int | None = None
+    noise: int | None = None
+    augment: int | None = None
+    test: int | None = None
+
+
+class Data(Settings):
+    """How samples are divided between training and test, and what is done to their labels.
+
+    Attributes:
+        test_set: of a finite universe: cells that neither world sees (``heldout``), all outside the
+            largest pool (``rest``; the ideal world draws them too), or all cells (``population``).
+        test_fraction: share of cells held out.
+        test_samples: size of the test set; None is 5,000 of an endless task, all cells of a finite one.
+        split: divide ``cells``, or ``orbits``, which keep (a, b) and (b, a) together.
+        label_noise: probability that a sample's label is replaced by a wrong one, uniformly.
+        noisy_test: whether test labels are noisy too.
+        swapped_answers: number of samples per pool whose labels are exchanged among themselves.
+        allow_reuse: whether the ideal world of a finite recording may start over at its end.
+    """
+
+    test_set: Literal["heldout", "rest", "population"] = "heldout"
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test_samples: PositiveInt | None = None
+    split: Literal["cells", "orbits"] = "cells"
+    label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
+    noisy_test: bool = False
+    swapped_answers: NonNegativeInt = 0
+    allow_reuse: bool = False
+
+
+class Training(Settings):
+    """Pools, worlds, budget and replicates.
+
+    Attributes:
+        train_size: samples in the pool, N; a list is one real world each.
+        train_fraction: N as a share of a finite universe, instead of ``train_size``.
+        ideal: whether to train the ideal world too.
+        world: the index rule of the finite pool's world, with its settings.
+        batch_size: samples per step, or "full" for the whole pool.
+        max_steps: the budget, in optimizer updates.
+        seeds: number of replicates, or a list of their seeds.
+        streams: seeds of single streams.
+        dtype: of parameters and activations.
+    """
+
+    train_size: PositiveInt | list[PositiveInt] | None = None
+    train_fraction: Fraction | list[Fraction] | None = None
+    ideal: bool = True
+    world: dict[str, Any] = Field(default_factory=lambda: {"rule": "real"})
+    batch_size: PositiveInt | Literal["full"]
+    max_steps: PositiveInt
+    seeds: PositiveInt | list[NonNegativeInt]
+    streams: Streams = Streams()
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class Schedule(Settings):
+    """Learning rate over the steps: a linear warm-up, then constant, or falling to 0 at ``max_steps``."""
+
+    shape: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: NonNegativeInt = 0
+
+
+class Evaluation(Settings):
+    """When to evaluate, and what counts as reached.
+
+    Attributes:
+        schedule: "log", every so many steps, or a list of steps. The last step is evaluated too.
+        per_octave: evaluations per doubling of the step, for "log".
+        train_samples: at most this many samples of the pool are evaluated.
+        threshold, streak: an accuracy counts as reached at the first of ``streak`` evaluations at or above it.
+        stopping_metric, stopping_threshold: the real world has converged where this is at most that.
+    """
+
+    schedule: Literal["log"] | PositiveInt | list[NonNegativeInt] = "log"
+    per_octave: PositiveInt = 8
+    train_samples: PositiveInt = 2_000
+    threshold: Fraction = 0.99
+    streak: PositiveInt = 3
+    stopping_metric: Literal["train_soft_error", "train_error", "train_loss"] | None = None
+    stopping_threshold: PositiveFloat = 0.01
+
+
+class Keep(Settings):
+    """What stays in the output folder beside the tables.
+
+    Attributes:
+        final_state: every run's last state, without which a longer budget starts over.
+    """
+
+    final_state: bool = True
+
+
+class Study(Settings):
+    """Question, configuration and claims, before names are looked up and lists are multiplied out."""
+
+    question: str
+    source: str = ""
+    plugins: list[str] = []
+    task: Chosen
+    model: Chosen
+    optimizer: Chosen
+    loss: Chosen = Field(default_factory=lambda: {"name": "cross_entropy"})
+    data: Data = Data()
+    training: Training
+    schedule: Schedule = Schedule()
+    evaluation: Evaluation = Evaluation()
+    keep: Keep = Keep()
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    scale: dict[str, dict[str, Any]] = {}
+    claims: list[dict[str, Any]] = []
+
+
+class ModelScales(Settings):
+    """Settings that every model has: factors on its initial parameters and on its logits."""
+
+    init_scale: PositiveFloat = 1.0
+    output_scale: PositiveFloat = 1.0
+
+
+class ClaimCommon(Settings):
+    """Settings that every kind of claim has."""
+
+    kind: str
+    where: dict[str, Any] = {}
+    primary: bool = False
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    quantifier: Literal["all", "any"] = "all"
+    text: str = ""
+
+
+def parse(raw: dict[str, Any]) -> Study:
+    """The study with every name looked up and every default filled in.
+
+    Raises:
+        StudyError: all that is wrong with it, at once.
+    """
+    problems: list[str] = []
+    study = _validated(Study, raw, "", problems)
+    choices = raw if study is None else study.model_dump()
+    resolved = {kind: _choice(kind, choices[kind], kind, "name", problems) for kind in CHOICES if kind in choices}
+    training = choices.get("training")
+    world = training.get("world") if isinstance(training, dict) else None
+    rule = _choice("rule", world, "training.world", "rule", problems) if world is not None else None
+    claims = choices.get("claims")
+    for number, claim in enumerate(claims if isinstance(claims, list) else []):
+        _claim(claim, f"claims[{number}]", problems)
+    if study is not None:
+        problems += _contradictions(study)
+    if problems or study is None:
+        raise StudyError(problems)
+    return study.model_copy(
+        update={**resolved, "training": study.training.model_copy(update={"world": rule})},
+    )
+
+
+def _validated(schema: type[Settings], raw: Any, place: str, problems: list[str]) -> Any:
+    try:
+        text = json.dumps(raw, default=str)
+        return schema.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        problems += [sentence(detail, place, schema) for detail in error.errors()]
+    return None
+
+
+def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]) -> Chosen | None:
+    """A registered name with its settings filled in, or None and the reasons."""
+    if not isinstance(raw, dict):
+        return None  # the study's own schema has already said so
+    name = raw.get(name_key)
+    if not isinstance(name, str):
+        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {name!r}. "
+                        f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
+        return None
+    try:
+        schema = registry.settings(kind, name)
+    except ValueError as error:
+        problems.append(f"`{place}.{name_key}`: {error}")
+        return None
+    own = {key: value for key, value in raw.items() if key != name_key}
+    common: dict[str, Any] = {}
+    if kind == "model":
+        common = {key: own.pop(key) for key in list(own) if key in ModelScales.model_fields}
+    settings = _validated(schema, own, place, problems)
+    scales = _validated(ModelScales, common, place, problems) if kind == "model" else None
+    if settings is None or (kind == "model" and scales is None):
+        return None
+    extra = scales.model_dump() if scales is not None else {}
+    return {name_key: name, **settings.model_dump(mode="json"), **extra}
+
+
+def _claim(raw: Any, place: str, problems: list[str]) -> None:
+    if not isinstance(raw, dict):
+        return
+    common = {key: value for key, value in raw.items() if key in ClaimCommon.model_fields}
+    _validated(ClaimCommon, common, place, problems)
+    own = {key: value for key, value in raw.items() if key not in common}
+    if "kind" in raw:
+        _choice("claim", {"kind": raw["kind"], **own}, place, "kind", problems)
+
+
+def _contradictions(study: Study) -> list[str]:
+    """What no single key can show to be wrong."""
+    training, found = study.training, []
+    if (training.train_size is None) == (training.train_fraction is None):
+        found.append(
+            "`training`: expected exactly one of train_size and train_fraction, "
+            f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
+        )
+    for key in ("train_size", "train_fraction", "seeds"):
+        values = getattr(training, key)
+        if isinstance(values, list) and not values:
+            found.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
+        elif isinstance(values, list) and len(set(values)) < len(values):
+            found.append(f"`training.{key}`: expected different values, got {values}. Remove the repeated ones.")
+    if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
+        found.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    return found

@@ -1,0 +1,203 @@
+"""From a study to its runs: the sweep's points, every pool, every seed, and their ideal partners."""
+
+import copy
+import itertools
+from typing import Any
+
+from bootstrap import data, registry
+from bootstrap.mistakes import StudyError
+from bootstrap.models.stack import Stack
+from bootstrap.run import Run, evaluation_steps
+from bootstrap.study import Study, parse
+from bootstrap.task import Task, Universe
+
+
+def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """A copy of a nested dictionary with the value at ``a.b.c`` replaced.
+
+    Raises:
+        StudyError: something on the way is not a table.
+    """
+    changed = copy.deepcopy(raw)
+    *tables, last = dotted.split(".")
+    inner = changed
+    for name in tables:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise StudyError([f"`{dotted}`: expected `{name}` to be a table, got {inner!r}. Check the dotted name."])
+    inner[last] = copy.deepcopy(value)
+    return changed
+
+
+def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The raw study at every point of its sweep's product, without the sweep."""
+    sweep = raw.get("sweep") or {}
+    base = {key: value for key, value in raw.items() if key != "sweep"}
+    swept = []
+    for values in itertools.product(*sweep.values()):
+        point = base
+        for dotted, value in zip(sweep, values, strict=True):
+            point = with_value(point, dotted, value)
+        swept.append(point)
+    return swept
+
+
+def runs_of(raw: dict[str, Any]) -> list[Run]:
+    """Every run of a study, real runs before the ideal runs they share, without duplicates.
+
+    Raises:
+        StudyError: all mistakes of all points of the sweep, at once.
+    """
+    found: dict[str, Run] = {}
+    problems: list[str] = []
+    for point in points(raw):
+        try:
+            for run in _cell_runs(parse(point)):
+                found.setdefault(run.run_id, run)
+        except StudyError as error:
+            problems += error.problems
+    if problems:
+        raise StudyError(problems)
+    return list(found.values())
+
+
+def _cell_runs(study: Study) -> list[Run]:
+    """The runs of one point of the sweep: its pools and seeds in both worlds."""
+    task = _built(study)
+    universe = task.size if isinstance(task, Universe) else None
+    pools = _pools(study, universe)
+    _check(study, task, [size for size, _ in pools])
+    training = study.training
+    seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
+    code = _code(study, task)
+    real, ideal = [], []
+    for (size, fraction), seed in itertools.product(pools, seeds):
+        common = {
+            **{kind: getattr(study, kind) for kind in ("task", "model", "optimizer", "loss")},
+            **{part: getattr(study, part) for part in ("data", "schedule", "evaluation", "keep")},
+            "streams": training.streams, "dtype": training.dtype, "seed": seed, "code": code,
+            "largest_pool": max(size for size, _ in pools),
+            "batch_size": size if training.batch_size == "full" else training.batch_size,
+            "max_steps": training.max_steps,
+        }  # fmt: skip
+        partner = None
+        if training.ideal:
+            own_pool = size if study.data.swapped_answers else None
+            partner = Run(**common, world={"rule": "ideal"}, train_size=own_pool, train_fraction=None)
+            ideal.append(partner)
+        real.append(
+            Run(**common, world=training.world, train_size=size, train_fraction=fraction,
+                ideal_run_id=partner.run_id if partner else None)
+        )  # fmt: skip
+    return real + ideal
+
+
+def _built(study: Study) -> Task:
+    """The study's task, once its model has agreed to it."""
+    try:
+        task = data.build_task(study.task)
+    except ValueError as error:
+        raise StudyError([f"`task`: {error}"]) from error
+    own = {key: value for key, value in study.model.items() if key not in ("name", "init_scale", "output_scale")}
+    try:
+        Stack(study.model["name"], own, task)
+    except ValueError as error:
+        raise StudyError([f"`model`: {error}"]) from error
+    return task
+
+
+def _pools(study: Study, universe: int | None) -> list[tuple[int, float | None]]:
+    """Every pool's size, and its share of the universe where there is one."""
+    sizes, fractions = study.training.train_size, study.training.train_fraction
+    if fractions is not None:
+        if universe is None:
+            raise StudyError([
+                f"`training.train_fraction`: task {study.task['name']!r} is endless, so a pool is no fraction of it. "
+                "Give training.train_size instead."
+            ])  # fmt: skip
+        shares = fractions if isinstance(fractions, list) else [fractions]
+        return [(round(share * universe), share) for share in shares]
+    listed = sizes if isinstance(sizes, list) else [sizes or 0]
+    return [(size, size / universe if universe else None) for size in listed]
+
+
+def _check(study: Study, task: Task, sizes: list[int]) -> None:
+    """Refuse pools, batches and budgets that the task cannot serve."""
+    problems = []
+    place = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
+    room = data.capacity(task, study.data)
+    batch = study.training.batch_size
+    for size in sizes:
+        if size < 1:
+            problems.append(f"`{place}`: expected a pool of at least 1 sample, got {size}. Raise it.")
+        if room is not None and size > room:
+            problems.append(
+                f"`{place}`: a pool of {size:,} does not fit into the {room:,} training cells. {_room(study, task)}"
+            )
+        elif room is not None and size == room and study.data.test_set == "rest":
+            problems.append(
+                f"`{place}`: a pool of {size:,} leaves no cell to test on. "
+                'Lower it, or set data.test_set = "population".'
+            )
+        if isinstance(batch, int) and batch > size:
+            problems.append(
+                f"`training.batch_size`: expected at most the pool's {size:,} samples, got {batch:,}. "
+                'Lower it, or set it to "full".'
+            )
+        if study.data.swapped_answers > size:
+            problems.append(
+                f"`data.swapped_answers`: expected at most the pool's {size:,} samples, got {study.data.swapped_answers:,}. Lower it."
+            )
+    if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
+        problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
+    if study.data.noisy_test and not study.data.label_noise:
+        problems.append("`data.noisy_test`: there is no label noise to put on the test. Set data.label_noise.")
+    if isinstance(task, Universe) and not task.endless_passes and study.training.ideal and not study.data.allow_reuse:
+        problems += _ends(study, room or 0, sizes)
+    if problems:
+        raise StudyError(problems)
+
+
+def _room(study: Study, task: Task) -> str:
+    """How to make room for a pool that is too large."""
+    if study.data.test_set != "heldout" or not isinstance(task, Universe):
+        return "Lower it."
+    share = int(1000 * (data.capacity(task, study.data) or 0) / task.size) / 1000
+    return f'Lower it (train_fraction at most {share:g}), lower data.test_fraction, or set data.test_set = "rest".'
+
+
+def _has_mirror(task: Universe) -> bool:
+    import torch
+
+    return task.mirror(torch.arange(1)) is not None
+
+
+def _ends(study: Study, room: int, sizes: list[int]) -> list[str]:
+    batch = study.training.batch_size
+    need = study.training.max_steps * (max(sizes) if batch == "full" else batch)
+    if need <= room:
+        return []
+    return [
+        f"`training.max_steps`: the ideal world needs {need:,} fresh samples, but the recording has {room:,} for training. "
+        "Lower max_steps or batch_size, set training.ideal = false, or set data.allow_reuse = true."
+    ]
+
+
+def _code(study: Study, task: Task) -> dict[str, str]:
+    """What the run depends on beside its settings: the task's version, recorded files, plugins' sources."""
+    chosen = {kind: getattr(study, kind)["name"] for kind in ("task", "model", "optimizer", "loss")}
+    entries = [registry.find(kind, name) for kind, name in chosen.items()]  # type: ignore[arg-type]
+    entries.append(registry.find("rule", study.training.world["rule"]))
+    sources = {entry.kind: entry.source for entry in entries if entry.source}
+    fingerprint = getattr(task, "fingerprint", None)
+    return {"task_version": str(task.version), **sources, **({"data": fingerprint} if fingerprint else {})}
+
+
+def total_steps(runs: list[Run]) -> int:
+    """Optimizer updates of all runs together."""
+    return sum(run.max_steps for run in runs)
+
+
+def evaluations(run: Run) -> int:
+    """Number of evaluations of one run."""
+    return len(evaluation_steps(run.evaluation, run.max_steps))

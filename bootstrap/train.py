@@ -1,0 +1,189 @@
+"""The one member step and the one training loop, for a pack of members stepped together.
+
+Shapes: E members, S steps of a chunk, B samples of a batch, V classes, P parameters.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bootstrap import metrics, registry, streams
+from bootstrap.data import Supply, build_task
+from bootstrap.evaluate import Evaluator
+from bootstrap.feed import Chunk, Feed
+from bootstrap.models.stack import Stack
+from bootstrap.optimizers import Optimizer, hyperparameters
+from bootstrap.run import Run, evaluation_steps, scheduled_steps
+
+State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
+
+
+@dataclass
+class Outcome:
+    """What a run gave: its evaluated rows, how it ended, and the state to go on from."""
+
+    run: Run
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    status: str = "finished"
+    last_step: int = 0
+    seconds: float = 0.0
+    state: State = field(default_factory=dict)
+
+
+def train(
+    runs: Sequence[Run],
+    *,
+    device: torch.device | str = "cpu",
+    states: Sequence[State] | None = None,
+    progress: Callable[[int], None] = lambda steps: None,
+) -> list[Outcome]:
+    """Train a pack of runs to their budget.
+
+    Args:
+        runs: of one shape: all but world, pool size, streams' seeds and numeric hyperparameters is equal.
+        device: where everything is computed.
+        states: members' states to go on from, all at one step; None starts at step 0.
+        progress: told the number of member steps done, at evaluations and at least every few chunks.
+    """
+    began = time.perf_counter()
+    pack = Pack(runs, device, states)
+    outcomes = [Outcome(run) for run in runs]
+    schedule = scheduled_steps(runs[0].evaluation, runs[0].max_steps)
+    due = [step for step in evaluation_steps(runs[0].evaluation, runs[0].max_steps) if step >= pack.step]
+    if states is not None:
+        due = [step for step in due if step > pack.step]
+    for stop in due:
+        while pack.step < stop:
+            chunk = pack.feed.chunk(pack.step, stop)
+            coefficients = pack.coefficients(pack.step, pack.step + chunk.steps)
+            logits, losses = [], []
+            for x_EB, y_EB, at in zip(*chunk.batches(), coefficients, strict=True):
+                logits_EBV = pack.logits(x_EB)
+                loss_E = pack.loss(logits_EBV, y_EB).mean(1)
+                pack.update(pack.stack.gradient(loss_E.sum()), at)
+                logits.append(logits_EBV.detach())
+                losses.append(loss_E.detach())
+            pack.count(logits, losses, chunk)
+            progress(chunk.steps * len(runs))
+        for outcome, row in zip(outcomes, pack.evaluator.rows(), strict=True):
+            if outcome.status == "finished":
+                outcome.rows.append(row)
+                outcome.last_step = stop
+                finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
+                outcome.status = "finished" if finite else "diverged"
+        if stop in schedule:
+            pack.online_3E.zero_()
+    for outcome, state in zip(outcomes, pack.states(), strict=True):
+        outcome.seconds = (time.perf_counter() - began) / len(runs)
+        outcome.state = state
+    return outcomes
+
+
+class Pack:
+    """Stacked members: one model, one optimizer, one step counter, and what they are evaluated on."""
+
+    def __init__(self, runs: Sequence[Run], device: torch.device | str, states: Sequence[State] | None = None):
+        first = runs[0]
+        self.runs, self.device = runs, torch.device(device)
+        self.dtype = getattr(torch, first.dtype)
+        self.task = build_task(first.task)
+        model = {k: v for k, v in first.model.items() if k not in ("name", "init_scale", "output_scale")}
+        self.stack = Stack(first.model["name"], model, self.task, self.device)
+        self.stack.module.to(self.dtype)
+        self._loss = registry.find("loss", first.loss["name"]).target
+        self._loss_settings = {key: value for key, value in first.loss.items() if key != "name"}
+        scale = [run.model["output_scale"] for run in runs]
+        self.output_scale = torch.tensor(scale, dtype=self.dtype, device=self.device)[:, None, None]
+        self.rescales = any(value != 1 for value in scale)
+        self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
+        self.optimizer = type(self.optimizers[0])
+        self.supply = Supply(self.task, runs, self.device)
+        self.feed = Feed(self.supply, runs, self.dtype)
+        self.step = 0
+        self.online_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=self.device)
+        keys = streams.keys([run.stream_seed("init") for run in runs], "init", self.device)
+        scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=self.device)
+        self.param_EP = self.stack.initial(keys, scale_E1).to(self.dtype)
+        self.slots = self.optimizer.begin(self.param_EP, self.optimizers)
+        if states is not None:
+            self._restore(states)
+        self.stack.bind(self.param_EP)
+        self.evaluator = Evaluator(self)
+
+    def logits(self, x: Tensor, members: slice | None = None) -> Tensor:
+        """Logits of all members, or of those bound to the model, (E, B * answers, V)."""
+        logits_EBV = self.stack(x)
+        if not self.rescales:
+            return logits_EBV
+        return logits_EBV * (self.output_scale if members is None else self.output_scale[members])
+
+    def loss(self, logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+        """Loss of every sample, (E, B)."""
+        return self._loss(logits_EBV, label_EB, **self._loss_settings)
+
+    def coefficients(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
+        """The optimizer's coefficients of steps start .. stop - 1, each (E, 1), one step after another."""
+        step_S1 = torch.arange(start + 1, stop + 1, dtype=torch.float64)[:, None]
+        factor_S1 = learning_rate_factor(self.runs[0], step_S1)
+        hyper = hyperparameters(self.optimizers)
+        hyper["lr"] = hyper["lr"] * factor_S1
+        tables = {
+            name: table_SE.to(self.dtype).to(self.device)[..., None].unbind(0)
+            for name, table_SE in self.optimizer.coefficients(hyper, step_S1).items()
+        }
+        names = list(tables)
+        return (dict(zip(names, values, strict=True)) for values in zip(*tables.values(), strict=True))
+
+    def update(self, grad_EP: Tensor, at: dict[str, Tensor]) -> None:
+        """One optimizer update of every member."""
+        with torch.no_grad():
+            self.optimizer.update(self.param_EP, grad_EP, self.slots, at)
+
+    def count(self, logits: list[Tensor], losses: list[Tensor], chunk: Chunk) -> None:
+        """Add a chunk's batches, as they were before their updates, to the online metrics."""
+        label_SEB = chunk.y.flatten(2).transpose(0, 1)
+        wrong_SE = metrics.wrong(torch.stack(logits), label_SEB).double().mean(-1)
+        self.online_3E[0] += torch.stack(losses).double().sum(0)
+        self.online_3E[1] += wrong_SE.sum(0)
+        self.online_3E[2] += len(losses)
+        self.step += len(losses)
+
+    def states(self) -> list[State]:
+        """Every member's state, from which training goes on exactly as it would have."""
+        return [
+            {
+                "parameters": self.param_EP[place].clone(),
+                "step": torch.tensor(self.step),
+                "online": self.online_3E[:, place].clone(),
+                **{f"slots.{name}": slot[place].clone() for name, slot in self.slots.items()},
+            }
+            for place in range(len(self.runs))
+        ]
+
+    def _restore(self, states: Sequence[State]) -> None:
+        self.step = int(states[0]["step"])
+        assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
+        self.param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
+        self.online_3E = torch.stack([state["online"] for state in states], 1).to(self.device)
+        for name in self.slots:
+            self.slots[name] = torch.stack([state[f"slots.{name}"] for state in states]).to(self.device)
+
+
+def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:
+    """What the schedule multiplies the learning rate by at these updates (1 for the first), (S, 1)."""
+    schedule = run.schedule
+    warmup = (step_S1 / schedule.warmup_steps).clamp(max=1) if schedule.warmup_steps else torch.ones_like(step_S1)
+    done = (step_S1 - 1 - schedule.warmup_steps).clamp(min=0) / max(run.max_steps - schedule.warmup_steps, 1)
+    if schedule.shape == "cosine":
+        return warmup * (1 + torch.cos(torch.pi * done)) / 2
+    return warmup * (1 - done) if schedule.shape == "linear" else warmup
+
+
+def _optimizer(run: Run) -> Optimizer:
+    settings = {key: value for key, value in run.optimizer.items() if key != "name"}
+    return registry.find("optimizer", run.optimizer["name"]).target(**settings)

@@ -1,0 +1,236 @@
+"""Worlds: index rules that say which sample each draw reads.
+
+At step s (0-based), slot b, the draw number is d = s * batch + b. A rule maps draws to indices of
+the task's stream. Every rule reads index d until the pool of N is used up, so that all worlds are
+bit for bit the same until the first sample is used again.
+
+Shapes: M members, S steps, B slots of a batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+
+from bootstrap import registry, streams
+from bootstrap.registry import register
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Order:
+    """Keyed orders of pools: pass 0 keeps the order, later passes are keyed permutations.
+
+    The permutations of the passes last asked for are kept, since consecutive steps share them.
+    """
+
+    def __init__(self, key_M2: Tensor, sizes: Sequence[int]):
+        self.key_M2, self.sizes = key_M2, tuple(sizes)
+        self.size_M11 = torch.tensor(self.sizes, device=key_M2.device)[:, None, None]
+        self._first: tuple[int, ...] = ()
+        self._table_MCN = torch.empty(0)
+
+    def index(self, draw_MSB: Tensor, first: Sequence[int], last: Sequence[int]) -> Tensor:
+        """Position pi_e(d mod N) of each draw, with e = d div N, int64 (M, S, B).
+
+        Args:
+            draw_MSB: int64, draws of at most (M, S, B).
+            first, last: smallest and largest draw of each member, known without asking the device.
+        """
+        begin = [draw // size for draw, size in zip(first, self.sizes, strict=True)]
+        end = [draw // size for draw, size in zip(last, self.sizes, strict=True)]
+        if not any(end):
+            return draw_MSB.expand(len(self.sizes), -1, -1)
+        begin = self._prepare(begin, max(e - b for b, e in zip(begin, end, strict=True)) + 1)
+        begin_M11 = torch.tensor(begin, device=draw_MSB.device)[:, None, None]
+        position = (draw_MSB // self.size_M11 - begin_M11) * self._table_MCN.shape[-1] + draw_MSB % self.size_M11
+        return self._table_MCN.flatten(1).gather(1, position.flatten(1)).view_as(position)
+
+    def _prepare(self, begin: list[int], passes: int) -> tuple[int, ...]:
+        """Make the tables hold this many passes from these on; returns the first pass they hold."""
+        held = self._table_MCN.shape[1] if self._first else 0
+        enough = self._first and all(h <= b and b + passes <= h + held for h, b in zip(self._first, begin, strict=True))
+        if not enough:
+            number_MC = torch.tensor(begin, device=self.key_M2.device)[:, None] + torch.arange(
+                passes, device=self.key_M2.device
+            )
+            width = max(self.sizes)
+            word_MCN = streams.sort_words(self.key_M2, number_MC, width)
+            item = torch.arange(width, device=word_MCN.device)
+            word_MCN = word_MCN.masked_fill(item >= self.size_M11, torch.iinfo(torch.int64).max)
+            table_MCN = word_MCN.argsort(dim=-1, stable=True)
+            self._table_MCN = torch.where(number_MC[..., None] == 0, item, table_MCN)
+            self._first = tuple(begin)
+        return self._first
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The draws of consecutive steps of M members, and what a rule may need to place them.
+
+    Attributes:
+        start, stop: steps start .. stop - 1.
+        batch_size: slots per step, B.
+        train_sizes: pool size N of each member.
+        order: keyed orders of each member's pool.
+        key_M2: int32, (M, 2), the members' ``order`` stream, for choices per step and slot.
+    """
+
+    start: int
+    stop: int
+    batch_size: int
+    train_sizes: tuple[int, ...]
+    order: Order
+    key_M2: Tensor
+
+    @property
+    def step_S1(self) -> Tensor:
+        """Step numbers, int64, (S, 1)."""
+        return torch.arange(self.start, self.stop, device=self.key_M2.device)[:, None]
+
+    @property
+    def number_MSB(self) -> Tensor:
+        """Draw numbers d = s * batch + b, int64, (M, S, B)."""
+        first, end = self.start * self.batch_size, self.stop * self.batch_size
+        number = torch.arange(first, end, device=self.key_M2.device)
+        return number.view(1, -1, self.batch_size).expand(len(self.train_sizes), -1, -1)
+
+    @property
+    def size_M11(self) -> Tensor:
+        """Pool sizes, int64, (M, 1, 1)."""
+        return self.order.size_M11
+
+    def pool_index(self) -> Tensor:
+        """Index that each draw reads when the pool is all there is, int64, (M, S, B).
+
+        A batch as large as the pool keeps the pool's order.
+        """
+        if set(self.train_sizes) == {self.batch_size}:
+            slot = torch.arange(self.batch_size, device=self.key_M2.device)
+            return slot.expand(len(self.train_sizes), self.stop - self.start, -1)
+        first, last = self.start * self.batch_size, self.stop * self.batch_size - 1
+        members = len(self.train_sizes)
+        index = self.order.index(self.number_MSB, [first] * members, [last] * members)
+        full_M11 = self.size_M11 == self.batch_size
+        return torch.where(full_M11, self.number_MSB % self.size_M11, index)
+
+    def chosen(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which ``count`` slots of every step are chosen, at random by key, and their rank among them.
+
+        Returns:
+            bool and int64, both (M, S, B).
+        """
+        step_MS = self.step_S1.view(1, -1).expand(len(self.train_sizes), -1)
+        order_MSB = streams.permutation(streams.subkeys(self.key_M2, "slots"), step_MS, self.batch_size)
+        chosen_MSB = torch.zeros_like(order_MSB, dtype=torch.bool).scatter_(-1, order_MSB[..., :count], True)
+        return chosen_MSB, chosen_MSB.cumsum(-1) - 1
+
+
+@register("rule", "real")
+def real(draws: Draws) -> Tensor:
+    """A pool of N, used again and again: index pi_e(d mod N), in a new order every pass."""
+    return draws.pool_index()
+
+
+@register("rule", "ideal")
+def ideal(draws: Draws) -> Tensor:
+    """Always fresh samples: index d."""
+    return draws.number_MSB
+
+
+def _count(share: float, batch_size: int) -> int:
+    """Slots of a batch that make up this share; a share above 0 is at least one slot."""
+    return min(batch_size, max(round(share * batch_size), 1)) if share > 0 else 0
+
+
+@register("rule", "fresh")
+def fresh(draws: Draws, *, share: Share) -> Tensor:
+    """A pool of N in which a share of every batch's slots is given never-used samples instead."""
+    count = _count(share, draws.batch_size)
+    chosen_MSB, rank_MSB = draws.chosen(count)
+    before = draws.size_M11 // draws.batch_size  # steps that the first pass fills
+    new_MSB = draws.size_M11 + (draws.step_S1 - before) * count + rank_MSB
+    reuses = draws.number_MSB >= draws.size_M11
+    return torch.where(reuses & chosen_MSB, new_MSB, draws.pool_index())
+
+
+@register("rule", "redraw")
+def redraw(draws: Draws, *, share: Share) -> Tensor:
+    """The control of ``fresh``: the same slots are given random samples of the pool instead."""
+    chosen_MSB, _ = draws.chosen(_count(share, draws.batch_size))
+    key_M2 = streams.subkeys(draws.key_M2, "redraw")
+    unit_MSB = streams.uniform(key_M2, draws.number_MSB, 1)[..., 0]
+    again_MSB = (unit_MSB.double() * draws.size_M11).long()
+    reuses = draws.number_MSB >= draws.size_M11
+    return torch.where(reuses & chosen_MSB, again_MSB, draws.pool_index())
+
+
+@register("rule", "sliding")
+def sliding(draws: Draws, *, shift: NonNegativeInt) -> Tensor:
+    """A pool of N that moves on by ``shift`` samples after every pass, the oldest leaving first."""
+    passes = draws.number_MSB // draws.size_M11
+    return passes * shift + draws.pool_index()
+
+
+@register("rule", "switch")
+def switch(draws: Draws, *, at_step: NonNegativeInt, before: str = "real", after: str = "ideal") -> Tensor:
+    """One world before a step and another from it on; both are rules that need no settings.
+
+    Raises:
+        ValueError: ``before`` or ``after`` is no such rule.
+    """
+    first_MSB, second_MSB = (registry.find("rule", name).target(draws) for name in (before, after))
+    return torch.where(draws.step_S1 < at_step, first_MSB, second_MSB)
+
+
+class World:
+    """The indices that members under one rule read, pass after pass of a finite universe included.
+
+    Args:
+        rule: an index rule, with its settings.
+        train_sizes: pool size N of each member; ignored by the ideal world.
+        key_M2: int32, (M, 2), the members' ``order`` stream.
+        capacity: number of training cells of a finite universe, None for an endless task. Past its
+            end begins a new permuted pass over all cells.
+    """
+
+    def __init__(
+        self, rule: Callable[..., Tensor], settings: dict[str, Any], train_sizes: Sequence[int],
+        key_M2: Tensor, batch_size: int, capacity: int | None,
+    ):  # fmt: skip
+        self.rule, self.settings, self.batch_size = rule, settings, batch_size
+        self.train_sizes, self.key_M2 = tuple(train_sizes), key_M2
+        self._pool_order = Order(key_M2, self.train_sizes)
+        self._capacity = capacity
+        self._universe_order = Order(key_M2, [capacity] * len(self.train_sizes)) if capacity else None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether every step reads the whole pool in the same order."""
+        return self.rule is real and set(self.train_sizes) == {self.batch_size}
+
+    def indices(self, start: int, stop: int) -> Tensor:
+        """Indices read at steps start .. stop - 1, int64, (M, S, B)."""
+        draws = Draws(start, stop, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+        index_MSB = self.rule(draws, **self.settings)
+        if self._capacity is None or self._universe_order is None or stop * self.batch_size <= self._capacity:
+            return index_MSB
+        if self.rule is real:
+            return index_MSB
+        if self.batch_size == self._capacity:
+            return index_MSB % self._capacity
+        flat = index_MSB.flatten(1)
+        return self._universe_order.index(index_MSB, flat.amin(1).tolist(), flat.amax(1).tolist())
+
+
+def first_reuse_step(rule: str, train_size: int | None, batch_size: int, capacity: int | None) -> int | None:
+    """The step (0-based) whose batch is the first to hold a sample that was used before.
+
+    None if there is none: the ideal world of an endless task. A finite universe of ``capacity``
+    training cells ends even the ideal world's fresh samples.
+    """
+    available = capacity if rule == "ideal" else train_size
+    return None if available is None else available // batch_size

@@ -1,0 +1,67 @@
+"""Cells and their names: a cell is one configuration with all its seeds, named by what sets it apart."""
+
+from typing import Any
+
+import pandas as pd
+
+from reports.wording import setting
+
+LEADING = ("world", "task", "model", "optimizer", "train_size", "train_fraction", "batch_size")
+FACTS = "data."  # columns of facts about the data, not settings
+KEY = ["cell_id", "world"]
+
+
+def cell_table(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell: ``cell_id, world, cell`` (its label), ``runs``, then every setting that differs.
+
+    A label is made of the settings that differ between the cells of its kind (ideal or not), each said once:
+    what follows from the settings before it, such as the train fraction from the train size, is left out.
+    """
+    first = runs.groupby(KEY, sort=False, dropna=False).head(1).reset_index(drop=True)
+    ideal = (first["world"] == "ideal").fillna(False).astype(bool)
+    kinds = [(first[ideal], "ideal"), (first[~ideal], None)]
+    labels = pd.concat([_labels(cells, varied(cells), name) for cells, name in kinds if len(cells)] or [first["world"]])
+    differing = [name for name in varied(first) if name != "world"]
+    counts = runs.groupby(KEY, sort=False, dropna=False).size().to_numpy()
+    table = first[KEY].assign(cell=labels.reindex(first.index).astype("string"), runs=counts)
+    return pd.concat([table, first[differing]], axis=1)
+
+
+def settings_of(runs: pd.DataFrame) -> list[str]:
+    """Columns that hold settings: the leading ones, then dotted names that are not facts about data."""
+    dotted = [name for name in runs.columns if "." in name and not name.startswith(FACTS)]
+    return [name for name in LEADING if name in runs] + dotted
+
+
+def varied(cells: pd.DataFrame) -> list[str]:
+    """Settings that tell cells apart, without those that follow from the ones before them."""
+    chosen: list[str] = []
+    groups = pd.Series(0, index=cells.index)
+    for name in settings_of(cells):
+        codes = pd.factorize(cells[name].map(setting, na_action=None))[0]
+        finer = pd.Series(pd.factorize(pd.MultiIndex.from_arrays([groups, codes]))[0], index=cells.index)
+        if finer.nunique() > groups.nunique():
+            chosen, groups = [*chosen, name], finer
+    return chosen
+
+
+def _labels(cells: pd.DataFrame, names: list[str], always: str | None) -> pd.Series:
+    shorts = {name: _short(name, names) for name in names}
+    texts = [_label(row, shorts, always) for row in cells.to_dict("records")]
+    return pd.Series(texts, index=cells.index)
+
+
+def _label(row: dict[str, Any], shorts: dict[str, str], always: str | None) -> str:
+    parts = [always] if always else []
+    for name, short in shorts.items():
+        parts.append(setting(row[name]) if name in ("world", "task", "model", "optimizer") else _pair(short, row[name]))
+    return ", ".join(parts) or str(row["world"])
+
+
+def _pair(name: str, value: Any) -> str:
+    return f"{name} {setting(value)}"
+
+
+def _short(name: str, names: list[str]) -> str:
+    last = name.rsplit(".", 1)[-1]
+    return last if sum(other.rsplit(".", 1)[-1] == last for other in names) == 1 else name

@@ -1,0 +1,219 @@
+"""Verdicts on the claims that a study made before it ran.
+
+A claim selects cells, and is judged in each by the interval of its kind's effect: supported if it lies
+wholly in the claimed region, refuted if wholly in the complement, else inconclusive. What cannot be judged is
+inconclusive with the reason. Importing this module makes the shipped kinds known.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+import reports.kinds  # noqa: F401  registers the kinds
+from bootstrap.registry import Settings, find, settings
+from bootstrap.results import Results
+from reports.compare import Comparison, compare
+from reports.evidence import Effect, Evidence, Verdict, claim_kind, seeds_needed
+from reports.selection import select
+from reports.wording import percent, plural, setting, span
+
+__all__ = ["Common", "Effect", "Evidence", "Judgement", "claim_kind", "confidences", "fewest_seeds", "judge"]
+
+
+class Common(Settings):
+    """The keys that every claim may have; all others are its kind's settings."""
+
+    kind: str
+    where: dict[str, Any] = Field(default_factory=dict)
+    primary: bool = False
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    quantifier: Literal["all", "any"] = "all"
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim's verdict in one cell.
+
+    Attributes:
+        claim: as written in the study.
+        number: its place among the study's claims, from 1.
+        cell_id, cell: where it was judged; None where ``where`` selects nothing.
+        effect: what was measured; None where nothing could be.
+        verdict: in this cell.
+        overall: of the claim over all cells that it selects, by its quantifier.
+        confidence: of the interval, corrected if the claim is primary.
+        primary: whether it shares the family-wise error.
+        post_hoc: not among the claims registered before the first run.
+        reason: why it could not be judged, else empty.
+    """
+
+    claim: dict[str, Any]
+    number: int
+    cell_id: str | None
+    cell: str | None
+    effect: Effect | None
+    verdict: Verdict
+    overall: Verdict
+    confidence: float
+    primary: bool
+    post_hoc: bool
+    reason: str
+
+    @property
+    def title(self) -> str:
+        """The claim's own text, or its kind and settings."""
+        given = {key: value for key, value in self.claim.items() if key not in Common.model_fields}
+        listed = ", ".join(f"{key} {setting(value)}" for key, value in given.items())
+        return self.claim.get("text") or f"{self.claim['kind']} ({listed})"
+
+    @property
+    def sentence(self) -> str:
+        """What a person would say."""
+        place = f" in {self.cell}" if self.cell else ""
+        if self.effect is None or self.effect.interval is None:
+            said = f"not judged{place}: {self.reason}"
+        else:
+            effect = self.effect
+            noted = f"; {effect.note}" if effect.note else ""
+            said = (
+                f"{self.verdict}{place}: the {effect.name} is {effect.estimated} ({percent(self.confidence)} interval "
+                f"{span(effect.interval)}; {plural(effect.n, effect.items.removesuffix('s'))}{noted}); "
+                f"claimed: {effect.claimed}"
+            )
+        return f"{said[0].upper()}{said[1:]}{' (post hoc)' if self.post_hoc else ''}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: open ends are null."""
+        effect = self.effect
+        return {
+            "claim": self.claim,
+            "number": self.number,
+            "cell_id": self.cell_id,
+            "cell": self.cell,
+            "verdict": self.verdict,
+            "overall": self.overall,
+            "effect": effect.name if effect else None,
+            "estimate": _closed(effect.estimate if effect else None),
+            "interval": _closed(effect.interval if effect else None),
+            "n": effect.n if effect else 0,
+            "threshold": _closed(effect.region if effect else None),
+            "confidence": self.confidence,
+            "primary": self.primary,
+            "post_hoc": self.post_hoc,
+            "reason": self.reason,
+            "sentence": self.sentence,
+        }
+
+
+def judge(results: Results | Comparison) -> list[Judgement]:
+    """A judgement for every claim of the study and every cell that it selects, in the study's order.
+
+    A claim whose ``where`` selects nothing has one judgement, without a cell. Of several folders compared, a
+    claim is judged over all cells, and is post hoc unless each of them registered it.
+
+    Raises:
+        ValueError: a claim of an unknown kind, or with settings that its kind does not take.
+    """
+    comparison = results if isinstance(results, Comparison) else compare(results)
+    claims = _claims(comparison)
+    found: list[Judgement] = []
+    for number, (claim, confidence) in enumerate(zip(claims, confidences(claims), strict=True), start=1):
+        found += _judged(comparison, claim, number, confidence)
+    return found
+
+
+def confidences(claims: list[dict[str, Any]]) -> list[float]:
+    """The coverage that each claim's interval must have: primary claims share their error (Bonferroni).
+
+    >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
+    [0.95, 0.975, 0.975]
+    """
+    primary = max(sum(bool(claim.get("primary")) for claim in claims), 1)
+    asked = [_common(claim).confidence for claim in claims]
+    shared = [1 - (1 - confidence) / primary for confidence in asked]
+    return [s if claim.get("primary") else a for claim, a, s in zip(claims, asked, shared, strict=True)]
+
+
+def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
+    """The fewest seeds with which each claim can reach a verdict at all, for a dry run; None for never.
+
+    >>> fewest_seeds([{"kind": "grokking_delay", "min_ratio": 5.0}, {"kind": "rate", "min_rate": 0.5}])
+    [6, 6]
+
+    Raises:
+        ValueError: as in `judge`.
+    """
+    given = [_parsed(claim)[1].model_dump() for claim in claims]
+    together = zip(claims, given, confidences(claims), strict=True)
+    return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
+
+
+def _claims(comparison: Comparison) -> list[dict[str, Any]]:
+    claims: list[dict[str, Any]] = []
+    for source in comparison.sources:
+        claims += [claim for claim in source.study.get("claims") or [] if claim not in claims]
+    return claims
+
+
+def _common(claim: Mapping[str, Any]) -> Common:
+    try:
+        return Common(**{key: value for key, value in claim.items() if key in Common.model_fields})
+    except ValidationError as error:
+        raise _mistake(claim, error) from error
+
+
+def _parsed(claim: Mapping[str, Any]) -> tuple[Common, Settings]:
+    common = _common(claim)
+    schema = settings("claim", common.kind)
+    try:
+        return common, schema(**{key: value for key, value in claim.items() if key not in Common.model_fields})
+    except ValidationError as error:
+        raise _mistake(claim, error) from error
+
+
+def _mistake(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
+    mistakes = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
+    return ValueError(f"claim of kind {claim.get('kind')!r}: {mistakes}. See `deepboot list claims`.")
+
+
+def _judged(comparison: Comparison, claim: dict[str, Any], number: int, confidence: float) -> list[Judgement]:
+    common, given = _parsed(claim)
+    function, values = find("claim", common.kind).target, given.model_dump()
+    cells, why = select(comparison, common.where, values.get("world"))
+    evidence = [Evidence(comparison, *cell, confidence) for cell in cells[["cell_id", "world", "cell"]].to_numpy()]
+    effects: list[Effect] = [function(one, **values) for one in evidence]
+    shared: dict[str, Any] = {
+        "claim": claim,
+        "number": number,
+        "overall": _overall([effect.verdict for effect in effects], common.quantifier),
+        "confidence": confidence,
+        "primary": common.primary,
+        "post_hoc": not all(claim in (source.claims.get("registered") or []) for source in comparison.sources),
+    }
+    if not effects:
+        return [Judgement(**shared, cell_id=None, cell=None, effect=None, verdict="inconclusive", reason=why)]
+    return [
+        Judgement(
+            **shared, cell_id=one.cell_id, cell=one.cell, effect=effect, verdict=effect.verdict, reason=effect.reason
+        )
+        for one, effect in zip(evidence, effects, strict=True)
+    ]
+
+
+def _overall(verdicts: list[Verdict], quantifier: str) -> Verdict:
+    """All: every cell must support it, one refutes it. Any: one supports it, every cell must refute it."""
+    one: Verdict = "refuted" if quantifier == "all" else "supported"
+    every: Verdict = "supported" if quantifier == "all" else "refuted"
+    if not verdicts:
+        return "inconclusive"
+    if one in verdicts:
+        return one
+    return every if set(verdicts) == {every} else "inconclusive"
+
+
+def _closed(bounds: tuple[float, float] | None) -> list[float | None] | None:
+    return None if bounds is None else [end if math.isfinite(end) else None for end in bounds]

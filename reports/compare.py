@@ -1,0 +1,256 @@
+"""Real runs beside their ideal partners: pairs, and the bootstrap error at every step.
+
+The bootstrap error is real minus ideal at the same step and seed, signed. Both worlds of a pair are
+identical until the first sample is used again, so it is zero by construction up to the first reuse.
+Source: Nakkiran, Neyshabur and Sedghi 2021, arXiv 2010.08127.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from reports.cells import cell_table
+from reports.intervals import T_MIN, t_interval
+
+When = Literal["stopping", "end"]
+PLAIN_LOSSES = ("mse", "hinge")  # a perfect one-hot fit has a soft error of 0.77: their error takes its place
+EVENTS = ("stopping", "memorization", "grokking")
+PAIR = ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
+SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one or several results, with every real run joined to its ideal partner.
+
+    Attributes:
+        runs: one row per run, with its cell's label as ``cell`` and its default metric as ``metric``.
+        evaluations: one row per run and evaluated step.
+        sources: the results that it was made of.
+    """
+
+    runs: pd.DataFrame
+    evaluations: pd.DataFrame
+    sources: tuple[Results, ...]
+
+    def cells(self) -> pd.DataFrame:
+        """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
+        return cell_table(self.runs.drop(columns=["cell", "metric"]))
+
+    def pairs(self) -> pd.DataFrame:
+        """One row per pair: the real run's columns, the ideal partner's under ``ideal_…``, ``last_common_step``.
+
+        A real run is any run that names an ideal partner, whatever the rule of its world. Where the
+        partner is not among the runs its columns are null.
+        """
+        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
+        real = self.runs[self.runs["ideal_run_id"].notna()]
+        ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
+        steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
+        table = real.join(ideal, on="ideal_run_id").join(steps, on="run_id")
+        return table.reset_index(drop=True)
+
+    def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
+        """The bootstrap error of every pair at every step that both worlds evaluated.
+
+        Args:
+            metric: a column of ``evaluations``; by default the test soft error, for MSE and hinge losses the test
+                error.
+
+        Returns:
+            ``run_id, ideal_run_id, cell_id, cell, world, seed, step, real, ideal, bootstrap_error`` (real minus
+            ideal), ``after_first_reuse`` (step > first_reuse_step: an evaluation at step s follows s updates,
+            so up to ``first_reuse_step`` the worlds are identical) and ``metric``.
+
+        Raises:
+            ValueError: no such metric.
+        """
+        self._check(metric)
+        table = self._joined.assign(metric=metric) if metric else self._joined
+        real, ideal = _chosen(table, ""), _chosen(table, "_ideal")
+        return pd.DataFrame(
+            {
+                **{
+                    name: table[name] for name in ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
+                },
+                "real": real,
+                "ideal": ideal,
+                "bootstrap_error": real - ideal,
+                "after_first_reuse": (table["step"] > table["first_reuse_step"]).fillna(False).astype(bool),
+                "metric": table["metric"],
+            }
+        )
+
+    def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
+        """The bootstrap error of every pair at one of its steps, null where that step or a value does not exist.
+
+        Args:
+            when: "stopping", the real run's stopping step (its evaluation ``stopping_high``), or "end", the last
+                step that both worlds evaluated; a pair with a run that did not finish has no end.
+            metric: as in `bootstrap_error`.
+
+        Returns:
+            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, step, real, ideal,
+            bootstrap_error, generalization_gap`` (test minus train in the real world).
+        """
+        pairs = self.pairs()
+        finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
+        step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
+        pairs = pairs[["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status"]].assign(step=step)
+        errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
+        gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
+        table = pairs.merge(errors, on=["run_id", "step"], how="left")
+        table["metric"] = metric or table["run_id"].map(self.runs.set_index("run_id")["metric"])
+        return table.merge(gaps, on=["run_id", "step"], how="left")
+
+    def at_stopping(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Bootstrap error and generalisation gap at the stopping step, one row per cell.
+
+        Returns:
+            ``cell_id, cell, world, metric, pairs, n`` (pairs with a value), ``without`` (pairs that never reach the
+            step), ``step_low, step_high`` (range over pairs), the means ``real, ideal, bootstrap_error``, ``low,
+            high`` (paired t interval, null below 3 pairs), ``generalization_gap, gap_low, gap_high, note``.
+        """
+        return _per_cell(self.pairs_at("stopping", metric), "stopping", confidence)
+
+    def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
+        return _per_cell(self.pairs_at("end", metric), "end", confidence)
+
+    def curves(self) -> pd.DataFrame:
+        """Evaluations to draw: those of every run in its own cell, and of ideal partners in each cell they serve.
+
+        Returns:
+            the columns of ``evaluations``, then ``cell_id, cell`` (of the panel), ``world, seed, status,
+            first_reuse_step`` (of the panel's runs; null in ideal rows).
+        """
+        keep = ["run_id", "cell_id", "cell", "world", "seed", "status", "first_reuse_step"]
+        ideal = self.runs["world"] == "ideal"
+        real = self.runs.loc[~ideal, keep]
+        pairs = self.pairs().dropna(subset=["ideal_status"])
+        partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
+        partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
+        partners = partners.assign(world="ideal", first_reuse_step=np.nan)
+        alone = self.runs.loc[ideal & ~self.runs["run_id"].isin(partners["run_id"]), keep]
+        panels = pd.concat([real, partners[keep], alone]).astype({"first_reuse_step": "Int64", "world": "string"})
+        return self.evaluations.merge(panels, on="run_id", how="inner")
+
+    def only(self, cell_id: str, world: str) -> "Comparison":
+        """The same, of one cell's runs and their ideal partners."""
+        own = (self.runs["cell_id"] == cell_id) & (self.runs["world"] == world)
+        runs = self.runs[own | self.runs["run_id"].isin(self.runs.loc[own, "ideal_run_id"].dropna())]
+        rows = [self._rows[run_id] for run_id in runs["run_id"] if run_id in self._rows]
+        return Comparison(runs, pd.concat(rows) if rows else self.evaluations.head(0), self.sources)
+
+    @cached_property
+    def _rows(self) -> dict[str, pd.DataFrame]:
+        return {str(run_id): rows for run_id, rows in self.evaluations.groupby("run_id")}
+
+    @cached_property
+    def _joined(self) -> pd.DataFrame:
+        """Evaluations of real runs beside those of their partners (suffix ``_ideal``), at common steps."""
+        measured = [name for name in self.evaluations.columns if name not in ("run_id", "step", "samples_seen")]
+        real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
+        rows = self.evaluations[["run_id", "step", *measured]]
+        partner = rows.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
+        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", "step"])
+
+    def _check(self, metric: str | None) -> None:
+        known = [name for name in self.evaluations.columns if name not in ("run_id", "step", "samples_seen")]
+        if metric is not None and metric not in known:
+            raise ValueError(f"unknown metric {metric!r}. Known: {', '.join(known)}.")
+
+
+def compare(results: Results | Iterable[Results]) -> Comparison:
+    """Join every real run to its ideal partner, in one output folder's results or in several side by side.
+
+    Runs that occur more than once, by ``run_id``, count once: the one that went furthest.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    sources = (results,) if isinstance(results, Results) else tuple(results)
+    if not sources:
+        raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
+    every = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
+    runs = typed(pd.concat(every, ignore_index=True), RUN_COLUMNS)
+    furthest = runs.sort_values("last_step", kind="stable", na_position="first").drop_duplicates("run_id", keep="last")
+    runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
+    rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
+    kept = runs[["run_id", "_source"]]
+    rows = typed(rows.merge(kept, on=["run_id", "_source"]).drop(columns="_source"), EVALUATION_COLUMNS)
+    rows = rows.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
+    return Comparison(_labelled(runs.drop(columns="_source")), rows, sources)
+
+
+def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    labels = cell_table(runs)[["cell_id", "world", "cell"]]
+    plain = runs["loss.name"].isin(PLAIN_LOSSES) if "loss.name" in runs else pd.Series(False, index=runs.index)
+    metric = pd.Series(np.where(plain, "test_error", "test_soft_error"), index=runs.index, dtype="string")
+    return runs.merge(labels, on=["cell_id", "world"], how="left").assign(metric=metric)
+
+
+def _chosen(table: pd.DataFrame, suffix: str) -> pd.Series:
+    """Each row's value of the metric that it names."""
+    values = pd.Series(np.nan, index=table.index, dtype=float)
+    for metric in table["metric"].unique():
+        rows = table["metric"] == metric
+        values[rows] = table.loc[rows, f"{metric}{suffix}"]
+    return values
+
+
+def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
+    """Test minus train of each row's metric in the real world; null for metrics without a train side."""
+    train = metric.str.replace("test_", "train_")
+    values = pd.Series(np.nan, index=joined.index, dtype=float)
+    for name in metric[train.isin(joined.columns) & (train != metric)].unique():
+        rows = metric == name
+        values[rows] = joined.loc[rows, name] - joined.loc[rows, name.replace("test_", "train_")]
+    return values
+
+
+def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
+    groups = pairs.groupby(["cell_id", "cell", "world", "metric"], sort=False, dropna=False)
+    rows = [dict(zip(groups.keys, key, strict=True)) | _summary(cell, when, confidence) for key, cell in groups]
+    columns = ["cell_id", "cell", "world", "metric", *_summary(pairs.head(0), when, confidence)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
+    measured = cell[cell["bootstrap_error"].notna()]
+    interval = t_interval(measured["bootstrap_error"], confidence)
+    gaps = cell["generalization_gap"].dropna()
+    gap_interval = t_interval(gaps, confidence)
+    return {
+        "pairs": len(cell),
+        "n": len(measured),
+        "without": int(cell["step"].isna().sum()),
+        "step_low": measured["step"].min() if len(measured) else pd.NA,
+        "step_high": measured["step"].max() if len(measured) else pd.NA,
+        **{name: _mean(measured[name]) for name in ("real", "ideal", "bootstrap_error")},
+        "low": interval.low if interval else np.nan,
+        "high": interval.high if interval else np.nan,
+        "generalization_gap": _mean(gaps),
+        "gap_low": gap_interval.low if gap_interval else np.nan,
+        "gap_high": gap_interval.high if gap_interval else np.nan,
+        "note": _note(cell, len(measured), when),
+    }
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _note(cell: pd.DataFrame, n: int, when: When) -> str:
+    without = int(cell["step"].isna().sum())
+    reasons = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
+    parts = [f"{without} of {len(cell)} {reasons[when]}"] if without else []
+    unmeasured = len(cell) - without - n
+    parts += [f"{unmeasured} of {len(cell)} without a value in both worlds there"] if unmeasured else []
+    parts += [f"{n} {'pair' if n == 1 else 'pairs'}: no interval"] if n < T_MIN else []
+    return "; ".join(parts)

@@ -1,0 +1,153 @@
+"""The kinds of claim that ship: a delay, a rate, a bootstrap error, and one world faster than the other."""
+
+import math
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from reports.compare import When
+from reports.evidence import Effect, Evidence, claim_kind
+from reports.intervals import (
+    T_MIN,
+    Bounds,
+    clopper_pearson,
+    median_bounds,
+    median_interval,
+    seeds_for_median,
+    seeds_for_rate,
+    t_interval,
+)
+from reports.timing import event_bounds, ratio_bounds
+from reports.wording import percent, plural
+
+Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+NOUNS = {"grokking": "grok", "memorization": "memorise"}
+
+
+def _for_median(_: Any, confidence: float) -> int:
+    return seeds_for_median(confidence)
+
+
+def _for_rate(settings: Any, confidence: float) -> int | None:
+    return seeds_for_rate(_rates(settings.min_rate, settings.max_rate), confidence)
+
+
+@claim_kind("grokking_delay", min_seeds=_for_median)
+def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
+    """Grokking comes at least ``min_ratio`` times as late as memorisation, in the median run.
+
+    The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, with
+    its budget as lower bound. Interval: sign test, inverted, on the conservative bounds.
+    """
+    runs = evidence.runs_of(world)
+    return _median_ratio(
+        f"median ratio of the grokking step to the memorisation step in the {world} world",
+        ratio_bounds(runs, runs),
+        Bounds(min_ratio, math.inf),
+        "runs",
+        evidence.confidence,
+        _counts(runs),
+    )
+
+
+@claim_kind("faster", min_seeds=_for_median)
+def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
+    """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
+
+    A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
+    nothing and counts against both verdicts.
+    """
+    pairs = evidence.pairs.dropna(subset=["ideal_status"])
+    ideal = evidence.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+    neither = int((pairs["grokking_high"].isna() & ideal["grokking_high"].isna()).sum())
+    notes = [_counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else ""]
+    return _median_ratio(
+        f"median ratio of the {evidence.world} world's grokking step to its ideal partner's",
+        _unless_tied(ratio_bounds(pairs, ideal, over="grokking"), pairs, ideal),
+        Bounds(min_ratio, math.inf),
+        "pairs",
+        evidence.confidence,
+        "; ".join(filter(None, notes)),
+    )
+
+
+@claim_kind("rate", min_seeds=_for_rate)
+def rate(
+    evidence: Evidence,
+    *,
+    event: Literal["grokking", "memorization"] = "grokking",
+    world: str = "real",
+    min_rate: Rate | None = None,
+    max_rate: Rate | None = None,
+) -> Effect:
+    """The share of runs that grok (or memorise) within the budget is at least or at most this.
+
+    Runs that diverged or failed before count as not reached. Interval: Clopper and Pearson's, exact.
+    """
+    region = _rates(min_rate, max_rate)
+    outcomes = event_bounds(evidence.runs_of(world), event)["outcome"].dropna()
+    name = f"share of runs that {NOUNS[event]} in the {world} world"
+    n, reached = len(outcomes), int((outcomes == "reached").sum())
+    if not n:
+        return Effect(name, region, 0, "runs", reason="no run measures it")
+    share, interval = reached / n, clopper_pearson(reached, n, evidence.confidence)
+    return Effect(name, region, n, "runs", Bounds(share, share), interval, note=f"{reached} of {n}")
+
+
+@claim_kind("bootstrap_error", min_seeds=T_MIN)
+def bootstrap_error(
+    evidence: Evidence,
+    *,
+    at: When = "stopping",
+    min: Number | None = None,
+    max: Number | None = None,
+    metric: str | None = None,
+) -> Effect:
+    """The mean bootstrap error (real minus ideal, signed) at the stopping step or at the end is within bounds.
+
+    Pairs that have no such step do not enter the mean; they are counted beside it. Interval: paired t.
+    """
+    if min is None and max is None:
+        raise ValueError("claim `bootstrap_error` needs a bound on the mean, got none. Give `min`, `max` or both.")
+    region = Bounds(-math.inf if min is None else min, math.inf if max is None else max)
+    pairs = evidence.pairs_at(at, metric)
+    values = pairs["bootstrap_error"].dropna()
+    place = {"stopping": "at the stopping step", "end": "at the last common step"}[at]
+    name = f"mean bootstrap error {place}"
+    missing = len(pairs) - len(values)
+    note = f"{missing} of {len(pairs)} pairs have no value there" if missing else ""
+    estimate = Bounds(values.mean(), values.mean()) if len(values) else None
+    interval = t_interval(values, evidence.confidence)
+    reason = "" if interval else f"{plural(len(values), 'pair')}, and a t interval needs {T_MIN}"
+    return Effect(name, region, len(values), "pairs", estimate, interval, reason, note=note)
+
+
+def _median_ratio(name: str, bounds: pd.DataFrame, region: Bounds, items: str, confidence: float, note: str) -> Effect:
+    known = bounds.dropna()
+    estimate = median_bounds(known["low"], known["high"])
+    interval = median_interval(known["low"], known["high"], confidence)
+    needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
+    reason = "" if interval else f"{plural(len(known), items.removesuffix('s'))}, and {needed}"
+    return Effect(name, region, len(known), items, estimate, interval, reason, unit=" times", note=note)
+
+
+def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) -> pd.DataFrame:
+    """Nothing is known of a pair's ratio where neither world grokked, whatever their budgets."""
+    tied = real["grokking_high"].isna() & ideal["grokking_high"].isna() & bounds["low"].notna()
+    return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
+
+
+def _counts(runs: pd.DataFrame) -> str:
+    outcomes = event_bounds(runs, "grokking")["outcome"]
+    said = {"censored": "never grokked", "diverged": "diverged before", "failed": "failed"}
+    counts = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
+    return "; ".join(f"{count} of {len(runs)} {words}" for words, count in counts.items() if count)
+
+
+def _rates(low: float | None, high: float | None) -> Bounds:
+    if low is None and high is None:
+        raise ValueError("claim `rate` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
+    return Bounds(0.0 if low is None else low, 1.0 if high is None else high)

@@ -1,0 +1,117 @@
+"""How a number, an interval and a step are written in a report."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from reports.intervals import Bounds
+
+
+def count(value: float) -> str:
+    """A step or a count, in whole numbers with a separator of thousands.
+
+    >>> count(40000)
+    '40,000'
+    """
+    return f"{value:,.0f}"
+
+
+def decimals(low: float, high: float) -> int:
+    """Decimals that show two digits of the standard error behind a 95 % interval."""
+    error = (high - low) / 4
+    return 3 if not 0 < error < math.inf else min(max(1 - math.floor(math.log10(error)), 0), 8)
+
+
+def measure(value: float | None, interval: Bounds | None = None) -> str:
+    """A measurement, rounded by its standard error where an interval gives one, else to three digits.
+
+    >>> measure(0.123456), measure(0.123456, Bounds(0.1, 0.15))
+    ('0.123', '0.123')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if interval is None:
+        return f"{value:.3g}".replace("-", "−")
+    return f"{value:.{decimals(*interval)}f}".replace("-", "−")
+
+
+def span(interval: Bounds | None) -> str:
+    """An interval of measurements, rounded by its own width; open ends are said.
+
+    >>> span(Bounds(0.1, 0.15)), span(Bounds(2.5, float("inf"))), span(None)
+    ('0.100 to 0.150', 'at least 2.5', 'no interval')
+    """
+    if interval is None:
+        return "no interval"
+    low, high = interval
+    if math.isinf(low) and math.isinf(high):
+        return "anything"
+    if math.isinf(high):
+        return f"at least {measure(low)}"
+    if math.isinf(low):
+        return f"at most {measure(high)}"
+    return f"{measure(low, interval)} to {measure(high, interval)}"
+
+
+def step_interval(low: float, high: float, budget: float) -> str:
+    """Where on the step axis something lies: within one evaluation interval, or beyond the budget.
+
+    >>> step_interval(120, 140, 4000), step_interval(0, 0, 4000), step_interval(4000, math.inf, 4000)
+    ('120–140', '0', '> 4,000')
+    """
+    if math.isnan(low) and math.isnan(high):
+        return "–"
+    if math.isinf(high):
+        return f"> {count(low if math.isfinite(low) else budget)}"
+    return count(high) if low == high else f"{count(low)}–{count(high)}"
+
+
+def step_span(low: float, high: float, budget: float) -> str:
+    """A confidence interval of a step; an end that falls on a censored run is open.
+
+    >>> step_span(120, 140, 4000), step_span(120, math.inf, 4000), step_span(math.nan, math.nan, 4000)
+    ('120 to 140', '120 to > 4,000', 'none')
+    """
+    if math.isnan(low):
+        return "none"
+    if math.isinf(low) or (math.isinf(high) and low >= budget):
+        return f"> {count(budget)}"
+    return f"{count(low)} to {f'> {count(budget)}' if math.isinf(high) else count(high)}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value as a reader would write it.
+
+    >>> setting(50000), setting(0.3), setting(True), setting([0.9, 0.98])
+    ('50,000', '0.3', 'true', '[0.9, 0.98]')
+    """
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, list | tuple | np.ndarray):
+        return f"[{', '.join(setting(part) for part in value)}]"
+    if isinstance(value, int | np.integer):
+        return count(int(value))
+    if isinstance(value, float | np.floating):
+        return "none" if math.isnan(value) else f"{value:g}"
+    return "none" if value is None or str(value) == "<NA>" else str(value)
+
+
+def plural(n: int, word: str) -> str:
+    """A count with its noun.
+
+    >>> plural(1, "pair"), plural(3, "pair")
+    ('1 pair', '3 pairs')
+    """
+    return f"{count(n)} {word if n == 1 else word + 's'}"
+
+
+def percent(confidence: float) -> str:
+    """A coverage in percent, as short as it can be said.
+
+    >>> percent(0.95), percent(1 - 0.05 / 3)
+    ('95 %', '98.3 %')
+    """
+    return f"{100 * confidence:.3g} %"
