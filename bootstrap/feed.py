@@ -14,6 +14,7 @@ from torch import Tensor
 from bootstrap import registry, streams
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
+from bootstrap.task import Task
 from bootstrap.worlds import World, ideal, real
 
 CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input or of logits made at a time
@@ -70,14 +71,10 @@ class Feed:
         places = range(len(self.runs))
         for _, group in itertools.groupby(places, key=lambda place: str(self.runs[place].world)):
             members = list(group)
-            runs = [self.runs[place] for place in members]
-            settings = {key: value for key, value in runs[0].world.items() if key != "rule"}
-            rule = registry.find("rule", runs[0].rule).target
-            sizes = [run.train_size if run.rule != "ideal" and run.train_size else self.batch for run in runs]
-            key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", self.device)
-            world = World(rule, settings, sizes, key_M2, self.batch, capacity(self.supply.task, self.supply.data))
+            world = world_of([self.runs[place] for place in members], self.supply.task, self.device)
             place_M = torch.tensor(members, device=self.device)
-            yield Group(place_M, world, self._pool(place_M, max(sizes)) if rule is real else None)
+            pool = self._pool(place_M, max(world.train_sizes)) if world.rule is real else None
+            yield Group(place_M, world, pool)
 
     def _pool(self, members: Tensor, size: int) -> Labelled:
         """The first ``size`` training samples of these members, (M, size, ...)."""
@@ -125,3 +122,13 @@ class Feed:
             return samples.x, samples.y
         row_M11 = torch.arange(len(group.members), device=self.device)[:, None, None]
         return group.pool.x[row_M11, index_MSB], group.pool.y[row_M11, index_MSB]
+
+
+def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu") -> World:
+    """The indices that runs under one rule read."""
+    first = runs[0]
+    settings = {key: value for key, value in first.world.items() if key != "rule"}
+    sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
+    key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
+    rule = registry.find("rule", first.rule).target
+    return World(rule, settings, sizes, key_M2, first.batch_size, capacity(task, first.data))

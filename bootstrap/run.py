@@ -85,7 +85,7 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", json.dumps(value) if isinstance(value, list | tuple) else value
 
 
 def evaluation_steps(evaluation: Evaluation, max_steps: int) -> list[int]:

@@ -204,7 +204,7 @@ class World:
         self.rule, self.settings, self.batch_size = rule, settings, batch_size
         self.train_sizes, self.key_M2 = tuple(train_sizes), key_M2
         self._pool_order = Order(key_M2, self.train_sizes)
-        self._capacity = capacity
+        self.capacity = capacity
         self._universe_order = Order(key_M2, [capacity] * len(self.train_sizes)) if capacity else None
 
     @property
@@ -216,21 +216,48 @@ class World:
         """Indices read at steps start .. stop - 1, int64, (M, S, B)."""
         draws = Draws(start, stop, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
         index_MSB = self.rule(draws, **self.settings)
-        if self._capacity is None or self._universe_order is None or stop * self.batch_size <= self._capacity:
+        if self.capacity is None or self._universe_order is None or stop * self.batch_size <= self.capacity:
             return index_MSB
         if self.rule is real:
             return index_MSB
-        if self.batch_size == self._capacity:
-            return index_MSB % self._capacity
+        if self.batch_size == self.capacity:
+            return index_MSB % self.capacity
         flat = index_MSB.flatten(1)
         return self._universe_order.index(index_MSB, flat.amin(1).tolist(), flat.amax(1).tolist())
 
 
-def first_reuse_step(rule: str, train_size: int | None, batch_size: int, capacity: int | None) -> int | None:
-    """The step (0-based) whose batch is the first to hold a sample that was used before.
+@dataclass(frozen=True)
+class Usage:
+    """How a run used its samples: the first step (0-based) that used one again, and how many it used."""
 
-    None if there is none: the ideal world of an endless task. A finite universe of ``capacity``
-    training cells ends even the ideal world's fresh samples.
-    """
-    available = capacity if rule == "ideal" else train_size
-    return None if available is None else available // batch_size
+    first_reuse_step: int | None
+    distinct: int
+
+
+def usage(world: World, steps: int) -> Usage:
+    """How the first member of a world uses its samples over this many steps."""
+    drawn = steps * world.batch_size
+    if world.rule in (real, ideal):
+        available = world.capacity if world.rule is ideal else world.train_sizes[0]
+        if available is None or drawn <= available:
+            return Usage(None, drawn)
+        return Usage(available // world.batch_size, available)
+    seen, first = torch.zeros(0, dtype=torch.bool), None
+    stride = max(1, (1 << 20) // world.batch_size)
+    for start in range(0, steps, stride):
+        index_SB = world.indices(start, min(start + stride, steps))[0]
+        seen = torch.cat((seen, seen.new_zeros(max(0, int(index_SB.max()) + 1 - len(seen)))))
+        if first is None:
+            first = _first_repeat(index_SB.flatten(), seen)
+            first = None if first is None else start + first // world.batch_size
+        seen[index_SB.flatten()] = True
+    return Usage(first, int(seen.sum()))
+
+
+def _first_repeat(index_D: Tensor, seen: Tensor) -> int | None:
+    """The first place whose index was seen before, or stands at an earlier place."""
+    order = index_D.argsort(stable=True)
+    repeats = seen[index_D]
+    repeats[order[1:][index_D[order[1:]] == index_D[order[:-1]]]] = True
+    places = repeats.nonzero()
+    return int(places[0, 0]) if len(places) else None

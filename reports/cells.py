@@ -1,5 +1,6 @@
 """Cells and their names: a cell is one configuration with all its seeds, named by what sets it apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -51,7 +52,7 @@ def _labels(cells: pd.DataFrame, names: list[str], always: str | None) -> pd.Ser
     return pd.Series(texts, index=cells.index)
 
 
-def _label(row: dict[str, Any], shorts: dict[str, str], always: str | None) -> str:
+def _label(row: Mapping[Any, Any], shorts: dict[str, str], always: str | None) -> str:
     parts = [always] if always else []
     for name, short in shorts.items():
         parts.append(setting(row[name]) if name in ("world", "task", "model", "optimizer") else _pair(short, row[name]))

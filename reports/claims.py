@@ -184,7 +184,10 @@ def _judged(comparison: Comparison, claim: dict[str, Any], number: int, confiden
     common, given = _parsed(claim)
     function, values = find("claim", common.kind).target, given.model_dump()
     cells, why = select(comparison, common.where, values.get("world"))
-    evidence = [Evidence(comparison, *cell, confidence) for cell in cells[["cell_id", "world", "cell"]].to_numpy()]
+    evidence = [
+        Evidence(comparison, cell_id, world, cell, confidence)
+        for cell_id, world, cell in cells[["cell_id", "world", "cell"]].itertuples(index=False)
+    ]
     effects: list[Effect] = [function(one, **values) for one in evidence]
     shared: dict[str, Any] = {
         "claim": claim,

@@ -89,7 +89,6 @@ class Effect:
         items: what they are, in the plural.
         estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
         interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
-        unit: written behind the numbers.
         note: what else has to be said, such as runs that do not enter.
     """
 
@@ -100,7 +99,6 @@ class Effect:
     estimate: Bounds | None = None
     interval: Bounds | None = None
     reason: str = ""
-    unit: str = ""
     note: str = ""
 
     @property
@@ -116,8 +114,7 @@ class Effect:
     @property
     def claimed(self) -> str:
         """The claimed region in words."""
-        text = f"exactly {measure(self.region.low)}" if self.region.low == self.region.high else span(self.region)
-        return f"{text}{self.unit}"
+        return f"exactly {measure(self.region.low)}" if self.region.low == self.region.high else span(self.region)
 
     @property
     def estimated(self) -> str:
@@ -127,9 +124,8 @@ class Effect:
         low, high = self.estimate
         finite = self.interval if self.interval and all(map(math.isfinite, self.interval)) else None
         if math.isinf(high):
-            return f"more than {measure(low)}{self.unit}" if low > 0 else "unknown"
-        text = measure(low, finite) if low == high else f"{measure(low)}–{measure(high)}"
-        return f"{text}{self.unit}"
+            return f"more than {measure(low)}" if low > 0 else "unknown"
+        return measure(low, finite) if low == high else f"{measure(low)}–{measure(high)}"
 
 
 def claim_kind(name: str, *, min_seeds: MinSeeds = 1) -> Callable[[Any], Any]:

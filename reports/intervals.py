@@ -82,9 +82,8 @@ def median_bounds(lows: ArrayLike, highs: ArrayLike) -> Bounds | None:
     lows, highs = np.sort(np.asarray(lows, dtype=float)), np.sort(np.asarray(highs, dtype=float))
     if lows.size == 0:
         return None
-    middle = (
-        [lows.size // 2, lows.size // 2] if np.isinf(highs[lows.size // 2]) else [(lows.size - 1) // 2, lows.size // 2]
-    )
+    upper = lows.size // 2
+    middle = [upper if np.isinf(highs[upper]) else (lows.size - 1) // 2, upper]
     return Bounds(float(lows[middle].mean()), float(highs[middle].mean()))
 
 

@@ -47,9 +47,9 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
         f"median ratio of the grokking step to the memorisation step in the {world} world",
         ratio_bounds(runs, runs),
         Bounds(min_ratio, math.inf),
-        "runs",
-        evidence.confidence,
-        _counts(runs),
+        items="runs",
+        confidence=evidence.confidence,
+        note=_counts(runs),
     )
 
 
@@ -68,9 +68,9 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
         f"median ratio of the {evidence.world} world's grokking step to its ideal partner's",
         _unless_tied(ratio_bounds(pairs, ideal, over="grokking"), pairs, ideal),
         Bounds(min_ratio, math.inf),
-        "pairs",
-        evidence.confidence,
-        "; ".join(filter(None, notes)),
+        items="pairs",
+        confidence=evidence.confidence,
+        note="; ".join(filter(None, notes)),
     )
 
 
@@ -125,13 +125,15 @@ def bootstrap_error(
     return Effect(name, region, len(values), "pairs", estimate, interval, reason, note=note)
 
 
-def _median_ratio(name: str, bounds: pd.DataFrame, region: Bounds, items: str, confidence: float, note: str) -> Effect:
+def _median_ratio(
+    name: str, bounds: pd.DataFrame, region: Bounds, *, items: str, confidence: float, note: str
+) -> Effect:
     known = bounds.dropna()
     estimate = median_bounds(known["low"], known["high"])
     interval = median_interval(known["low"], known["high"], confidence)
     needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
     reason = "" if interval else f"{plural(len(known), items.removesuffix('s'))}, and {needed}"
-    return Effect(name, region, len(known), items, estimate, interval, reason, unit=" times", note=note)
+    return Effect(name, region, len(known), items, estimate, interval, reason, note=note)
 
 
 def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) -> pd.DataFrame:
@@ -150,4 +152,4 @@ def _counts(runs: pd.DataFrame) -> str:
 def _rates(low: float | None, high: float | None) -> Bounds:
     if low is None and high is None:
         raise ValueError("claim `rate` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
-    return Bounds(0.0 if low is None else low, 1.0 if high is None else high)
+    return Bounds(-math.inf if low is None else low, math.inf if high is None else high)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from bootstrap.registry import suggestion
+from reports.cells import settings_of
 from reports.compare import Comparison
 from reports.wording import setting
 
@@ -14,12 +15,15 @@ from reports.wording import setting
 def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) -> tuple[pd.DataFrame, str]:
     """Cells that a claim is judged in (``cell_id, world, cell``), or why there are none.
 
-        A claim about the ideal world is judged in the ideal cells that ``where`` selects; where it selects by
-    XX"""
+    A claim about the ideal world is judged in the ideal cells that ``where`` selects; where it selects by
+    something that only real runs have, such as the train size, in those cells' ideal partners. A condition
+    must hold in all of a cell's runs.
+    """
     runs, where = comparison.runs, _flat(where)
     unknown = [name for name in where if name not in runs]
     if unknown:
-        return runs.head(0), f"`where` names no column: {unknown[0]!r}. {suggestion(unknown[0], list(runs.columns))}"
+        near = suggestion(unknown[0], settings_of(runs)).removesuffix(".")
+        return runs.head(0), f"`where` names no column {unknown[0]!r}. {near}"
     fits = pd.Series(True, index=runs.index)
     for name, value in where.items():
         fits &= runs[name].map(lambda held, wanted=value: _equal(held, wanted), na_action=None).astype(bool)

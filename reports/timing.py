@@ -94,8 +94,8 @@ def delay_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
     Returns:
         ``cell_id, cell, world, n, ratio_low, ratio_high`` (bounds of the median of grokking step over memorisation
         step), ``low, high`` (distribution-free interval of that median), ``difference_low, difference_high`` (bounds
-        of the median difference, steps), ``grokked`` (runs), ``relapsed`` (runs), ``relapses`` (falls), ``width`` (median
-        transition width, steps), ``width_low, width_high`` (its range over seeds) and ``note``.
+        of the median difference, steps), ``grokked`` (runs), ``relapsed`` (runs), ``relapses`` (falls), ``width``
+        (median transition width, steps), ``width_low, width_high`` (its range over seeds) and ``note``.
     """
     times = run_times(comparison)
     return pd.DataFrame([key | _delays(cell, confidence) for key, cell in _by_cell(times)])
@@ -111,14 +111,12 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
         above: runs whose grokking step is divided.
         below: as many runs, whose event ``over`` divides.
     """
-    top, bottom = _known(above, "grokking"), _known(below, over)
+    top_low, top_high = _known(above, "grokking").to_numpy().T
+    bottom_low, bottom_high = _known(below, over).to_numpy().T
     with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where(
-            (top["low"] == 0) | np.isinf(bottom["high"]), 0, top["low"].to_numpy() / bottom["high"].to_numpy()
-        )
-        high = np.where(np.isinf(top["high"]), np.inf, top["high"].to_numpy() / bottom["low"].to_numpy())
-    high[np.isnan(high) & top["high"].notna().to_numpy() & bottom["low"].notna().to_numpy()] = np.inf  # 0 / 0
-    unknown = top["low"].isna().to_numpy() | bottom["low"].isna().to_numpy()
+        low = np.where((top_low == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)
+        high = np.where(np.isinf(top_high) | (bottom_low == 0), np.inf, top_high / bottom_low)
+    unknown = np.isnan(top_low) | np.isnan(bottom_low)
     low[unknown] = high[unknown] = np.nan
     return pd.DataFrame({"low": low, "high": high}, index=above.index)
 
@@ -127,7 +125,7 @@ def _known(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     """Bounds with nothing known, [0, inf], where a run diverged or failed before the event."""
     bounds = event_bounds(runs, event)
     bounds.loc[bounds["outcome"].isin(("diverged", "failed")), "low"] = 0.0
-    return bounds
+    return bounds[["low", "high"]]
 
 
 def _difference(runs: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def rise(steps, middle, sharpness=8.0):
     return 0.5 + 0.5 / (1 + np.exp(-sharpness * (np.log1p(steps) - np.log1p(middle))))
 
 
-def evaluations_of(run_id, steps, middle, memorized, random, diverged_at=None):
+def evaluations_of(run_id, steps, *, middle, memorized, random, diverged_at=None):
     """One run's rows; ``memorized`` None for an ideal run."""
     n = len(steps)
     test = 1 - rise(steps, middle) if np.isfinite(middle) else np.full(n, 0.5)
@@ -80,15 +80,23 @@ def synthetic(
         for seed in range(seeds):
             ideal_id = f"ideal-{decay}-{seed}"
             middle = 0.08 * budget * np.exp(random.normal(0, 0.1))
-            rows = evaluations_of(ideal_id, steps, middle, None, random)
+            rows = evaluations_of(ideal_id, steps, middle=middle, memorized=None, random=random)
             tables.append(rows)
-            runs.append(base | row(ideal_id, None, f"ideal-{decay}", "ideal", seed, None, "finished", rows))
+            runs.append(
+                base
+                | row(ideal_id, None, f"ideal-{decay}", "ideal", seed=seed, size=None, status="finished", rows=rows)
+            )
             for size in train_sizes:
                 run_id = f"{world}-{decay}-{size}-{seed}"
                 late = middle * 4 * (750 / size) ** 0.5 * np.exp(random.normal(0, 0.15))
                 stops = 0.3 * budget if seed in diverged else None
                 real = evaluations_of(
-                    run_id, steps, np.inf if seed in censored else late, 0.02 * budget, random, diverged_at=stops
+                    run_id,
+                    steps,
+                    middle=np.inf if seed in censored else late,
+                    memorized=0.02 * budget,
+                    random=random,
+                    diverged_at=stops,
                 )
                 same = real["step"] <= size // 100
                 shared = ["test_loss", "test_error", "test_soft_error"]
@@ -97,7 +105,7 @@ def synthetic(
                 real = real.head(0 if status == "failed" else None)
                 tables.append(real)
                 cell = f"{world}-{decay}-{size}"
-                runs.append(base | row(run_id, ideal_id, cell, world, seed, size, status, real))
+                runs.append(base | row(run_id, ideal_id, cell, world, seed=seed, size=size, status=status, rows=real))
     table = typed(runs, RUN_COLUMNS)
     if facts:
         table["data.universe_size"] = 2**30
@@ -114,7 +122,7 @@ def synthetic(
     )
 
 
-def row(run_id, ideal_id, cell_id, world, seed, size, status, rows):
+def row(run_id, ideal_id, cell_id, world, *, seed, size, status, rows):
     """One row of ``runs``, with its events read off its evaluations."""
     return {
         "run_id": run_id,

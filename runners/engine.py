@@ -1,0 +1,186 @@
+"""From a study to a filled output folder."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+
+from bootstrap.data import build_task, capacity, division_of, mirrored_share
+from bootstrap.mistakes import StudyError
+from bootstrap.results import Results, write_json
+from bootstrap.run import Run
+from bootstrap.sweep import runs_of
+from bootstrap.task import Universe
+from runners import checkpoints, environment, folder, shipped, studies
+from runners.execute import Failure, Job
+from runners.local import cores, run_jobs
+from runners.packs import PackPlan, plan_packs
+from runners.progress import Progress
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class TrainingFailed(RuntimeError):
+    """Some packs could not be done; the folder holds all the others."""
+
+    def __init__(self, failures: list[Failure]):
+        self.failures = failures
+        super().__init__("\n".join(f"pack {failure.job}: {failure.reason}" for failure in failures))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a study still needs: its runs, those to be done in packs, and those that are done."""
+
+    raw: dict[str, Any]
+    runs: list[Run]
+    packs: list[PackPlan]
+
+    @property
+    def pending(self) -> int:
+        """Number of runs to be done."""
+        return sum(len(pack.runs) for pack in self.packs)
+
+
+def plan(
+    study: str | Path, out: Path | str | None = None, *, scale: str | None = None, changes: Sequence[str] = ()
+) -> Work:
+    """What running a study into a folder would do.
+
+    Raises:
+        StudyError: all that is wrong with the study, at once.
+    """
+    shipped.load()
+    raw = studies.load(study, scale=scale, changes=list(changes))
+    runs = runs_of(raw)
+    start = _done_steps(Path(out), runs) if out is not None else {}
+    pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
+    return Work(raw, runs, plan_packs(pending, start))
+
+
+def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
+    """The step each run of the folder can go on from; its whole budget where it is done."""
+    known, _ = folder.collect(out)
+    budgets = {run.run_id: run.max_steps for run in runs}
+    steps: dict[str, int] = {}
+    for row in known.to_dict("records"):
+        run_id, last = row["run_id"], row["last_step"]
+        budget = budgets.get(run_id, 0)
+        if row["status"] == "diverged" or (row["status"] == "finished" and last >= budget):
+            steps[run_id] = budget
+        elif row["status"] == "finished":
+            state = checkpoints.read_state(out, run_id)
+            steps[run_id] = int(state["step"]) if state is not None else 0
+    return steps
+
+
+def run_study(
+    study: str | Path,
+    out: Path | str | None = None,
+    *,
+    scale: str | None = None,
+    changes: Sequence[str] = (),
+    device: Device = "auto",
+    workers: int | None = None,
+) -> Results:
+    """Train every run of a study that its folder does not hold yet, and return the folder's results.
+
+    Args:
+        study: path or shipped name.
+        out: output folder; ``results/<name>`` if None.
+        scale: name of one of the study's scales.
+        changes: "dotted.key=value" each.
+        device: "auto" is the GPU where there is one.
+        workers: processes on a CPU; one per core if None.
+
+    Raises:
+        StudyError: the study, device or folder cannot be used; nothing was trained.
+        TrainingFailed: some packs failed; all others are in the folder.
+    """
+    chosen = choose_device(device)
+    place = Path(out) if out is not None else default_folder(study)
+    work = plan(study, place, scale=scale, changes=changes)
+    resolved = studies.resolved(work.raw)
+    folder.prepare(place, resolved)
+    began = time.time()
+    jobs = [
+        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start,
+            device=chosen, plugins=resolved["plugins"])
+        for pack in work.packs
+    ]  # fmt: skip
+    failures: list[Failure] = []
+    try:
+        with Progress(sum(pack.steps for pack in work.packs)) as progress:
+            failures = run_jobs(jobs, workers=_workers(workers, chosen), progress=progress)
+    finally:
+        folder.merge(place, work.runs, facts_of(work.runs))
+        if jobs:
+            write_json(environment.describe(chosen, time.time() - began), place / "environment.json")
+    if failures:
+        raise TrainingFailed(failures)
+    return folder.read(place)
+
+
+def _workers(asked: int | None, device: str) -> int:
+    if device != "cpu":
+        return 1
+    return asked if asked is not None else cores()
+
+
+def default_folder(study: str | Path) -> Path:
+    """Where a study's results go when nobody says."""
+    path = Path(study)
+    return path if path.is_dir() else Path("results") / path.stem
+
+
+def choose_device(device: str) -> str:
+    """The device to train on.
+
+    Raises:
+        StudyError: CUDA was asked for and is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise StudyError(
+            ["--device cuda: this machine has no CUDA device that torch can use. Use --device cpu or auto, "
+             "or see `deepboot doctor`."]
+        )  # fmt: skip
+    return device
+
+
+def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
+    """What the data of each run were, beside its settings: sizes of universe and test, mirrored share."""
+    facts: dict[str, dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        same_data = f"{run.task} {run.data} {run.streams} {run.seed} {run.train_size} {run.largest_pool}"
+        if same_data not in known:
+            known[same_data] = _facts(run)
+        facts[run.run_id] = known[same_data]
+    return facts
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    task = build_task(run.task)
+    if not isinstance(task, Universe):
+        return {}
+    division = division_of(task, run)
+    return {
+        "data.universe_size": task.size,
+        "data.training_cells": capacity(task, run.data),
+        "data.test_size": min(len(division.test), run.data.test_samples or task.size),
+        "data.mirrored_share": mirrored_share(task, division, run.train_size) if run.train_size else None,
+    }
+
+
+def interrupted(place: Path) -> str:
+    """What a person is told who stopped a study."""
+    runs = len(pd.read_parquet(place / "runs.parquet")) if (place / "runs.parquet").is_file() else 0
+    again = " ".join(["deepboot", *sys.argv[1:]])
+    return f"Stopped. {runs} finished runs are in {place}; the same command goes on from there:\n  {again}"

@@ -1,0 +1,181 @@
+"""The output folder: what it holds already, what a pack adds, and how it becomes two tables."""
+
+import hashlib
+import json
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bootstrap import results
+from bootstrap.events import run_events
+from bootstrap.mistakes import StudyError
+from bootstrap.run import Run, scheduled_steps
+from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, Results
+from runners.studies import to_toml
+
+EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
+EXTENDABLE_IN = {
+    "training": {"seeds", "max_steps", "train_size", "train_fraction"},
+    "evaluation": {"threshold", "streak", "stopping_metric", "stopping_threshold"},
+}
+
+
+def prepare(folder: Path, study: dict[str, Any]) -> None:
+    """Make the folder ready for this study's runs, and register its claims at the first one.
+
+    Raises:
+        StudyError: the folder cannot be written, or holds another study.
+    """
+    try:
+        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        _refuse_another(folder, study)
+        results.write_atomically(folder / "study.toml", to_toml(study))
+    except OSError as error:
+        raise StudyError(
+            [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
+        ) from error
+    if not (folder / "claims.json").is_file():
+        claims = study.get("claims", [])
+        text = json.dumps(claims, sort_keys=True)
+        results.write_json(
+            {
+                "registered": claims,
+                "sha256": hashlib.sha256(text.encode()).hexdigest(),
+                "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            folder / "claims.json",
+        )
+
+
+def _refuse_another(folder: Path, study: dict[str, Any]) -> None:
+    """Refuse a folder whose study differs in more than seeds, budget, pools, sweep or claims."""
+    path = folder / "study.toml"
+    if not path.is_file():
+        return
+    try:
+        held = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError([f"output folder {folder} holds a study.toml that cannot be read: {error}. "
+                          "Choose another with --out."]) from error  # fmt: skip
+    differences = sorted(_fixed(held).items() ^ _fixed(study).items())
+    if differences:
+        keys = ", ".join(dict.fromkeys(key for key, _ in differences))
+        raise StudyError(
+            [f"output folder {folder} holds another study: it differs in {keys}. Choose another with --out."]
+        )
+
+
+def _fixed(study: dict[str, Any]) -> dict[str, str]:
+    """What may not change between the runs of one folder, under dotted names."""
+    fixed: dict[str, str] = {}
+    swept = study.get("sweep", {})
+    extendable = {part: set(names) for part, names in EXTENDABLE_IN.items()}
+    if study["schedule"]["shape"] != "constant":
+        extendable["training"].discard("max_steps")
+    if study["data"]["test_set"] == "rest":
+        extendable["training"] -= {"train_size", "train_fraction"}
+    for part, value in study.items():
+        if part in EXTENDABLE:
+            continue
+        inner = value if isinstance(value, dict) else {"": value}
+        for name, item in inner.items():
+            dotted = f"{part}.{name}".rstrip(".")
+            if name not in extendable.get(part, ()) and dotted not in swept:
+                fixed[dotted] = json.dumps(item, sort_keys=True)
+    return fixed
+
+
+def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Runs (only what training knows of them) and evaluations: the tables' and the shards', the latest kept."""
+    runs, evaluations = [], []
+    if (folder / "runs.parquet").is_file() and (folder / "evaluations.parquet").is_file():
+        runs.append(pd.read_parquet(folder / "runs.parquet"))
+        evaluations.append(pd.read_parquet(folder / "evaluations.parquet"))
+    for path in sorted((folder / "shards").glob("*.json")):
+        shard = json.loads(path.read_text())
+        runs.append(pd.DataFrame(shard["runs"]))
+        evaluations.append(results.typed(shard["evaluations"], EVALUATION_COLUMNS))
+    if not runs:
+        return results.typed([], RUN_COLUMNS), results.typed([], EVALUATION_COLUMNS)
+    run_table = pd.concat(runs, ignore_index=True).drop_duplicates("run_id", keep="last")
+    rows = pd.concat([part for part in evaluations if len(part)] or evaluations[:1], ignore_index=True)
+    rows = rows.drop_duplicates(["run_id", "step"], keep="last").sort_values(["run_id", "step"], ignore_index=True)
+    return results.typed(run_table, RUN_COLUMNS), results.typed(rows, EVALUATION_COLUMNS)
+
+
+def write_shard(folder: Path, name: str, runs: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> None:
+    """What one pack gave, written before the next one starts."""
+    results.write_json({"runs": runs, "evaluations": evaluations}, folder / "shards" / f"{name}.json")
+
+
+def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
+    """Write both tables from what the folder held and what was added, then remove the shards.
+
+    Args:
+        runs: the study's runs; runs of the folder that are not among them stay as they are.
+        facts: further columns by run_id.
+    """
+    known, evaluations = collect(folder)
+    specs = {run.run_id: run for run in runs}
+    rows = []
+    by_run = dict(list(evaluations.groupby("run_id", sort=False)))
+    kept_evaluations = []
+    for row in known.to_dict("records"):
+        run = specs.get(row["run_id"])
+        measured = by_run.get(row["run_id"], evaluations.iloc[:0])
+        if run is not None:
+            on_schedule = scheduled_steps(run.evaluation, run.max_steps) | {row["last_step"]}
+            measured = measured[measured["step"].isin(on_schedule)]
+            row = run_row(run, row, measured, facts.get(run.run_id, {}))  # noqa: PLW2901 (the row as it now stands)
+        kept_evaluations.append(measured)
+        rows.append(row)
+    rows.sort(key=lambda row: (row["cell_id"], row["seed"]))
+    table = results.typed(rows, RUN_COLUMNS)
+    all_rows = pd.concat(kept_evaluations, ignore_index=True) if kept_evaluations else evaluations
+    if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():
+        all_rows = all_rows.drop(columns=CLEAN_COLUMN)
+    results.write_table(all_rows, folder / "evaluations.parquet")
+    results.write_table(table, folder / "runs.parquet")
+    for path in (folder / "shards").glob("*.json"):
+        path.unlink()
+    if not any((folder / "shards").iterdir()):
+        (folder / "shards").rmdir()
+
+
+def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
+    """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
+    judged = run.evaluation
+    last_step = int(done["last_step"])
+    metric = judged.stopping_metric or ("train_soft_error" if run.loss["name"] == "cross_entropy" else "train_error")
+    events = run_events(
+        evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
+        stopping_metric=metric, stopping_threshold=judged.stopping_threshold,
+    )  # fmt: skip
+    seen = last_step * run.batch_size
+    return {
+        "run_id": run.run_id,
+        "ideal_run_id": run.ideal_run_id,
+        "cell_id": run.cell_id,
+        "world": run.rule,
+        "seed": run.seed,
+        **{kind: getattr(run, kind)["name"] for kind in ("task", "model", "optimizer")},
+        **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
+        "status": done["status"],
+        "last_step": last_step,
+        "samples_seen": seen,
+        "first_reuse_step": done["first_reuse_step"],
+        "reuse": done["reuse"],
+        **events,
+        "seconds": done["seconds"],
+        **run.settings(),
+        "evaluation.stopping_metric": metric,
+        **facts,
+    }
+
+
+def read(folder: Path) -> Results:
+    """The folder's results."""
+    return results.read(folder)

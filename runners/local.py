@@ -1,0 +1,98 @@
+"""The local engine: one-thread worker processes on a CPU, this process on one device."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import IO
+
+from runners.execute import Failure, Job, execute
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) -> list[Failure]:
+    """Do all jobs; the failures among them come back, in no order.
+
+    Args:
+        jobs: the longest first.
+        workers: processes; one means this one.
+        progress: told the number of member steps done.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1:
+        failures = (execute(job, progress) for job in jobs)
+        return [failure for failure in failures if failure is not None]
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    failures_found: list[Failure] = []
+    processes = [_start() for _ in range(workers)]
+    threads = [
+        threading.Thread(target=_serve, args=(process, waiting, failures_found, progress), daemon=True)
+        for process in processes
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)  # short, so that an interrupt is seen
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+    left = [Failure(waiting.get_nowait().name, "no worker was left to do it") for _ in range(waiting.qsize())]
+    return failures_found + left
+
+
+def _start() -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "runners.execute"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        start_new_session=True,  # an interrupt from the keyboard reaches this process alone, which then stops them
+    )  # fmt: skip
+
+
+def _serve(
+    process: "subprocess.Popen[str]",
+    waiting: "queue.SimpleQueue[Job]",
+    failures: list[Failure],
+    progress: Callable[[int], None],
+) -> None:
+    """Give one worker job after job until none is left or the worker is dead."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    while True:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            process.stdin.close()
+            return
+        try:
+            process.stdin.write(job.model_dump_json() + "\n")
+            process.stdin.flush()
+            reason = _listen(process.stdout, progress)
+        except BrokenPipeError:
+            reason = "the worker process died"
+        if reason is not None:
+            failures.append(Failure(job.name, reason))
+        if process.poll() is not None:
+            return
+
+
+def _listen(output: IO[str], progress: Callable[[int], None]) -> str | None:
+    """Follow one job to its end; why it failed, if it did."""
+    for line in output:
+        message = json.loads(line)
+        if "done" in message:
+            return message["failure"]
+        progress(message["steps"])
+    return "the worker process died (killed, or out of memory)"
