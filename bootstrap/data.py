@@ -126,7 +126,7 @@ class Supply:
         if isinstance(task, Universe):
             divisions = [division_of(task, run) for run in runs]
             self.cell_EU = torch.stack([d.train for d in divisions]).to(device)
-            count = min(min(len(d.test) for d in divisions), self.data.test_samples or task.size)
+            count = min(self.data.test_samples or task.size, *(len(d.test) for d in divisions))
             self.test_cell_ET = torch.stack([d.test[:count] for d in divisions]).to(device)
 
     def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:

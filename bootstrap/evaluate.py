@@ -3,7 +3,6 @@
 Shapes: E members, B labels, V classes.
 """
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +15,9 @@ from bootstrap.results import CLEAN_COLUMN
 if TYPE_CHECKING:
     from bootstrap.train import Pack
 
-ROWS = {"cpu": 1 << 11, "cuda": 1 << 16}  # rows of all members evaluated at a time
+ROWS = 1 << 10  # samples of each member evaluated at a time, whatever the pack: sums then do not depend on it
+
+CLEAN = CLEAN_COLUMN.removeprefix("train_")
 
 
 class Evaluator:
@@ -28,7 +29,8 @@ class Evaluator:
         most = pack.runs[0].evaluation.train_samples
         samples = ((group.range, pack.feed.train_sample(group, most)) for group in pack.feed.groups)
         self.pools = [(members, *sample) for members, sample in samples if sample is not None]
-        self.relabels = bool(pack.supply.data.label_noise or pack.supply.data.swapped_answers)
+        relabels = pack.supply.data.label_noise or pack.supply.data.swapped_answers
+        self._names = ["loss", "error", "soft_error", *([CLEAN] if relabels else [])]
 
     @torch.no_grad()
     def rows(self) -> list[dict[str, Any]]:
@@ -37,12 +39,13 @@ class Evaluator:
         pack.stack.module.eval()
         everyone = slice(0, len(pack.runs))
         columns = {f"test_{name}": mean_E for name, mean_E in self._means(self.test, everyone, None).items()}
-        columns.pop("test_clean_error", None)
+        columns.pop(f"test_{CLEAN}", None)
+        for name in self._names:
+            columns[f"train_{name}"] = torch.full_like(columns["test_loss"], torch.nan)
         for members, samples, counts in self.pools:
             for name, mean_M in self._means(samples, members, counts).items():
-                nothing_E = torch.full_like(columns["test_loss"], torch.nan)
-                columns.setdefault(f"train_{name}", nothing_E)[members] = mean_M
-        loss_E, wrong_E, batches_E = pack.online_3E
+                columns[f"train_{name}"][members] = mean_M
+        loss_E, wrong_E, batches_E = pack.online.sums_3E
         columns |= {"online_loss": loss_E / batches_E, "online_error": wrong_E / batches_E}
         columns["weight_norm"] = pack.param_EP.double().square().sum(1).sqrt()
         pack.stack.bind(pack.param_EP)
@@ -60,9 +63,8 @@ class Evaluator:
         pack = self.pack
         pack.stack.bind(pack.param_EP[members])
         share_EB = self._shares(samples, counts)
-        rows = max(1, ROWS[pack.device.type] // samples.y.shape[0])
         sums: dict[str, Tensor] = {}
-        for x, y, clean, share in zip(*(part.split(rows, 1) for part in (*samples, share_EB)), strict=True):
+        for x, y, clean, share in zip(*(part.split(ROWS, 1) for part in (*samples, share_EB)), strict=True):
             label_EB = y.flatten(1)
             logits_EBV = pack.logits(x, members)
             parts = {
@@ -70,8 +72,8 @@ class Evaluator:
                 "error": metrics.wrong(logits_EBV, label_EB),
                 "soft_error": metrics.doubt(logits_EBV, label_EB),
             }
-            if self.relabels:
-                parts[CLEAN_COLUMN.removeprefix("train_")] = metrics.wrong(logits_EBV, clean.flatten(1))
+            if CLEAN in self._names:
+                parts[CLEAN] = metrics.wrong(logits_EBV, clean.flatten(1))
             for name, part_EB in parts.items():
                 kept_EB = part_EB.double().unflatten(1, (share.shape[1], -1)).mean(-1)
                 sums[name] = sums.get(name, torch.zeros_like(share[:, 0])) + (kept_EB * share).sum(1)

@@ -96,6 +96,7 @@ class _Moments(Optimizer):
             "rate": lr_SE * root_SE / (1 - beta1_E**step_S1),
             "decay": hyper["weight_decay"].expand_as(lr_SE),
             "shrink": lr_SE * hyper["weight_decay"],
+            "remain": 1 - lr_SE * hyper["weight_decay"],
         }
 
     @staticmethod
@@ -104,7 +105,9 @@ class _Moments(Optimizer):
         mean_EP, square_EP = slots["mean"], slots["square"]
         mean_EP.lerp_(grad_EP, at["keep1"])
         square_EP.lerp_(grad_EP.square_(), at["keep2"])
-        return mean_EP.mul(at["rate"]).div_(square_EP.sqrt().add_(at["eps"]))
+        # the gradient is used up: its memory serves the rest, so that no step allocates any
+        torch.sqrt(square_EP, out=grad_EP).add_(at["eps"])
+        return torch.div(mean_EP, grad_EP, out=grad_EP).mul_(at["rate"])
 
 
 @register("optimizer", "adam")
@@ -134,16 +137,20 @@ class AdamW(_Moments):
 
     @classmethod
     def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
-        to_start = [member.decay_to == "init" for member in members]
-        target_EP = param_EP.clone() if any(to_start) else param_EP.new_zeros(len(members), 1)
-        target_EP[[not flag for flag in to_start]] = 0
-        return {**super().begin(param_EP, members), "target": target_EP}
+        slots = super().begin(param_EP, members)
+        to_zero = [member.decay_to == "zero" for member in members]
+        if not all(to_zero):
+            slots["target"] = param_EP.clone()
+            slots["target"][to_zero] = 0
+        return slots
 
     @staticmethod
     def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
-        step_EP = _Moments.direction(grad_EP, slots, at)
-        param_EP.lerp_(slots["target"], at["shrink"])
-        param_EP.sub_(step_EP)
+        if "target" in slots:
+            param_EP.lerp_(slots["target"], at["shrink"])
+        else:
+            param_EP.mul_(at["remain"])
+        param_EP.sub_(_Moments.direction(grad_EP, slots, at))
 
 
 def hyperparameters(members: Sequence[Optimizer]) -> dict[str, Tensor]:

@@ -98,7 +98,7 @@ def suggestion(word: str, known: list[str]) -> str:
 
 @cache
 def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
-    function = target.__init__ if inspect.isclass(target) else target  # type: ignore[misc]
+    function = target.__init__ if inspect.isclass(target) else target
     hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {
         parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)

@@ -67,7 +67,7 @@ class Run(Settings):
 
     def settings(self) -> dict[str, Any]:
         """Every setting under its dotted name, as the tables and ``where`` know it."""
-        nested = {
+        nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
             "training": {"world": self.world, "streams": self.streams.model_dump(), "dtype": self.dtype},
@@ -94,7 +94,7 @@ def evaluation_steps(evaluation: Evaluation, max_steps: int) -> list[int]:
     >>> evaluation_steps(Evaluation(per_octave=2), 20)
     [0, 1, 2, 3, 4, 6, 8, 11, 16, 20]
     """
-    return sorted({step for step in scheduled_steps(evaluation, max_steps)} | {max_steps})
+    return sorted(scheduled_steps(evaluation, max_steps) | {max_steps})
 
 
 def scheduled_steps(evaluation: Evaluation, max_steps: int) -> set[int]:

@@ -118,7 +118,7 @@ class Study(Settings):
 
     question: str
     source: str = ""
-    plugins: list[str] = []
+    plugins: list[str] = Field(default_factory=list)
     task: Chosen
     model: Chosen
     optimizer: Chosen
@@ -128,9 +128,9 @@ class Study(Settings):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     keep: Keep = Keep()
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
-    scale: dict[str, dict[str, Any]] = {}
-    claims: list[dict[str, Any]] = []
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+    scale: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    claims: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class ModelScales(Settings):
@@ -144,7 +144,7 @@ class ClaimCommon(Settings):
     """Settings that every kind of claim has."""
 
     kind: str
-    where: dict[str, Any] = {}
+    where: dict[str, Any] = Field(default_factory=dict)
     primary: bool = False
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     quantifier: Literal["all", "any"] = "all"
@@ -160,7 +160,9 @@ def parse(raw: dict[str, Any]) -> Study:
     problems: list[str] = []
     study = _validated(Study, raw, "", problems)
     choices = raw if study is None else study.model_dump()
-    resolved = {kind: _choice(kind, choices[kind], kind, "name", problems) for kind in CHOICES if kind in choices}
+    resolved: dict[str, Any] = {
+        kind: _choice(kind, choices[kind], kind, "name", problems) for kind in CHOICES if kind in choices
+    }
     training = choices.get("training")
     world = training.get("world") if isinstance(training, dict) else None
     rule = _choice("rule", world, "training.world", "rule", problems) if world is not None else None
@@ -174,6 +176,19 @@ def parse(raw: dict[str, Any]) -> Study:
     return study.model_copy(
         update={**resolved, "training": study.training.model_copy(update={"world": rule})},
     )
+
+
+def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:
+    """One registered name with all its settings filled in.
+
+    Raises:
+        StudyError: all that is wrong with it.
+    """
+    problems: list[str] = []
+    found = _choice(kind, raw, kind, "name", problems)
+    if found is None:
+        raise StudyError(problems)
+    return found
 
 
 def _validated(schema: type[Settings], raw: Any, place: str, problems: list[str]) -> Any:

@@ -4,6 +4,8 @@ import copy
 import itertools
 from typing import Any
 
+import torch
+
 from bootstrap import data, registry
 from bootstrap.mistakes import StudyError
 from bootstrap.models.stack import Stack
@@ -146,7 +148,8 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
             )
         if study.data.swapped_answers > size:
             problems.append(
-                f"`data.swapped_answers`: expected at most the pool's {size:,} samples, got {study.data.swapped_answers:,}. Lower it."
+                f"`data.swapped_answers`: expected at most the pool's {size:,} samples, "
+                f"got {study.data.swapped_answers:,}. Lower it."
             )
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
@@ -167,8 +170,6 @@ def _room(study: Study, task: Task) -> str:
 
 
 def _has_mirror(task: Universe) -> bool:
-    import torch
-
     return task.mirror(torch.arange(1)) is not None
 
 
@@ -178,8 +179,9 @@ def _ends(study: Study, room: int, sizes: list[int]) -> list[str]:
     if need <= room:
         return []
     return [
-        f"`training.max_steps`: the ideal world needs {need:,} fresh samples, but the recording has {room:,} for training. "
-        "Lower max_steps or batch_size, set training.ideal = false, or set data.allow_reuse = true."
+        f"`training.max_steps`: the ideal world needs {need:,} fresh samples, "
+        f"but the recording has {room:,} for training. Lower max_steps or batch_size, "
+        "set training.ideal = false, or set data.allow_reuse = true."
     ]
 
 
@@ -188,7 +190,7 @@ def _code(study: Study, task: Task) -> dict[str, str]:
     chosen = {kind: getattr(study, kind)["name"] for kind in ("task", "model", "optimizer", "loss")}
     entries = [registry.find(kind, name) for kind, name in chosen.items()]  # type: ignore[arg-type]
     entries.append(registry.find("rule", study.training.world["rule"]))
-    sources = {entry.kind: entry.source for entry in entries if entry.source}
+    sources: dict[str, str] = {entry.kind: entry.source for entry in entries if entry.source}
     fingerprint = getattr(task, "fingerprint", None)
     return {"task_version": str(task.version), **sources, **({"data": fingerprint} if fingerprint else {})}
 

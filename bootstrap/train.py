@@ -15,10 +15,12 @@ from torch import Tensor
 from bootstrap import metrics, registry, streams
 from bootstrap.data import Supply, build_task
 from bootstrap.evaluate import Evaluator
-from bootstrap.feed import Chunk, Feed
+from bootstrap.feed import Feed
 from bootstrap.models.stack import Stack
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
+
+ONLINE_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}  # logits noted before their errors are counted
 
 State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
 
@@ -58,18 +60,7 @@ def train(
     if states is not None:
         due = [step for step in due if step > pack.step]
     for stop in due:
-        while pack.step < stop:
-            chunk = pack.feed.chunk(pack.step, stop)
-            coefficients = pack.coefficients(pack.step, pack.step + chunk.steps)
-            logits, losses = [], []
-            for x_EB, y_EB, at in zip(*chunk.batches(), coefficients, strict=True):
-                logits_EBV = pack.logits(x_EB)
-                loss_E = pack.loss(logits_EBV, y_EB).mean(1)
-                pack.update(pack.stack.gradient(loss_E.sum()), at)
-                logits.append(logits_EBV.detach())
-                losses.append(loss_E.detach())
-            pack.count(logits, losses, chunk)
-            progress(chunk.steps * len(runs))
+        train_steps(pack, stop, progress)
         for outcome, row in zip(outcomes, pack.evaluator.rows(), strict=True):
             if outcome.status == "finished":
                 outcome.rows.append(row)
@@ -77,11 +68,60 @@ def train(
                 finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
                 outcome.status = "finished" if finite else "diverged"
         if stop in schedule:
-            pack.online_3E.zero_()
+            pack.online.sums_3E.zero_()
+    seconds = time.perf_counter() - began
     for outcome, state in zip(outcomes, pack.states(), strict=True):
-        outcome.seconds = (time.perf_counter() - began) / len(runs)
+        outcome.seconds = seconds / len(runs)
         outcome.state = state
     return outcomes
+
+
+def train_steps(pack: "Pack", stop: int, progress: Callable[[int], None] = lambda steps: None) -> None:
+    """The member step, again and again: train every member of a pack up to step ``stop``."""
+    while pack.step < stop:
+        chunk = pack.feed.chunk(pack.step, stop)
+        coefficients = pack.coefficients(pack.step, pack.step + chunk.steps)
+        for x_EB, y_EB, at in zip(*chunk.batches(), coefficients, strict=True):
+            logits_EBV = pack.logits(x_EB)
+            loss_E = pack.loss(logits_EBV, y_EB).mean(1)
+            pack.update(pack.stack.gradient(loss_E.sum()), at)
+            pack.online.see(logits_EBV.detach(), y_EB, loss_E.detach())
+        pack.online.count()
+        pack.step += chunk.steps
+        progress(chunk.steps * len(pack.runs))
+
+
+class Online:
+    """Loss and error of the batches since the last evaluation, as they were before their updates.
+
+    Batches are counted several at a time: as many as fit a core's cache, since their logits are
+    read again.
+
+    Attributes:
+        sums_3E: float64, (3, E): sum of losses, of errors, and the number of batches.
+    """
+
+    def __init__(self, sums_3E: Tensor):
+        self.sums_3E = sums_3E
+        self._batches: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._numbers = 0
+
+    def see(self, logits_EBV: Tensor, label_EB: Tensor, loss_E: Tensor) -> None:
+        """Take note of one batch."""
+        self._batches.append((logits_EBV, label_EB, loss_E))
+        self._numbers += logits_EBV.numel()
+        if self._numbers >= ONLINE_NUMBERS[logits_EBV.device.type]:
+            self.count()
+
+    def count(self) -> None:
+        """Add all noted batches to the sums; their labels' memory may be used again afterwards."""
+        if not self._batches:
+            return
+        logits_SEBV, label_SEB, loss_SE = (torch.stack(parts) for parts in zip(*self._batches, strict=True))
+        self.sums_3E[0] += loss_SE.double().sum(0)
+        self.sums_3E[1] += metrics.wrong(logits_SEBV, label_SEB).double().mean(-1).sum(0)
+        self.sums_3E[2] += len(self._batches)
+        self._batches, self._numbers = [], 0
 
 
 class Pack:
@@ -105,7 +145,7 @@ class Pack:
         self.supply = Supply(self.task, runs, self.device)
         self.feed = Feed(self.supply, runs, self.dtype)
         self.step = 0
-        self.online_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=self.device)
+        self.online = Online(torch.zeros(3, len(runs), dtype=torch.float64, device=self.device))
         keys = streams.keys([run.stream_seed("init") for run in runs], "init", self.device)
         scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=self.device)
         self.param_EP = self.stack.initial(keys, scale_E1).to(self.dtype)
@@ -144,22 +184,13 @@ class Pack:
         with torch.no_grad():
             self.optimizer.update(self.param_EP, grad_EP, self.slots, at)
 
-    def count(self, logits: list[Tensor], losses: list[Tensor], chunk: Chunk) -> None:
-        """Add a chunk's batches, as they were before their updates, to the online metrics."""
-        label_SEB = chunk.y.flatten(2).transpose(0, 1)
-        wrong_SE = metrics.wrong(torch.stack(logits), label_SEB).double().mean(-1)
-        self.online_3E[0] += torch.stack(losses).double().sum(0)
-        self.online_3E[1] += wrong_SE.sum(0)
-        self.online_3E[2] += len(losses)
-        self.step += len(losses)
-
     def states(self) -> list[State]:
         """Every member's state, from which training goes on exactly as it would have."""
         return [
             {
                 "parameters": self.param_EP[place].clone(),
                 "step": torch.tensor(self.step),
-                "online": self.online_3E[:, place].clone(),
+                "online": self.online.sums_3E[:, place].clone(),
                 **{f"slots.{name}": slot[place].clone() for name, slot in self.slots.items()},
             }
             for place in range(len(self.runs))
@@ -169,7 +200,7 @@ class Pack:
         self.step = int(states[0]["step"])
         assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
         self.param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
-        self.online_3E = torch.stack([state["online"] for state in states], 1).to(self.device)
+        self.online = Online(torch.stack([state["online"] for state in states], 1).to(self.device))
         for name in self.slots:
             self.slots[name] = torch.stack([state[f"slots.{name}"] for state in states]).to(self.device)
 

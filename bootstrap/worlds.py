@@ -44,8 +44,8 @@ class Order:
         end = [draw // size for draw, size in zip(last, self.sizes, strict=True)]
         if not any(end):
             return draw_MSB.expand(len(self.sizes), -1, -1)
-        begin = self._prepare(begin, max(e - b for b, e in zip(begin, end, strict=True)) + 1)
-        begin_M11 = torch.tensor(begin, device=draw_MSB.device)[:, None, None]
+        held = self._prepare(begin, max(e - b for b, e in zip(begin, end, strict=True)) + 1)
+        begin_M11 = torch.tensor(held, device=draw_MSB.device)[:, None, None]
         position = (draw_MSB // self.size_M11 - begin_M11) * self._table_MCN.shape[-1] + draw_MSB % self.size_M11
         return self._table_MCN.flatten(1).gather(1, position.flatten(1)).view_as(position)
 

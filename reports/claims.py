@@ -68,12 +68,12 @@ class Judgement:
         """The claim's own text, or its kind and settings."""
         given = {key: value for key, value in self.claim.items() if key not in Common.model_fields}
         listed = ", ".join(f"{key} {setting(value)}" for key, value in given.items())
-        return self.claim.get("text") or f"{self.claim['kind']} ({listed})"
+        return self.claim.get("text") or self.claim["kind"] + (f" ({listed})" if listed else "")
 
     @property
     def sentence(self) -> str:
         """What a person would say."""
-        place = f" in {self.cell}" if self.cell else ""
+        place = f" in {self.cell}" if self.cell not in (None, "real", "ideal") else ""
         if self.effect is None or self.effect.interval is None:
             said = f"not judged{place}: {self.reason}"
         else:

@@ -48,12 +48,7 @@ class Comparison:
         A real run is any run that names an ideal partner, whatever the rule of its world. Where the
         partner is not among the runs its columns are null.
         """
-        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
-        real = self.runs[self.runs["ideal_run_id"].notna()]
-        ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
-        steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
-        table = real.join(ideal, on="ideal_run_id").join(steps, on="run_id")
-        return table.reset_index(drop=True)
+        return self._pairs.copy()
 
     def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
         """The bootstrap error of every pair at every step that both worlds evaluated.
@@ -98,15 +93,9 @@ class Comparison:
             one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, step, real, ideal,
             bootstrap_error, generalization_gap`` (test minus train in the real world).
         """
-        pairs = self.pairs()
-        finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
-        step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        pairs = pairs[["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status"]].assign(step=step)
-        errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
-        gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
-        table = pairs.merge(errors, on=["run_id", "step"], how="left")
-        table["metric"] = metric or table["run_id"].map(self.runs.set_index("run_id")["metric"])
-        return table.merge(gaps, on=["run_id", "step"], how="left")
+        if (when, metric) not in self._at:
+            self._at[when, metric] = self._find_at(when, metric)
+        return self._at[when, metric].copy()
 
     def at_stopping(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the stopping step, one row per cell.
@@ -122,34 +111,50 @@ class Comparison:
         """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
         return _per_cell(self.pairs_at("end", metric), "end", confidence)
 
-    def curves(self) -> pd.DataFrame:
-        """Evaluations to draw: those of every run in its own cell, and of ideal partners in each cell they serve.
+    def panels(self) -> pd.DataFrame:
+        """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
 
         Returns:
-            the columns of ``evaluations``, then ``cell_id, cell`` (of the panel), ``world, seed, status,
-            first_reuse_step`` (of the panel's runs; null in ideal rows).
+            ``run_id, cell_id, cell`` (of the picture), ``world, seed, status, first_reuse_step`` (null in ideal rows),
+            one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
         """
         keep = ["run_id", "cell_id", "cell", "world", "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
-        real = self.runs.loc[~ideal, keep]
-        pairs = self.pairs().dropna(subset=["ideal_status"])
+        pairs = self._pairs.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
         partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
         partners = partners.assign(world="ideal", first_reuse_step=np.nan)
         alone = self.runs.loc[ideal & ~self.runs["run_id"].isin(partners["run_id"]), keep]
-        panels = pd.concat([real, partners[keep], alone]).astype({"first_reuse_step": "Int64", "world": "string"})
-        return self.evaluations.merge(panels, on="run_id", how="inner")
+        panels = pd.concat([self.runs.loc[~ideal, keep], partners[keep], alone], ignore_index=True)
+        return panels.astype({"first_reuse_step": "Int64", "world": "string"})
 
-    def only(self, cell_id: str, world: str) -> "Comparison":
-        """The same, of one cell's runs and their ideal partners."""
-        own = (self.runs["cell_id"] == cell_id) & (self.runs["world"] == world)
-        runs = self.runs[own | self.runs["run_id"].isin(self.runs.loc[own, "ideal_run_id"].dropna())]
-        rows = [self._rows[run_id] for run_id in runs["run_id"] if run_id in self._rows]
-        return Comparison(runs, pd.concat(rows) if rows else self.evaluations.head(0), self.sources)
+    def curves(self) -> pd.DataFrame:
+        """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run."""
+        return self.panels().merge(self.evaluations, on="run_id", how="inner")
 
     @cached_property
-    def _rows(self) -> dict[str, pd.DataFrame]:
-        return {str(run_id): rows for run_id, rows in self.evaluations.groupby("run_id")}
+    def _pairs(self) -> pd.DataFrame:
+        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
+        real = self.runs[self.runs["ideal_run_id"].notna()]
+        ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
+        steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
+        return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
+
+    @cached_property
+    def _at(self) -> dict[tuple[When, str | None], pd.DataFrame]:
+        """What `pairs_at` has found so far: claims ask for the same in every cell."""
+        return {}
+
+    def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
+        pairs = self._pairs
+        finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
+        step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
+        pairs = pairs[["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status"]].assign(step=step)
+        errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
+        gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
+        table = pairs.merge(errors, on=["run_id", "step"], how="left")
+        table["metric"] = metric or table["run_id"].map(self.runs.set_index("run_id")["metric"])
+        return table.merge(gaps, on=["run_id", "step"], how="left")
 
     @cached_property
     def _joined(self) -> pd.DataFrame:

@@ -14,7 +14,6 @@ Its keyword-only parameters are its settings in a study; their annotations are t
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -46,36 +45,34 @@ class Evidence:
     cell: str
     confidence: float
 
-    @cached_property
-    def alone(self) -> Comparison:
-        """A comparison of this cell's runs and their ideal partners only."""
-        return self.comparison.only(self.cell_id, self.world)
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The cell's own runs."""
+        return self._own(self.comparison.runs)
 
     @property
     def pairs(self) -> pd.DataFrame:
         """The cell's pairs, as in `Comparison.pairs`."""
-        return self.alone.pairs()
+        return self._own(self.comparison.pairs())
 
     @property
     def evaluations(self) -> pd.DataFrame:
-        """The evaluations of the cell's runs and their partners."""
-        return self.alone.evaluations
-
-    @property
-    def runs(self) -> pd.DataFrame:
-        """The cell's own runs."""
-        runs = self.alone.runs
-        return runs[(runs["cell_id"] == self.cell_id) & (runs["world"] == self.world)]
+        """The evaluations of the cell's runs and their ideal partners."""
+        every = pd.concat([self.runs["run_id"], self.runs_of("ideal")["run_id"]])
+        return self.comparison.evaluations[self.comparison.evaluations["run_id"].isin(every)]
 
     def runs_of(self, world: str) -> pd.DataFrame:
         """The cell's own runs, or for "ideal" their ideal partners."""
         if world != "ideal" or self.world == "ideal":
             return self.runs
-        return self.alone.runs[self.alone.runs["world"] == "ideal"]
+        return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
-        return self.alone.pairs_at(when, metric)
+        return self._own(self.comparison.pairs_at(when, metric))
+
+    def _own(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table[(table["cell_id"] == self.cell_id) & (table["world"] == self.world)]
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,9 @@ class Effect:
         finite = self.interval if self.interval and all(map(math.isfinite, self.interval)) else None
         if math.isinf(high):
             return f"more than {measure(low)}" if low > 0 else "unknown"
-        return measure(low, finite) if low == high else f"{measure(low)}–{measure(high)}"
+        if low == high:
+            return measure(low, finite)
+        return f"{measure(low, self.estimate)}–{measure(high, self.estimate)}"
 
 
 def claim_kind(name: str, *, min_seeds: MinSeeds = 1) -> Callable[[Any], Any]:

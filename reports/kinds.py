@@ -118,7 +118,7 @@ def bootstrap_error(
     place = {"stopping": "at the stopping step", "end": "at the last common step"}[at]
     name = f"mean bootstrap error {place}"
     missing = len(pairs) - len(values)
-    note = f"{missing} of {len(pairs)} pairs have no value there" if missing else ""
+    note = f"{missing} of {len(pairs)} without a value there" if missing else ""
     estimate = Bounds(values.mean(), values.mean()) if len(values) else None
     interval = t_interval(values, evidence.confidence)
     reason = "" if interval else f"{plural(len(values), 'pair')}, and a t interval needs {T_MIN}"

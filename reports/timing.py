@@ -18,6 +18,7 @@ from reports.wording import plural
 MEASURED = ("memorization", "grokking", "stopping")  # in the order in which a reader asks
 OUTCOMES = ("reached", "censored", "diverged", "failed")
 NEVER = {"memorization": "never memorised", "grokking": "never grokked", "stopping": "never reached the stopping error"}
+RULE = {"threshold": 0.99, "streak": 3}  # where a folder does not say
 EMPTY = Bounds(np.nan, np.nan)
 
 
@@ -69,20 +70,29 @@ def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
+def event_times(comparison: Comparison) -> pd.DataFrame:
+    """Every run's events, one row per run.
+
+    Returns:
+        ``run_id, cell_id, cell, world, seed, status``, and for each event ``…_outcome, …_low, …_high`` as in
+        `event_bounds`.
+    """
+    table = comparison.runs[["run_id", "cell_id", "cell", "world", "seed", "status"]].copy()
+    for event in MEASURED:
+        table[[f"{event}_outcome", f"{event}_low", f"{event}_high"]] = event_bounds(comparison.runs, event)
+    return table
+
+
 def run_times(comparison: Comparison) -> pd.DataFrame:
     """Every run's events and what follows from them, one row per run.
 
     Returns:
-        ``run_id, cell_id, cell, world, seed, status``, for each event ``…_low, …_high`` and ``…_outcome`` (as in
-        `event_bounds`), ``delay_ratio_low, delay_ratio_high`` (grokking step over memorisation step),
-        ``delay_low, delay_high`` (their difference, in steps), ``relapses`` (count) and ``transition_width`` (steps,
-        NaN if never grokked). Nothing is known of the delay of a run that diverged or failed before grokking:
-        its bounds are 0 and infinity.
+        the columns of `event_times`, then ``delay_ratio_low, delay_ratio_high`` (grokking step over memorisation
+        step), ``delay_low, delay_high`` (their difference, in steps), ``relapses`` (count) and ``transition_width``
+        (steps, NaN if never grokked). Nothing is known of the delay of a run that diverged or failed before
+        grokking: its bounds are 0 and infinity.
     """
-    runs = comparison.runs
-    table = runs[["run_id", "cell_id", "cell", "world", "seed", "status"]].copy()
-    for event in MEASURED:
-        table[[f"{event}_outcome", f"{event}_low", f"{event}_high"]] = event_bounds(runs, event)
+    runs, table = comparison.runs, event_times(comparison)
     table[["delay_ratio_low", "delay_ratio_high"]] = ratio_bounds(runs, runs)
     table[["delay_low", "delay_high"]] = _difference(runs)
     return table.join(_after_grokking(comparison).set_index("run_id"), on="run_id")
@@ -141,12 +151,17 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     found = []
     for run in grokked.to_dict("records"):
         table = rows.get(run["run_id"], comparison.evaluations.head(0))
-        rule = {"threshold": run.get("evaluation.threshold", 0.99), "streak": run.get("evaluation.streak", 3)}
+        rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
         found.append((run["run_id"], len(relapses(table, **rule)), transition_width(table, **rule)))
     rest = [(run_id, 0, None) for run_id in runs.loc[runs["grokking_high"].isna(), "run_id"]]
     return pd.DataFrame([*found, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}
     )
+
+
+def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:
+    value = run.get(name)
+    return default if value is None or pd.isna(value) else type(default)(value)
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -14,13 +14,19 @@ def count(value: float) -> str:
     >>> count(40000)
     '40,000'
     """
-    return f"{value:,.0f}"
+    return f"{value:,.0f}".replace("-", "−")
 
 
-def decimals(low: float, high: float) -> int:
-    """Decimals that show two digits of the standard error behind a 95 % interval."""
-    error = (high - low) / 4
-    return 3 if not 0 < error < math.inf else min(max(1 - math.floor(math.log10(error)), 0), 8)
+def decimals(interval: Bounds) -> int:
+    """Decimals that the standard error behind a 95 % interval deserves: two of its digits up to 3.54, else one.
+
+    Source: the rounding rule of the Particle Data Group, Review of Particle Physics.
+    """
+    error = (interval.high - interval.low) / 4
+    if not 0 < error < math.inf:
+        return 3
+    place = math.floor(math.log10(error))
+    return min(max(-place + (error / 10**place < 3.55), 0), 8)
 
 
 def measure(value: float | None, interval: Bounds | None = None) -> str:
@@ -28,6 +34,8 @@ def measure(value: float | None, interval: Bounds | None = None) -> str:
 
     >>> measure(0.123456), measure(0.123456, Bounds(0.1, 0.15))
     ('0.123', '0.123')
+    >>> measure(0.5, Bounds(0.3, 0.7))
+    '0.50'
     """
     if value is None or math.isnan(value):
         return "–"
@@ -35,7 +43,7 @@ def measure(value: float | None, interval: Bounds | None = None) -> str:
         return "∞" if value > 0 else "−∞"
     if interval is None:
         return f"{value:.3g}".replace("-", "−")
-    return f"{value:.{decimals(*interval)}f}".replace("-", "−")
+    return f"{value:.{decimals(interval)}f}".replace("-", "−")
 
 
 def span(interval: Bounds | None) -> str:

@@ -14,7 +14,7 @@ __all__ = ["run_study"]
 
 def __getattr__(name: str) -> Any:
     if name == "run_study":
-        from runners.engine import run_study  # noqa: PLC0415 (loads torch)
+        from runners.engine import run_study
 
         return run_study
     raise AttributeError(f"module 'runners' has no attribute {name!r}")

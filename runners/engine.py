@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
+from bootstrap import results
 from bootstrap.data import build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
 from bootstrap.results import Results, write_json
@@ -25,7 +26,7 @@ from runners.progress import Progress
 Device = Literal["auto", "cpu", "cuda"]
 
 
-class TrainingFailed(RuntimeError):
+class TrainingError(RuntimeError):
     """Some packs could not be done; the folder holds all the others."""
 
     def __init__(self, failures: list[Failure]):
@@ -68,7 +69,7 @@ def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
     known, _ = folder.collect(out)
     budgets = {run.run_id: run.max_steps for run in runs}
     steps: dict[str, int] = {}
-    for row in known.to_dict("records"):
+    for row in folder.records(known):
         run_id, last = row["run_id"], row["last_step"]
         budget = budgets.get(run_id, 0)
         if row["status"] == "diverged" or (row["status"] == "finished" and last >= budget):
@@ -100,7 +101,7 @@ def run_study(
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
-        TrainingFailed: some packs failed; all others are in the folder.
+        TrainingError: some packs failed; all others are in the folder.
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
@@ -122,8 +123,8 @@ def run_study(
         if jobs:
             write_json(environment.describe(chosen, time.time() - began), place / "environment.json")
     if failures:
-        raise TrainingFailed(failures)
-    return folder.read(place)
+        raise TrainingError(failures)
+    return results.read(place)
 
 
 def _workers(asked: int | None, device: str) -> int:

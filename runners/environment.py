@@ -14,7 +14,7 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "s
 
 def describe(device: str, seconds: float) -> dict[str, Any]:
     """Versions, machine, device and command, as plain values for ``environment.json``."""
-    import torch  # noqa: PLC0415 (so that versions can be listed without it)
+    import torch
 
     return {
         "command": shlex.join(["deepboot", *sys.argv[1:]]) if _is_command_line() else "run_study from Python",

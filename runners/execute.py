@@ -24,6 +24,7 @@ from bootstrap.run import Run
 from bootstrap.train import Outcome, train
 from bootstrap.worlds import usage
 from runners import checkpoints, folder, shipped
+from runners.memory import keep_freed_memory
 
 
 class Job(BaseModel):
@@ -50,6 +51,7 @@ def execute(job: Job, progress: Callable[[int], None]) -> Failure | None:
     """Do one job; what it gave lies in the folder afterwards, also if it failed."""
     place = Path(job.folder)
     torch.set_num_threads(job.threads)
+    keep_freed_memory()
     try:
         states = [checkpoints.read_state(place, run.run_id) for run in job.runs] if job.start else None
         outcomes = train(job.runs, device=job.device, states=states, progress=progress)  # type: ignore[arg-type]

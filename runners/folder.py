@@ -12,8 +12,8 @@ import pandas as pd
 from bootstrap import results
 from bootstrap.events import run_events
 from bootstrap.mistakes import StudyError
+from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from bootstrap.run import Run, scheduled_steps
-from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, Results
 from runners.studies import to_toml
 
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
@@ -123,7 +123,7 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     rows = []
     by_run = dict(list(evaluations.groupby("run_id", sort=False)))
     kept_evaluations = []
-    for row in known.to_dict("records"):
+    for row in records(known):
         run = specs.get(row["run_id"])
         measured = by_run.get(row["run_id"], evaluations.iloc[:0])
         if run is not None:
@@ -176,6 +176,6 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
     }
 
 
-def read(folder: Path) -> Results:
-    """The folder's results."""
-    return results.read(folder)
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as dictionaries."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

@@ -11,6 +11,7 @@ from typing import IO
 
 from runners.execute import Failure, Job, execute
 
+
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -62,7 +62,7 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
         dotted, sign, text = change.partition("=")
         if not sign or not dotted:
             raise StudyError([f"--set {change!r}: expected key=value. Write for instance --set training.seeds=2."])
-        raw = _set(raw, dotted.strip(), _value(text.strip()))
+        raw = _set(raw, dotted.strip(), value(text.strip()))
     raw["plugins"] = _load_plugins(raw.get("plugins", []), path.parent)
     return raw
 
@@ -86,7 +86,8 @@ def _set(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
     return with_value(raw, dotted, value)
 
 
-def _value(text: str) -> Any:
+def value(text: str) -> Any:
+    """A value written as TOML, or the text itself if it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -96,7 +97,7 @@ def _value(text: str) -> Any:
 def _load_plugins(plugins: Any, folder: Path) -> list[str]:
     """Load the study's plugins; their paths, which may be relative to its folder, are made absolute."""
     if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
-        raise StudyError([f"`plugins`: expected a list of paths, got {plugins!r}. Write plugins = [\"my_task.py\"]."])
+        raise StudyError([f'`plugins`: expected a list of paths, got {plugins!r}. Write plugins = ["my_task.py"].'])
     paths, problems = [], []
     for name in plugins:
         path = (folder / name).resolve()

@@ -86,7 +86,7 @@ class _Affine(torch.autograd.Function):
         return torch.baddbmm(bias_E1O, x_ERI, weight_EOI.mT)
 
     @staticmethod
-    def backward(ctx: Any, grad_ERO: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_ERO: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x_ERI, weight_EOI = ctx.saved_tensors
         wants_x, _, wants_bias = ctx.needs_input_grad
         return (

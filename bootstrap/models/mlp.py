@@ -1,5 +1,6 @@
 """Multi-layer perceptron, on vectors or on the operands of a token task."""
 
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -31,7 +32,8 @@ class MLP(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.activation, self.operands, self.classes = activation, operands, classes
-        self.answers, self.varying, self.vocab = 1, (), 0
+        self.answers, self.vocab = 1, 0
+        self.varying: tuple[int, ...] = ()
         if isinstance(inputs, Tokens):
             if inputs.shows_answers:
                 raise ValueError(
@@ -48,9 +50,7 @@ class MLP(nn.Module):
         else:
             fan_in = _pixels(inputs)
         widths = [fan_in, *[width] * depth]
-        self.hidden = nn.ModuleList(
-            Linear(a, b, bias=bias, initialization=initialization) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(Linear(a, b, bias=bias, initialization=initialization) for a, b in pairwise(widths))
         self.output = Linear(widths[-1], self.answers * classes, bias=bias, initialization=initialization)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,12 +61,16 @@ class MLP(nn.Module):
         return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))
 
     def _embed(self, x: Tensor) -> Tensor:
+        if len(self.embeddings) == 1:  # one table: look all operands up at once
+            token = x[..., self.varying]
+            rows = self.embeddings[0](token.flatten(-2)).unflatten(-2, token.shape[-2:])
+            return rows.sum(-2) if self.operands == "sum" else rows.flatten(-2)
         parts = []
         for place, position in enumerate(self.varying):
             if not self.embeddings:
                 parts.append(nn.functional.one_hot(x[..., position], self.vocab).to(self.output.weight.dtype))
             else:
-                parts.append(self.embeddings[min(place, len(self.embeddings) - 1)](x[..., position]))
+                parts.append(self.embeddings[place](x[..., position]))
         return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)
 
 

@@ -43,6 +43,7 @@ class Stack:
             owner._parameters[local] = None
         self.module.to(device)
         self.leaves: list[nn.Parameter] = []
+        self._gradient_EP = torch.empty(0)
         self.forward: Callable[[Tensor], Tensor] = self.module if declared else self._mapped
 
     @property
@@ -66,6 +67,8 @@ class Stack:
     def bind(self, param_EP: Tensor) -> None:
         """Make the module compute with these parameters, which may change in place afterwards."""
         members = param_EP.shape[0]
+        if self._gradient_EP.shape != param_EP.shape:
+            self._gradient_EP = torch.empty_like(param_EP)
         pieces = param_EP.split(self.sizes, dim=1)
         self.leaves = [
             nn.Parameter(piece.view(members, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)
@@ -79,9 +82,9 @@ class Stack:
         return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of a scalar with respect to all parameters, (E, P)."""
+        """Gradient of a scalar with respect to all parameters, (E, P), in memory that the next one reuses."""
         parts = torch.autograd.grad(loss, self.leaves)
-        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1)
+        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP)
 
     def _mapped(self, x: Tensor) -> Tensor:
         def one(parameters: dict[str, Tensor], x_B: Tensor) -> Tensor:

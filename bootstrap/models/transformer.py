@@ -39,7 +39,8 @@ class Transformer(nn.Module):
             )
         if width % heads:
             raise ValueError(
-                f"width must be a multiple of heads = {heads}, got {width}. Set model.width to {heads * (width // heads or 1)}."
+                f"width must be a multiple of heads = {heads}, got {width}. "
+                f"Set model.width to {heads * (width // heads or 1)}."
             )
         self.length, self.answers, self.width = inputs.length, inputs.answers, width
         self.embedding = Embedding(inputs.vocab, width, std=1 / math.sqrt(width))
@@ -56,7 +57,7 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         lead, rows = x.shape[:-2], x.shape[-2] * x.shape[-1]
         h = self.embedding(x.reshape(*lead, rows)).unflatten(-2, (x.shape[-2], self.length))
-        position = self.position if hasattr(self, "position") else self.sinusoid
+        position: Tensor = self.position if hasattr(self, "position") else self.sinusoid  # type: ignore[assignment]
         h = h + position.unsqueeze(-3)
         for number, block in enumerate(self.blocks):
             last = number == len(self.blocks) - 1

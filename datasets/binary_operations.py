@@ -1,0 +1,151 @@
+"""Binary operations modulo p, written as the four tokens ``x op y =``; the answer is the label."""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from bootstrap.registry import register
+from bootstrap.task import Samples, Tokens, Universe
+
+Operation = Literal[
+    "x+y", "x-y", "x*y", "x/y", "x/y if y odd else x-y",
+    "x^2+y^2", "x^2+xy+y^2", "x^2+xy+y^2+x", "x^3+xy", "x^3+xy^2+y",
+]  # fmt: skip
+
+
+class Rule(NamedTuple):
+    """How an operation is computed, before its last reduction mod p, and what is known of it."""
+
+    answer: Callable[[Tensor, Tensor, int], Tensor]
+    symmetric: bool = False
+    divides: bool = False
+
+
+# A product of two reduced numbers is the largest thing here: it fits int64 for p up to 2**31.
+RULES: dict[Operation, Rule] = {
+    "x+y": Rule(lambda x, y, p: x + y, symmetric=True),
+    "x-y": Rule(lambda x, y, p: x - y),
+    "x*y": Rule(lambda x, y, p: x * y, symmetric=True),
+    "x/y": Rule(lambda x, y, p: x * _inverse(y, p), divides=True),
+    "x/y if y odd else x-y": Rule(lambda x, y, p: torch.where(y % 2 == 1, x * _inverse(y, p), x - y), divides=True),
+    "x^2+y^2": Rule(lambda x, y, p: x * x % p + y * y % p, symmetric=True),
+    "x^2+xy+y^2": Rule(lambda x, y, p: x * x % p + x * y % p + y * y % p, symmetric=True),
+    "x^2+xy+y^2+x": Rule(lambda x, y, p: x * x % p + x * y % p + y * y % p + x),
+    "x^3+xy": Rule(lambda x, y, p: (x * x + y) % p * x),
+    "x^3+xy^2+y": Rule(lambda x, y, p: (x * x % p + y * y % p) % p * x % p + y),
+}
+
+
+@register("task", "binary_operations")
+@dataclass(frozen=True, kw_only=True)
+class BinaryOperations(Universe):
+    """One of Power et al.'s operations on 0 .. p - 1, as the tokens ``x op y =``; p = ``modulus``.
+
+    The universe is all p * p pairs, (x, y) being cell x * p + y. For "x/y" it is the p * (p - 1) pairs
+    with y from 1 on, cell x * p + y - x - 1. With ``unordered_pairs`` it is the p * (p + 1) / 2 pairs
+    x <= y, cell y * (y + 1) / 2 + x. Tokens: a number is itself, the operation is p, "=" is p + 1.
+
+    Raises:
+        ValueError: an operation that divides by y with a modulus that is not prime, or
+            ``unordered_pairs`` of an operation in which x and y cannot be exchanged.
+    Source: Power et al. 2022, arXiv 2201.02177, appendix A.1; unordered pairs as in PAIR, "Do
+    machine learning models memorize or generalize?", 2023 (mod 67).
+
+    >>> x, y = BinaryOperations(operation="x/y", modulus=7).cells(torch.tensor(5 * 6 + 2))
+    >>> x.tolist(), y.item()  # 5 / 3 = 4, since 4 * 3 = 12 = 5 (mod 7)
+    ([5, 7, 3, 8], 4)
+    """
+
+    operation: Operation = "x+y"
+    modulus: Annotated[int, Field(ge=2, lt=1 << 31)] = 97
+    unordered_pairs: bool = False
+
+    def __post_init__(self) -> None:
+        if self._rule.divides and not _is_prime(self.modulus):
+            raise ValueError(
+                f"modulus must be prime for operation {self.operation!r}, which divides by y, got {self.modulus}. "
+                f"Set modulus to {_nearest_prime(self.modulus)}, the nearest prime, or choose another operation."
+            )
+        if self.unordered_pairs and not self._rule.symmetric:
+            symmetric = ", ".join(repr(name) for name, rule in RULES.items() if rule.symmetric)
+            raise ValueError(
+                "unordered_pairs needs an operation in which x and y can be exchanged, "
+                f"got {self.operation!r}. Set unordered_pairs to false, or choose one of {symmetric}."
+            )
+
+    @property
+    def inputs(self) -> Tokens:
+        return Tokens(vocab=self.modulus + 2, length=4, varying=(0, 2))
+
+    @property
+    def classes(self) -> int:
+        return self.modulus
+
+    @property
+    def size(self) -> int:
+        p = self.modulus
+        return p * (p + 1) // 2 if self.unordered_pairs else p * (p - self._first)
+
+    def cells(self, number: Tensor) -> Samples:
+        p = self.modulus
+        x, y = self._operands(number)
+        sign = torch.full_like(x, p)
+        return Samples(torch.stack((x, sign, y, sign + 1), -1), self._rule.answer(x, y, p) % p)
+
+    def mirror(self, number: Tensor) -> Tensor | None:
+        """The cell of (y, x), of the same shape; None if the answer may differ or no pair comes twice."""
+        if self.unordered_pairs or not self._rule.symmetric:
+            return None
+        x, y = self._operands(number)
+        return y * self.modulus + x
+
+    def show(self, x: Tensor, y: Tensor) -> str:
+        left, right = x[0].item(), x[2].item()
+        if len(self.operation) == len("x+y"):
+            return f"{left} {self.operation[1]} {right} = {y.item()} (mod {self.modulus})"
+        return f"{self.operation} = {y.item()} (mod {self.modulus}) at x = {left}, y = {right}"
+
+    @property
+    def _rule(self) -> Rule:
+        return RULES[self.operation]
+
+    @property
+    def _first(self) -> int:
+        """The smallest y."""
+        return 1 if self.operation == "x/y" else 0
+
+    def _operands(self, number: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.unordered_pairs:
+            row = self.modulus - self._first
+            return number // row, number % row + self._first
+        y = ((8 * number.double() + 1).sqrt().sub(1) / 2).long()
+        y = y - (y * (y + 1) // 2 > number).long()  # the root may be rounded to the next whole number, up or down
+        y = y + ((y + 1) * (y + 2) // 2 <= number).long()
+        return number - y * (y + 1) // 2, y
+
+
+def _inverse(y: Tensor, p: int) -> Tensor:
+    """The z with y * z = 1 mod the prime p, by Fermat's little theorem: y to the power p - 2; of 0, 0 or 1."""
+    power, square, exponent = torch.ones_like(y), y, p - 2
+    while exponent:
+        if exponent & 1:
+            power = power * square % p
+        square = square * square % p
+        exponent >>= 1
+    return power
+
+
+def _is_prime(number: int) -> bool:
+    return number > 1 and all(number % factor for factor in range(2, math.isqrt(number) + 1))
+
+
+def _nearest_prime(number: int) -> int:
+    """The prime nearest to a number, the smaller of two."""
+    distance = next(d for d in itertools.count() if _is_prime(number - d) or _is_prime(number + d))
+    return number - distance if _is_prime(number - distance) else number + distance

@@ -1,0 +1,155 @@
+"""A user's own recorded samples, from an .npz file with arrays x and y."""
+
+import hashlib
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from bootstrap.registry import register
+from bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
+
+
+@register("task", "recording")
+@dataclass(frozen=True, kw_only=True)
+class Recording(Universe):
+    """Samples of an .npz file: inputs in its array ``x``, integer labels 0, 1, … in its array ``y``, (n,).
+
+    What x holds decides the inputs: integers, (n, length), are tokens; floats, (n, size), are vectors;
+    uint8, (n, height, width, channels), are images, given to models channels first and
+    scaled to [-1, 1]; floats, (n, channels, height, width), are images as they are. Floats become float32.
+
+    The file is read and checked when the task is built. A run's identity holds its ``fingerprint``, so
+    that other contents are another run. The ideal world ends with the recording unless told to use it again.
+
+    Args:
+        path: the file, from the folder in which the command runs; "~" is the home folder.
+        num_classes: number of labels; None is the largest label + 1.
+
+    Raises:
+        ValueError: the file cannot be read, or its arrays are not as above.
+    """
+
+    endless_passes: ClassVar[bool] = False
+
+    path: str
+    num_classes: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        largest = int(self._held.y.max())
+        if self.num_classes is not None and largest >= self.num_classes:
+            raise ValueError(
+                f"recording {self.path}: labels in y must be below num_classes = {self.num_classes}, "
+                f"got {largest}. Raise num_classes or mend the labels."
+            )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the file's bytes, in hexadecimal."""
+        file = Path(self.path).expanduser()
+        if not file.is_file():
+            raise ValueError(f"recording {self.path} is not a file. Give the path of an .npz file with arrays x and y.")
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+
+    @property
+    def inputs(self) -> Inputs:
+        x = self._held.x
+        if x.dim() == 4:
+            return Image(*x.shape[1:])
+        if x.is_floating_point():
+            return Vector(x.shape[1])
+        changes = (x != x[0]).any(0).nonzero()[:, 0].tolist()
+        return Tokens(int(x.max()) + 1, x.shape[1], varying=tuple(changes or range(x.shape[1])))
+
+    @property
+    def classes(self) -> int:
+        return self.num_classes or int(self._held.y.max()) + 1
+
+    @property
+    def size(self) -> int:
+        return len(self._held.y)
+
+    def cells(self, number: Tensor) -> Samples:
+        if number.device not in self._copies:
+            self._copies[number.device] = Samples(*(part.to(number.device) for part in self._held))
+        x, y = (part[number] for part in self._copies[number.device])
+        return Samples(x.to(torch.float32) / 127.5 - 1 if x.dtype == torch.uint8 else x, y)
+
+    def show(self, x: Tensor, y: Tensor) -> str:
+        if x.dim() < 3:
+            return f"{x.tolist()} -> {y.item()}"
+        return f"image {tuple(x.shape)} with values {x.min():.3g} .. {x.max():.3g} -> {y.item()}"
+
+    @cached_property
+    def _held(self) -> Samples:
+        return _load(self.path, self.fingerprint)
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Samples]:
+        """The recording on every device that asked for cells."""
+        return {}
+
+
+@lru_cache(maxsize=1)  # a study builds its task anew for every cell and pack
+def _load(path: str, fingerprint: str) -> Samples:
+    """All samples of the file whose contents have this fingerprint; images channels first."""
+    where = f"recording {path}:"
+    x, y = _arrays(path, where)
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where} y must hold one whole number per sample, got {y.dtype} of shape {y.shape}. Save y as int64, (n,)."
+        )
+    x_N = _inputs(x, where)
+    if len(x_N) != len(y):
+        raise ValueError(f"{where} x and y must be equally long, got {len(x_N)} and {len(y)} samples. Cut the longer.")
+    for name, values in (("y", y), ("x", x)):
+        if values.dtype.kind == "i" and values.min() < 0:
+            raise ValueError(f"{where} {name} must count from 0, got {values.min()}. Number its values 0, 1, 2 and on.")
+    return Samples(x_N, torch.from_numpy(y.astype(np.int64)))
+
+
+def _inputs(x: np.ndarray, where: str) -> Tensor:
+    """Tokens in int64, vectors and images in float32, or uint8 images, (n, channels, height, width)."""
+    tokens, floats = x.ndim == 2 and x.dtype.kind in "iu", x.ndim in (2, 4) and x.dtype.kind == "f"
+    if not (tokens or floats or (x.ndim == 4 and x.dtype == np.uint8)):
+        raise ValueError(
+            f"{where} x must be tokens, integers (n, length), vectors, floats (n, size), or images, uint8 "
+            "(n, height, width, channels) or floats (n, channels, height, width); "
+            f"got {x.dtype} of shape {x.shape}. Save it in one of these forms."
+        )
+    if x.size == 0:
+        raise ValueError(f"{where} x must hold at least one sample, and no empty ones, got shape {x.shape}. Add some.")
+    if not floats:
+        # Images stay uint8, a quarter of float32, until they are asked for.
+        return torch.from_numpy(x.astype(np.int64) if tokens else np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    with np.errstate(over="ignore"):
+        x = x.astype(np.float32)
+    finite_N = np.isfinite(x).reshape(len(x), -1).all(-1)
+    if not finite_N.all():
+        raise ValueError(f"{where} x must be finite in float32, sample {finite_N.argmin()} is not. Remove or mend it.")
+    return torch.from_numpy(x)
+
+
+def _arrays(path: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays x and y of the file."""
+    cure = "Save it with numpy.savez(path, x=x, y=y)"
+    file = Path(path).expanduser()
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{where} expected an .npz file, which is a zip archive, got another kind of file. {cure}.")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: np.asarray(arrays[name]) for name in arrays if name in ("x", "y")}
+            names = ", ".join(arrays) or "none"
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{where} cannot be read: {error}. {cure}, as plain arrays of numbers.") from error
+    if len(found) < 2:
+        raise ValueError(f"{where} expected arrays x and y, got {names}. {cure}.")
+    return found["x"], found["y"]

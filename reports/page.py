@@ -1,0 +1,113 @@
+"""The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from bootstrap.results import Results, read, write_atomically
+from reports import tables
+from reports.claims import Judgement, judge
+from reports.compare import Comparison, compare
+from reports.findings import excluded, finding
+from reports.panels import draw_all
+from reports.tables import Table
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_ROWS = 60  # of a table in the page; the text has all
+MOST_SPELT = 3  # cells of one claim in sentences; beyond, they are counted and the table has each
+MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
+
+
+def write_report(source: Results | Path | Sequence[Path | Results], out: Path | None = None) -> Path:
+    """Write ``report.html``, ``report.md`` and ``figures/`` and return the path of the page.
+
+    Args:
+        source: an output folder, results already read, or several of them side by side.
+        out: the page's file; the text takes its name and both lie beside ``figures/``. By default
+            ``report.html`` in the output folder.
+
+    Raises:
+        ValueError: no folder to write to, or a folder without results.
+    """
+    several = list(source) if isinstance(source, Sequence) else [source]
+    results = [one if isinstance(one, Results) else read(one) for one in several]
+    page = _place(results, out)
+    comparison = compare(results)
+    context = _context(comparison)
+    figures = page.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for drawing in context["drawings"]:
+        drawing.save(figures)
+    write_atomically(page.with_suffix(".md"), _rendered("report.md.j2", context).encode())
+    write_atomically(page, _rendered("report.html.j2", context).replace(" %", "\N{NO-BREAK SPACE}%").encode())
+    return page
+
+
+def _place(results: list[Results], out: Path | None) -> Path:
+    if out is not None:
+        return out
+    if len(results) == 1 and results[0].folder is not None:
+        return results[0].folder / "report.html"
+    what = f"{len(results)} folders have" if len(results) > 1 else "results in memory have"
+    raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
+
+
+def _context(comparison: Comparison) -> dict[str, Any]:
+    judgements = judge(comparison)
+    runs = comparison.runs
+    return {
+        "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
+        "questions": _unique(comparison, "question"),
+        "origins": _unique(comparison, "source"),
+        "counts": tables.plural(len(runs), "run"),
+        "pairs": tables.plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
+        "cells": tables.plural(len(comparison.cells()), "cell"),
+        "claims": [list(group) for _, group in groupby(judgements, key=lambda one: one.number)],
+        "verdicts": tables.verdicts(judgements),
+        "finding": finding(comparison),
+        "excluded": excluded(comparison),
+        "configuration": tables.configuration(comparison),
+        "drawings": draw_all(comparison),
+        "steps": tables.steps(comparison),
+        "delays": tables.delays(comparison),
+        "stopping": tables.errors(comparison, "stopping"),
+        "end": tables.errors(comparison, "end"),
+        "facts": tables.facts(comparison),
+        "environment": tables.environments(comparison),
+        "commands": [str(one.environment["command"]) for one in comparison.sources if one.environment.get("command")],
+        "marks": MARKS,
+        "most": MOST_ROWS,
+        "spelt": MOST_SPELT,
+    }
+
+
+def _unique(comparison: Comparison, key: str) -> list[str]:
+    return list(dict.fromkeys(str(one.study[key]) for one in comparison.sources if one.study.get(key)))
+
+
+def _rendered(name: str, context: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=name.endswith("html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"pipe": _pipe, "safe_svg": Markup}
+    environment.globals |= {"flags": tables.flags, "tally": tables.tally}
+    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text())
+    return environment.get_template(name).render(context).strip() + "\n"
+
+
+def _pipe(table: Table) -> str:
+    """A table in Markdown."""
+    rule = ["--:" if name in table.numbers else "---" for name in table.columns]
+    lines = [table.columns, rule, *table.rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+__all__ = ["Judgement", "finding", "write_report"]

@@ -1,0 +1,233 @@
+"""The tables of a report, as text: every number rounded as it deserves, every row with its n and a note."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from reports.cells import FACTS, settings_of
+from reports.claims import Judgement
+from reports.compare import Comparison, When
+from reports.findings import MOST_NAMES
+from reports.intervals import Bounds
+from reports.timing import delay_table, step_table
+from reports.wording import count, measure, plural, setting, span, step_interval, step_span
+
+EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns.
+
+    Attributes:
+        title: what it shows.
+        columns: headings; those in ``numbers`` hold numbers and are set flush right.
+        rows: as many cells as headings.
+        note: how to read it.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    numbers: frozenset[str] = frozenset()
+    note: str = ""
+
+    @property
+    def filled(self) -> "Table":
+        """The same without columns that are empty in every row."""
+        kept = [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
+        rows = [tuple(row[place] for place in kept) for row in self.rows]
+        return Table(self.title, tuple(self.columns[place] for place in kept), rows, self.numbers, self.note)
+
+
+def steps(comparison: Comparison) -> Table:
+    """Memorisation, grokking and stopping steps of every cell."""
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            EVENT_NAMES[row["event"]],
+            count(row["n"]),
+            *(count(row[outcome]) for outcome in ("reached", "censored", "diverged", "failed")),
+            step_interval(row["median_low"], row["median_high"], row["budget"]),
+            step_span(row["low"], row["high"], row["budget"]),
+            step_span(row["first"], row["last"], row["budget"]),
+            row["note"],
+        )
+        for row in step_table(comparison).to_dict("records")
+    ]
+    counts = ("n", "reached", "not reached", "diverged", "failed")
+    shown = ("median step", "95 % interval", "range")
+    note = (
+        "A step is known to lie between two evaluations. Median: the sample median of the runs, those that never "
+        "reached the event behind all that did, those that diverged or failed last. Interval: order statistics, "
+        "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
+    )
+    columns = ("cell", "event", *counts, *shown, "note")
+    return Table("Memorisation, grokking and stopping steps", columns, rows, frozenset((*counts, *shown)), note).filled
+
+
+def delays(comparison: Comparison) -> Table:
+    """Grokking delay, relapses and transition width of every cell."""
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            count(row["n"]),
+            _between(row["ratio_low"], row["ratio_high"]),
+            "none" if math.isnan(row["low"]) else span(Bounds(row["low"], row["high"])),
+            _between(row["difference_low"], row["difference_high"], whole=True),
+            f"{row['relapsed']} of {row['grokked']}" if row["grokked"] else "–",
+            f"{count(row['width'])} ({count(row['width_low'])} to {count(row['width_high'])})"
+            if row["grokked"]
+            else "–",
+            row["note"],
+        )
+        for row in delay_table(comparison).to_dict("records")
+        if not math.isnan(row["ratio_low"])
+    ]
+    numbers = ("n", "ratio", "95 % interval", "difference (steps)", "relapsed", "transition width (steps)")
+    note = (
+        "Ratio and difference of the grokking to the memorisation step of the same run, medians with the bounds of "
+        "both steps carried through. Relapsed: runs whose test accuracy falls below the threshold again, of those that "
+        "grokked. Transition width: from 10 % to 90 % of the rise of test accuracy, median and range."
+    )
+    return Table("Grokking delay", ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
+
+
+def errors(comparison: Comparison, when: When) -> Table:
+    """The bootstrap error of every cell at the stopping step, or at the end."""
+    table = comparison.at_stopping() if when == "stopping" else comparison.at_end()
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            row["metric"].replace("_", " "),
+            f"{row['n']} of {row['pairs']}",
+            step_interval(float(row["step_low"]), float(row["step_high"]), math.inf) if row["n"] else "–",
+            measure(row["ideal"], _bounds(row)),
+            measure(row["real"], _bounds(row)),
+            measure(row["bootstrap_error"], _bounds(row)),
+            "none" if math.isnan(row["low"]) else span(_bounds(row)),
+            measure(row["generalization_gap"], _bounds(row)),
+            row["note"],
+        )
+        for row in table.to_dict("records")
+    ]
+    place = {"stopping": "at the stopping step", "end": "at the last common step"}[when]
+    numbers = ("pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "generalisation gap")
+    note = "Means over pairs. Bootstrap error: real − ideal, signed; paired t interval, from 3 pairs. "
+    note += "Generalisation gap: test − train in the real world."
+    columns = ("cell", "metric", *numbers, "note")
+    return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
+
+
+def flags(judgement: Judgement) -> str:
+    """Whether a claim is primary, and whether it is post hoc, in words."""
+    marks = {"primary": judgement.primary, "post hoc": judgement.post_hoc}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def tally(judgements: list[Judgement]) -> str:
+    """How many cells support and refute a claim that selects many of them."""
+    verdict, quantifier = judgements[0].overall, judgements[0].claim.get("quantifier", "all")
+    found = Counter(one.verdict for one in judgements)
+    counts = ", ".join(f"{verdict} in {found[verdict]}" for verdict in ("supported", "refuted", "inconclusive"))
+    return f"{verdict.capitalize()}: claimed for {quantifier} of {len(judgements)} cells; {counts}. The table has each."
+
+
+def verdicts(judgements: Iterable[Judgement]) -> Table:
+    """Every claim in every cell that it selects."""
+    rows: list[tuple[str, ...]] = []
+    named = 0
+    for one in judgements:
+        effect = one.effect
+        rows.append(
+            (
+                count(one.number),
+                one.title if one.number != named else "",
+                one.cell or "–",
+                one.verdict,
+                effect.estimated if effect else "–",
+                span(effect.interval) if effect else "no interval",
+                count(effect.n) if effect else "0",
+                effect.claimed if effect else "–",
+                "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),
+            )
+        )
+        named = one.number
+    numbers = frozenset(("estimate", "interval", "n", "claimed"))
+    columns = ("#", "claim", "cell", "verdict", "estimate", "interval", "n", "claimed", "note")
+    return Table("Verdicts", columns, rows, numbers).filled
+
+
+def configuration(comparison: Comparison) -> Table:
+    """Every setting and its values over the cells."""
+    runs = comparison.runs
+    rows = []
+    for name in settings_of(runs):
+        values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
+        more = f" and {len(values) - MOST_NAMES} more" if len(values) > MOST_NAMES else ""
+        rows += [(name, ", ".join(values[:MOST_NAMES]) + more)] if values else []
+    seeds = runs["seed"].nunique()
+    rows += [("seeds", f"{plural(seeds, 'replicate')}"), ("max_steps", _range(runs["max_steps"]))]
+    return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
+
+
+def facts(comparison: Comparison) -> Table:
+    """Facts about the data: the columns under ``data.``, and how often a sample was used; a range where runs differ."""
+    runs = comparison.runs
+    names = [name for name in runs.columns if name.startswith(FACTS)]
+    names += [name for name in ("first_reuse_step", "reuse", "samples_seen") if runs[name].notna().any()]
+    worlds = sorted(map(str, runs["world"].unique()), key=lambda world: (world == "ideal", world))
+    rows = [
+        (name.removeprefix(FACTS), *(_range(runs.loc[runs["world"] == world, name]) for world in worlds))
+        for name in names
+    ]
+    columns = ("fact", *(f"{world} world" for world in worlds))
+    return Table("Data", columns, rows, frozenset(columns[1:])).filled
+
+
+def environments(comparison: Comparison) -> Table:
+    """Versions, machine and command of every folder."""
+    rows: list[tuple[str, ...]] = []
+    for source in comparison.sources:
+        several = len(comparison.sources) > 1
+        rows += [("folder", str(source.folder or "in memory"))] if several else []
+        rows += [(name, value) for name, value in _flat(source.environment) if name != "command"]
+    return Table("Environment", ("what", "value"), rows)
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, held in value.items():
+        if isinstance(held, dict) and all(isinstance(part, str | int | float) for part in held.values()):
+            found.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in held.items())))
+        elif isinstance(held, dict):
+            found += _flat(held, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", str(held)))
+    return found
+
+
+def _range(values: pd.Series) -> str:
+    known = values.dropna()
+    if known.empty:
+        return ""
+    if known.map(setting).nunique() == 1:
+        return setting(known.iloc[0])
+    if pd.api.types.is_numeric_dtype(known):
+        return f"{setting(known.min())} to {setting(known.max())}"
+    return ", ".join(sorted(set(known.map(setting)))[:MOST_NAMES])
+
+
+def _bounds(row: dict[Any, Any]) -> Bounds | None:
+    return None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
+
+
+def _between(low: float, high: float, *, whole: bool = False) -> str:
+    """Bounds of a median; open where its upper one is."""
+    if math.isinf(high):
+        return f"> {count(low) if whole else measure(low)}" if math.isfinite(low) and low > 0 else "unknown"
+    return f"{count(low)} to {count(high)}" if whole else span(Bounds(low, high))

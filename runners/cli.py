@@ -1,0 +1,205 @@
+"""The command line, ``deepboot``. Heavy imports wait until a command needs them, so that help is quick."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import tyro
+from tyro.conf import Positional, arg
+
+# fmt: off
+Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
+Folder = Annotated[Positional[Path], arg(metavar="DIR", help="output folder of `deepboot run`")]
+Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR", help="one or more output folders")]
+Out = Annotated[Path | None, arg(metavar="DIR", help="output folder; results/<study> if not given")]
+Changes = Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
+Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
+Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
+# fmt: on
+
+app = tyro.extras.SubcommandApp()
+
+
+def say(text: str = "") -> None:
+    """Print one line for the person at the terminal."""
+    print(text, flush=True)  # noqa: T201 (this is the command line)
+
+
+@app.command
+def demo(out: Out = None) -> None:
+    """Train the sparse-parity pairs of the demo study and report them: about a minute, no download."""
+    run("demo", out=out)
+
+
+@app.command
+def run(
+    study: Study,
+    /,
+    out: Out = None,
+    changes: Changes = (),
+    scale: Scale = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
+) -> None:
+    """Train a study's runs in both worlds and report them; finished runs are never trained again."""
+    from runners import dry, engine
+
+    if dry_run:
+        for line in dry.describe(study, out, scale=scale, changes=changes, device=device):
+            say(line)
+        return
+    place = out or engine.default_folder(study)
+    try:
+        engine.run_study(study, place, scale=scale, changes=changes, device=device, workers=workers)
+    except KeyboardInterrupt:
+        say(engine.interrupted(place))
+        sys.exit(130)
+    except engine.TrainingError as failed:
+        _report((place,), None)
+        _fail([f"{len(failed.failures)} packs failed, the others are in {place}:", str(failed)], code=1)
+    _report((place,), None)
+    say(f"Next: deepboot claims {place}   or more seeds: deepboot run {study} --out {place} --set training.seeds=16")
+
+
+@app.command
+def report(folders: Folders, /, out: Annotated[Path | None, arg(metavar="FILE.html")] = None) -> None:
+    """Write the report of one folder, or of several side by side."""
+    _report(folders, out)
+    say(f"Next: deepboot claims {folders[0]}")
+
+
+def _report(folders: tuple[Path, ...], out: Path | None) -> None:
+    from reports.page import finding, write_report
+
+    from bootstrap import results
+    from reports.compare import compare
+
+    read = [results.read(folder) for folder in folders]
+    path = write_report(read[0] if len(read) == 1 else read, out)
+    say()
+    for sentence in finding(compare(*read)):
+        say(sentence)
+    say(f"\nReport: {path}")
+
+
+@app.command
+def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable verdicts")] = False) -> None:
+    """Judge the study's claims: exit status 0 if none is refuted, 1 if any is."""
+    from bootstrap import results
+    from reports import claims as judging
+
+    judged = judging.judge(results.read(folder))
+    if json:
+        say(judging.to_json(judged))
+    else:
+        for line in judging.lines(judged):
+            say(line)
+        say(f"\nNext: deepboot report {folder}")
+    sys.exit(1 if judging.any_refuted(judged) else 0)
+
+
+@app.command
+def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
+    """Say what a study costs and which claims its seeds can settle; a folder is asked what it still needs."""
+    from runners import dry
+
+    place = Path(study) if Path(study).is_dir() else out
+    for line in dry.describe(study, place, scale=scale, changes=changes, device="auto"):
+        say(line)
+
+
+@app.command
+def export(
+    folder: Folders,
+    /,
+    out: Annotated[Path, arg(metavar="DIR2", help="where the tables go")],
+    format: Literal["csv", "parquet"] = "csv",
+) -> None:
+    """Write the tables of one or more folders as CSV or parquet."""
+    from runners.export import export_tables
+
+    for path in export_tables(folder, out, format):
+        say(str(path))
+    say("Next: open them in pandas, R or a spreadsheet; run_id joins the two tables.")
+
+
+@app.command(name="list")
+def list_(
+    kind: Positional[Literal["all", "tasks", "models", "optimizers", "losses", "rules", "studies", "claims"]] = "all",
+    /,
+) -> None:
+    """List what a study can name."""
+    from runners import catalogue
+
+    for line in catalogue.lines(kind):
+        say(line)
+
+
+@app.command
+def show(
+    task: Annotated[Positional[str], arg(metavar="TASK")],
+    /,
+    changes: Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
+    seed: int = 0,
+    samples: int = 8,
+) -> None:
+    """Print samples of a task, with their index and label."""
+    from runners import catalogue
+
+    for line in catalogue.samples(task, changes, seed=seed, count=samples):
+        say(line)
+
+
+@app.command
+def bench(
+    names: Positional[tuple[str, ...]] = (),
+    /,
+    json: Annotated[Path | None, arg(metavar="FILE", help="write the figures as JSON too")] = None,
+) -> None:
+    """Measure this machine: one run's steps a second against a plain PyTorch loop."""
+    from runners import benchmark
+
+    for line in benchmark.run(names, json):
+        say(line)
+
+
+@app.command
+def doctor() -> None:
+    """Check the installation: versions, device, threads, and known random numbers."""
+    from runners import checkup
+
+    lines, healthy = checkup.examine()
+    for line in lines:
+        say(line)
+    sys.exit(0 if healthy else 1)
+
+
+def _fail(lines: list[str], code: int = 2) -> NoReturn:
+    for line in lines:
+        print(line, file=sys.stderr)  # noqa: T201 (this is the command line)
+    sys.exit(code)
+
+
+def _stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of ``deepboot``: mistakes end with exit status 2 and one sentence each."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app.cli(prog="deepboot", description="Train identical models on finite and on endless data, and compare.")
+    except KeyboardInterrupt:
+        _fail(["Stopped."], code=130)
+    except ValueError as error:
+        problems = getattr(error, "problems", None)
+        if problems is None and type(error) is not ValueError:
+            raise  # only our own sentences are meant for the person at the terminal
+        _fail(problems or [str(error)])
+
+
+if __name__ == "__main__":
+    main()

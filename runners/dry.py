@@ -1,0 +1,95 @@
+"""What a study would cost, and which of its claims its seeds can settle, without running it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bootstrap import registry
+from bootstrap.run import Run, evaluation_steps
+from bootstrap.train import Pack, train_steps
+from runners.engine import choose_device, plan
+from runners.local import cores
+from runners.packs import PackPlan
+from runners.progress import duration
+
+TRIAL_SECONDS = 0.5  # how long one kind of pack is tried
+
+
+def describe(
+    study: str | Path,
+    out: Path | None = None,
+    *,
+    scale: str | None = None,
+    changes: Sequence[str] = (),
+    device: str = "auto",
+) -> list[str]:
+    """Lines about a study: cells, runs, steps, estimated time, and what its claims can come to.
+
+    Raises:
+        StudyError: all that is wrong with the study, at once.
+    """  # fmt: skip
+    chosen = choose_device(device)
+    work = plan(study, out, scale=scale, changes=changes)
+    real = [run for run in work.runs if run.rule != "ideal"]
+    seeds = len({run.seed for run in work.runs})
+    cells = len({run.cell_id for run in real})
+    steps = sum(pack.steps for pack in work.packs)
+    done = len(work.runs) - work.pending
+    lines = [
+        f"question   {work.raw['question']}",
+        f"cells      {cells}, each with {seeds} seeds",
+        f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}"
+        + (f", {done} of them done" if done else ""),
+        f"steps      {steps:,} to do, {len(evaluation_steps(real[0].evaluation, real[0].max_steps))} evaluations a run",
+    ]
+    if work.packs:
+        lines.append(f"time       about {duration(estimate(work.packs, chosen))} on {_where(chosen)}")
+    return lines + [f"claim      {line}" for line in _claims(work.raw, seeds)]
+
+
+def _where(device: str) -> str:
+    return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
+
+
+def estimate(packs: list[PackPlan], device: str) -> float:
+    """Seconds that these packs will take, from a short trial of each shape."""
+    torch.set_num_threads(1)
+    shapes: dict[str, tuple[PackPlan, int]] = {}
+    for pack in packs:
+        first = pack.runs[0]
+        shape = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
+        held = shapes.get(shape)
+        shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
+    seconds = sum(steps / _rate(list(pack.runs), device) for pack, steps in shapes.values())
+    return seconds / (min(cores(), len(packs)) if device == "cpu" else 1)
+
+
+def _rate(runs: list[Run], device: str) -> float:
+    """Member steps a second of a pack of these runs, evaluation left out."""
+    pack = Pack(runs, device)
+    done, began = 0, time.perf_counter()
+    while done == 0 or time.perf_counter() - began < TRIAL_SECONDS:
+        if pack.step >= runs[0].max_steps:
+            break
+        if done == 0:
+            train_steps(pack, min(pack.step + 2, runs[0].max_steps))
+            began = time.perf_counter()
+        before = pack.step
+        train_steps(pack, min(pack.step + 4, runs[0].max_steps))
+        done += (pack.step - before) * len(runs)
+    return max(done, 1) / max(time.perf_counter() - began, 1e-6)
+
+
+def _claims(raw: dict[str, Any], seeds: int) -> list[str]:
+    lines = []
+    for claim in raw.get("claims", []):
+        entry = registry.find("claim", claim["kind"])
+        own = {key: value for key, value in claim.items() if key in registry.settings("claim", entry.name).model_fields}
+        needed = getattr(entry.target, "min_seeds", 0)
+        needed = needed(**own) if callable(needed) else needed
+        verdict = f"needs at least {needed} seeds for a verdict"
+        lines.append(f"{claim['kind']}: {verdict}" + (f", has {seeds}: cannot be settled" if seeds < needed else ""))
+    return lines

@@ -1,0 +1,148 @@
+"""Losses against torch, closed forms and their own members."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bootstrap import registry, streams
+from bootstrap.losses import cross_entropy, hinge, mse
+
+LOSSES = {name: registry.find("loss", name).target for name in ("cross_entropy", "mse", "hinge")}
+KEY = streams.keys([0, 1, 2], "test")
+
+
+def problem(samples=20, classes=5, dtype=torch.float32):
+    """Logits (3, B, V) and labels (3, B)."""
+    index = torch.arange(samples)[None]
+    logits_EBV = 3 * streams.normal(KEY, index, classes).to(dtype)
+    return logits_EBV, streams.integers(KEY, index, 1, classes)[..., 0]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_loss_gives_one_finite_non_negative_number_per_sample(name, dtype):
+    """Shape (E, B), in the logits' dtype."""
+    loss_EB = LOSSES[name](*problem(dtype=dtype))
+    assert (loss_EB.shape, loss_EB.dtype) == ((3, 20), dtype)
+    assert loss_EB.isfinite().all()
+    assert (loss_EB >= 0).all()
+
+
+def test_every_registered_loss_is_tested_here():
+    """A new loss must be added to these tests."""
+    assert set(registry.names("loss")) == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_members_losses_and_gradients_are_its_own(name):
+    """Alone or stacked, to the last bit; the gradient of the summed losses is every member's own gradient."""
+    logits_EBV, label_EB = problem()
+    logits_EBV.requires_grad_()
+    loss_EB = LOSSES[name](logits_EBV, label_EB)
+    (grad_EBV,) = torch.autograd.grad(loss_EB.mean(1).sum(), logits_EBV)
+    for member in range(3):
+        alone = logits_EBV[member : member + 1].detach().requires_grad_()
+        loss = LOSSES[name](alone, label_EB[member : member + 1])
+        assert torch.equal(loss[0], loss_EB[member])
+        assert torch.equal(torch.autograd.grad(loss.mean(), alone)[0][0], grad_EBV[member])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_finite_differences(name):
+    """torch.autograd.gradcheck in float64."""
+    logits_EBV, label_EB = problem(samples=4, classes=3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda logits: LOSSES[name](logits, label_EB), logits_EBV.requires_grad_())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_prefers_the_right_label(name):
+    """Raising the label's logit lowers a loss that is not yet zero."""
+    logits_EBV, label_EB = problem()
+    logits_EBV.zero_()
+    raised = logits_EBV.scatter(-1, label_EB[..., None], 0.5)
+    assert (LOSSES[name](raised, label_EB) < LOSSES[name](logits_EBV, label_EB)).all()
+
+
+def test_cross_entropy_is_that_of_torch():
+    """Member by member, torch.nn.functional.cross_entropy."""
+    logits_EBV, label_EB = problem()
+    for logits_BV, label_B, loss_B in zip(logits_EBV, label_EB, cross_entropy(logits_EBV, label_EB), strict=True):
+        assert torch.equal(loss_B, nn.functional.cross_entropy(logits_BV, label_B, reduction="none"))
+
+
+def test_float64_cross_entropy_of_float32_logits_is_the_float64_value():
+    """Widened before the log-softmax."""
+    logits_EBV, label_EB = problem()
+    found = cross_entropy(logits_EBV, label_EB, dtype="float64")
+    assert found.dtype == torch.float64
+    assert torch.equal(found, cross_entropy(logits_EBV.double(), label_EB))
+
+
+@pytest.mark.parametrize("margin", [18.0, 25.0, 30.0])
+def test_cross_entropy_of_a_well_fitted_sample_vanishes_in_float32_and_not_in_float64(margin):
+    """log(1 + exp(-margin)): exactly 0 with no gradient in float32, kept with its gradient in float64."""
+    label = torch.tensor([[0]])
+    found = {}
+    for dtype in ("float32", "float64"):
+        logits = torch.tensor([[[margin, 0.0]]], requires_grad=True)
+        loss = cross_entropy(logits, label, dtype=dtype)
+        found[dtype] = loss.item(), torch.autograd.grad(loss.sum(), logits)[0][0, 0, 0].item()
+    assert found["float32"] == (0.0, 0.0)
+    loss, slope = found["float64"]
+    assert loss == pytest.approx(math.log1p(math.exp(-margin)), rel=1e-2)
+    assert slope == pytest.approx(-1 / (1 + math.exp(margin)), rel=1e-2)
+
+
+def test_cross_entropy_stays_finite_for_huge_margins():
+    """A wrong label by 10,000 costs 10,000."""
+    assert cross_entropy(torch.tensor([[[1e4, 0.0]]]), torch.tensor([[1]])).item() == 1e4
+
+
+@pytest.mark.parametrize("target", [1.0, 2.5])
+def test_mse_is_that_of_torch_against_the_scaled_one_hot_label(target):
+    """Mean over the classes of the squared distance."""
+    logits_EBV, label_EB = problem()
+    aim = target * nn.functional.one_hot(label_EB, 5).float()
+    expected = nn.functional.mse_loss(logits_EBV, aim, reduction="none").mean(-1)
+    assert torch.allclose(mse(logits_EBV, label_EB, target=target), expected, rtol=1e-6)
+
+
+def test_mse_is_zero_exactly_at_its_target():
+    """And nowhere near it."""
+    label = torch.tensor([[2]])
+    logits = 3.0 * nn.functional.one_hot(label, 4).float()
+    assert mse(logits, label, target=3.0).item() == 0
+    assert mse(logits, label).item() == 1
+
+
+@pytest.mark.parametrize("margin", [1.0, 0.3])
+def test_hinge_of_many_classes_is_the_crammer_singer_loss(margin):
+    """max(0, margin + largest other logit - label's logit), written as a loop."""
+    logits_EBV, label_EB = problem()
+    loss_EB = hinge(logits_EBV, label_EB, margin=margin)
+    for member in range(3):
+        for row, (logits, label) in enumerate(zip(logits_EBV[member].tolist(), label_EB[member].tolist(), strict=True)):
+            other = max(value for place, value in enumerate(logits) if place != label)
+            assert loss_EB[member, row].item() == pytest.approx(max(0.0, margin + other - logits[label]), abs=1e-5)
+
+
+def test_hinge_of_two_classes_is_the_usual_hinge_of_their_difference():
+    """max(0, 1 - y f) with y = +1 for label 1 and f the difference of the logits."""
+    logits_EBV, label_EB = problem(classes=2)
+    f_EB, sign_EB = logits_EBV[..., 1] - logits_EBV[..., 0], 2 * label_EB - 1
+    assert torch.allclose(hinge(logits_EBV, label_EB), (1 - sign_EB * f_EB).clamp(min=0), atol=1e-6)
+
+
+def test_hinge_has_no_gradient_once_the_margin_is_kept():
+    """A sample beyond the margin no longer pulls."""
+    logits = torch.tensor([[[3.0, 0.0], [0.5, 0.0]]], requires_grad=True)
+    (grad,) = torch.autograd.grad(hinge(logits, torch.tensor([[0, 0]])).sum(), logits)
+    assert grad.tolist() == [[[0.0, 0.0], [-1.0, 1.0]]]
+
+
+def test_losses_pass_nan_on():
+    """A diverged network has no finite loss."""
+    for loss in LOSSES.values():
+        assert loss(torch.full((1, 1, 3), torch.nan), torch.tensor([[1]])).isnan().all()
