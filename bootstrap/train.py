@@ -20,7 +20,7 @@ from bootstrap.models.stack import Stack
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
 
-ONLINE_NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 26}  # logits noted before their errors are counted
+ONLINE_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 26}  # logits noted before their errors are counted
 
 State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
 

@@ -58,11 +58,11 @@ class Order:
                 passes, device=self.key_M2.device
             )
             width = max(self.sizes)
-            word_MCN = streams.sort_words(self.key_M2, number_MC, width)
-            item = torch.arange(width, device=word_MCN.device)
-            word_MCN = word_MCN.masked_fill(item >= self.size_M11, torch.iinfo(torch.int64).max)
-            table_MCN = word_MCN.argsort(dim=-1, stable=True)
-            self._table_MCN = torch.where(number_MC[..., None] == 0, item, table_MCN)
+            lot_MCN = streams.lots(self.key_M2, number_MC, width)
+            item = torch.arange(width, device=lot_MCN.device)
+            if len(set(self.sizes)) > 1:  # smaller pools first draw their own samples
+                lot_MCN = lot_MCN.masked_fill(item >= self.size_M11, torch.iinfo(torch.int64).max)
+            self._table_MCN = torch.where(number_MC[..., None] == 0, item, streams.in_order(lot_MCN))
             self._first = tuple(begin)
         return self._first
 

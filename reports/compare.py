@@ -184,7 +184,7 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
         raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
     every = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
     runs = typed(pd.concat(every, ignore_index=True), RUN_COLUMNS)
-    furthest = runs.sort_values("last_step", kind="stable", na_position="first").drop_duplicates("run_id", keep="last")
+    furthest = runs.sort_values("last_step", ascending=False, kind="stable").drop_duplicates("run_id")
     runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
     kept = runs[["run_id", "_source"]]

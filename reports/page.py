@@ -17,7 +17,7 @@ from reports.panels import draw_all
 from reports.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_ROWS = 60  # of a table in the page; the text has all
+MOST_ROWS = 40  # of a table in the page; the text has all
 MOST_SPELT = 3  # cells of one claim in sentences; beyond, they are counted and the table has each
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
