@@ -5,6 +5,7 @@ Worlds keep their colour and dash in every figure, so that print and the colour-
 
 import itertools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,16 @@ def look(world: str, worlds: list[str]) -> tuple[str, Any]:
     return OTHERS[others.index(world) % len(OTHERS)]
 
 
-def plot_worlds(table: pd.DataFrame, *, metric: str, ax: Axes | None = None) -> Axes:
+def ordered(worlds: Iterable[str]) -> list[str]:
+    """Worlds in the order in which they are named: real, other rules, ideal.
+
+    >>> ordered(["ideal", "fresh", "real", "real"])
+    ['real', 'fresh', 'ideal']
+    """
+    return sorted(map(str, set(worlds)), key=lambda world: (world == "ideal", world != "real", world))
+
+
+def plot_worlds(table: pd.DataFrame, *, metric: str, ax: Axes | None = None, worlds: list[str] | None = None) -> Axes:
     """One metric over steps: a thin line per seed, under each world's mean and its band.
 
     Real is solid, ideal dashed, every other rule has a dash of its own; where the metric has a train side, the
@@ -80,11 +90,12 @@ def plot_worlds(table: pd.DataFrame, *, metric: str, ax: Axes | None = None) -> 
         table: rows of `Comparison.curves` of one cell: ``run_id, world, step``, the metric, ``first_reuse_step``.
         metric: its column.
         ax: where to draw; new axes otherwise.
+        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
     """
     ax = ax or _axes()
-    worlds = [str(world) for world in sorted(table["world"].unique(), key=lambda world: (world != "ideal", world))]
+    worlds = worlds or ordered(table["world"])
     bounded = (0.0, 1.0) if metric.endswith("error") else (-math.inf, math.inf)
-    for world in worlds:
+    for world in reversed(ordered(table["world"])):
         color, dash = look(world, worlds)
         wide = _wide(table[table["world"] == world], metric)
         _seeds(ax, wide, color=color, dash=dash)
@@ -122,7 +133,8 @@ def plot_bootstrap_error(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
     if "stopping_step" in table:
         _mark_step(ax, table["stopping_step"], "stopping", high=False)
     metric = ", ".join(sorted(table["metric"].unique())) if "metric" in table else "error"
-    ax.set_ylabel(f"bootstrap error\n({metric.replace('_', ' ')}, real − ideal)")
+    world = ", ".join(ordered(table["world"]))
+    ax.set_ylabel(f"bootstrap error\n({metric.replace('_', ' ')}, {world} − ideal)")
     return ax
 
 
@@ -137,7 +149,7 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: where to draw; new axes otherwise.
     """
     ax = ax or _axes()
-    worlds = sorted(map(str, table["world"].unique()), key=lambda world: (world == "ideal", world))
+    worlds = ordered(table["world"])
     cells = list(table["cell"].unique())
     ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
     last, first = (float(get(ends[np.isfinite(ends) & (ends > 0)], initial=start)) for get, start in EDGES)
@@ -159,20 +171,23 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
     """Legend entries of worlds, real first; with ``train``, one for the dotted train curve."""
-    order = sorted(worlds, key=lambda world: (world == "ideal", world))
+    order = ordered(worlds)
     handles = []
     for world in order:
         color, dash = look(world, worlds)
         handles.append(Line2D([], [], color=color, linestyle=dash, linewidth=2, label=f"{world} world"))
     if train:
-        color = look(order[0], worlds)[0]
-        handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=f"{order[0]}, on train"))
+        pooled = [world for world in order if world != "ideal"]
+        color, label = (
+            (look(pooled[0], worlds)[0], f"{pooled[0]}, on train") if len(pooled) == 1 else (GREY, "on train")
+        )
+        handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=label))
     return handles
 
 
 def step_handles(worlds: list[str], outcomes: set[str]) -> list[Line2D]:
     """Legend entries of `plot_steps`: worlds, and the outcomes that occur."""
-    order = sorted(worlds, key=lambda world: (world == "ideal", world))
+    order = ordered(worlds)
     dot: dict[str, Any] = {"linestyle": "", "markersize": 4.5}
     handles = [
         Line2D([], [], marker="o", color=look(world, worlds)[0], label=f"{world} world", **dot) for world in order

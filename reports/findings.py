@@ -117,6 +117,6 @@ def _bootstrap_error(stopping: dict[Any, Any], end: dict[Any, Any], confidence: 
     none = "" if stopping["n"] else "; no pair reaches a stopping step"
     counted = f"{row['n']} of {plural(row['pairs'], 'pair')}{none}"
     return (
-        f"{prefix} bootstrap error (real − ideal, {row['metric'].replace('_', ' ')}) {place} is "
+        f"{prefix} bootstrap error ({row['world']} − ideal, {row['metric'].replace('_', ' ')}) {place} is "
         f"{measure(row['bootstrap_error'], interval)} ({quoted}, {counted}){beside}."
     )

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from bootstrap.results import write_atomically
 from reports.compare import Comparison
-from reports.figures import STYLE, plot_bootstrap_error, plot_steps, plot_worlds, step_handles, world_handles
+from reports.figures import STYLE, ordered, plot_bootstrap_error, plot_steps, plot_worlds, step_handles, world_handles
 from reports.timing import event_times
 from reports.wording import plural
 
@@ -71,7 +71,7 @@ def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
         metric,
         shown,
         cells,
-        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax),
+        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds),
         handles=handles,
         caption=caption,
     )
@@ -186,5 +186,4 @@ def _shown(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str
 def _seed_counts(shown: pd.DataFrame) -> str:
     """How many runs each world has: "8 real and 8 ideal runs"."""
     counts = shown.groupby("world")["run_id"].nunique()
-    order = sorted(counts.index, key=lambda world: (world == "ideal", world))
-    return " and ".join(f"{counts[world]} {world}" for world in order) + " runs"
+    return " and ".join(f"{counts[world]} {world}" for world in ordered(counts.index)) + " runs"

@@ -159,7 +159,7 @@ def verdicts(judgements: Iterable[Judgement]) -> Table:
         named = one.number
     numbers = frozenset(("estimate", "interval", "n", "claimed"))
     columns = ("#", "claim", "cell", "verdict", "estimate", "interval", "n", "claimed", "note")
-    return Table("Verdicts", columns, rows, numbers).filled
+    return Table("Every claim in every cell", columns, rows, numbers).filled
 
 
 def configuration(comparison: Comparison) -> Table:

@@ -196,7 +196,9 @@ def test_the_scale_multiplies_all_initial_parameters_of_its_member():
     """init_scale is a factor per member."""
     stack = Stack("mlp", {}, Given())
     one = stack.initial(KEY, torch.ones(3, 1))
-    assert torch.equal(stack.initial(KEY, torch.tensor([[1.0], [8.0], [0.5]])), one * torch.tensor([[1.0], [8.0], [0.5]]))
+    assert torch.equal(
+        stack.initial(KEY, torch.tensor([[1.0], [8.0], [0.5]])), one * torch.tensor([[1.0], [8.0], [0.5]])
+    )
 
 
 def test_starts_are_what_they_say():
@@ -272,7 +274,9 @@ def test_the_mlp_on_vectors_is_a_chain_of_affine_maps(depth, bias):
     for e, logits in enumerate(stack(x)):
         h = x[e]
         for name in [*(f"hidden.{i}" for i in range(depth)), "output"]:
-            h = functional.linear(h, parameters[f"{name}.weight"][e], parameters[f"{name}.bias"][e, 0] if bias else None)
+            h = functional.linear(
+                h, parameters[f"{name}.weight"][e], parameters[f"{name}.bias"][e, 0] if bias else None
+            )
             h = torch.tanh(h) if name != "output" else h
         assert torch.allclose(logits, h, atol=1e-5)
 
@@ -397,7 +401,7 @@ def test_the_mask_lets_the_last_queries_see_what_lies_before_them():
 
 @pytest.mark.parametrize("width", [8, 7])
 def test_sinusoids_are_those_of_vaswani(width):
-    """sin and cos of position / 10000^(2i / width), in turn."""
+    """Sin and cos of position / 10000^(2i / width), in turn."""
     table = sinusoids(5, width)
     assert table.shape == (5, width)
     for position, place in itertools.product(range(5), range(width)):

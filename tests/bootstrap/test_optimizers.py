@@ -129,7 +129,7 @@ def gradient(step):
 
 
 def test_decay_toward_the_start_follows_its_formula_beside_decay_toward_zero():
-    """p <- p - lr * decay * (p - p0) - Adam's step, written out, for one of three members."""
+    """P <- p - lr * decay * (p - p0) - Adam's step, written out, for one of three members."""
     members = [
         AdamW(lr=0.01, weight_decay=0.5, decay_to="init"),
         AdamW(lr=0.01, weight_decay=0.5),
@@ -165,7 +165,9 @@ def test_decay_alone_shrinks_the_distance_to_its_target_geometrically(decay_to):
     hyper = hyperparameters(members)
     at = AdamW.coefficients(hyper | {"lr": hyper["lr"].expand(1, -1)}, torch.ones(1, 1, dtype=torch.float64))
     for _ in range(10):
-        AdamW.update(param_EP, torch.zeros_like(param_EP), slots, {name: table[0][:, None] for name, table in at.items()})
+        AdamW.update(
+            param_EP, torch.zeros_like(param_EP), slots, {name: table[0][:, None] for name, table in at.items()}
+        )
     expected = start(members=1) * (0.95**10 if decay_to == "zero" else 1)
     assert torch.allclose(param_EP, expected, rtol=1e-12)
 

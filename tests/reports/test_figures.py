@@ -92,6 +92,15 @@ def test_other_rules_have_a_look_of_their_own():
     assert len({str(look(world, worlds)[1]) for world in worlds}) == 4
 
 
+def test_a_rule_looks_the_same_in_every_panel(make_results):
+    """Its look is decided by all worlds of the figure, not by those of its panel."""
+    curves = compare(make_results(seeds=1, world="sliding")).curves()
+    worlds = ["real", "fresh", "sliding", "ideal"]
+    ax = plot_worlds(curves, metric="test_error", worlds=worlds)
+    drawn = next(line for line in ax.lines if line.get_label() == "sliding")
+    assert drawn.get_color() == look("sliding", worlds)[0] != look("sliding", ["sliding"])[0]
+
+
 def test_captions_name_n_and_the_band(make_results):
     """A reader sees how many runs there are and what the band is."""
     comparison = compare(make_results(seeds=3))
