@@ -42,7 +42,7 @@ class Entry:
 class Settings(BaseModel):
     """Base of every settings schema: frozen, and unknown keys are mistakes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 _entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
@@ -58,7 +58,7 @@ def register(kind: Kind, name: str) -> Callable[[Target], Target]:
 
     def decorate(target: Target) -> Target:
         known = _entries[kind].get(name)
-        if known is not None and known.target.__qualname__ != target.__qualname__:
+        if known is not None and not _same_place(known.target, target):
             raise ValueError(
                 f"{kind} name {name!r} is taken by {known.target.__module__}.{known.target.__qualname__}, "
                 f"and {target.__module__}.{target.__qualname__} asks for it too. Choose another name."
@@ -67,6 +67,11 @@ def register(kind: Kind, name: str) -> Callable[[Target], Target]:
         return target
 
     return decorate
+
+
+def _same_place(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether both are the same definition, at most edited and loaded again."""
+    return one.__qualname__ == other.__qualname__ and inspect.getfile(one) == inspect.getfile(other)
 
 
 def names(kind: Kind) -> list[str]:
@@ -100,10 +105,16 @@ def suggestion(word: str, known: list[str]) -> str:
 def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
     function = target.__init__ if inspect.isclass(target) else target
     hints = get_type_hints(function, include_extras=True)
+    keyword_only = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    for parameter in keyword_only:
+        if parameter.name not in hints:
+            raise ValueError(
+                f"setting {parameter.name!r} of {name!r} has no type. "
+                f"Annotate it where {target.__qualname__} is defined, for instance `{parameter.name}: float`."
+            )
     fields: dict[str, Any] = {
         parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
-        for parameter in inspect.signature(target).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        for parameter in keyword_only
     }
     return create_model(name, __base__=Settings, **fields)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from bootstrap import registry
-from bootstrap.mistakes import StudyError, sentence
+from bootstrap.mistakes import StudyError, sentences, unwritable
 from bootstrap.registry import Kind, Settings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -157,7 +157,9 @@ def parse(raw: dict[str, Any]) -> Study:
     Raises:
         StudyError: all that is wrong with it, at once.
     """
-    problems: list[str] = []
+    problems = unwritable(raw)
+    if problems:
+        raise StudyError(problems)
     study = _validated(Study, raw, "", problems)
     choices = raw if study is None else study.model_dump()
     resolved: dict[str, Any] = {
@@ -193,10 +195,9 @@ def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:
 
 def _validated(schema: type[Settings], raw: Any, place: str, problems: list[str]) -> Any:
     try:
-        text = json.dumps(raw, default=str)
-        return schema.model_validate_json(text, strict=True)
+        return schema.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        problems += [sentence(detail, place, schema) for detail in error.errors()]
+        problems += sentences(error, raw, place, schema)
     return None
 
 

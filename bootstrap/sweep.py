@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+import json
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,9 +11,13 @@ import torch
 from bootstrap import data, registry
 from bootstrap.mistakes import StudyError
 from bootstrap.models.stack import Stack
-from bootstrap.run import Run, evaluation_steps
+from bootstrap.run import Run
 from bootstrap.study import Study, parse
 from bootstrap.task import Task, Universe
+from bootstrap.worlds import World
+
+NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
+LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory
 
 
 def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
@@ -32,8 +38,15 @@ def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
 
 
 def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The raw study at every point of its sweep's product, without the sweep."""
-    sweep = raw.get("sweep") or {}
+    """The raw study at every point of its sweep's product, without the sweep.
+
+    Raises:
+        StudyError: the sweep is no table of lists, or sweeps what is no setting.
+    """
+    sweep = raw.get("sweep", {})
+    problems = _sweep_problems(sweep)
+    if problems:
+        raise StudyError(problems)
     base = {key: value for key, value in raw.items() if key != "sweep"}
     swept = []
     for values in itertools.product(*sweep.values()):
@@ -42,6 +55,25 @@ def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
             point = with_value(point, dotted, value)
         swept.append(point)
     return swept
+
+
+def _sweep_problems(sweep: Any) -> list[str]:
+    if not isinstance(sweep, dict):
+        return [f'`sweep`: expected a table of lists, got {sweep!r}. Write for instance "optimizer.lr" = [0.1, 0.01].']
+    found = []
+    for dotted, values in sweep.items():
+        if isinstance(values, dict):
+            found.append(
+                f'`sweep.{dotted}`: expected a list, got a table. Put the dotted name in quotes: "{dotted}.…".'
+            )
+        elif not isinstance(values, list) or not values:
+            got = "an empty list" if values == [] else repr(values)
+            found.append(
+                f"`sweep.{dotted}`: expected a list of at least one value, got {got}. List what to sweep over."
+            )
+        if dotted.partition(".")[0] in NOT_SWEPT:
+            found.append(f"`sweep.{dotted}`: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
+    return found
 
 
 def runs_of(raw: dict[str, Any]) -> list[Run]:
@@ -88,24 +120,44 @@ def _cell_runs(study: Study) -> list[Run]:
             partner = Run(**common, world={"rule": "ideal"}, train_size=own_pool, train_fraction=None)
             ideal.append(partner)
         real.append(
-            Run(**common, world=training.world, train_size=size, train_fraction=fraction,
-                ideal_run_id=partner.run_id if partner else None)
+            Run(**{**common, "code": {**code, **_rule_code(study)}}, world=training.world, train_size=size,
+                train_fraction=fraction, ideal_run_id=partner.run_id if partner else None)
         )  # fmt: skip
     return real + ideal
 
 
 def _built(study: Study) -> Task:
-    """The study's task, once its model has agreed to it."""
+    """The study's task, once its model has agreed to it and given logits for two of its samples."""
     try:
         task = data.build_task(study.task)
     except ValueError as error:
         raise StudyError([f"`task`: {error}"]) from error
-    own = {key: value for key, value in study.model.items() if key not in ("name", "init_scale", "output_scale")}
-    try:
-        Stack(study.model["name"], own, task)
-    except ValueError as error:
-        raise StudyError([f"`model`: {error}"]) from error
+    if isinstance(task, Universe) and task.size > LARGEST_UNIVERSE:
+        raise StudyError([
+            f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {task.size:,}. Choose a smaller universe."
+        ])  # fmt: skip
+    _try_model(json.dumps(study.model), task)
     return task
+
+
+@lru_cache(maxsize=256)
+def _try_model(model: str, task: Task) -> None:
+    """Refuse a model that cannot be built for a task or cannot compute two of its samples."""
+    settings = json.loads(model)
+    own = {key: value for key, value in settings.items() if key not in ("name", "init_scale", "output_scale")}
+    try:
+        stack = Stack(settings["name"], own, task)
+        key_12 = torch.zeros(1, 2, dtype=torch.int32)
+        x, y = task.sample(key_12, torch.arange(2)[None])
+        stack.bind(stack.initial(key_12, torch.ones(1, 1)))
+        shape, expected = tuple(stack(x).shape), (1, y.numel(), task.classes)
+    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise StudyError([f"`model`: {error}"]) from error
+    if shape != expected:
+        raise StudyError([
+            f"`model`: expected logits of shape {expected} for two samples, got {shape}. "
+            "Its forward pass must give one row of class logits per answer."
+        ])  # fmt: skip
 
 
 def _pools(study: Study, universe: int | None) -> list[tuple[int, float | None]]:
@@ -151,6 +203,17 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
                 f"`data.swapped_answers`: expected at most the pool's {size:,} samples, "
                 f"got {study.data.swapped_answers:,}. Lower it."
             )
+    if study.data.test_set != "heldout" and room is None:
+        problems.append(
+            f"`data.test_set`: this task is endless, so no cells can be held out or left over, "
+            f"got {study.data.test_set!r}. Remove the key."
+        )
+    if study.training.world["rule"] == "ideal" and study.training.ideal:
+        problems.append(
+            "`training.world.rule`: the ideal world is trained beside every other one already. "
+            "Choose a rule for the finite pool, or set training.ideal = false."
+        )
+    problems += _rule_problems(study, sizes)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
     if study.data.noisy_test and not study.data.label_noise:
@@ -159,6 +222,17 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
         problems += _ends(study, room or 0, sizes)
     if problems:
         raise StudyError(problems)
+
+
+def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
+    """Why the index rule refuses its settings, if it does."""
+    settings = {key: value for key, value in study.training.world.items() if key != "rule"}
+    rule = registry.find("rule", study.training.world["rule"]).target
+    try:
+        World(rule, settings, sizes[:1], torch.zeros(1, 2, dtype=torch.int32), 1, None).indices(0, 1)
+    except ValueError as error:
+        return [f"`training.world`: {error}"]
+    return []
 
 
 def _room(study: Study, task: Task) -> str:
@@ -189,17 +263,12 @@ def _code(study: Study, task: Task) -> dict[str, str]:
     """What the run depends on beside its settings: the task's version, recorded files, plugins' sources."""
     chosen = {kind: getattr(study, kind)["name"] for kind in ("task", "model", "optimizer", "loss")}
     entries = [registry.find(kind, name) for kind, name in chosen.items()]  # type: ignore[arg-type]
-    entries.append(registry.find("rule", study.training.world["rule"]))
     sources: dict[str, str] = {entry.kind: entry.source for entry in entries if entry.source}
     fingerprint = getattr(task, "fingerprint", None)
     return {"task_version": str(task.version), **sources, **({"data": fingerprint} if fingerprint else {})}
 
 
-def total_steps(runs: list[Run]) -> int:
-    """Optimizer updates of all runs together."""
-    return sum(run.max_steps for run in runs)
-
-
-def evaluations(run: Run) -> int:
-    """Number of evaluations of one run."""
-    return len(evaluation_steps(run.evaluation, run.max_steps))
+def _rule_code(study: Study) -> dict[str, str]:
+    """The source of a plugin's index rule, on which the ideal world does not depend."""
+    source = registry.find("rule", study.training.world["rule"]).source
+    return {"rule": source} if source else {}

@@ -19,6 +19,7 @@ from bootstrap.feed import Feed
 from bootstrap.models.stack import Stack
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
+from bootstrap.task import Task
 
 ONLINE_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 26}  # logits noted before their errors are counted
 
@@ -132,6 +133,7 @@ class Pack:
         self.runs, self.device = runs, torch.device(device)
         self.dtype = getattr(torch, first.dtype)
         self.task = build_task(first.task)
+        _same_recording(first, self.task)
         model = {k: v for k, v in first.model.items() if k not in ("name", "init_scale", "output_scale")}
         self.stack = Stack(first.model["name"], model, self.task, self.device)
         self.stack.module.to(self.dtype)
@@ -201,8 +203,9 @@ class Pack:
         assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
         self.param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
         self.online = Online(torch.stack([state["online"] for state in states], 1).to(self.device))
-        for name in self.slots:
-            self.slots[name] = torch.stack([state[f"slots.{name}"] for state in states]).to(self.device)
+        for name, begun in self.slots.items():
+            rows = [state.get(f"slots.{name}", begun[place]) for place, state in enumerate(states)]
+            self.slots[name] = torch.stack([row.to(self.device) for row in rows])
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:
@@ -213,6 +216,12 @@ def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:
     if schedule.shape == "cosine":
         return warmup * (1 + torch.cos(torch.pi * done)) / 2
     return warmup * (1 - done) if schedule.shape == "linear" else warmup
+
+
+def _same_recording(run: Run, task: Task) -> None:
+    """Refuse a recording that was changed since the run was planned: its identity names other data."""
+    if run.code.get("data") != getattr(task, "fingerprint", None):
+        raise ValueError("the recording of `task` was changed while the study ran. Run the study again.")
 
 
 def _optimizer(run: Run) -> Optimizer:

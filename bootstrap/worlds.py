@@ -182,6 +182,9 @@ def switch(draws: Draws, *, at_step: NonNegativeInt, before: str = "real", after
     Raises:
         ValueError: ``before`` or ``after`` is no such rule.
     """
+    for name in (before, after):
+        if any(field.is_required() for field in registry.settings("rule", name).model_fields.values()):
+            raise ValueError(f"rule {name!r} needs settings, which `switch` cannot give it. Use real or ideal.")
     first_MSB, second_MSB = (registry.find("rule", name).target(draws) for name in (before, after))
     return torch.where(draws.step_S1 < at_step, first_MSB, second_MSB)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from reports.wording import setting
 
 LEADING = ("world", "task", "model", "optimizer", "train_size", "train_fraction", "batch_size")
-FACTS = "data."  # columns of facts about the data, not settings
+FACTS = "facts."  # columns of facts about the data, not settings
 KEY = ["cell_id", "world"]
 
 

@@ -8,30 +8,20 @@ inconclusive with the reason. Importing this module makes the shipped kinds know
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 import reports.kinds  # noqa: F401  registers the kinds
 from bootstrap.registry import Settings, find, settings
 from bootstrap.results import Results
+from bootstrap.study import ClaimCommon
 from reports.compare import Comparison, compare
 from reports.evidence import Effect, Evidence, Verdict, claim_kind, seeds_needed
 from reports.selection import select
 from reports.wording import percent, plural, setting, span
 
-__all__ = ["Common", "Effect", "Evidence", "Judgement", "claim_kind", "confidences", "fewest_seeds", "judge"]
-
-
-class Common(Settings):
-    """The keys that every claim may have; all others are its kind's settings."""
-
-    kind: str
-    where: dict[str, Any] = Field(default_factory=dict)
-    primary: bool = False
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    quantifier: Literal["all", "any"] = "all"
-    text: str | None = None
+__all__ = ["Effect", "Evidence", "Judgement", "claim_kind", "confidences", "fewest_seeds", "judge"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +56,7 @@ class Judgement:
     @property
     def title(self) -> str:
         """The claim's own text, or its kind and settings."""
-        given = {key: value for key, value in self.claim.items() if key not in Common.model_fields}
+        given = {key: value for key, value in self.claim.items() if key not in ClaimCommon.model_fields}
         listed = ", ".join(f"{key} {setting(value)}" for key, value in given.items())
         return self.claim.get("text") or self.claim["kind"] + (f" ({listed})" if listed else "")
 
@@ -159,18 +149,18 @@ def _claims(comparison: Comparison) -> list[dict[str, Any]]:
     return claims
 
 
-def _common(claim: Mapping[str, Any]) -> Common:
+def _common(claim: Mapping[str, Any]) -> ClaimCommon:
     try:
-        return Common(**{key: value for key, value in claim.items() if key in Common.model_fields})
+        return ClaimCommon(**{key: value for key, value in claim.items() if key in ClaimCommon.model_fields})
     except ValidationError as error:
         raise _mistake(claim, error) from error
 
 
-def _parsed(claim: Mapping[str, Any]) -> tuple[Common, Settings]:
+def _parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
     common = _common(claim)
     schema = settings("claim", common.kind)
     try:
-        return common, schema(**{key: value for key, value in claim.items() if key not in Common.model_fields})
+        return common, schema(**{key: value for key, value in claim.items() if key not in ClaimCommon.model_fields})
     except ValidationError as error:
         raise _mistake(claim, error) from error
 

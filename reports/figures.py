@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -222,11 +223,11 @@ def _wide(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _seeds(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
     alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
-    for run_id, values in wide.items():
-        kept = values.dropna()
-        ax.plot(
-            kept.index, kept, color=color, linestyle=dash, linewidth=0.6, alpha=alpha, gid=f"seed {run_id}", zorder=2
-        )
+    rows, drawn = _long(wide), len(ax.lines)
+    look_of_seed: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
+    sns.lineplot(rows, x="step", y="value", units="run_id", estimator=None, legend=False, ax=ax, **look_of_seed)
+    for line, run_id in zip(ax.lines[drawn:], sorted(rows["run_id"].unique()), strict=True):
+        line.set_gid(f"seed {run_id}")
 
 
 def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
@@ -239,16 +240,28 @@ def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
 
 
 def _mean(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, label: str, limits: tuple[float, float]) -> None:
-    whole = wide.dropna()
-    if whole.shape[1] >= T_MIN and len(whole):
-        low, high = np.array([t_interval(values) for values in whole.to_numpy()]).clip(*limits).T
-        ax.fill_between(whole.index, low, high, color=color, alpha=0.16, linewidth=0, zorder=1.5)
-    _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label)
+    def band(values: pd.Series) -> tuple[float, float]:
+        low, high = np.clip(t_interval(values), *limits)
+        return float(low), float(high)
+
+    _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label, band=band if wide.shape[1] >= T_MIN else None)
 
 
-def _mean_line(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str = "") -> None:
-    whole = wide.dropna()
-    ax.plot(whole.index, whole.mean(axis=1), color=color, linestyle=dash, linewidth=width, label=label, zorder=3)
+def _mean_line(
+    ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str | None = None, band: Any = None
+) -> None:
+    """The mean of all runs and its band, at the steps where every one of them has a value."""
+    look_of_mean: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3}
+    shade = {"alpha": 0.16, "linewidth": 0, "zorder": 1.5}
+    rows = _long(wide.dropna())
+    sns.lineplot(
+        rows, x="step", y="value", errorbar=band, err_kws=shade, label=label, legend=False, ax=ax, **look_of_mean
+    )
+
+
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
+    """One row per step and run that has a value: ``step, run_id, value``."""
+    return wide.rename_axis(columns="run_id").reset_index().melt("step", value_name="value").dropna()
 
 
 def _mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> None:

@@ -176,7 +176,7 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def facts(comparison: Comparison) -> Table:
-    """Facts about the data: the columns under ``data.``, and how often a sample was used; a range where runs differ."""
+    """Facts about the data: columns under ``facts.``, and how often a sample was used; a range where runs differ."""
     runs = comparison.runs
     names = [name for name in runs.columns if name.startswith(FACTS)]
     names += [name for name in ("first_reuse_step", "reuse", "samples_seen") if runs[name].notna().any()]

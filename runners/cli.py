@@ -72,10 +72,10 @@ def report(folders: Folders, /, out: Annotated[Path | None, arg(metavar="FILE.ht
 
 
 def _report(folders: tuple[Path, ...], out: Path | None) -> None:
-    from reports.page import finding, write_report
-
     from bootstrap import results
     from reports.compare import compare
+    from reports.findings import finding
+    from reports.page import write_report
 
     read = [results.read(folder) for folder in folders]
     path = write_report(read[0] if len(read) == 1 else read, out)
@@ -88,17 +88,19 @@ def _report(folders: tuple[Path, ...], out: Path | None) -> None:
 @app.command
 def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable verdicts")] = False) -> None:
     """Judge the study's claims: exit status 0 if none is refuted, 1 if any is."""
-    from bootstrap import results
-    from reports import claims as judging
+    from json import dumps
 
-    judged = judging.judge(results.read(folder))
+    from bootstrap import results
+    from reports.claims import judge
+
+    judged = judge(results.read(folder))
     if json:
-        say(judging.to_json(judged))
+        say(dumps([one.as_dict() for one in judged], indent=2))
     else:
-        for line in judging.lines(judged):
-            say(line)
-        say(f"\nNext: deepboot report {folder}")
-    sys.exit(1 if judging.any_refuted(judged) else 0)
+        for one in judged:
+            say(f"{one.verdict:12} {one.title}\n{'':12} {one.sentence}")
+        say(f"\nNext: deepboot report {folder}" if judged else "This study makes no claims: add [[claims]] to it.")
+    sys.exit(1 if any(one.overall == "refuted" for one in judged) else 0)
 
 
 @app.command

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from bootstrap import registry
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.train import Pack, train_steps
+from reports.claims import fewest_seeds
 from runners.engine import choose_device, plan
 from runners.local import cores
 from runners.packs import PackPlan
@@ -84,12 +84,12 @@ def _rate(runs: list[Run], device: str) -> float:
 
 
 def _claims(raw: dict[str, Any], seeds: int) -> list[str]:
-    lines = []
-    for claim in raw.get("claims", []):
-        entry = registry.find("claim", claim["kind"])
-        own = {key: value for key, value in claim.items() if key in registry.settings("claim", entry.name).model_fields}
-        needed = getattr(entry.target, "min_seeds", 0)
-        needed = needed(**own) if callable(needed) else needed
-        verdict = f"needs at least {needed} seeds for a verdict"
-        lines.append(f"{claim['kind']}: {verdict}" + (f", has {seeds}: cannot be settled" if seeds < needed else ""))
-    return lines
+    claims = raw.get("claims", [])
+    return [_claim(claim["kind"], needed, seeds) for claim, needed in zip(claims, fewest_seeds(claims), strict=True)]
+
+
+def _claim(kind: str, needed: int | None, seeds: int) -> str:
+    if needed is None:
+        return f"{kind}: no number of seeds can settle it"
+    short = f", has {seeds}: cannot reach a verdict" if seeds < needed else ""
+    return f"{kind}: needs at least {needed} seeds{short}"

@@ -173,10 +173,10 @@ def _facts(run: Run) -> dict[str, Any]:
         return {}
     division = division_of(task, run)
     return {
-        "data.universe_size": task.size,
-        "data.training_cells": capacity(task, run.data),
-        "data.test_size": min(len(division.test), run.data.test_samples or task.size),
-        "data.mirrored_share": mirrored_share(task, division, run.train_size) if run.train_size else None,
+        "facts.universe_size": task.size,
+        "facts.training_cells": capacity(task, run.data),
+        "facts.test_size": min(len(division.test), run.data.test_samples or task.size),
+        "facts.mirrored_share": mirrored_share(task, division, run.train_size) if run.train_size else None,
     }
 
 

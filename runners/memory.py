@@ -1,5 +1,8 @@
-"""Keeping freed memory in the process: on Linux, a third to a half of a small network's step otherwise
-goes into page faults, since glibc hands every larger block back to the system and asks for it anew."""
+"""Keeping freed memory in the process.
+
+glibc hands every larger block back to the system as soon as it is freed and asks for it anew; on a
+virtual machine the page faults can then cost as much as a small network's step.
+"""
 
 import ctypes
 import sys

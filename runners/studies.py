@@ -63,6 +63,9 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
         if not sign or not dotted:
             raise StudyError([f"--set {change!r}: expected key=value. Write for instance --set training.seeds=2."])
         raw = _set(raw, dotted.strip(), value(text.strip()))
+    task = raw.get("task")
+    if isinstance(task, dict) and isinstance(task.get("path"), str):
+        raw["task"] = {**task, "path": str((path.parent / Path(task["path"])).resolve())}
     raw["plugins"] = _load_plugins(raw.get("plugins", []), path.parent)
     return raw
 

@@ -6,6 +6,7 @@ operations however many layers there are; the module's own parameters are views 
 Shapes: E members, P parameters of one member.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -32,14 +33,22 @@ class Stack:
         with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
             self.module: nn.Module = registry.find("model", name).target(task.inputs, task.classes, **settings)
         self.module.train()
-        found = [(*owner_of(self.module, full), full, p) for full, p in self.module.named_parameters()]
-        self._places = [(owner, local) for owner, local, _, _ in found]
-        self.names = [full for *_, full, _ in found]
-        self.shapes = [parameter.shape for *_, parameter in found]
-        self.starts = [start_of(name, owner, full, parameter) for owner, _, full, parameter in found]
+        places: dict[int, list[tuple[nn.Module, str]]] = {}  # a shared parameter has several
+        for full, parameter in self.module.named_parameters(remove_duplicate=False):
+            places.setdefault(id(parameter), []).append(owner_of(self.module, full))
+        found = dict(self.module.named_parameters())
+        for full, parameter in found.items():
+            if not parameter.requires_grad:
+                raise ValueError(f"model {name!r}: parameter {full!r} is frozen. Make it a buffer, or train it.")
+        self._places = [places[id(parameter)] for parameter in found.values()]
+        self.names = list(found)
+        self.shapes = [parameter.shape for parameter in found.values()]
+        self.starts = [
+            start_of(name, places[id(parameter)][0][0], full, parameter) for full, parameter in found.items()
+        ]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        declared = all(hasattr(parameter, "start") for *_, parameter in found)
-        for owner, local in self._places:
+        declared = all(hasattr(parameter, "start") for parameter in found.values())
+        for owner, local in itertools.chain(*self._places):
             owner._parameters[local] = None
         self.module.to(device)
         self.leaves: list[nn.Parameter] = []
@@ -73,8 +82,9 @@ class Stack:
         self.leaves = [
             nn.Parameter(piece.view(members, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)
         ]
-        for (owner, local), leaf in zip(self._places, self.leaves, strict=True):
-            owner._parameters[local] = leaf
+        for owners, leaf in zip(self._places, self.leaves, strict=True):
+            for owner, local in owners:
+                owner._parameters[local] = leaf
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits, (E, B * answers, classes), of inputs (E, B, ...)."""
@@ -83,7 +93,7 @@ class Stack:
 
     def gradient(self, loss: Tensor) -> Tensor:
         """Gradient of a scalar with respect to all parameters, (E, P), in memory that the next one reuses."""
-        parts = torch.autograd.grad(loss, self.leaves)
+        parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP)
 
     def _mapped(self, x: Tensor) -> Tensor:

@@ -7,7 +7,16 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from bootstrap.models.layers import Activation, Embedding, LayerNorm, Linear, activate, normal, parameter
+from bootstrap.models.layers import (
+    Activation,
+    Embedding,
+    Initialization,
+    LayerNorm,
+    Linear,
+    activate,
+    normal,
+    parameter,
+)
 from bootstrap.registry import register
 from bootstrap.task import Inputs, Tokens
 
@@ -20,8 +29,10 @@ class Transformer(nn.Module):
 
     The last layer forms queries, its feed-forward part and logits at the answer positions alone:
     no other position can reach the loss. Power et al. 2022 (arXiv 2201.02177): 2 layers, width 128,
-    4 heads, sinusoidal positions. Nanda et al. 2023 (arXiv 2301.05217): 1 layer, learned positions,
-    ``norm = "none"``, ``bias = false``.
+    4 heads, sinusoidal positions, torch's own starting distributions (embeddings of variance 1).
+    Nanda et al. 2023 (arXiv 2301.05217): 1 layer, learned positions, ``norm = "none"``,
+    ``bias = false``, ``initialization = "lecun"`` (variance 1 / width). Small embeddings under a layer
+    norm make its gradients large: with AdamW and decay 1 training accuracy then spikes.
 
     Shapes: x is int64, (E, B, L); logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -29,7 +40,8 @@ class Transformer(nn.Module):
     def __init__(
         self, inputs: Inputs, classes: int, *, layers: PositiveInt = 2, width: PositiveInt = 128,
         heads: PositiveInt = 4, feed_forward: PositiveInt | None = None, activation: Activation = "relu",
-        norm: Norm = "pre", positions: Literal["sinusoidal", "learned"] = "sinusoidal", bias: bool = True,
+        norm: Norm = "pre", positions: Literal["learned", "sinusoidal"] = "learned", bias: bool = True,
+        initialization: Initialization = "torch",
     ):  # fmt: skip
         super().__init__()
         if not isinstance(inputs, Tokens):
@@ -43,16 +55,18 @@ class Transformer(nn.Module):
                 f"Set model.width to {heads * (width // heads or 1)}."
             )
         self.length, self.answers, self.width = inputs.length, inputs.answers, width
-        self.embedding = Embedding(inputs.vocab, width, std=1 / math.sqrt(width))
+        std = 1.0 if initialization == "torch" else 1 / math.sqrt(width)
+        self.embedding = Embedding(inputs.vocab, width, std=std)
         if positions == "learned":
-            self.position = parameter((inputs.length, width), normal(1 / math.sqrt(width)))
+            self.position = parameter((inputs.length, width), normal(std))
         else:
             self.register_buffer("sinusoid", sinusoids(inputs.length, width), persistent=False)
         self.blocks = nn.ModuleList(
-            Block(width, heads, feed_forward or 4 * width, activation, norm, bias) for _ in range(layers)
+            Block(width, heads, feed_forward or 4 * width, activation, norm, bias, initialization)
+            for _ in range(layers)
         )
         self.norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.output = Linear(width, classes, initialization="lecun", bias=False)
+        self.output = Linear(width, classes, initialization=initialization, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         lead, rows = x.shape[:-2], x.shape[-2] * x.shape[-1]
@@ -69,14 +83,17 @@ class Transformer(nn.Module):
 class Block(nn.Module):
     """Attention and a feed-forward part, each around a residual stream, (..., B, L, width)."""
 
-    def __init__(self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, bias: bool):
+    def __init__(
+        self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, bias: bool,
+        initialization: Initialization,
+    ):  # fmt: skip
         super().__init__()
         self.heads, self.activation, self.order = heads, activation, norm
-        self.query = Linear(width, width, initialization="lecun", bias=bias)
-        self.key_value = Linear(width, 2 * width, initialization="lecun", bias=bias)
-        self.mix = Linear(width, width, initialization="lecun", bias=bias)
-        self.up = Linear(width, feed_forward, initialization="lecun", bias=bias)
-        self.down = Linear(feed_forward, width, initialization="lecun", bias=bias)
+        self.query = Linear(width, width, initialization=initialization, bias=bias)
+        self.key_value = Linear(width, 2 * width, initialization=initialization, bias=bias)
+        self.mix = Linear(width, width, initialization=initialization, bias=bias)
+        self.up = Linear(width, feed_forward, initialization=initialization, bias=bias)
+        self.down = Linear(feed_forward, width, initialization=initialization, bias=bias)
         self.norms = nn.ModuleList(LayerNorm(width) for _ in range(0 if norm == "none" else 2))
 
     def forward(self, h: Tensor, *, queries: int) -> Tensor:

@@ -13,7 +13,7 @@ from bootstrap import registry, run
 from bootstrap.mistakes import StudyError
 from bootstrap.run import evaluation_steps, scheduled_steps
 from bootstrap.study import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training, chosen, parse
-from bootstrap.sweep import evaluations, points, runs_of, total_steps, with_value
+from bootstrap.sweep import points, runs_of, with_value
 from datasets.sparse_parity import SparseParity
 from tests.bootstrap.conftest import parity
 
@@ -701,9 +701,6 @@ def test_evaluations_are_those_of_the_schedule_and_the_last_step(schedule, expec
     """Every so many steps, a list, or eight an octave."""
     evaluation = Evaluation(schedule=schedule)
     assert evaluation_steps(evaluation, 12) == expected
-    runs = runs_of(parity(evaluation__schedule=schedule, training__max_steps=12))
-    assert evaluations(runs[0]) == len(expected)
-    assert total_steps(runs) == 24
 
 
 def test_one_chosen_name_is_filled_in_or_refused():

@@ -72,7 +72,7 @@ def test_a_run_does_not_read_the_global_generators():
     runs = runs_of(parity())
     first = parameters(runs, 5)
     torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002 (the generator that must not matter)
+    np.random.seed(5)  # the generator that must not matter
     state = torch.get_rng_state()
     assert torch.equal(parameters(runs, 5), first)
     assert torch.equal(torch.get_rng_state(), state)
@@ -100,7 +100,7 @@ def test_a_longer_budget_goes_on_exactly_where_a_shorter_one_ended():
     resumed = train(long, states=[outcome.state for outcome in begun])
     for whole, first, rest in zip(train(long), begun, resumed, strict=True):
         assert torch.equal(whole.state["parameters"], rest.state["parameters"])
-        np.testing.assert_equal([row for row in [*first.rows, *rest.rows]], whole.rows)
+        np.testing.assert_equal([*first.rows, *rest.rows], whole.rows)
 
 
 def test_an_evaluation_off_the_schedule_does_not_cut_the_online_metrics():
@@ -244,7 +244,7 @@ def test_noisy_labels_are_reported_beside_clean_ones():
 
 
 def test_swapped_answers_exchange_k_labels_of_the_pool_among_themselves():
-    """k labels move, the multiset of labels stays, and the ideal world has the same outliers at the same rate."""
+    """Of the pool k labels move, their multiset stays, and the ideal world has the same outliers."""
     runs = runs_of(parity(task=ADDITION, data={"swapped_answers": 10}, training__train_size=18, training__batch_size=6))
     supply = Supply(build_task(runs[0].task), runs)
     index = torch.arange(36).expand(2, -1)
@@ -275,7 +275,7 @@ def test_members_of_a_pack_must_share_their_step():
 def test_pools_batches_and_noise_that_cannot_be_are_refused_with_a_cure():
     """Every impossible request is a sentence with place, expectation, value and cure."""
     cases = {
-        "`training.batch_size`: expected at most the pool's 24 samples, got 25. Lower it, or set it to \"full\".": (
+        '`training.batch_size`: expected at most the pool\'s 24 samples, got 25. Lower it, or set it to "full".': (
             parity(training__batch_size=25)
         ),
         "`training.train_fraction`: task 'sparse_parity' is endless, so a pool is no fraction of it. "

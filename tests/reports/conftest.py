@@ -108,9 +108,9 @@ def synthetic(
                 runs.append(base | row(run_id, ideal_id, cell, world, seed=seed, size=size, status=status, rows=real))
     table = typed(runs, RUN_COLUMNS)
     if facts:
-        table["data.universe_size"] = 2**30
-        table["data.test_size"] = 2000
-        table["data.mirrored_share"] = np.linspace(0.1, 0.2, len(table))
+        table["facts.universe_size"] = 2**30
+        table["facts.test_size"] = 2000
+        table["facts.mirrored_share"] = np.linspace(0.1, 0.2, len(table))
     study = {"question": QUESTION, "source": "PAIR, 2023", "claims": list(claims)}
     environment = {"command": "deepboot run parity.toml", "python": "3.11.9", "packages": {"numpy": "2.3.1"}}
     return Results(
