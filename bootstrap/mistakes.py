@@ -37,7 +37,10 @@ def unwritable(value: Any, place: str = "") -> list[str]:
     if isinstance(value, list | tuple):
         return [text for number, inner in enumerate(value) for text in unwritable(inner, f"{place}[{number}]")]
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-        return [f"`{place}`: expected a whole number of at most 2^53, got one of {value.bit_length()} bits. Lower it."]
+        return [
+            f"`{place}`: expected a whole number between -2^53 and 2^53, got one of {value.bit_length()} bits. "
+            "Move it into this range."
+        ]
     if not isinstance(value, str | int | float | bool | None):
         return [f"`{place}`: expected text, a number, a list or a table, got {value}. Put it in quotes."]
     return []
@@ -46,56 +49,109 @@ def unwritable(value: Any, place: str = "") -> list[str]:
 def sentences(error: ValidationError, raw: Any, place: str, schema: type[Settings]) -> list[str]:
     """One sentence per mistake: where, what was expected, what came, what to do.
 
-    Where several types are allowed, pydantic reports a mistake per type; they become one sentence.
+    Where several types are allowed, pydantic reports a mistake per type; they become one sentence, about
+    what is inside the list or table if that type was meant.
     """
-    by_place: dict[str, list[Any]] = {}
+    by_path: dict[tuple[int | str, ...], list[Any]] = {}
     for detail in error.errors():
-        by_place.setdefault(_path(detail["loc"], raw, place), []).append(detail)
-    return [_sentence(path or "study", details, schema) for path, details in by_place.items()]
+        if not _told_elsewhere(detail, place):
+            by_path.setdefault(_path(detail, raw), []).append(detail)
+    return [
+        _sentence(_dotted(place, path), details, schema)
+        for path, details in by_path.items()
+        if not (all(map(_is_of_type, details)) and any(_is_inside(other, path) for other in by_path))
+    ]
 
 
-def _path(loc: tuple[int | str, ...], raw: Any, place: str) -> str:
-    """The dotted name of a location, without the branches of a union that pydantic puts between."""
-    path, here = place, raw
-    for depth, part in enumerate(loc):
-        last = depth == len(loc) - 1
-        if isinstance(here, dict) and (part in here or (last and isinstance(part, str))):
-            path, here = f"{path}.{part}".lstrip("."), here.get(part)
+def _told_elsewhere(detail: Any, place: str) -> bool:
+    """Whether it is a claim's kind that is no text, which its look-up by name answers with all known kinds."""
+    return place.startswith("claims[") and detail["loc"] == ("kind",) and detail["type"] == "string_type"
+
+
+def _is_of_type(detail: Any) -> bool:
+    """Whether the value is not of the type at all, rather than out of its range."""
+    return detail["type"].endswith(("_type", "literal_error"))
+
+
+def _is_inside(path: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(path) > len(outer) and path[: len(outer)] == outer
+
+
+def _path(detail: Any, raw: Any) -> tuple[int | str, ...]:
+    """The keys and numbers that lead to a mistake, without the branches of a union that pydantic puts between."""
+    path: list[int | str] = []
+    here, missing = raw, detail["type"] == "missing"
+    for depth, part in enumerate(detail["loc"]):
+        last = depth == len(detail["loc"]) - 1
+        if last and not missing and here == detail["input"]:
+            break  # we are there already: this part is a branch
+        if isinstance(here, dict) and (part in here or (last and missing)):
+            path, here = [*path, part], here.get(part)
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            path, here = f"{path}[{part}]", here[part]
-    return path
+            path, here = [*path, part], here[part]
+    return tuple(path)
+
+
+def _dotted(place: str, path: tuple[int | str, ...]) -> str:
+    for part in path:
+        place = f"{place}[{part}]" if isinstance(part, int) else f"{place}.{part}".lstrip(".")
+    return place or "study"
 
 
 def _sentence(path: str, details: list[Any], schema: type[Settings]) -> str:
-    specific = [detail for detail in details if not detail["type"].endswith(("_type", "literal_error"))] or details
+    specific = [detail for detail in details if not _is_of_type(detail)] or details
     detail = specific[0]
-    where, got, kind, context = f"`{path}`", detail["input"], detail["type"], detail.get("ctx", {})
+    kind, came, context = detail["type"], detail["input"], detail.get("ctx", {})
+    last = detail["loc"][-1] if detail["loc"] else ""
+    got, cure = repr(came), "Change its type or value."
     if kind == "extra_forbidden":
-        *_, last = detail["loc"]
-        return (
-            f"{where}: unknown key. {suggestion(str(last), sorted(_model_at(schema, detail['loc'][:-1]).model_fields))}"
-        )
-    if kind == "missing":
-        return f"{where}: expected a value, but the key is missing. Add it."
+        known = sorted(_model_at(schema, detail["loc"][:-1]).model_fields)
+        return f"`{path}`: unknown key. {suggestion(str(last), known)}"
+    if kind == "missing" and isinstance(last, str):
+        return f"`{path}`: expected a value, but the key is missing. Add it."
     if kind in SIGNS:
         limit = next(iter(context.values()))
-        cure = f"Did you mean {got / 100:g}?" if limit == 1 and 2 <= got <= 100 else "Change it."  # a per cent?
-        return f"{where}: expected a number {SIGNS[kind]} {limit:g}, got {got:g}. {cure}"
-    if kind == "too_short" and not got:
-        return f"{where}: expected at least one value, got an empty list. Add one or remove the key."
-    if kind == "literal_error" and len(details) == 1:
-        return f"{where}: expected {context['expected']}, got {got!r}. Choose one of these."
-    expected = " or ".join(dict.fromkeys(_expected(each) for each in specific))
-    return f"{where}: expected {expected}, got {got!r}. Change its type or value."
+        expected, got, cure = f"a number {SIGNS[kind]} {_number(limit)}", _number(came), _cure(kind, limit, came)
+    elif kind == "too_short" and not came:
+        expected, got, cure = "at least one value", "an empty list", "Add one or remove the key."
+    elif kind in ("missing", "too_short"):  # a tuple misses its places, a list is too short
+        needed = context.get("min_length") or 1 + max(each["loc"][-1] for each in specific)
+        expected, got, cure = f"at least {needed} values", str(len(came)), "Add what is missing."
+    elif kind == "too_long":
+        expected, got, cure = f"at most {context['max_length']} values", str(len(came)), "Remove what is too much."
+    elif kind == "literal_error" and len(details) == 1:
+        expected, cure = context["expected"], "Choose one of these."
+    else:
+        expected = " or ".join(dict.fromkeys(_expected(each) for each in specific))
+        cure = "Change it." if kind == "finite_number" else cure
+    return f"`{path}`: expected {expected}, got {got}. {cure}"
+
+
+def _cure(kind: str, limit: float, got: float) -> str:
+    """The share that was meant, where a per cent came; a limit of 1 that is an int belongs to a count."""
+    share = isinstance(limit, float) and limit == 1 and kind.startswith("less_than")
+    largest = 100 if kind == "less_than_equal" else 99
+    return f"Did you mean {got / 100:g}?" if share and 2 <= got <= largest and got == int(got) else "Change it."
+
+
+def _number(value: float) -> str:
+    """As a person writes it, and never rounded onto the limit.
+
+    >>> _number(65_536), _number(1.0), _number(1.0000001)
+    ('65,536', '1', '1.0000001')
+    """
+    return f"{value:,}" if isinstance(value, int) else repr(value).removesuffix(".0")
 
 
 def _expected(detail: Any) -> str:
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
-    return NAMES.get(detail["type"], detail["msg"][0].lower() + detail["msg"][1:])
+    said = str(detail["msg"])
+    other = said.removeprefix("Input should be ")
+    return NAMES.get(detail["type"], other if other != said else f"another value ({said})")
 
 
-def _model_at(schema: type[Settings], path: list[int | str]) -> type[Settings]:
+def _model_at(schema: type[Settings], path: tuple[int | str, ...]) -> type[Settings]:
     for part in path:
         inner = schema.model_fields[str(part)].annotation if str(part) in schema.model_fields else None
         if not (isinstance(inner, type) and issubclass(inner, Settings)):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bootstrap import data, registry
-from bootstrap.mistakes import StudyError
+from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
 from bootstrap.run import Run
 from bootstrap.study import Study, parse
@@ -58,22 +58,31 @@ def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _sweep_problems(sweep: Any) -> list[str]:
+    found = unwritable(sweep, "sweep")
+    if found:
+        return found
     if not isinstance(sweep, dict):
         return [f'`sweep`: expected a table of lists, got {sweep!r}. Write for instance "optimizer.lr" = [0.1, 0.01].']
-    found = []
     for dotted, values in sweep.items():
-        if isinstance(values, dict):
-            found.append(
-                f'`sweep.{dotted}`: expected a list, got a table. Put the dotted name in quotes: "{dotted}.…".'
-            )
-        elif not isinstance(values, list) or not values:
-            got = "an empty list" if values == [] else repr(values)
-            found.append(
-                f"`sweep.{dotted}`: expected a list of at least one value, got {got}. List what to sweep over."
-            )
+        where = f"`sweep.{dotted}`"
         if dotted.partition(".")[0] in NOT_SWEPT:
-            found.append(f"`sweep.{dotted}`: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
+            found.append(f"{where}: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
+        elif isinstance(values, dict) and values:
+            found += [
+                f'{where}: expected a list, got a table. Put the dotted name in quotes: "{name}".'
+                for name in _inner_names(dotted, values)
+            ]
+        elif not isinstance(values, list) or not values:
+            got = "an empty list" if values == [] else "an empty table" if values == {} else repr(values)
+            found.append(f"{where}: expected a list of at least one value, got {got}. List what to sweep over.")
     return found
+
+
+def _inner_names(dotted: str, values: Any) -> list[str]:
+    """Dotted names of all that lies in nested tables, which is what TOML makes of an unquoted dotted name."""
+    if not isinstance(values, dict) or not values:
+        return [dotted]
+    return [name for key, inner in values.items() for name in _inner_names(f"{dotted}.{key}", inner)]
 
 
 def runs_of(raw: dict[str, Any]) -> list[Run]:

@@ -1,10 +1,10 @@
 """Sparse parity: the label is the parity of the first few bits, the others distract."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from bootstrap import streams
@@ -22,7 +22,7 @@ class SparseParity(Task):
     generalize?", 2023.
     """
 
-    num_bits: PositiveInt = 30
+    num_bits: Annotated[int, Field(ge=1, le=4_096)] = 30
     num_relevant: PositiveInt = 3
     encoding: Literal["01", "+-1"] = "01"
 

@@ -167,6 +167,8 @@ def configuration(comparison: Comparison) -> Table:
     runs = comparison.runs
     rows = []
     for name in settings_of(runs):
+        if name in ("task.name", "model.name", "optimizer.name"):
+            continue  # their columns `task`, `model` and `optimizer` have said it
         values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
         more = f" and {len(values) - MOST_NAMES} more" if len(values) > MOST_NAMES else ""
         rows += [(name, ", ".join(values[:MOST_NAMES]) + more)] if values else []

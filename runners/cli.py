@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -191,7 +192,8 @@ def _stop(*_: object) -> NoReturn:
 
 def main() -> None:
     """Entry point of ``deepboot``: mistakes end with exit status 2 and one sentence each."""
-    signal.signal(signal.SIGTERM, _stop)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     try:
         app.cli(prog="deepboot", description="Train identical models on finite and on endless data, and compare.")
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from runners.execute import Failure, Job, execute
@@ -49,6 +50,10 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
             process.terminate()
         for process in processes:
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with suppress(BrokenPipeError):  # a dead worker has not read what was written last
+                    pipe.close()
     left = [Failure(waiting.get_nowait().name, "no worker was left to do it") for _ in range(waiting.qsize())]
     return failures_found + left
 

@@ -1,15 +1,18 @@
 """Multi-layer perceptron, on vectors or on the operands of a token task."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
 from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Tokens, Vector
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Depth = Annotated[int, Field(ge=0, le=100)]
 
 
 @register("model", "mlp")
@@ -25,9 +28,9 @@ class MLP(nn.Module):
     """
 
     def __init__(
-        self, inputs: Inputs, classes: int, *, width: PositiveInt = 128, depth: NonNegativeInt = 1,
+        self, inputs: Inputs, classes: int, *, width: Width = 128, depth: Depth = 1,
         activation: Activation = "relu", bias: bool = True, initialization: Initialization = "he",
-        embedding: NonNegativeInt = 128, shared_embedding: bool = True,
+        embedding: Annotated[int, Field(ge=0, le=65_536)] = 128, shared_embedding: bool = True,
         operands: Literal["concat", "sum"] = "concat",
     ):  # fmt: skip
         super().__init__()

@@ -1,10 +1,10 @@
 """Decoder-only transformer in the forms of Power et al. and of Nanda et al."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from bootstrap.models.layers import (
@@ -21,6 +21,8 @@ from bootstrap.registry import register
 from bootstrap.task import Inputs, Tokens
 
 Norm = Literal["pre", "post", "none"]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Layers = Annotated[int, Field(ge=1, le=100)]
 
 
 @register("model", "transformer")
@@ -38,8 +40,8 @@ class Transformer(nn.Module):
     """
 
     def __init__(
-        self, inputs: Inputs, classes: int, *, layers: PositiveInt = 2, width: PositiveInt = 128,
-        heads: PositiveInt = 4, feed_forward: PositiveInt | None = None, activation: Activation = "relu",
+        self, inputs: Inputs, classes: int, *, layers: Layers = 2, width: Width = 128,
+        heads: Width = 4, feed_forward: Width | None = None, activation: Activation = "relu",
         norm: Norm = "pre", positions: Literal["learned", "sinusoidal"] = "learned", bias: bool = True,
         initialization: Initialization = "torch",
     ):  # fmt: skip

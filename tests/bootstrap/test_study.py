@@ -1,19 +1,22 @@
 """Studies: what is read, what is refused and in which words, the sweep, and the identity of a run."""
 
 import copy
+import datetime
 import math
 import re
+from typing import Annotated
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import Field
 
 from bootstrap import registry, run
 from bootstrap.mistakes import StudyError
 from bootstrap.run import evaluation_steps, scheduled_steps
 from bootstrap.study import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training, chosen, parse
-from bootstrap.sweep import points, runs_of, with_value
+from bootstrap.sweep import _try_model, points, runs_of, with_value
 from datasets.sparse_parity import SparseParity
 from tests.bootstrap.conftest import parity
 
@@ -121,7 +124,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
         ({"task": "x"}, "`task`: expected a table, got 'x'. Change its type or value."),
         ({"data": 3}, "`data`: expected a table, got 3. Change its type or value."),
         ({"plugins": "x"}, "`plugins`: expected a list, got 'x'. Change its type or value."),
-        ({"plugins": [3]}, "`plugins.0`: expected text, got 3. Change its type or value."),
+        ({"plugins": [3]}, "`plugins[0]`: expected text, got 3. Change its type or value."),
         ({"claims": "x"}, "`claims`: expected a list, got 'x'. Change its type or value."),
         ({"scale": {"full": 3}}, "`scale.full`: expected a table, got 3. Change its type or value."),
         ({"training__world": "ideal"}, "`training.world`: expected a table, got 'ideal'. Change its type or value."),
@@ -140,6 +143,14 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
          "Choose one of these."),
         ({"training__dtype": "float16"}, "`training.dtype`: expected 'float32' or 'float64', got 'float16'. "
          "Choose one of these."),
+        ({"optimizer__betas": [0.9]}, "`optimizer.betas`: expected at least 2 values, got 1. Add what is missing."),
+        ({"optimizer__betas": []}, "`optimizer.betas`: expected at least 2 values, got 0. Add what is missing."),
+        ({"optimizer__betas": [0.9, 0.9, 0.9]}, "`optimizer.betas`: expected at most 2 values, got 3. "
+         "Remove what is too much."),
+        ({"data__test_set": datetime.date(2026, 7, 1)}, "`data.test_set`: expected text, a number, a list or a table, "
+         "got 2026-07-01. Put it in quotes."),
+        ({"claims": [{"kind": datetime.date(2026, 7, 1)}]}, "`claims[0].kind`: expected text, a number, a list or "
+         "a table, got 2026-07-01. Put it in quotes."),
     ],
 )  # fmt: skip
 def test_a_value_of_the_wrong_type_is_refused(changes, expected):
@@ -153,19 +164,23 @@ def test_a_value_of_the_wrong_type_is_refused(changes, expected):
         ({"training__max_steps": 0}, "`training.max_steps`: expected a number above 0, got 0. Change it."),
         ({"data__label_noise": 50}, "`data.label_noise`: expected a number at most 1, got 50. Did you mean 0.5?"),
         ({"data__label_noise": -0.1}, "`data.label_noise`: expected a number at least 0, got -0.1. Change it."),
-        ({"data__label_noise": 1000}, "`data.label_noise`: expected a number at most 1, got 1000. Change it."),
+        ({"data__label_noise": 1000}, "`data.label_noise`: expected a number at most 1, got 1,000. Change it."),
+        ({"data__label_noise": 100}, "`data.label_noise`: expected a number at most 1, got 100. Did you mean 1?"),
+        ({"data__label_noise": 1.000001}, "`data.label_noise`: expected a number at most 1, got 1.000001. Change it."),
+        ({"data__test_fraction": 100}, "`data.test_fraction`: expected a number below 1, got 100. Change it."),
         ({"data__test_fraction": 1.0}, "`data.test_fraction`: expected a number below 1, got 1. Change it."),
         ({"evaluation__threshold": 99}, "`evaluation.threshold`: expected a number at most 1, got 99. "
          "Did you mean 0.99?"),
         ({"optimizer__lr": 0}, "`optimizer.lr`: expected a number above 0, got 0. Change it."),
-        ({"optimizer__lr": math.nan}, "`optimizer.lr`: expected a number above 0, got nan. Change it."),
-        ({"model__width": -3}, "`model.width`: expected a number above 0, got -3. Change it."),
+        ({"optimizer__lr": math.nan}, "`optimizer.lr`: expected a finite number, got nan. Change it."),
+        ({"model__width": -3}, "`model.width`: expected a number at least 1, got -3. Change it."),
+        ({"model__width": 65_537}, "`model.width`: expected a number at most 65,536, got 65,537. Change it."),
+        ({"task": {"name": "binary_operations", "operation": "x+y", "modulus": 1 << 31}},
+         "`task.modulus`: expected a number below 2,147,483,648, got 2,147,483,648. Change it."),
         ({"model__output_scale": 0}, "`model.output_scale`: expected a number above 0, got 0. Change it."),
         ({"loss": {"name": "mse", "target": 0}}, "`loss.target`: expected a number above 0, got 0. Change it."),
         ({"training__world": {"rule": "fresh", "share": -1}},
          "`training.world.share`: expected a number at least 0, got -1. Change it."),
-        ({"sweep": {"optimizer.lr": []}}, "`sweep.optimizer.lr`: expected at least one value, got an empty list. "
-         "Add one or remove the key."),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(changes, expected):
@@ -180,36 +195,93 @@ def test_a_train_fraction_in_per_cent_is_recognised():
 
 
 def test_a_value_a_little_above_one_is_not_taken_for_per_cent():
-    """beta2 = 1.5 is no 1.5 %."""
-    found = problems(parity(optimizer__betas=[0.9, 1.5]))
-    assert found == ["`optimizer.betas.1`: expected a number below 1, got 1.5. Change it."]
+    """beta2 = 1.5 is no 1.5 %, and 2.5 is none either."""
+    for value in (1.5, 2.5):
+        found = problems(parity(optimizer__betas=[0.9, value]))
+        assert found == [f"`optimizer.betas[1]`: expected a number below 1, got {value}. Change it."]
+
+
+def test_a_count_of_at_most_one_is_not_taken_for_a_share(own_registry):
+    """0.5 is no count."""
+
+    @registry.register("loss", "test_count")
+    def count(logits, label, *, times: Annotated[int, Field(le=1)] = 1): ...
+
+    found = problems(parity(loss={"name": "test_count", "times": 50}))
+    assert found == ["`loss.times`: expected a number at most 1, got 50. Change it."]
+
+
+CHANGE = "Change its type or value."
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "expected"),
     [
-        {"training__train_size": 0},
-        {"training__train_size": "all"},
-        {"training__train_size": [24, 0]},
-        {"training__batch_size": "ful"},
-        {"training__batch_size": 0},
-        {"training__seeds": 1.5},
-        {"training__seeds": [-1]},
-        {"evaluation__schedule": "lin"},
-        {"evaluation__schedule": [-1]},
-        {"claims": [{"kind": 3}]},
+        ({"training__train_size": 0}, "`training.train_size`: expected a number above 0, got 0. Change it."),
+        ({"training__train_size": "all"},
+         f"`training.train_size`: expected a whole number or a list, got 'all'. {CHANGE}"),
+        ({"training__train_size": {}}, f"`training.train_size`: expected a whole number or a list, got {{}}. {CHANGE}"),
+        ({"training__train_size": {"a": 1}},
+         f"`training.train_size`: expected a whole number or a list, got {{'a': 1}}. {CHANGE}"),
+        ({"training__train_size": [24, 0]}, "`training.train_size[1]`: expected a number above 0, got 0. Change it."),
+        ({"training__train_size": [24, "x"]},
+         f"`training.train_size[1]`: expected a whole number, got 'x'. {CHANGE}"),
+        ({"training__train_size": [[24]]}, f"`training.train_size[0]`: expected a whole number, got [24]. {CHANGE}"),
+        ({"training__train_size": None, "training__train_fraction": [0.5, 50]},
+         "`training.train_fraction[1]`: expected a number at most 1, got 50. Did you mean 0.5?"),
+        ({"training__train_size": None, "training__train_fraction": math.nan},
+         "`training.train_fraction`: expected a finite number, got nan. Change it."),
+        ({"training__batch_size": "ful"},
+         f"`training.batch_size`: expected a whole number or 'full', got 'ful'. {CHANGE}"),
+        ({"training__batch_size": 0}, "`training.batch_size`: expected a number above 0, got 0. Change it."),
+        ({"training__seeds": 1.5}, f"`training.seeds`: expected a whole number or a list, got 1.5. {CHANGE}"),
+        ({"training__seeds": [-1]}, "`training.seeds[0]`: expected a number at least 0, got -1. Change it."),
+        ({"evaluation__schedule": "lin"},
+         f"`evaluation.schedule`: expected 'log' or a whole number or a list, got 'lin'. {CHANGE}"),
+        ({"evaluation__schedule": [-1]},
+         "`evaluation.schedule[0]`: expected a number at least 0, got -1. Change it."),
+        ({"data__test_samples": {"int": 3}},
+         f"`data.test_samples`: expected a whole number, got {{'int': 3}}. {CHANGE}"),
+        ({"claims": [{"kind": 3}]}, "`claims[0].kind`: expected the name of a claim, got 3. "
+         "Known: bootstrap_error, faster, grokking_delay, rate."),
     ],
-)
-def test_one_mistake_gives_one_message(changes):
-    """Also where a key takes a number or a list or a word."""
-    assert len(problems(parity(**changes))) == 1
+)  # fmt: skip
+def test_one_mistake_gives_one_message(changes, expected):
+    """Also where a key takes a number or a list or a word, and about the value in the list that is wrong."""
+    assert problems(parity(**changes)) == [expected]
+
+
+def test_a_table_that_is_no_table_does_not_hide_or_repeat_other_mistakes():
+    """A key with a dot in its name lies beside the table, not in it."""
+    assert problems({**parity(data=3), "data.x": 1}) == [
+        f"`data`: expected a table, got 3. {CHANGE}", f"`data.x`: unknown key. Did you mean 'data'? Known: {TOP}.",
+    ]  # fmt: skip
+
+
+def test_a_limit_that_only_pydantic_knows_is_told_in_its_words(own_registry):
+    """With its own beginning of the sentence, or in brackets."""
+
+    @registry.register("loss", "test_words")
+    def words(
+        logits, label, *, even: Annotated[int, Field(multiple_of=2)] = 2,
+        word: Annotated[str, Field(min_length=2)] = "ab", several: Annotated[list[int], Field(min_length=2)],
+    ): ...  # fmt: skip
+
+    assert problems(parity(loss={"name": "test_words", "even": 3, "word": "a", "several": [1]})) == [
+        f"`loss.even`: expected a multiple of 2, got 3. {CHANGE}",
+        f"`loss.word`: expected another value (String should have at least 2 characters), got 'a'. {CHANGE}",
+        "`loss.several`: expected at least 2 values, got 1. Add what is missing.",
+    ]
+    assert problems(parity(loss={"name": "test_words", "several": []})) == [
+        "`loss.several`: expected at least one value, got an empty list. Add one or remove the key."
+    ]
 
 
 @pytest.mark.parametrize("key", ["optimizer__lr", "model__init_scale", "model__output_scale", "optimizer__eps"])
 def test_infinite_settings_are_refused(key):
     """TOML can write inf, but no run can use it."""
-    (sentence,) = problems(parity(**{key: math.inf}))
-    assert sentence.startswith(f"`{key.replace('__', '.')}`: ")
+    expected = f"`{key.replace('__', '.')}`: expected a finite number, got inf. Change it."
+    assert problems(parity(**{key: math.inf})) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +315,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
 @pytest.mark.parametrize(
     ("claim", "expected"),
     [
-        (3, "`claims.0`: expected a table, got 3. Change its type or value."),
+        (3, "`claims[0]`: expected a table, got 3. Change its type or value."),
         ({}, "`claims[0].kind`: expected a value, but the key is missing. Add it."),
         ({"kind": "grokking_delay"}, "`claims[0].min_ratio`: expected a value, but the key is missing. Add it."),
         ({"kind": "grokking_delay", "min_ratio": 2, "where": 3},
@@ -334,27 +406,75 @@ def test_what_does_not_go_together_is_refused(changes, expected):
     assert problems(parity(**changes)) == [expected]
 
 
-@pytest.mark.parametrize("before", ["reel", "fresh"])
-def test_a_switch_between_rules_that_do_not_exist_or_need_settings_is_refused(before):
+@pytest.mark.parametrize("task", [parity()["task"], {"name": "induction"}, {"name": "multi_digit_addition"}])
+@pytest.mark.parametrize("test_set", ["rest", "population"])
+def test_an_endless_task_has_no_cells_to_hold_out(task, test_set):
+    """Vectors or tokens."""
+    model = {"name": "mlp"} if task["name"] == "sparse_parity" else {"name": "transformer", "width": 8}
+    assert problems(parity(task=task, model=model, data={"test_set": test_set})) == [
+        "`data.test_set`: this task is endless, so no cells can be held out or left over, "
+        f"got {test_set!r}. Remove the key."
+    ]
+
+
+def test_the_ideal_rule_beside_the_ideal_world_is_refused():
+    """They would be the same run; alone it may be asked for."""
+    assert problems(parity(training__world={"rule": "ideal"})) == [
+        "`training.world.rule`: the ideal world is trained beside every other one already. "
+        "Choose a rule for the finite pool, or set training.ideal = false."
+    ]
+    raw = parity(training__world={"rule": "ideal"})
+    raw["training"]["ideal"] = False
+    assert [one.rule for one in runs_of(raw)] == ["ideal"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"before": "reel"}, "unknown rule 'reel'. Did you mean 'real'? "
+         "Known: fresh, ideal, real, redraw, sliding, switch."),
+        ({"before": "fresh"}, "rule 'fresh' needs settings, which `switch` cannot give it. Use real or ideal."),
+        ({"after": "switch"}, "rule 'switch' needs settings, which `switch` cannot give it. Use real or ideal."),
+    ],
+)  # fmt: skip
+def test_a_switch_between_rules_that_do_not_exist_or_need_settings_is_refused(settings, sentence):
     """Before anything is trained."""
-    world = {"rule": "switch", "at_step": 3, "before": before}
-    (sentence,) = problems(parity(training__world=world))
-    assert sentence.startswith("`training.world")
+    world = {"rule": "switch", "at_step": 3, **settings}
+    assert problems(parity(training__world=world)) == [f"`training.world`: {sentence}"]
+
+
+TABLE = 'Write for instance "optimizer.lr" = [0.1, 0.01].'
+LIST = "List what to sweep over."
+QUOTES = "expected a list, got a table. Put the dotted name in quotes:"
+NO_SETTING = "this is no setting of a run. Sweep over a setting such as optimizer.lr."
 
 
 @pytest.mark.parametrize(
     ("sweep", "expected"),
     [
-        ("x", "`sweep`: expected a table, got 'x'. Change its type or value."),
-        ([1], "`sweep`: expected a table, got [1]. Change its type or value."),
-        ({"optimizer.lr": 3}, "`sweep.optimizer.lr`: expected a list, got 3. Change its type or value."),
-        ({"optimizer.lr": "ab"}, "`sweep.optimizer.lr`: expected a list, got 'ab'. Change its type or value."),
-        ({"optimizer": {"lr": [1]}}, "`sweep.optimizer`: expected a list, got {'lr': [1]}. Change its type or value."),
+        ("x", [f"`sweep`: expected a table of lists, got 'x'. {TABLE}"]),
+        ([1], [f"`sweep`: expected a table of lists, got [1]. {TABLE}"]),
+        ({"optimizer.lr": 3}, [f"`sweep.optimizer.lr`: expected a list of at least one value, got 3. {LIST}"]),
+        ({"optimizer.lr": "ab"}, [f"`sweep.optimizer.lr`: expected a list of at least one value, got 'ab'. {LIST}"]),
+        ({"optimizer.lr": []},
+         [f"`sweep.optimizer.lr`: expected a list of at least one value, got an empty list. {LIST}"]),
+        ({"optimizer": {}}, [f"`sweep.optimizer`: expected a list of at least one value, got an empty table. {LIST}"]),
+        ({"optimizer": {"lr": [1]}}, [f'`sweep.optimizer`: {QUOTES} "optimizer.lr".']),
+        ({"optimizer": {"lr": [1], "eps": [0]}},
+         [f'`sweep.optimizer`: {QUOTES} "optimizer.lr".', f'`sweep.optimizer`: {QUOTES} "optimizer.eps".']),
+        ({"training": {"streams": {"init": [1]}}}, [f'`sweep.training`: {QUOTES} "training.streams.init".']),
+        ({"claims": {"kind": ["rate"]}}, [f"`sweep.claims`: {NO_SETTING}"]),
+        ({"scale.full": 3}, [f"`sweep.scale.full`: {NO_SETTING}"]),
+        ({"optimizer.lr": [0.1, datetime.date(2026, 7, 1)]},
+         ["`sweep.optimizer.lr[1]`: expected text, a number, a list or a table, got 2026-07-01. Put it in quotes."]),
+        ({"optimizer.lr": 10**5000},
+         ["`sweep.optimizer.lr`: expected a whole number between -2^53 and 2^53, got one of 16610 bits. "
+          "Move it into this range."]),
     ],
-)
+)  # fmt: skip
 def test_a_sweep_that_is_no_table_of_lists_is_refused(sweep, expected):
-    """As any other value of the wrong type."""
-    assert problems(parity(sweep=sweep)) == [expected]
+    """With what to write instead; an unquoted dotted name is a nested table to TOML."""
+    assert problems(parity(sweep=sweep)) == expected
 
 
 def test_sweeping_inside_something_that_is_no_table_is_refused():
@@ -711,12 +831,95 @@ def test_one_chosen_name_is_filled_in_or_refused():
     assert caught.value.problems == ["`loss.target`: expected a number above 0, got -1. Change it."]
 
 
-@pytest.mark.parametrize("number", [10**400, -(10**400), 10**30, 2**63], ids=["10^400", "-10^400", "10^30", "2^63"])
-@pytest.mark.parametrize("key", ["data__label_noise", "model__width", "task__num_bits", "evaluation__threshold"])
-def test_enormous_numbers_are_no_crash(key, number):
-    """TOML's integers have no end in Python."""
-    _, sentences = told(parity(**{key: number}))
-    assert all(sentence.startswith(f"`{key.split('__')[0]}") for sentence in sentences)
+@pytest.mark.parametrize("number", [10**5000, 10**400, -(10**30), 2**63, 2**53 + 1],
+                         ids=["10^5000", "10^400", "-10^30", "2^63", "2^53+1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "key", ["data__label_noise", "model__width", "task__num_bits", "evaluation__threshold", "training__max_steps"]
+)
+def test_enormous_integers_are_refused(key, number):
+    """TOML's integers have no end in Python, float64's and int64's have."""
+    assert problems(parity(**{key: number})) == [
+        f"`{key.replace('__', '.')}`: expected a whole number between -2^53 and 2^53, "
+        f"got one of {number.bit_length()} bits. Move it into this range."
+    ]
+
+
+def test_the_largest_integers_are_not_refused_for_their_size():
+    """2^53 is the last up to which a float64 holds every one."""
+    assert len(runs_of(parity(training__max_steps=2**53, training__seeds=[2**53]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "key", "least", "most"),
+    [
+        ("model", "mlp", "width", 1, 65_536),
+        ("model", "mlp", "depth", 0, 100),
+        ("model", "mlp", "embedding", 0, 65_536),
+        ("model", "transformer", "layers", 1, 100),
+        ("model", "transformer", "width", 1, 65_536),
+        ("model", "transformer", "heads", 1, 65_536),
+        ("model", "transformer", "feed_forward", 1, 65_536),
+        ("task", "sparse_parity", "num_bits", 1, 4_096),
+    ],
+)
+def test_sizes_have_a_least_and_a_largest_value(kind, name, key, least, most):
+    """Both are accepted; a step further is refused before any memory is asked for."""
+    for value in (least, most):
+        assert chosen(kind, {"name": name, key: value})[key] == value
+    for value, sign, limit in ((least - 1, "least", least), (most + 1, "most", most)):
+        with pytest.raises(StudyError) as caught:
+            chosen(kind, {"name": name, key: value})
+        assert caught.value.problems == [
+            f"`{kind}.{key}`: expected a number at {sign} {limit:,}, got {value:,}. Change it."
+        ]
+
+
+MODEL = """
+import torch
+from torch import nn
+from bootstrap.models.layers import constant, parameter
+from bootstrap.registry import register
+
+@register("model", "test_mine")
+class Mine(nn.Module):
+    def __init__(self, inputs, classes, *, width{annotation} = 8):
+        super().__init__()
+        self.inner, self.output = nn.Linear(inputs.size, width), nn.Linear(width, {classes})
+        self.inner.bias.requires_grad_({trained})
+
+    def forward(self, x):
+        {look}
+        return self.output(self.inner(x))
+"""
+GOOD = {"annotation": ": int", "classes": "classes", "trained": "True", "look": "pass"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        ({}, []),
+        ({"look": 'raise RuntimeError("No inputs like these. Choose others.")'},
+         ["`model`: No inputs like these. Choose others."]),
+        ({"look": 'raise IndexError("No such layer. Count them.")'}, ["`model`: No such layer. Count them."]),
+        ({"classes": "3"}, ["`model`: expected logits of shape (1, 2, 2) for two samples, got (1, 2, 3). "
+         "Its forward pass must give one row of class logits per answer."]),
+        ({"trained": "False"},
+         ["`model`: model 'test_mine': parameter 'inner.bias' is frozen. Make it a buffer, or train it."]),
+        ({"annotation": ""}, ["`model.name`: setting 'width' of 'test_mine' has no type. "
+         "Annotate it where Mine is defined, for instance `width: float`."]),
+    ],
+)  # fmt: skip
+def test_a_plugin_model_that_cannot_be_trained_is_refused_before_any_training(
+    tmp_path, own_registry, changes, sentences
+):
+    """Its forward pass is tried on two samples."""
+    _try_model.cache_clear()  # an edited file under the same name
+    path = tmp_path / "mine.py"
+    path.write_text(MODEL.format(**GOOD | changes))
+    registry.load_plugin(path)
+    runs, found = told(parity(model={"name": "test_mine"}))
+    assert found == sentences
+    assert len(runs) == (0 if sentences else 2)
 
 
 KEYS = sorted({
@@ -752,7 +955,7 @@ PLACES = [
     "sweep.optimizer.lr", "sweep.model.width", "sweep.training.seeds", "loss.dtype", "claims",
 ]  # fmt: skip
 FUZZ = settings(
-    max_examples=150, deadline=None, derandomize=True, database=None,
+    max_examples=300, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
 

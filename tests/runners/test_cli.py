@@ -1,0 +1,172 @@
+"""The command line as a newcomer meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from bootstrap import results
+
+
+def test_help_does_not_load_torch():
+    """``deepboot --help`` and ``import bootstrap`` stay light."""
+    code = (
+        "import sys, bootstrap, runners.cli\n"
+        "try: runners.cli.app.cli(args=['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip().endswith("[]")
+
+
+def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepboot):
+    """A study goes from file to report, verdicts and CSV, and every command names the next."""
+    path = study(training__seeds=2, claims=[{"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}])
+    out = tmp_path / "out"
+    ran = deepboot("run", path, "--out", out, "--workers", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert f"Report: {out / 'report.html'}" in ran.stdout
+    assert f"Next: deepboot claims {out}" in ran.stdout
+    assert {"study.toml", "environment.json", "runs.parquet", "evaluations.parquet", "claims.json", "report.html",
+            "report.md", "figures"} <= set(os.listdir(out))  # fmt: skip
+    assert json.loads((out / "environment.json").read_text())["packages"]["torch"]
+    judged = deepboot("claims", out, "--json")
+    assert json.loads(judged.stdout)[0]["verdict"] == "inconclusive"
+    assert judged.returncode == 0
+    assert deepboot("report", out).returncode == 0
+    assert deepboot("export", out, "--out", tmp_path / "csv").returncode == 0
+    assert len(pd.read_csv(tmp_path / "csv" / "runs.csv")) == 4
+    planned = deepboot("plan", out)
+    assert "4 of them done" in planned.stdout
+
+
+def test_a_refuted_claim_sets_the_exit_status(study, tmp_path, deepboot):
+    """Eight seeds that never grok refute a rate of at least 0.9."""
+    claim = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.9}
+    path = study(training__seeds=8, training__ideal=False, claims=[claim])
+    deepboot("run", path, "--out", tmp_path / "out", "--workers", 1)
+    judged = deepboot("claims", tmp_path / "out")
+    assert judged.returncode == 1
+    assert "refuted" in judged.stdout
+
+
+def test_dry_run_says_cost_and_hopeless_claims_and_writes_nothing(study, tmp_path, deepboot):
+    """Cells, runs, steps, a time, and that two seeds cannot settle a median."""
+    path = study(training__seeds=2, claims=[{"kind": "grokking_delay", "min_ratio": 2.0}])
+    said = deepboot("run", path, "--dry-run", "--out", tmp_path / "out").stdout
+    assert "cells      1, each with 2 seeds" in said
+    assert "runs       2 real + 2 ideal = 4" in said
+    assert "steps      24 to do" in said
+    assert "grokking_delay: needs at least 6 seeds, has 2: cannot reach a verdict" in said
+    assert not (tmp_path / "out").exists()
+
+
+BAD = {
+    "unknown name": ({"task__name": "sparse_party"}, "Did you mean 'sparse_parity'?"),
+    "unknown key": ({"optimizer__learning_rate": 1.0}, "`optimizer.learning_rate`: unknown key."),
+    "wrong type": ({"training__max_steps": "many"}, "`training.max_steps`: expected a whole number, got 'many'."),
+    "out of range": ({"training__train_size": 0}, "`training.train_size`: expected a number above 0, got 0."),
+    "empty sweep": ({"sweep": {"optimizer.lr": []}}, "`sweep.optimizer.lr`: expected"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_studies_end_with_status_2_and_a_sentence(name, study, tmp_path, deepboot):
+    """No traceback, nothing written, the sentence on standard error."""
+    changes, sentence = BAD[name]
+    ran = deepboot("run", study(**changes), "--out", tmp_path / "out")
+    assert ran.returncode == 2
+    assert sentence in ran.stderr
+    assert "Traceback" not in ran.stderr + ran.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_mistakes_of_a_file_come_at_once(study, deepboot):
+    """One line per mistake."""
+    ran = deepboot("run", study(model__witdh=3, optimizer__lr=-1.0, evaluation={"streak": 0}))
+    assert ran.returncode == 2
+    assert len(ran.stderr.strip().splitlines()) == 3
+
+
+def test_bad_files_names_and_devices_end_with_status_2(tmp_path, study, deepboot):
+    """Missing file, no TOML, unknown study and scale, no assignment, no CUDA, no results."""
+    (tmp_path / "bad.toml").write_text("question = ")
+    torchless = [] if _has_cuda() else [(("run", study(), "--device", "cuda"), "this machine has no CUDA device")]
+    for words, sentence in [
+        (("run", tmp_path / "none.toml"), "does not exist. Check the path"),
+        (("run", tmp_path / "bad.toml"), "is not valid TOML"),
+        (("run", "dmeo"), "unknown study 'dmeo'. Did you mean 'demo'?"),
+        (("run", "demo", "--scale", "huge"), "this study has no scale 'huge'"),
+        (("run", "demo", "--set", "seeds"), "--set 'seeds': expected key=value."),
+        (("report", tmp_path), "holds no runs.parquet"),
+        (("show", "sparse_party"), "Did you mean 'sparse_parity'?"),
+        (("bench", "nothing"), "unknown benchmark 'nothing'."),
+        *torchless,
+    ]:
+        ran = deepboot(*words)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), words
+        assert sentence in ran.stderr, words
+
+
+def _has_cuda():
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def test_a_model_that_diverges_or_a_worker_that_dies_does_not_end_in_a_traceback(study, tmp_path, deepboot):
+    """A plugin that kills its process is a failed pack with status 1; the folder is readable."""
+    (tmp_path / "plugin.py").write_text(
+        "import os\nfrom bootstrap.registry import register\nfrom bootstrap.losses import cross_entropy\n"
+        "@register('loss', 'deadly')\ndef deadly(logits_EBV, label_EB, *, now: bool = False):\n"
+        "    '''Kills its process.'''\n    if now: os._exit(9)\n    return cross_entropy(logits_EBV, label_EB)\n"
+    )
+    path = study(plugins=["plugin.py"], loss={"name": "deadly"}, sweep={"loss.now": [True, False]}, training__seeds=2)
+    ran = deepboot("run", path, "--out", tmp_path / "out")
+    assert ran.returncode == 1
+    assert "the worker process died" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path, number):
+    """Stopped in the middle, the folder is readable, and the same command ends what it began."""
+    path = study(training__seeds=16, training__max_steps=300)
+    command = [sys.executable, "-m", "runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the same command goes on from there" in out
+    held = results.read(tmp_path / "out").runs
+    assert 2 <= len(held) < 32
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert again.returncode == 0, again.stderr
+    runs = results.read(tmp_path / "out").runs
+    assert len(runs) == 32
+    assert (runs["status"] == "finished").all()
+
+
+def test_lists_and_samples_are_printed(deepboot):
+    """Every kind is listed with its first line; a task shows samples with index and label."""
+    everything = deepboot("list").stdout
+    for name in ("sparse_parity", "mlp", "adamw", "cross_entropy", "sliding", "dose-of-reuse", "grokking_delay"):
+        assert name in everything
+    shown = deepboot("show", "sparse_parity", "--set", "num_bits=6", "--samples", "3").stdout.splitlines()
+    assert sum("->" in line for line in shown) == 3
+
+
+def test_doctor_finds_a_healthy_installation(deepboot):
+    """Known random numbers match."""
+    ran = deepboot("doctor")
+    assert ran.returncode == 0
+    assert "known answers match" in ran.stdout
