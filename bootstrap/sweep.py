@@ -17,6 +17,7 @@ from bootstrap.task import Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
+LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is trained
 LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory
 
 
@@ -156,11 +157,13 @@ def _try_model(model: str, task: Task) -> None:
     own = {key: value for key, value in settings.items() if key not in ("name", "init_scale", "output_scale")}
     try:
         stack = Stack(settings["name"], own, task)
+        if stack.size > LARGEST_TRIAL:
+            return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
         x, y = task.sample(key_12, torch.arange(2)[None])
         stack.bind(stack.initial(key_12, torch.ones(1, 1)))
         shape, expected = tuple(stack(x).shape), (1, y.numel(), task.classes)
-    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
+    except Exception as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {error}"]) from error
     if shape != expected:
         raise StudyError([
@@ -238,7 +241,7 @@ def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
     settings = {key: value for key, value in study.training.world.items() if key != "rule"}
     rule = registry.find("rule", study.training.world["rule"]).target
     try:
-        World(rule, settings, sizes[:1], torch.zeros(1, 2, dtype=torch.int32), 1, None).indices(0, 1)
+        World(rule, settings, [max(1, sizes[0])], torch.zeros(1, 2, dtype=torch.int32), 1, None).indices(0, 1)
     except ValueError as error:
         return [f"`training.world`: {error}"]
     return []

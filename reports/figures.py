@@ -241,7 +241,9 @@ def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
 
 def _mean(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, label: str, limits: tuple[float, float]) -> None:
     def band(values: pd.Series) -> tuple[float, float]:
-        low, high = np.clip(t_interval(values), *limits)
+        interval = t_interval(values.to_numpy())
+        assert interval is not None, "a band is asked for from three runs on"
+        low, high = np.clip(interval, *limits)
         return float(low), float(high)
 
     _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label, band=band if wide.shape[1] >= T_MIN else None)

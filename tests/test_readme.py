@@ -1,0 +1,55 @@
+"""What the README tells a newcomer to do is true."""
+
+import re
+import textwrap
+import tomllib
+from pathlib import Path
+
+import torch
+
+from bootstrap import registry
+from bootstrap.sweep import runs_of
+from bootstrap.train import train
+from runners import shipped
+from tests.bootstrap.conftest import parity
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n(?=\n*    ))+", README, flags=re.MULTILINE)]
+
+
+def test_the_test_command_is_the_one_that_ci_runs():
+    """.ci/run ends with the README's second command."""
+    assert "uv run pytest" in [block.strip() for block in BLOCKS]
+    assert (ROOT / ".ci" / "run").read_text().strip().endswith("uv run pytest")
+
+
+def test_the_study_of_the_readme_is_valid():
+    """Its runs are those it promises: two pools, two decays, eight seeds, and one ideal world for both pools."""
+    shipped.load()
+    (text,) = [block for block in BLOCKS if block.lstrip().startswith("question =")]
+    runs = runs_of(tomllib.loads(text))
+    assert sum(run.rule == "real" for run in runs) == 32
+    assert sum(run.rule == "ideal" for run in runs) == 16
+
+
+def test_the_task_of_the_readme_works_in_twenty_lines(tmp_path):
+    """Pasted into a plugin, it is found by name and trained in both worlds."""
+    shipped.load()
+    (text,) = [block for block in BLOCKS if '@register("task", "majority")' in block]
+    body = text[text.index("@register") :].strip().splitlines()
+    assert len([line for line in body if line.strip()]) <= 20
+    plugin = tmp_path / "majority.py"
+    plugin.write_text(text)
+    registry.load_plugin(plugin)
+    task = registry.find("task", "majority").target(num_bits=5)
+    x, y = task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.arange(50)[None])
+    assert torch.equal(y, (x.sum(-1) > 2.5).long())
+    outcomes = train(runs_of(parity(task={"name": "majority", "num_bits": 5})))
+    assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
+
+
+def test_the_figure_of_the_readme_is_there():
+    """The picture is in the repository."""
+    (path,) = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
+    assert (ROOT / path).read_text().lstrip().startswith("<?xml")
