@@ -17,7 +17,7 @@ from bootstrap.run import Run
 from bootstrap.task import Task
 from bootstrap.worlds import World, ideal, real
 
-CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input or of logits made at a time
+CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class Feed:
         self.batch = runs[0].batch_size
         self.groups = list(self._groups())
         one = self.supply.test()
-        answers = math.prod(one.y.shape[2:])
-        numbers = len(runs) * self.batch * max(math.prod(one.x.shape[2:]), answers * supply.task.classes)
+        numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         self.longest = max(1, CHUNK_NUMBERS[self.device.type] // numbers)
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])

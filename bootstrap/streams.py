@@ -152,14 +152,14 @@ def permutation(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
 def lots(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
     """A random int64 per thing, number.shape + (size,); their order is the permutation.
 
-    The thing itself stands in the lowest bits, so no two are equal and every device sorts them alike.
+    32 random bits, and in the lowest bits the thing itself: no two lots are equal, so that every device
+    sorts them alike. Two things draw the same random bits, and keep their order, once in 2**32 pairs.
     """
     named = words(subkeys(key_E2, "permutation"), number, 2)[..., None, :]  # the number, enciphered, is the key
-    item = torch.arange(size, device=number.device)
-    counter = item.to(torch.int32).expand(*number.shape, size)
-    high, low = _in_blocks(*torch.broadcast_tensors(named[..., 0], named[..., 1], counter, torch.zeros_like(counter)))
-    word = (high.to(torch.int64) << 32) | low.to(torch.int64).bitwise_and_(0xFFFFFFFF)
-    return word.bitwise_and_(~_item_bits(size)).bitwise_or_(item)
+    counter = torch.arange((size + 1) // 2, dtype=torch.int32, device=number.device).expand(*number.shape, -1)
+    pair = _in_blocks(*torch.broadcast_tensors(named[..., 0], named[..., 1], counter, torch.zeros_like(counter)))
+    word = torch.stack(pair, -1).flatten(-2)[..., :size].to(torch.int64)
+    return (word << _item_bits(size).bit_length()).bitwise_or_(torch.arange(size, device=number.device))
 
 
 def in_order(lot: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
 from bootstrap.task import Task
 
-ONLINE_NUMBERS = {"cpu": 1 << 16, "cuda": 1 << 26}  # logits noted before their errors are counted
+ONLINE_NUMBERS = {"cpu": 1 << 17, "cuda": 1 << 26}  # logits noted before their errors are counted
 
 State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
 

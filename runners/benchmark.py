@@ -20,7 +20,7 @@ from bootstrap.run import Run, evaluation_steps
 from bootstrap.sweep import runs_of
 from bootstrap.train import Pack, train_steps
 from runners import environment, shipped
-from runners.memory import keep_freed_memory
+from runners.process import prepare
 
 TURNS = 5
 
@@ -110,9 +110,8 @@ def run(names: Sequence[str], out: Path | None = None) -> list[str]:
         if name not in CONTESTS:
             raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, sorted(CONTESTS))}")
     shipped.load()
-    keep_freed_memory()  # for both sides
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    prepare(1)  # for both sides
     try:
         figures = [_measure(name, CONTESTS[name]) for name in names or CONTESTS]
     finally:

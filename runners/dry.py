@@ -13,6 +13,7 @@ from reports.claims import fewest_seeds
 from runners.engine import choose_device, plan
 from runners.local import cores
 from runners.packs import PackPlan
+from runners.process import prepare
 from runners.progress import duration
 
 TRIAL_SECONDS = 0.5  # how long one kind of pack is tried
@@ -56,7 +57,7 @@ def _where(device: str) -> str:
 
 def estimate(packs: list[PackPlan], device: str) -> float:
     """Seconds that these packs will take, from a short trial of each shape."""
-    torch.set_num_threads(1)
+    prepare(1)
     shapes: dict[str, tuple[PackPlan, int]] = {}
     for pack in packs:
         first = pack.runs[0]

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel
 
 from bootstrap import registry
@@ -24,7 +23,7 @@ from bootstrap.run import Run
 from bootstrap.train import Outcome, train
 from bootstrap.worlds import usage
 from runners import checkpoints, folder, shipped
-from runners.memory import keep_freed_memory
+from runners.process import prepare
 
 
 class Job(BaseModel):
@@ -50,8 +49,7 @@ class Failure:
 def execute(job: Job, progress: Callable[[int], None]) -> Failure | None:
     """Do one job; what it gave lies in the folder afterwards, also if it failed."""
     place = Path(job.folder)
-    torch.set_num_threads(job.threads)
-    keep_freed_memory()
+    prepare(job.threads)
     try:
         states = [checkpoints.read_state(place, run.run_id) for run in job.runs] if job.start else None
         outcomes = train(job.runs, device=job.device, states=states, progress=progress)  # type: ignore[arg-type]

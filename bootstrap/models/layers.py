@@ -74,8 +74,8 @@ def activate(x: Tensor, activation: Activation) -> Tensor:
 class _Affine(torch.autograd.Function):
     """``x @ weight^T + bias`` per member, with each product in the order that its kernel is fast in.
 
-    The derivative that torch writes for a batched product, x^T @ g, is up to nine times slower for a
-    narrow layer than the same numbers as g^T @ x.
+    On a CPU the weight's gradient is up to nine times faster as g^T @ x than as (x^T @ g)^T where the
+    layer's output is narrow, and up to twice as fast the other way round where its input is.
     """
 
     @staticmethod
@@ -89,9 +89,10 @@ class _Affine(torch.autograd.Function):
     def backward(ctx: Any, grad_ERO: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x_ERI, weight_EOI = ctx.saved_tensors
         wants_x, _, wants_bias = ctx.needs_input_grad
+        wide = x_ERI.shape[-1] >= grad_ERO.shape[-1]
         return (
             torch.bmm(grad_ERO, weight_EOI) if wants_x else None,
-            torch.bmm(grad_ERO.mT, x_ERI),
+            torch.bmm(grad_ERO.mT, x_ERI) if wide else torch.bmm(x_ERI.mT, grad_ERO).mT,
             grad_ERO.sum(1, keepdim=True) if wants_bias else None,
         )
 

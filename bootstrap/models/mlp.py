@@ -65,7 +65,7 @@ class MLP(nn.Module):
 
     def _embed(self, x: Tensor) -> Tensor:
         if len(self.embeddings) == 1:  # one table: look all operands up at once
-            token = x[..., self.varying]
+            token = x[..., _evenly(self.varying)]
             rows = self.embeddings[0](token.flatten(-2)).unflatten(-2, token.shape[-2:])
             return rows.sum(-2) if self.operands == "sum" else rows.flatten(-2)
         parts = []
@@ -75,6 +75,13 @@ class MLP(nn.Module):
             else:
                 parts.append(self.embeddings[place](x[..., position]))
         return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)
+
+
+def _evenly(positions: tuple[int, ...]) -> slice | tuple[int, ...]:
+    """The positions as a slice, which copies nothing, where they are evenly spaced."""
+    stride = positions[1] - positions[0] if len(positions) > 1 else 1
+    spaced = range(positions[0], positions[-1] + 1, stride) if stride > 0 else ()
+    return slice(positions[0], positions[-1] + 1, stride) if tuple(spaced) == positions else positions
 
 
 def _pixels(image: Image) -> int:

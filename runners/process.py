@@ -1,0 +1,31 @@
+"""Settings of the process that trains, which small networks on a CPU are at the mercy of.
+
+Two of them matter more than most code. glibc hands every larger block back to the system as soon as
+it is freed and asks for it anew; on a virtual machine the page faults can cost as much as a small
+network's step. And numbers below 1e-38, in which softmax tails and decayed weights end, are computed
+by slow microcode unless they are taken as zero.
+"""
+
+import ctypes
+import sys
+
+import torch
+
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt, malloc.h
+BLOCK_BYTES, HELD_BYTES = 32 << 20, 1 << 30
+
+
+def prepare(threads: int) -> None:
+    """Set threads, take subnormal numbers as zero, and keep freed memory where the system allows it."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc, where that is the C library, to keep blocks up to 32 MiB, 1 GiB in all."""
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(MMAP_THRESHOLD, BLOCK_BYTES)
+            libc.mallopt(TRIM_THRESHOLD, HELD_BYTES)
