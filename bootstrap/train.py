@@ -119,9 +119,10 @@ class Online:
         if not self._batches:
             return
         logits_SEBV, label_SEB, loss_SE = (torch.stack(parts) for parts in zip(*self._batches, strict=True))
-        self.sums_3E[0] += loss_SE.double().sum(0)
-        self.sums_3E[1] += metrics.wrong(logits_SEBV, label_SEB).double().mean(-1).sum(0)
-        self.sums_3E[2] += len(self._batches)
+        wrong_SE = metrics.wrong(logits_SEBV, label_SEB).double().mean(-1)
+        each_S3E = torch.stack((loss_SE.double(), wrong_SE, torch.ones_like(wrong_SE)), 1)
+        # added one after another, so that sums do not depend on how batches were grouped
+        self.sums_3E.copy_(torch.cat((self.sums_3E[None], each_S3E)).cumsum(0)[-1])
         self._batches, self._numbers = [], 0
 
 
