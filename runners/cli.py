@@ -79,6 +79,8 @@ def _report(folders: tuple[Path, ...], out: Path | None) -> None:
     from reports.page import write_report
 
     read = [results.read(folder) for folder in folders]
+    if out is None and len(folders) > 1:
+        out = folders[0].parent / "comparison.html"
     path = write_report(read[0] if len(read) == 1 else read, out)
     say()
     for sentence in finding(compare(*read)):

@@ -42,6 +42,8 @@ def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepbo
     assert deepboot("report", out).returncode == 0
     assert deepboot("export", out, "--out", tmp_path / "csv").returncode == 0
     assert len(pd.read_csv(tmp_path / "csv" / "runs.csv")) == 4
+    both = deepboot("report", out, out)
+    assert f"Report: {tmp_path / 'comparison.html'}" in both.stdout, both.stderr
     planned = deepboot("plan", out)
     assert "4 of them done" in planned.stdout
 
