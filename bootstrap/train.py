@@ -6,7 +6,7 @@ Shapes: E members, S steps of a chunk, B samples of a batch, V classes, P parame
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
 from bootstrap.task import Task
 
+COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 ONLINE_NUMBERS = {"cpu": 1 << 17, "cuda": 1 << 26}  # logits noted before their errors are counted
 
 State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
@@ -28,7 +29,7 @@ State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,
 
 @dataclass
 class Outcome:
-    """What a run gave: its evaluated rows, how it ended, and the state to go on from."""
+    """What a run gave so far: its evaluated rows, how it ended, and the state to go on from."""
 
     run: Run
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -38,46 +39,59 @@ class Outcome:
     state: State = field(default_factory=dict)
 
 
+Snapshot = Callable[[], list[Outcome]]
+
+
 def train(
     runs: Sequence[Run],
     *,
     device: torch.device | str = "cpu",
-    states: Sequence[State] | None = None,
-    progress: Callable[[int], None] = lambda steps: None,
+    begun: Sequence[Outcome] | None = None,
+    tick: Callable[[Snapshot], None] = lambda snapshot: None,
 ) -> list[Outcome]:
     """Train a pack of runs to their budget.
 
     Args:
         runs: of one shape: all but world, pool size, streams' seeds and numeric hyperparameters is equal.
         device: where everything is computed.
-        states: members' states to go on from, all at one step; None starts at step 0.
-        progress: told the number of member steps done, at evaluations and at least every few chunks.
+        begun: what the runs gave so far, all up to one step; None starts at step 0.
+        tick: called after every step with a function that gives the outcomes so far. Training goes on
+            from these, at any step, exactly as it would have.
     """
     began = time.perf_counter()
-    pack = Pack(runs, device, states)
-    outcomes = [Outcome(run) for run in runs]
-    schedule = scheduled_steps(runs[0].evaluation, runs[0].max_steps)
-    due = [step for step in evaluation_steps(runs[0].evaluation, runs[0].max_steps) if step >= pack.step]
-    if states is not None:
-        due = [step for step in due if step > pack.step]
-    for stop in due:
-        train_steps(pack, stop, progress)
+    pack = Pack(runs, device, [outcome.state for outcome in begun] if begun else None)
+    outcomes = [replace(outcome, rows=[*outcome.rows]) for outcome in begun or map(Outcome, runs)]
+    seconds = [outcome.seconds for outcome in outcomes]
+    evaluated = max(outcome.last_step for outcome in outcomes) if begun else -1
+    scheduled = scheduled_steps(runs[0].evaluation, runs[0].max_steps)
+
+    def snapshot() -> list[Outcome]:
+        pack.online.count()
+        elapsed = (time.perf_counter() - began) / len(runs)
+        parts = zip(outcomes, pack.states(), seconds, strict=True)
+        return [
+            replace(outcome, rows=[*outcome.rows], state=state, seconds=before + elapsed)
+            for outcome, state, before in parts
+        ]
+
+    for stop in evaluation_steps(runs[0].evaluation, runs[0].max_steps):
+        if stop <= evaluated:
+            continue
+        train_steps(pack, stop, lambda: tick(snapshot))
         for outcome, row in zip(outcomes, pack.evaluator.rows(), strict=True):
             if outcome.status == "finished":
                 outcome.rows.append(row)
                 outcome.last_step = stop
                 finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
                 outcome.status = "finished" if finite else "diverged"
-        if stop in schedule:
+        if stop in scheduled:
             pack.online.sums_3E.zero_()
-    seconds = time.perf_counter() - began
-    for outcome, state in zip(outcomes, pack.states(), strict=True):
-        outcome.seconds = seconds / len(runs)
-        outcome.state = state
-    return outcomes
+        if all(outcome.status == "diverged" for outcome in outcomes):
+            break
+    return snapshot()
 
 
-def train_steps(pack: "Pack", stop: int, progress: Callable[[int], None] = lambda steps: None) -> None:
+def train_steps(pack: "Pack", stop: int, tick: Callable[[], None] = lambda: None) -> None:
     """The member step, again and again: train every member of a pack up to step ``stop``."""
     while pack.step < stop:
         chunk = pack.feed.chunk(pack.step, stop)
@@ -87,9 +101,9 @@ def train_steps(pack: "Pack", stop: int, progress: Callable[[int], None] = lambd
             loss_E = pack.loss(logits_EBV, y_EB).mean(1)
             pack.update(pack.stack.gradient(loss_E.sum()), at)
             pack.online.see(logits_EBV.detach(), y_EB, loss_E.detach())
+            pack.step += 1
+            tick()
         pack.online.count()
-        pack.step += chunk.steps
-        progress(chunk.steps * len(pack.runs))
 
 
 class Online:
@@ -170,17 +184,21 @@ class Pack:
         return self._loss(logits_EBV, label_EB, **self._loss_settings)
 
     def coefficients(self, start: int, stop: int) -> Iterator[dict[str, Tensor]]:
-        """The optimizer's coefficients of steps start .. stop - 1, each (E, 1), one step after another."""
-        step_S1 = torch.arange(start + 1, stop + 1, dtype=torch.float64)[:, None]
-        factor_S1 = learning_rate_factor(self.runs[0], step_S1)
-        hyper = hyperparameters(self.optimizers)
-        hyper["lr"] = hyper["lr"] * factor_S1
-        tables = {
-            name: table_SE.to(self.dtype).to(self.device)[..., None].unbind(0)
-            for name, table_SE in self.optimizer.coefficients(hyper, step_S1).items()
-        }
-        names = list(tables)
-        return (dict(zip(names, values, strict=True)) for values in zip(*tables.values(), strict=True))
+        """The optimizer's coefficients of steps start .. stop - 1, each (E, 1), one step after another.
+
+        They are computed for whole blocks of steps, so that where a run is cut does not round them differently.
+        """
+        for block in range(start // COEFFICIENT_STEPS, (stop - 1) // COEFFICIENT_STEPS + 1):
+            begin = block * COEFFICIENT_STEPS
+            step_S1 = torch.arange(begin + 1, begin + COEFFICIENT_STEPS + 1, dtype=torch.float64)[:, None]
+            hyper = hyperparameters(self.optimizers)
+            hyper["lr"] = hyper["lr"] * learning_rate_factor(self.runs[0], step_S1)
+            tables = {
+                name: table_SE.to(self.dtype).to(self.device)[..., None].unbind(0)
+                for name, table_SE in self.optimizer.coefficients(hyper, step_S1).items()
+            }
+            for step in range(max(start - begin, 0), min(stop - begin, COEFFICIENT_STEPS)):
+                yield {name: table[step] for name, table in tables.items()}
 
     def update(self, grad_EP: Tensor, at: dict[str, Tensor]) -> None:
         """One optimizer update of every member."""

@@ -1,22 +1,25 @@
-"""States of runs on disk, one safetensors file each: loading them executes no code."""
+"""States of runs and packs on disk, as safetensors: loading them executes no code.
 
+A finished run leaves one state, from which a longer budget goes on. A pack at work leaves a
+checkpoint every so often, with the one before it kept until the pack is done.
+"""
+
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from bootstrap.results import write_atomically
-from bootstrap.train import State
-
-
-def path_of(folder: Path, run_id: str) -> Path:
-    """Where a run's state lies."""
-    return folder / "states" / f"{run_id}.safetensors"
+from bootstrap.run import Run
+from bootstrap.train import Outcome, State
 
 
 def write_state(folder: Path, run_id: str, state: State) -> None:
-    """Write one run's state, atomically."""
-    path = path_of(folder, run_id)
+    """Write one finished run's state, atomically."""
+    path = _state_path(folder, run_id)
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
 
@@ -24,6 +27,77 @@ def write_state(folder: Path, run_id: str, state: State) -> None:
 def read_state(folder: Path, run_id: str) -> State | None:
     """A run's state, or None where there is none that can be read: the run then starts over."""
     try:
-        return load(path_of(folder, run_id).read_bytes())
+        return load(_state_path(folder, run_id).read_bytes())
     except (OSError, SafetensorError):
         return None
+
+
+def _state_path(folder: Path, run_id: str) -> Path:
+    return folder / "states" / f"{run_id}.safetensors"
+
+
+def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome]) -> None:
+    """Write what a pack gave so far, atomically; the checkpoint before it becomes the previous one."""
+    path = _checkpoint_path(folder, pack)
+    path.parent.mkdir(exist_ok=True)
+    tensors = {
+        f"{place}.{name}": tensor.cpu().contiguous()
+        for place, outcome in enumerate(outcomes)
+        for name, tensor in outcome.state.items()
+    }
+    told = [
+        {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
+         "seconds": one.seconds}
+        for one in outcomes
+    ]  # fmt: skip
+    data = save(tensors, metadata={"outcomes": json.dumps(told)})
+    if path.is_file():
+        path.replace(_previous(path))
+    write_atomically(path, data)
+
+
+def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:
+    """What the pack gave up to its last good checkpoint, None if there is none, and what was wrong with others."""
+    path = _checkpoint_path(folder, pack)
+    refused: list[str] = []
+    for candidate in (path, _previous(path)):
+        if not candidate.is_file():
+            continue
+        try:
+            return _read(candidate, runs), refused
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            refused.append(f"checkpoint {candidate} is not used: {error}. An earlier one is, or the pack starts over.")
+    return None, refused
+
+
+def remove_checkpoints(folder: Path, pack: str | None = None) -> None:
+    """Remove a pack's checkpoints, or all of them."""
+    place = folder / "checkpoints"
+    for path in place.glob("*.safetensors" if pack is None else f"{pack}.*safetensors"):
+        path.unlink(missing_ok=True)
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+
+
+def _checkpoint_path(folder: Path, pack: str) -> Path:
+    return folder / "checkpoints" / f"{pack}.safetensors"
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous.safetensors")
+
+
+def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
+    with safe_open(path, framework="pt") as file:
+        told: list[dict[str, Any]] = json.loads((file.metadata() or {})["outcomes"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    if [one["run"] for one in told] != [run.run_id for run in runs]:
+        raise ValueError("it belongs to other runs")
+    states: list[State] = [{} for _ in runs]
+    for name, tensor in tensors.items():
+        place, _, own = name.partition(".")
+        states[int(place)][own] = tensor
+    return [
+        Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state)
+        for run, one, state in zip(runs, told, states, strict=True)
+    ]

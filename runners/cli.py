@@ -43,6 +43,9 @@ def run(
     scale: Scale = None,
     device: Device = "auto",
     workers: Workers = None,
+    checkpoint_seconds: Annotated[
+        float, arg(metavar="S", help="time between checkpoints, which a crash can cost")
+    ] = 30,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
@@ -54,7 +57,10 @@ def run(
         return
     place = out or engine.default_folder(study)
     try:
-        engine.run_study(study, place, scale=scale, changes=changes, device=device, workers=workers)
+        engine.run_study(
+            study, place, scale=scale, changes=changes, device=device, workers=workers,
+            checkpoint_seconds=checkpoint_seconds,
+        )  # fmt: skip
     except KeyboardInterrupt:
         say(engine.interrupted(place))
         sys.exit(130)
@@ -83,7 +89,7 @@ def _report(folders: tuple[Path, ...], out: Path | None) -> None:
         out = folders[0].parent / "comparison.html"
     path = write_report(read[0] if len(read) == 1 else read, out)
     say()
-    for sentence in finding(compare(*read)):
+    for sentence in finding(compare(read)):
         say(sentence)
     say(f"\nReport: {path}")
 

@@ -88,6 +88,7 @@ def run_study(
     changes: Sequence[str] = (),
     device: Device = "auto",
     workers: int | None = None,
+    checkpoint_seconds: float = 30.0,
 ) -> Results:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -98,6 +99,7 @@ def run_study(
         changes: "dotted.key=value" each.
         device: "auto" is the GPU where there is one.
         workers: processes on a CPU; one per core if None.
+        checkpoint_seconds: time between checkpoints of a pack: what a crash can cost.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
@@ -105,26 +107,34 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    work = plan(study, place, scale=scale, changes=changes)
+    plan(study, None, scale=scale, changes=changes)  # mistakes come before the folder is touched
+    with folder.held(place):
+        work = plan(study, place, scale=scale, changes=changes)
+        failures = _work(work, place, chosen, workers, checkpoint_seconds)
+    if failures:
+        raise TrainingError(failures)
+    return results.read(place)
+
+
+def _work(work: Work, place: Path, device: str, workers: int | None, checkpoint_seconds: float) -> list[Failure]:
+    """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
     resolved = studies.resolved(work.raw)
     folder.prepare(place, resolved)
     began = time.time()
     jobs = [
-        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start,
-            device=chosen, plugins=resolved["plugins"])
+        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=device,
+            plugins=resolved["plugins"], checkpoint_seconds=checkpoint_seconds)
         for pack in work.packs
     ]  # fmt: skip
-    failures: list[Failure] = []
     try:
         with Progress(sum(pack.steps for pack in work.packs)) as progress:
-            failures = run_jobs(jobs, workers=_workers(workers, chosen), progress=progress)
+            failures = run_jobs(jobs, workers=_workers(workers, device), progress=progress)
+        checkpoints.remove_checkpoints(place)
     finally:
         folder.merge(place, work.runs, facts_of(work.runs))
         if jobs:
-            write_json(environment.describe(chosen, time.time() - began), place / "environment.json")
-    if failures:
-        raise TrainingError(failures)
-    return results.read(place)
+            write_json(environment.describe(device, time.time() - began), place / "environment.json")
+    return failures
 
 
 def _workers(asked: int | None, device: str) -> int:

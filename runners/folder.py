@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import os
+import platform
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from bootstrap import results
 from bootstrap.events import run_events
@@ -23,14 +28,47 @@ EXTENDABLE_IN = {
 }
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder for one writer; the system lets it go with the process, however that ends.
+
+    Raises:
+        StudyError: the folder cannot be written, or another process holds it.
+    """
+    lock = FileLock(folder / ".lock")
+    owner = folder / ".owner.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        host = {"process": os.getpid(), "host": platform.node(), "since": datetime.now().astimezone().isoformat()}
+        results.write_json(host, owner)
+    except Timeout as error:
+        told = json.loads(owner.read_text()) if owner.is_file() else {}
+        who = f"process {told.get('process', '?')} on {told.get('host', '?')} since {told.get('since', '?')}"
+        raise StudyError(
+            [f"output folder {folder} is being written by {who}. Wait for it, or choose another with --out."]
+        ) from error
+    except OSError as error:
+        raise StudyError(
+            [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
+        ) from error
+    try:
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
 def prepare(folder: Path, study: dict[str, Any]) -> None:
-    """Make the folder ready for this study's runs, and register its claims at the first one.
+    """Make a held folder ready for this study's runs, and register its claims at the first one.
 
     Raises:
         StudyError: the folder cannot be written, or holds another study.
     """
     try:
-        (folder / "shards").mkdir(parents=True, exist_ok=True)
+        (folder / "shards").mkdir(exist_ok=True)
+        for leftover in folder.glob("**/.*.part"):  # of a process that was killed while it wrote
+            leftover.unlink()
         _refuse_another(folder, study)
         results.write_atomically(folder / "study.toml", to_toml(study))
     except OSError as error:

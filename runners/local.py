@@ -3,14 +3,17 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
-from runners.execute import Failure, Job, execute
+from runners.execute import Failure, Job, execute, stopping
+
+STOP_SECONDS = 60  # for a worker to end its step and write its checkpoint
 
 
 def cores() -> int:
@@ -28,7 +31,8 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        failures = (execute(job, progress) for job in jobs)
+        with _stoppable():
+            failures = [execute(job, progress, _note) for job in jobs]
         return [failure for failure in failures if failure is not None]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
@@ -49,13 +53,41 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait()
+            _end(process)
             for pipe in (process.stdin, process.stdout):
                 assert pipe is not None
                 with suppress(BrokenPipeError):  # a dead worker has not read what was written last
                     pipe.close()
     left = [Failure(waiting.get_nowait().name, "no worker was left to do it") for _ in range(waiting.qsize())]
     return failures_found + left
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Signals ask the running job to write a checkpoint and stop; they are as they were afterwards."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        stopping.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Wait for a worker that was asked to stop to write its checkpoint; kill it if it does not."""
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 (said to the person at the terminal)
 
 
 def _start() -> subprocess.Popen[str]:
@@ -100,5 +132,8 @@ def _listen(output: IO[str], progress: Callable[[int], None]) -> str | None:
         message = json.loads(line)
         if "done" in message:
             return message["failure"]
-        progress(message["steps"])
+        if "note" in message:
+            _note(message["note"])
+        else:
+            progress(message["steps"])
     return "the worker process died (killed, or out of memory)"

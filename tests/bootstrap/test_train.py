@@ -26,6 +26,11 @@ def parameters(runs, steps):
     return pack.param_EP
 
 
+def extended(begun, runs):
+    """Outcomes of a shorter budget as the start of a longer one."""
+    return [dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, runs, strict=True)]
+
+
 @pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
 def test_worlds_are_bit_identical_until_the_first_reuse_and_differ_after_it(model):
     """Weights agree to the last bit while every sample is new, and no longer once one is used again."""
@@ -97,7 +102,9 @@ def test_a_longer_budget_goes_on_exactly_where_a_shorter_one_ended():
     short, long = runs_of(parity(training__max_steps=4)), runs_of(parity(training__max_steps=7))
     assert [run.run_id for run in short] == [run.run_id for run in long]
     begun = train(short)
-    resumed = train(long, states=[outcome.state for outcome in begun])
+    resumed = train(
+        long, begun=[dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, long, strict=True)]
+    )
     for whole, first, rest in zip(train(long), begun, resumed, strict=True):
         assert torch.equal(whole.state["parameters"], rest.state["parameters"])
         np.testing.assert_equal([*first.rows, *rest.rows], whole.rows)
@@ -108,7 +115,9 @@ def test_an_evaluation_off_the_schedule_does_not_cut_the_online_metrics():
     short = runs_of(parity(training__max_steps=5, evaluation__schedule=4))
     long = runs_of(parity(training__max_steps=9, evaluation__schedule=4))
     begun = train(short)
-    resumed = train(long, states=[outcome.state for outcome in begun])
+    resumed = train(
+        long, begun=[dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, long, strict=True)]
+    )
     whole = train(long)
     rows = {row["step"]: row for row in whole[0].rows}
     assert [row["step"] for row in begun[0].rows] == [0, 4, 5]
@@ -266,10 +275,30 @@ def test_each_swapped_pool_has_its_own_ideal_partner():
 def test_members_of_a_pack_must_share_their_step():
     """States at different steps are our bug, not the user's."""
     runs = runs_of(parity(training__seeds=2, training__ideal=False))
-    states = [outcome.state for outcome in train(runs)]
-    states[0] = {**states[0], "step": torch.tensor(2)}
+    begun = train(runs)
+    begun[0].state["step"] = torch.tensor(2)
     with pytest.raises(AssertionError, match="members of a pack share one step counter"):
-        train([run.model_copy(update={"max_steps": 9}) for run in runs], states=states)
+        train([run.model_copy(update={"max_steps": 9}) for run in runs], begun=begun)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 64, 65, 130])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_goes_on_from_any_step_to_the_last_bit(at, optimizer):
+    """Outcomes taken in the middle of a chunk lead to the weights and rows of the run that was never cut."""
+    runs = runs_of(parity(training__max_steps=140, optimizer={"name": optimizer, "lr": 0.01}))
+    taken = []
+
+    def tick(snapshot):
+        if len(taken) < at:
+            taken.append(snapshot() if len(taken) == at - 1 else None)
+
+    whole = train(runs, tick=tick)
+    resumed = train(runs, begun=taken[-1])
+    for one, other in zip(whole, resumed, strict=True):
+        assert int(taken[-1][0].state["step"]) == at
+        assert one.state.keys() == other.state.keys()
+        assert all(torch.equal(one.state[name], other.state[name]) for name in one.state)
+        np.testing.assert_equal(one.rows, other.rows)
 
 
 def test_pools_batches_and_noise_that_cannot_be_are_refused_with_a_cure():
