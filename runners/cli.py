@@ -46,6 +46,8 @@ def run(
     checkpoint_seconds: Annotated[
         float, arg(metavar="S", help="time between checkpoints, which a crash can cost")
     ] = 30,
+    shard: Annotated[str | None, arg(metavar="K/N", help="train only the cells of the k-th of n shards")] = None,
+    pack_size: Annotated[int, arg(metavar="N", help="runs stepped together at most; pairs are never split")] = 1,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
@@ -59,7 +61,7 @@ def run(
     try:
         engine.run_study(
             study, place, scale=scale, changes=changes, device=device, workers=workers,
-            checkpoint_seconds=checkpoint_seconds,
+            checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size,
         )  # fmt: skip
     except KeyboardInterrupt:
         say(engine.interrupted(place))

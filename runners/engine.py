@@ -41,15 +41,17 @@ class Work:
     raw: dict[str, Any]
     runs: list[Run]
     packs: list[PackPlan]
-
-    @property
-    def pending(self) -> int:
-        """Number of runs to be done."""
-        return sum(len(pack.runs) for pack in self.packs)
+    pending: int
 
 
 def plan(
-    study: str | Path, out: Path | str | None = None, *, scale: str | None = None, changes: Sequence[str] = ()
+    study: str | Path,
+    out: Path | str | None = None,
+    *,
+    scale: str | None = None,
+    changes: Sequence[str] = (),
+    shard: str | None = None,
+    pack_size: int = 1,
 ) -> Work:
     """What running a study into a folder would do.
 
@@ -59,9 +61,34 @@ def plan(
     shipped.load()
     raw = studies.load(study, scale=scale, changes=list(changes))
     runs = runs_of(raw)
+    if shard is not None:
+        runs = part_of(runs, shard)
     start = _done_steps(Path(out), runs) if out is not None else {}
     pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
-    return Work(raw, runs, plan_packs(pending, start))
+    return Work(raw, runs, plan_packs(runs, start, pack_size), len(pending))
+
+
+def part_of(runs: list[Run], shard: str) -> list[Run]:
+    """The runs of the cells of one shard, "2/8" for the second of eight, with their ideal partners.
+
+    Which shard a cell is in follows from the cell alone: eight machines need not know of each other.
+
+    Raises:
+        StudyError: not of that form, or the study has no cell there.
+    """
+    number, _, count = shard.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise StudyError([f"--shard {shard}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."])
+    partners = {run.ideal_run_id for run in runs}
+    cells = {run.cell_id for run in runs if run.run_id not in partners}
+    mine = {cell for cell in cells if int(cell, 16) % int(count) == int(number) - 1}
+    kept = [run for run in runs if run.run_id not in partners and run.cell_id in mine]
+    if not kept:
+        raise StudyError([
+            f"--shard {shard}: none of the study's {len(cells)} cells falls into it. Choose fewer shards, or another."
+        ])  # fmt: skip
+    wanted = {run.ideal_run_id for run in kept}
+    return kept + [run for run in runs if run.run_id in wanted]
 
 
 def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
@@ -89,6 +116,8 @@ def run_study(
     device: Device = "auto",
     workers: int | None = None,
     checkpoint_seconds: float = 30.0,
+    shard: str | None = None,
+    pack_size: int = 1,
 ) -> Results:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -100,6 +129,8 @@ def run_study(
         device: "auto" is the GPU where there is one.
         workers: processes on a CPU; one per core if None.
         checkpoint_seconds: time between checkpoints of a pack: what a crash can cost.
+        shard: "2/8" trains the cells of the second of eight shards; each wants its own folder.
+        pack_size: members stepped together, where their shapes agree; a pair is never split.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
@@ -107,9 +138,10 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    plan(study, None, scale=scale, changes=changes)  # mistakes come before the folder is touched
+    asked: dict[str, Any] = {"scale": scale, "changes": changes, "shard": shard, "pack_size": pack_size}
+    plan(study, None, **asked)  # mistakes come before the folder is touched
     with folder.held(place):
-        work = plan(study, place, scale=scale, changes=changes)
+        work = plan(study, place, **asked)
         failures = _work(work, place, chosen, workers, checkpoint_seconds)
     if failures:
         raise TrainingError(failures)

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
+from runners import shipped
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def names():
+    """Everything that is shipped is known by name."""
+    shipped.load()

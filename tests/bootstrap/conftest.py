@@ -1,14 +1,5 @@
 """Small studies and tasks for the tests of the core."""
 
-import pytest
-
-from runners import shipped
-
-
-@pytest.fixture(autouse=True, scope="session")
-def names():
-    shipped.load()
-
 
 def parity(**changes):
     """A sparse-parity study small enough for a test; keyword arguments replace values by dotted name (a__b)."""

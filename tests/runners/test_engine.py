@@ -1,5 +1,6 @@
 """From a study file to the tables of its folder: what is run, kept, extended, refused."""
 
+import contextlib
 import json
 
 import numpy as np
@@ -267,3 +268,54 @@ def test_the_ideal_world_of_a_recording_refuses_a_second_pass(study, tmp_path):
         "Lower max_steps or batch_size, set training.ideal = false, or set data.allow_reuse = true."
     ]
     assert engine.plan(study(task=task, data={"allow_reuse": True}, training__max_steps=7)).runs
+
+
+@pytest.mark.parametrize("pack_size", [4, 7, 64])
+def test_packs_of_any_size_give_the_same_tables(study, tmp_path, pack_size):
+    """Seeds, learning rates, decays, pools and rules stepped together are each what they are alone, to the last bit."""
+    worlds = [{"rule": "real"}, {"rule": "fresh", "share": 0.5}]
+    sweep = {"optimizer.lr": [0.01, 0.1], "training.world": worlds}
+    path = study(training__seeds=3, sweep=sweep, training__train_size=[16, 24])
+    run_study(path, tmp_path / "pairs", workers=1)
+    run_study(path, tmp_path / "packs", workers=1, pack_size=pack_size)
+    equal(tmp_path / "pairs", tmp_path / "packs")
+    planned = engine.plan(path, pack_size=pack_size).packs
+    assert max(len(pack.runs) for pack in planned) <= max(pack_size, 5)
+    for pack in planned:
+        held = {run.run_id for run in pack.runs}
+        assert all(run.ideal_run_id in held for run in pack.runs if run.ideal_run_id)
+
+
+def test_what_is_left_of_a_study_is_packed_as_before(study, tmp_path):
+    """A finished pack leaves the others' names, and so their checkpoints, as they were."""
+    path = study(training__seeds=4)
+    run_study(path, tmp_path / "out", changes=["training.seeds=2"], workers=1)
+    names = [pack.name for pack in engine.plan(path, pack_size=4).packs]
+    left = [pack.name for pack in engine.plan(path, tmp_path / "out", pack_size=4).packs]
+    assert len(names) == 2
+    assert left == names[1:]
+
+
+def test_shards_together_are_the_study(study, tmp_path):
+    """Every cell is in exactly one of three shards, pairs whole; their folders export as the study's tables."""
+    path = study(sweep={"optimizer.lr": [0.01, 0.02, 0.03, 0.04, 0.05, 0.06]})
+    run_study(path, tmp_path / "whole", workers=1)
+    folders = []
+    for number in (1, 2, 3):
+        with contextlib.suppress(StudyError):  # a shard without cells
+            run_study(path, tmp_path / f"shard{number}", workers=1, shard=f"{number}/3")
+            folders.append(tmp_path / f"shard{number}")
+    assert len(folders) > 1
+    together = pd.concat([results.read(folder).runs for folder in folders])
+    whole = results.read(tmp_path / "whole").runs
+    assert sorted(together["run_id"]) == sorted(whole["run_id"])
+
+
+def test_a_shard_that_is_none_is_refused(study):
+    """k/n with k from 1 to n, in one sentence."""
+    for wrong in ("0/3", "4/3", "x", "1/0"):
+        with pytest.raises(StudyError) as caught:
+            engine.plan(study(), shard=wrong)
+        assert caught.value.problems == [
+            f"--shard {wrong}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
+        ]
