@@ -142,7 +142,13 @@ def run_study(
     plan(study, None, **asked)  # mistakes come before the folder is touched
     with folder.held(place):
         work = plan(study, place, **asked)
-        failures = _work(work, place, chosen, workers, checkpoint_seconds)
+        try:
+            failures = _work(work, place, chosen, workers, checkpoint_seconds)
+        except OSError as error:
+            raise StudyError([
+                f"output folder {place} cannot be written: {error.strerror}. What was written before is whole; "
+                "make room and run the same command again."
+            ]) from error  # fmt: skip
     if failures:
         raise TrainingError(failures)
     return results.read(place)
@@ -161,7 +167,8 @@ def _work(work: Work, place: Path, device: str, workers: int | None, checkpoint_
     try:
         with Progress(sum(pack.steps for pack in work.packs)) as progress:
             failures = run_jobs(jobs, workers=_workers(workers, device), progress=progress)
-        checkpoints.remove_checkpoints(place)
+        if not failures:
+            checkpoints.remove_checkpoints(place)
     finally:
         folder.merge(place, work.runs, facts_of(work.runs))
         if jobs:

@@ -100,20 +100,31 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
             begun = [_kept(place, run) for run in job.runs]
         outcomes = train(job.runs, device=job.device, begun=begun, tick=clock)
     except Exception as error:  # whatever a plugin or a device may raise: the other packs go on
-        reason = f"{type(error).__name__}: {error}"
-        log = place / "failures.log"
-        with log.open("a") as file:
-            file.write(f"pack {job.name}\n{traceback.format_exc()}\n")
-        folder.write_shard(place, job.name, [_failed(run) for run in job.runs], [])
-        return Failure(job.name, f"{reason} (traceback in {log})")
+        return _failure(job, error)
     clock.tell()
-    for outcome in outcomes:
-        if outcome.run.keep.final_state and outcome.status == "finished":
-            checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
-    rows = [row for outcome in outcomes for row in outcome.rows]
-    folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
+    try:
+        for outcome in outcomes:
+            if outcome.run.keep.final_state and outcome.status == "finished":
+                checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
+        rows = [row for outcome in outcomes for row in outcome.rows]
+        folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
+    except OSError as error:
+        return _failure(job, error)
     checkpoints.remove_checkpoints(place, job.name)
     return None
+
+
+def _failure(job: Job, error: Exception) -> Failure:
+    """Write down why a pack failed, as far as the folder can be written; its checkpoints stay."""
+    place = Path(job.folder)
+    log = place / "failures.log"
+    try:
+        with log.open("a") as file:
+            file.write(f"pack {job.name}\n{''.join(traceback.format_exception(error))}\n")
+        folder.write_shard(place, job.name, [_failed(run) for run in job.runs], [])
+    except OSError as unwritable:
+        return Failure(job.name, f"{error}, and the folder cannot be written: {unwritable}")
+    return Failure(job.name, f"{type(error).__name__}: {error} (traceback in {log})")
 
 
 def _keep(outcome: Outcome) -> State:

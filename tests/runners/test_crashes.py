@@ -1,5 +1,6 @@
 """Crashes cost the work since the last checkpoint, and change no bit of the tables."""
 
+import errno
 import os
 import platform
 import random
@@ -11,10 +12,11 @@ import time
 import pytest
 import torch
 
+from bootstrap import results
 from bootstrap.mistakes import StudyError
 from bootstrap.sweep import runs_of
 from bootstrap.train import train
-from runners import checkpoints, folder, run_study
+from runners import checkpoints, engine, folder, run_study
 from tests.bootstrap.conftest import parity
 from tests.runners.test_engine import equal
 
@@ -127,3 +129,24 @@ def test_a_checkpoint_of_other_runs_is_refused(halfway, tmp_path):
         f"checkpoint {place / name} is not used: it belongs to other runs. An earlier one is, or the pack starts over."
         for name in ("pack.safetensors", "pack.previous.safetensors")
     ]
+
+
+@pytest.mark.parametrize("what", ["states", "shards", "evaluations.parquet"])
+def test_a_full_disk_ends_with_a_message_and_the_same_command_goes_on(study, tmp_path, monkeypatch, what):
+    """Whatever cannot be written, the run ends with a sentence, and ends well once there is room."""
+    path, out = study(training__seeds=2), tmp_path / "out"
+    run_study(path, tmp_path / "whole", workers=1)
+    write = results.write_atomically
+
+    def full(target, data):
+        if what in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(target, data)
+
+    for module in (results, checkpoints):
+        monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises((StudyError, engine.TrainingError), match="No space left on device"):
+        run_study(path, out, workers=1)
+    monkeypatch.undo()
+    run_study(path, out, workers=1)
+    equal(tmp_path / "whole", out)
