@@ -41,14 +41,10 @@ class Chunk:
 class Group:
     """Members of a pack under one rule, a contiguous range, with their pools where those never change."""
 
+    range: slice
     members: Tensor
     world: World
     pool: Labelled | None
-
-    @property
-    def range(self) -> slice:
-        """The members' places in the pack."""
-        return slice(int(self.members[0]), int(self.members[-1]) + 1)
 
 
 class Feed:
@@ -73,7 +69,7 @@ class Feed:
             world = world_of([self.runs[place] for place in members], self.supply.task, self.device)
             place_M = torch.tensor(members, device=self.device)
             pool = self._pool(place_M, max(world.train_sizes)) if world.rule is real else None
-            yield Group(place_M, world, pool)
+            yield Group(slice(members[0], members[-1] + 1), place_M, world, pool)
 
     def _pool(self, members: Tensor, size: int) -> Labelled:
         """The first ``size`` training samples of these members, (M, size, ...)."""

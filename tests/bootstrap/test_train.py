@@ -338,3 +338,20 @@ def test_outcome_seconds_are_shared_by_the_members():
     outcomes = train(runs_of(parity(training__seeds=2)))
     assert len({outcome.seconds for outcome in outcomes}) == 1
     assert dataclasses.is_dataclass(outcomes[0])
+
+
+@pytest.mark.gpu
+def test_a_gpu_reads_the_same_samples_and_learns_the_same():
+    """Batches are equal bits on both devices; losses after a few updates agree to float32 rounding."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    runs = runs_of(parity(training__world={"rule": "fresh", "share": 0.5}, training__max_steps=20))
+    here, there = Pack(runs, "cpu"), Pack(runs, "cuda")
+    for start in (0, 9):
+        one, other = here.feed.chunk(start, start + 4), there.feed.chunk(start, start + 4)
+        assert torch.equal(one.x, other.x.cpu())
+        assert torch.equal(one.y, other.y.cpu())
+    for pack in (here, there):
+        train_steps(pack, 20)
+    for one, other in zip(here.evaluator.rows(), there.evaluator.rows(), strict=True):
+        assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-3)
