@@ -39,7 +39,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Group:
-    """Members of a pack under one rule, a contiguous range, with their pools where those never change."""
+    """Members of a pack under one rule.
+
+    Attributes:
+        range: their places in the pack, which are contiguous.
+        members: the same places, int64, (M,).
+        world: the indices they read.
+        pool: their pools, (M, N, ...), where they read nothing else; else None.
+    """
 
     range: slice
     members: Tensor
