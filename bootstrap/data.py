@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bootstrap import registry, streams
 from bootstrap.run import Run
-from bootstrap.study import Data
+from bootstrap.study import Data, own_settings
 from bootstrap.task import Samples, Task, Universe
 
 TEST_START = 1 << 46  # test samples have their own index range
@@ -34,8 +34,7 @@ def build_task(chosen: dict[str, Any]) -> Task:
     Raises:
         ValueError: its settings do not go together.
     """
-    settings = {key: value for key, value in chosen.items() if key != "name"}
-    return registry.find("task", chosen["name"]).target(**settings)
+    return registry.find("task", chosen["name"]).target(**own_settings(chosen))
 
 
 def capacity(task: Task, data: Data) -> int | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from bootstrap import registry, streams
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
+from bootstrap.study import own_settings
 from bootstrap.task import Task
 from bootstrap.worlds import World, ideal, real
 
@@ -129,8 +130,7 @@ class Feed:
 def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu") -> World:
     """The indices that runs under one rule read."""
     first = runs[0]
-    settings = {key: value for key, value in first.world.items() if key != "rule"}
     sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
     key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
     rule = registry.find("rule", first.rule).target
-    return World(rule, settings, sizes, key_M2, first.batch_size, capacity(task, first.data))
+    return World(rule, own_settings(first.world), sizes, key_M2, first.batch_size, capacity(task, first.data))

@@ -151,6 +151,11 @@ class ClaimCommon(Settings):
     text: str = ""
 
 
+def own_settings(chosen: Chosen) -> dict[str, Any]:
+    """What a chosen thing itself is called with: its settings, without its name and the scales of every model."""
+    return {key: value for key, value in chosen.items() if key not in ("name", "rule", *ModelScales.model_fields)}
+
+
 def parse(raw: dict[str, Any]) -> Study:
     """The study with every name looked up and every default filled in.
 

@@ -12,7 +12,7 @@ from bootstrap import data, registry
 from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
 from bootstrap.run import Run
-from bootstrap.study import Study, parse
+from bootstrap.study import Study, own_settings, parse
 from bootstrap.task import Task, Universe
 from bootstrap.worlds import World
 
@@ -154,9 +154,8 @@ def _built(study: Study) -> Task:
 def _try_model(model: str, task: Task) -> None:
     """Refuse a model that cannot be built for a task or cannot compute two of its samples."""
     settings = json.loads(model)
-    own = {key: value for key, value in settings.items() if key not in ("name", "init_scale", "output_scale")}
     try:
-        stack = Stack(settings["name"], own, task)
+        stack = Stack(settings["name"], own_settings(settings), task)
         if stack.size > LARGEST_TRIAL:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
@@ -238,10 +237,11 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
     """Why the index rule refuses its settings, if it does."""
-    settings = {key: value for key, value in study.training.world.items() if key != "rule"}
     rule = registry.find("rule", study.training.world["rule"]).target
     try:
-        World(rule, settings, [max(1, sizes[0])], torch.zeros(1, 2, dtype=torch.int32), 1, None).indices(0, 1)
+        World(
+            rule, own_settings(study.training.world), [max(1, sizes[0])], torch.zeros(1, 2, dtype=torch.int32), 1, None
+        ).indices(0, 1)
     except ValueError as error:
         return [f"`training.world`: {error}"]
     return []

@@ -19,6 +19,7 @@ from bootstrap.feed import Feed
 from bootstrap.models.stack import Stack
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
+from bootstrap.study import own_settings
 from bootstrap.task import Task
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
@@ -149,11 +150,10 @@ class Pack:
         self.dtype = getattr(torch, first.dtype)
         self.task = build_task(first.task)
         _same_recording(first, self.task)
-        model = {k: v for k, v in first.model.items() if k not in ("name", "init_scale", "output_scale")}
-        self.stack = Stack(first.model["name"], model, self.task, self.device)
+        self.stack = Stack(first.model["name"], own_settings(first.model), self.task, self.device)
         self.stack.module.to(self.dtype)
         self._loss = registry.find("loss", first.loss["name"]).target
-        self._loss_settings = {key: value for key, value in first.loss.items() if key != "name"}
+        self._loss_settings = own_settings(first.loss)
         scale = [run.model["output_scale"] for run in runs]
         self.output_scale = torch.tensor(scale, dtype=self.dtype, device=self.device)[:, None, None]
         self.rescales = any(value != 1 for value in scale)
@@ -244,5 +244,4 @@ def _same_recording(run: Run, task: Task) -> None:
 
 
 def _optimizer(run: Run) -> Optimizer:
-    settings = {key: value for key, value in run.optimizer.items() if key != "name"}
-    return registry.find("optimizer", run.optimizer["name"]).target(**settings)
+    return registry.find("optimizer", run.optimizer["name"]).target(**own_settings(run.optimizer))

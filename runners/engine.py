@@ -63,7 +63,12 @@ def plan(
     runs = runs_of(raw)
     if shard is not None:
         runs = part_of(runs, shard)
-    start = _done_steps(Path(out), runs) if out is not None else {}
+    return _left(raw, runs, Path(out) if out is not None else None, pack_size)
+
+
+def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: int) -> Work:
+    """What of these runs a folder does not hold yet."""
+    start = _done_steps(out, runs) if out is not None else {}
     pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
     return Work(raw, runs, plan_packs(runs, start, pack_size), len(pending))
 
@@ -138,10 +143,9 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    asked: dict[str, Any] = {"scale": scale, "changes": changes, "shard": shard, "pack_size": pack_size}
-    plan(study, None, **asked)  # mistakes come before the folder is touched
+    asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
     with folder.held(place):
-        work = plan(study, place, **asked)
+        work = _left(asked.raw, asked.runs, place, pack_size)
         try:
             failures = _work(work, place, chosen, workers, checkpoint_seconds)
         except OSError as error:
