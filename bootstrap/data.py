@@ -112,7 +112,7 @@ def mirrored_share(task: Task, division: Division, train_size: int) -> float | N
 
 
 class Supply:
-    """Samples for the members of a pack, all of one task and one ``data`` table."""
+    """Samples for the members of a pack, all of one task and one ``data`` table, but for its ``label_noise``."""
 
     def __init__(self, task: Task, runs: Sequence[Run], device: torch.device | str = "cpu"):
         self.task, self.data, self.device = task, runs[0].data, device
@@ -120,6 +120,8 @@ class Supply:
         self.noise_E2 = self._keys(runs, "noise")
         self.test_E2 = self._keys(runs, "test")
         self.pool_sizes = [run.train_size or 0 for run in runs]
+        noise = [run.data.label_noise for run in runs]
+        self.label_noise_E = torch.tensor(noise).to(device) if any(noise) else None
         self.cell_EU: Tensor | None = None
         self.test_cell_ET: Tensor | None = None
         if isinstance(task, Universe):
@@ -141,6 +143,8 @@ class Supply:
         x, clean = self._samples(members, index)
         swapped = self._swap(members, index)
         y = clean if swapped is None else self._samples(members, swapped).y
+        if self.data.labels == "random":
+            y = self._random(members, index, y)
         return Labelled(x, self._noisy(members, index, y), clean)
 
     def test(self) -> Labelled:
@@ -163,15 +167,21 @@ class Supply:
         cell = self.cell_EU[members].gather(1, index.flatten(1)).view_as(index)
         return self.task.cells(cell)
 
+    def _random(self, members: Tensor, index: Tensor, y: Tensor) -> Tensor:
+        """Labels that are uniform over the classes, by the sample's index."""
+        key_M2 = streams.subkeys(self.noise_E2[members], "labels")
+        return streams.integers(key_M2, index, math.prod(y.shape[index.dim() :]), self.task.classes).view_as(y)
+
     def _noisy(self, members: Tensor, index: Tensor, y: Tensor) -> Tensor:
         """Labels of which a share is replaced by a wrong one, by the sample's index."""
-        if not self.data.label_noise:
+        if self.label_noise_E is None:
             return y
         answers = math.prod(y.shape[index.dim() :])
         unit = streams.uniform(self.noise_E2[members], index, 2 * answers).unflatten(-1, (answers, 2))
         shift = 1 + (unit[..., 1].double() * (self.task.classes - 1)).long()
         wrong = (y.view(*index.shape, answers) + shift) % self.task.classes
-        return torch.where(unit[..., 0] < self.data.label_noise, wrong, y.view_as(wrong)).view_as(y)
+        noise = self.label_noise_E[members].view(-1, *(1,) * (unit.dim() - 2))
+        return torch.where(unit[..., 0] < noise, wrong, y.view_as(wrong)).view_as(y)
 
     def _swap(self, members: Tensor, index: Tensor) -> Tensor | None:
         """The index whose label each sample is given: k of every pool's length exchange theirs in a ring."""

@@ -13,7 +13,7 @@ from bootstrap.data import Labelled
 from bootstrap.results import CLEAN_COLUMN
 
 if TYPE_CHECKING:
-    from bootstrap.train import Pack
+    from bootstrap.pack import Pack
 
 ROWS = 1 << 10  # samples of each member evaluated at a time, whatever the pack: sums then do not depend on it
 
@@ -29,14 +29,16 @@ class Evaluator:
         most = pack.runs[0].evaluation.train_samples
         samples = ((group.range, pack.feed.train_sample(group, most)) for group in pack.feed.groups)
         self.pools = [(members, *sample) for members, sample in samples if sample is not None]
-        relabels = pack.supply.data.label_noise or pack.supply.data.swapped_answers
-        self._names = ["loss", "error", "soft_error", *([CLEAN] if relabels else [])]
+        settings = [run.data for run in pack.runs]
+        self._true = [not (d.label_noise or d.swapped_answers) and d.labels == "true" for d in settings]
+        self._names = ["loss", "error", "soft_error", *([] if all(self._true) else [CLEAN])]
 
     @torch.no_grad()
     def rows(self) -> list[dict[str, Any]]:
-        """One row of the table ``evaluations`` per member."""
+        """One row per member of the table ``evaluations``, without what names the run."""
         pack = self.pack
-        pack.stack.module.eval()
+        pack.program.settle()
+        pack.member_step.stack.module.eval()
         everyone = slice(0, len(pack.runs))
         columns = {f"test_{name}": mean_E for name, mean_E in self._means(self.test, everyone, None).items()}
         columns.pop(f"test_{CLEAN}", None)
@@ -45,30 +47,28 @@ class Evaluator:
         for members, samples, counts in self.pools:
             for name, mean_M in self._means(samples, members, counts).items():
                 columns[f"train_{name}"][members] = mean_M
-        loss_E, wrong_E, batches_E = pack.online.sums_3E
+        if CLEAN in self._names:
+            columns[CLEAN_COLUMN][self._true] = torch.nan
+        loss_E, wrong_E, batches_E = pack.members.sums_3E
         columns |= {"online_loss": loss_E / batches_E, "online_error": wrong_E / batches_E}
         columns["weight_norm"] = pack.param_EP.double().square().sum(1).sqrt()
-        pack.stack.bind(pack.param_EP)
-        pack.stack.module.train()
-        table = {name: column_E.tolist() for name, column_E in columns.items()}
-        return [self._row(place, table) for place in range(len(pack.runs))]
-
-    def _row(self, place: int, table: dict[str, list[float]]) -> dict[str, Any]:
-        run, step = self.pack.runs[place], self.pack.step
-        values = {name: column[place] for name, column in table.items()}
-        return {"run_id": run.run_id, "step": step, "samples_seen": step * run.batch_size, **values}
+        pack.member_step.stack.module.train()
+        table = torch.stack(list(columns.values())).tolist()  # the one place where a device is waited for
+        return [
+            {"step": pack.step, **{name: column[place] for name, column in zip(columns, table, strict=True)}}
+            for place in range(len(pack))
+        ]
 
     def _means(self, samples: Labelled, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
         """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
         pack = self.pack
-        pack.stack.bind(pack.param_EP[members])
         share_EB = self._shares(samples, counts)
         sums: dict[str, Tensor] = {}
         for x, y, clean, share in zip(*(part.split(ROWS, 1) for part in (*samples, share_EB)), strict=True):
             label_EB = y.flatten(1)
             logits_EBV = pack.logits(x, members)
             parts = {
-                "loss": pack.loss(logits_EBV, label_EB),
+                "loss": pack.member_step.loss(logits_EBV, label_EB),
                 "error": metrics.wrong(logits_EBV, label_EB),
                 "soft_error": metrics.doubt(logits_EBV, label_EB),
             }

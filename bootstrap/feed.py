@@ -133,4 +133,5 @@ def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu"
     sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
     key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
     rule = registry.find("rule", first.rule).target
-    return World(rule, own_settings(first.world), sizes, key_M2, first.batch_size, capacity(task, first.data))
+    return World(rule, own_settings(first.world), sizes, key_M2, first.batch_size, capacity(task, first.data),
+                 (first.first_step, first.first_draw))  # fmt: skip

@@ -7,13 +7,34 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from bootstrap.registry import Settings
-from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Schedule, Streams
+from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Schedule, Stop, Streams
 
-MEANING = 1  # raised whenever the same specification begins to give other numbers
+TRAINING = ("dtype", "precision", "clip_norm", "weight_noise", "update_noise")
+MEANING = 2  # raised whenever the same specification begins to give other numbers
+
+
+class Source(Settings):
+    """Weights that a run starts from.
+
+    Attributes:
+        path: of the file that holds them; not part of the run's identity, since the next two name what is in it.
+        run_id, step: the run that they come from, and when.
+        layers: the beginnings of the names of the parameters that are taken; empty: all.
+    """
+
+    path: str
+    run_id: str
+    step: int
+    layers: list[str]
 
 
 class Run(Settings):
-    """Everything that one run is: a pure function of this gives its weights and its rows."""
+    """Everything that one run is: a pure function of this gives its weights and its rows.
+
+    Attributes:
+        phases: what the run becomes at later steps; the runs in them have no phases of their own.
+        first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
+    """
 
     task: Chosen
     model: Chosen
@@ -26,6 +47,12 @@ class Run(Settings):
     keep: Keep
     streams: Streams
     dtype: Literal["float32", "float64"]
+    precision: Literal["float32", "tf32"]
+    clip_norm: float | None
+    weight_noise: float
+    update_noise: float
+    stop: Stop | None
+    start: Source | None
     seed: int
     train_size: int | None
     train_fraction: float | None
@@ -34,6 +61,19 @@ class Run(Settings):
     max_steps: int
     code: dict[str, str]
     ideal_run_id: str | None = None
+    phases: tuple["Phase", ...] = ()
+    first_step: int = 0
+    first_draw: int = 0
+
+    def in_force(self, update: int) -> "Run":
+        """What this run is at an update, 1 for the first: itself, or the latest phase that has begun by then."""
+        begun = [phase.run for phase in self.phases if phase.at_step < update]
+        return begun[-1] if begun else self
+
+    def samples_seen(self, step: int) -> int:
+        """Samples drawn up to a step."""
+        now = self.in_force(step)
+        return now.first_draw + (step - now.first_step) * now.batch_size
 
     @property
     def rule(self) -> str:
@@ -56,9 +96,13 @@ class Run(Settings):
         return _digest(self._configuration())
 
     def _configuration(self) -> dict[str, Any]:
-        full = self.model_dump(mode="json", exclude={"ideal_run_id", "keep", "seed", "train_fraction"})
+        excluded = {"ideal_run_id", "keep", "phases", "seed", "train_fraction"}
+        full = self.model_dump(mode="json", exclude=excluded)
+        full["phases"] = [[phase.at_step, phase.run._configuration()] for phase in self.phases]
         if self.schedule.shape == "constant":
             del full["max_steps"]
+        if self.start is not None:
+            del full["start"]["path"]
         if self.data.test_set != "rest":
             del full["largest_pool"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
@@ -68,13 +112,45 @@ class Run(Settings):
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:
-        """Every setting under its dotted name, as the tables and ``where`` know it."""
+        """Every setting under its dotted name, as the tables and ``where`` know it, and what its phases change."""
+        return {**self._first_settings(), **_changes(self)}
+
+    def _first_settings(self) -> dict[str, Any]:
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
-            "training": {"world": self.world, "streams": self.streams.model_dump(), "dtype": self.dtype},
+            "training": {
+                "world": self.world,
+                "streams": self.streams.model_dump(),
+                **{name: getattr(self, name) for name in TRAINING},
+            },
+            **{part: value.model_dump() for part in ("stop", "start") if (value := getattr(self, part)) is not None},
         }
         return dict(_flat(nested))
+
+
+class Phase(Settings):
+    """What a run becomes after a step.
+
+    Attributes:
+        at_step: the last step before it.
+        run: what it is from then on.
+    """
+
+    at_step: int
+    run: Run
+
+
+def _changes(run: Run) -> dict[str, Any]:
+    """What the phases of a run change, as columns: ``phases.1.train_size`` and so on."""
+    columns: dict[str, Any] = {}
+    before = run
+    for number, phase in enumerate(run.phases, 1):
+        columns[f"phases.{number}.at_step"] = phase.at_step
+        old, new = ({"training.train_size": one.train_size, **one._first_settings()} for one in (before, phase.run))
+        columns |= {f"phases.{number}.{name}": new[name] for name in new if new[name] != old.get(name)}
+        before = phase.run
+    return columns
 
 
 def _digest(value: Any) -> str:

@@ -38,16 +38,22 @@ def key(seed: int, stream: str) -> tuple[int, int]:
     return tuple(int.from_bytes(digest[i : i + 4], "little", signed=True) for i in (0, 4))  # type: ignore[return-value]
 
 
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor of the host on a device, without making the host wait for the device."""
+    if torch.device(device).type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def keys(seeds: Iterable[int], stream: str, device: torch.device | str = "cpu") -> Tensor:
     """Keys of several members' seeds, int32, (E, 2)."""
-    return torch.tensor([key(seed, stream) for seed in seeds], dtype=torch.int32, device=device)
+    return moved(torch.tensor([key(seed, stream) for seed in seeds], dtype=torch.int32), device)
 
 
 def subkeys(key_E2: Tensor, name: str) -> Tensor:
     """Keys of a named stream inside each key's stream, int32, (E, 2)."""
-    low, high = key(0, name)
-    counter = torch.tensor([low, high], dtype=torch.int32, device=key_E2.device)
-    return torch.stack(threefry(key_E2[..., 0], key_E2[..., 1], counter[0], counter[1]), -1)
+    low, high = (torch.full((), word, dtype=torch.int32, device=key_E2.device) for word in key(0, name))
+    return torch.stack(threefry(key_E2[..., 0], key_E2[..., 1], low, high), -1)
 
 
 def threefry(key0: Tensor, key1: Tensor, counter0: Tensor, counter1: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +98,7 @@ def words(key_E2: Tensor, index: Tensor, count: int) -> Tensor:
 
 def _in_blocks(key0: Tensor, key1: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """What ``threefry`` gives, one cache-sized block after another where the device is a CPU."""
-    if low.is_cuda or low.numel() <= _BLOCK:
+    if low.is_cuda or torch.compiler.is_compiling() or low.numel() <= _BLOCK:
         return threefry(key0, key1, low, high)
     flat = [part.reshape(-1).split(_BLOCK) for part in (key0, key1, low, high)]
     blocks = [threefry(*block) for block in zip(*flat, strict=True)]

@@ -1,9 +1,10 @@
 """A study: the question, what is trained and what is claimed; its schema, and how it is read."""
 
+import copy
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from bootstrap import registry
 from bootstrap.mistakes import StudyError, sentences, unwritable
@@ -34,6 +35,7 @@ class Data(Settings):
         test_fraction: share of cells held out.
         test_samples: size of the test set; None is 5,000 of an endless task, all cells of a finite one.
         split: divide ``cells``, or ``orbits``, which keep (a, b) and (b, a) together.
+        labels: ``true``, or for training ``random`` ones, uniform over the classes and fixed per sample.
         label_noise: probability that a sample's label is replaced by a wrong one, uniformly.
         noisy_test: whether test labels are noisy too.
         swapped_answers: number of samples per pool whose labels are exchanged among themselves.
@@ -44,6 +46,7 @@ class Data(Settings):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_samples: PositiveInt | None = None
     split: Literal["cells", "orbits"] = "cells"
+    labels: Literal["true", "random"] = "true"
     label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
     noisy_test: bool = False
     swapped_answers: NonNegativeInt = 0
@@ -63,6 +66,10 @@ class Training(Settings):
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
         dtype: of parameters and activations.
+        precision: of float32 matrix products on a GPU that has TF32: ``float32``, or ``tf32``, ten bits and fast.
+        clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
+        weight_noise: standard deviation of normal noise on all weights, new for every gradient.
+        update_noise: standard deviation of normal noise added to every update, times the learning rate.
     """
 
     train_size: PositiveInt | list[PositiveInt] | None = None
@@ -74,6 +81,10 @@ class Training(Settings):
     seeds: PositiveInt | list[NonNegativeInt]
     streams: Streams = Streams()
     dtype: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "tf32"] = "float32"
+    clip_norm: PositiveFloat | None = None
+    weight_noise: NonNegativeFloat = 0.0
+    update_noise: NonNegativeFloat = 0.0
 
 
 class Schedule(Settings):
@@ -103,14 +114,62 @@ class Evaluation(Settings):
     stopping_threshold: PositiveFloat = 0.01
 
 
+class Stop(Settings):
+    """When a real run and its ideal partner end before the budget: together, once both have fulfilled this.
+
+    A relapse after it is not seen. A diverged run is not waited for.
+
+    Attributes:
+        metric, at_most, streak: at so many evaluations in a row the metric is at most this.
+    """
+
+    metric: Literal["test_error", "test_soft_error", "test_loss"] = "test_error"
+    at_most: PositiveFloat = 0.01
+    streak: PositiveInt = 3
+
+
+class Change(Settings):
+    """Settings that are others from a step on, for all runs.
+
+    Attributes:
+        at_step: the last step that is still done with the old ones.
+        set: new values by dotted name, such as ``training.train_size`` or ``optimizer.weight_decay``.
+    """
+
+    at_step: PositiveInt
+    set: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class Start(Settings):
+    """Weights to start from: those that a run of another study kept (its ``keep.weights``).
+
+    Attributes:
+        folder: the other study's output folder.
+        world: which of its runs: of the ``same`` world as the new run, or always the ``real`` or ``ideal`` one.
+        seed: of that run; None takes the new run's own.
+        where: further columns of its table of runs with their values, until only one run is meant.
+        step: when they were kept; None is the last time.
+        layers: the beginnings of the names of the parameters to take; all others start as usual. Empty takes all.
+    """
+
+    folder: str
+    world: Literal["same", "real", "ideal"] = "same"
+    seed: int | None = None
+    where: dict[str, Any] = Field(default_factory=dict)
+    step: NonNegativeInt | None = None
+    layers: list[str] = Field(default_factory=list)
+
+
 class Keep(Settings):
     """What stays in the output folder beside the tables.
 
     Attributes:
         final_state: every run's last state, without which a longer budget starts over.
+        weights: every run's weights, in ``weights/``: never, at its end, or at all its evaluations.
     """
 
     final_state: bool = True
+    weights: Literal["never", "final", "evaluations"] = "never"
 
 
 class Study(Settings):
@@ -128,6 +187,9 @@ class Study(Settings):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     keep: Keep = Keep()
+    stop: Stop | None = None
+    start: Start | None = None
+    phases: list[Change] = Field(default_factory=list)
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     scale: dict[str, dict[str, Any]] = Field(default_factory=dict)
     claims: list[dict[str, Any]] = Field(default_factory=list)
@@ -183,6 +245,23 @@ def parse(raw: dict[str, Any]) -> Study:
     return study.model_copy(
         update={**resolved, "training": study.training.model_copy(update={"world": rule})},
     )
+
+
+def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """A copy of a nested dictionary with the value at ``a.b.c`` replaced.
+
+    Raises:
+        StudyError: something on the way is not a table.
+    """
+    changed = copy.deepcopy(raw)
+    *tables, last = dotted.split(".")
+    inner = changed
+    for name in tables:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise StudyError([f"`{dotted}`: expected `{name}` to be a table, got {inner!r}. Check the dotted name."])
+    inner[last] = copy.deepcopy(value)
+    return changed
 
 
 def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:

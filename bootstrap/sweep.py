@@ -1,6 +1,5 @@
 """From a study to its runs: the sweep's points, every pool, every seed, and their ideal partners."""
 
-import copy
 import itertools
 import json
 from functools import lru_cache
@@ -8,34 +7,17 @@ from typing import Any
 
 import torch
 
-from bootstrap import data, registry
+from bootstrap import data, phases, registry
 from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
-from bootstrap.run import Run
-from bootstrap.study import Study, own_settings, parse
+from bootstrap.run import TRAINING, Run
+from bootstrap.study import Study, own_settings, with_value
 from bootstrap.task import Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
 LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is trained
 LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory
-
-
-def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """A copy of a nested dictionary with the value at ``a.b.c`` replaced.
-
-    Raises:
-        StudyError: something on the way is not a table.
-    """
-    changed = copy.deepcopy(raw)
-    *tables, last = dotted.split(".")
-    inner = changed
-    for name in tables:
-        inner = inner.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise StudyError([f"`{dotted}`: expected `{name}` to be a table, got {inner!r}. Check the dotted name."])
-    inner[last] = copy.deepcopy(value)
-    return changed
 
 
 def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,7 +78,7 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     problems: list[str] = []
     for point in points(raw):
         try:
-            for run in _cell_runs(parse(point)):
+            for run in phases.of(point, _cell_runs):
                 found.setdefault(run.run_id, run)
         except StudyError as error:
             problems += error.problems
@@ -119,7 +101,8 @@ def _cell_runs(study: Study) -> list[Run]:
         common = {
             **{kind: getattr(study, kind) for kind in ("task", "model", "optimizer", "loss")},
             **{part: getattr(study, part) for part in ("data", "schedule", "evaluation", "keep")},
-            "streams": training.streams, "dtype": training.dtype, "seed": seed, "code": code,
+            **{name: getattr(training, name) for name in ("streams", *TRAINING)},
+            "stop": study.stop, "start": None, "seed": seed, "code": code,
             "largest_pool": max(size for size, _ in pools),
             "batch_size": size if training.batch_size == "full" else training.batch_size,
             "max_steps": training.max_steps,

@@ -7,7 +7,7 @@ bit for bit the same until the first sample is used again.
 Shapes: M members, S steps, B slots of a batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -73,6 +73,7 @@ class Draws:
 
     Attributes:
         start, stop: steps start .. stop - 1.
+        first: number of the first of them, ``start * batch_size`` unless batches were of another size before.
         batch_size: slots per step, B.
         train_sizes: pool size N of each member.
         order: keyed orders of each member's pool.
@@ -81,6 +82,7 @@ class Draws:
 
     start: int
     stop: int
+    first: int
     batch_size: int
     train_sizes: tuple[int, ...]
     order: Order
@@ -92,10 +94,14 @@ class Draws:
         return torch.arange(self.start, self.stop, device=self.key_M2.device)[:, None]
 
     @property
+    def end(self) -> int:
+        """Number of the first draw after them."""
+        return self.first + (self.stop - self.start) * self.batch_size
+
+    @property
     def number_MSB(self) -> Tensor:
         """Draw numbers d = s * batch + b, int64, (M, S, B)."""
-        first, end = self.start * self.batch_size, self.stop * self.batch_size
-        number = torch.arange(first, end, device=self.key_M2.device)
+        number = torch.arange(self.first, self.end, device=self.key_M2.device)
         return number.view(1, -1, self.batch_size).expand(len(self.train_sizes), -1, -1)
 
     @property
@@ -111,9 +117,8 @@ class Draws:
         if set(self.train_sizes) == {self.batch_size}:
             slot = torch.arange(self.batch_size, device=self.key_M2.device)
             return slot.expand(len(self.train_sizes), self.stop - self.start, -1)
-        first, last = self.start * self.batch_size, self.stop * self.batch_size - 1
         members = len(self.train_sizes)
-        index = self.order.index(self.number_MSB, [first] * members, [last] * members)
+        index = self.order.index(self.number_MSB, [self.first] * members, [self.end - 1] * members)
         full_M11 = self.size_M11 == self.batch_size
         return torch.where(full_M11, self.number_MSB % self.size_M11, index)
 
@@ -198,16 +203,17 @@ class World:
         key_M2: int32, (M, 2), the members' ``order`` stream.
         capacity: number of training cells of a finite universe, None for an endless task. Past its
             end begins a new permuted pass over all cells.
+        begins: steps done and samples drawn before this rule took over.
     """
 
     def __init__(
         self, rule: Callable[..., Tensor], settings: dict[str, Any], train_sizes: Sequence[int],
-        key_M2: Tensor, batch_size: int, capacity: int | None,
+        key_M2: Tensor, batch_size: int, capacity: int | None, begins: tuple[int, int] = (0, 0),
     ):  # fmt: skip
         self.rule, self.settings, self.batch_size = rule, settings, batch_size
         self.train_sizes, self.key_M2 = tuple(train_sizes), key_M2
         self._pool_order = Order(key_M2, self.train_sizes)
-        self.capacity = capacity
+        self.capacity, self.begins = capacity, begins
         self._universe_order = Order(key_M2, [capacity] * len(self.train_sizes)) if capacity else None
 
     @property
@@ -217,9 +223,10 @@ class World:
 
     def indices(self, start: int, stop: int) -> Tensor:
         """Indices read at steps start .. stop - 1, int64, (M, S, B)."""
-        draws = Draws(start, stop, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+        first = self.begins[1] + (start - self.begins[0]) * self.batch_size
+        draws = Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
         index_MSB = self.rule(draws, **self.settings)
-        if self.capacity is None or self._universe_order is None or stop * self.batch_size <= self.capacity:
+        if self.capacity is None or self._universe_order is None or draws.end <= self.capacity:
             return index_MSB
         if self.rule is real:
             return index_MSB
@@ -237,24 +244,32 @@ class Usage:
     distinct: int
 
 
-def usage(world: World, steps: int) -> Usage:
-    """How the first member of a world uses its samples over this many steps."""
-    drawn = steps * world.batch_size
-    if world.rule in (real, ideal):
-        available = world.capacity if world.rule is ideal else world.train_sizes[0]
+def usage(worlds: Sequence[World], steps: int) -> Usage:
+    """How the first member uses its samples over this many steps, world after world as they take over."""
+    first = worlds[0]
+    drawn = steps * first.batch_size
+    if len(worlds) == 1 and first.rule in (real, ideal):
+        available = first.capacity if first.rule is ideal else first.train_sizes[0]
         if available is None or drawn <= available:
             return Usage(None, drawn)
-        return Usage(available // world.batch_size, available)
-    seen, first = torch.zeros(0, dtype=torch.bool), None
-    stride = max(1, (1 << 20) // world.batch_size)
-    for start in range(0, steps, stride):
-        index_SB = world.indices(start, min(start + stride, steps))[0]
+        return Usage(available // first.batch_size, available)
+    seen, reuse = torch.zeros(0, dtype=torch.bool), None
+    for start, index_SB in _read(worlds, steps):
         seen = torch.cat((seen, seen.new_zeros(max(0, int(index_SB.max()) + 1 - len(seen)))))
-        if first is None:
-            first = _first_repeat(index_SB.flatten(), seen)
-            first = None if first is None else start + first // world.batch_size
+        if reuse is None:
+            place = _first_repeat(index_SB.flatten(), seen)
+            reuse = None if place is None else start + place // index_SB.shape[1]
         seen[index_SB.flatten()] = True
-    return Usage(first, int(seen.sum()))
+    return Usage(reuse, int(seen.sum()))
+
+
+def _read(worlds: Sequence[World], steps: int) -> Iterator[tuple[int, Tensor]]:
+    """All indices that the first member reads, (S, B), some steps at a time, with the first of these steps."""
+    ends = [world.begins[0] for world in worlds[1:]]
+    for world, end in zip(worlds, [*ends, steps], strict=True):
+        stride = max(1, (1 << 20) // world.batch_size)
+        for start in range(world.begins[0], min(end, steps), stride):
+            yield start, world.indices(start, min(start + stride, end, steps))[0]
 
 
 def _first_repeat(index_D: Tensor, seen: Tensor) -> int | None:

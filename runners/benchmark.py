@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bootstrap.pack import Pack
 from bootstrap.registry import suggestion
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.sweep import runs_of
-from bootstrap.train import Pack, train_steps
+from bootstrap.train import train_steps
 from runners import environment, shipped
 from runners.process import prepare
 

@@ -7,14 +7,32 @@ checkpoint every so often, with the one before it kept until the pack is done.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
+from torch import Tensor
 
+from bootstrap.pack import State
+from bootstrap.phases import weights_file
+from bootstrap.program import Program
 from bootstrap.results import write_atomically
 from bootstrap.run import Run
-from bootstrap.train import Outcome, State
+from bootstrap.train import Outcome
+
+
+class Manner(NamedTuple):
+    """How a pack was stepped when its checkpoint was written, so that it goes on in the same way."""
+
+    program: Program
+    threads: int
+
+
+def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor]) -> None:
+    """Write one run's weights of one step, atomically, under the names of its parameters."""
+    path = weights_file(folder, run.run_id, step)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
 
 
 def write_state(folder: Path, run_id: str, state: State) -> None:
@@ -36,7 +54,7 @@ def _state_path(folder: Path, run_id: str) -> Path:
     return folder / "states" / f"{run_id}.safetensors"
 
 
-def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome]) -> None:
+def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], manner: Manner) -> None:
     """Write what a pack gave so far, atomically; the checkpoint before it becomes the previous one."""
     path = _checkpoint_path(folder, pack)
     path.parent.mkdir(exist_ok=True)
@@ -47,13 +65,25 @@ def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome]) -> No
     }
     told = [
         {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
-         "seconds": one.seconds}
+         "seconds": one.seconds, "stopped": one.stopped, "left": one.left}
         for one in outcomes
     ]  # fmt: skip
-    data = save(tensors, metadata={"outcomes": json.dumps(told)})
+    data = save(tensors, metadata={"outcomes": json.dumps(told), "manner": json.dumps(manner._asdict())})
     if path.is_file():
         path.replace(_previous(path))
     write_atomically(path, data)
+
+
+def read_manner(folder: Path, pack: str) -> Manner | None:
+    """How the pack was stepped when its last good checkpoint was written, None if there is none."""
+    path = _checkpoint_path(folder, pack)
+    for candidate in (path, _previous(path)):
+        try:
+            with safe_open(candidate, framework="pt") as file:
+                return Manner(**json.loads((file.metadata() or {})["manner"]))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:
@@ -98,6 +128,6 @@ def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
         place, _, own = name.partition(".")
         states[int(place)][own] = tensor
     return [
-        Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state)
+        Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state, one["stopped"], one["left"])
         for run, one, state in zip(runs, told, states, strict=True)
     ]

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
+from bootstrap.pack import Pack
 from bootstrap.run import Run, evaluation_steps
-from bootstrap.train import Pack, train_steps
+from bootstrap.train import train_steps
 from reports.claims import fewest_seeds
 from runners.engine import choose_device, plan
 from runners.local import cores

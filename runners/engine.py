@@ -99,16 +99,18 @@ def part_of(runs: list[Run], shard: str) -> list[Run]:
 def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
     """The step each run of the folder can go on from; its whole budget where it is done."""
     known, _ = folder.collect(out)
-    budgets = {run.run_id: run.max_steps for run in runs}
+    wanted = {run.run_id: run for run in runs}
     steps: dict[str, int] = {}
     for row in folder.records(known):
-        run_id, last = row["run_id"], row["last_step"]
-        budget = budgets.get(run_id, 0)
-        if row["status"] == "diverged" or (row["status"] == "finished" and last >= budget):
-            steps[run_id] = budget
-        elif row["status"] == "finished":
-            state = checkpoints.read_state(out, run_id)
-            steps[run_id] = int(state["step"]) if state is not None else 0
+        run = wanted.get(row["run_id"])
+        if run is None or row["status"] == "failed":
+            continue
+        ended = row["status"] == "diverged" or row.get(folder.STOPPED) is True
+        if ended or row["last_step"] >= run.max_steps:
+            steps[run.run_id] = run.max_steps
+        elif run.stop is None:  # a stop rule looks back over the rows, so such a run starts over
+            state = checkpoints.read_state(out, run.run_id)
+            steps[run.run_id] = int(state["step"]) if state is not None else 0
     return steps
 
 

@@ -24,10 +24,13 @@ from pydantic import BaseModel
 from bootstrap import registry
 from bootstrap.data import build_task
 from bootstrap.feed import world_of
+from bootstrap.pack import State
+from bootstrap.program import Program
 from bootstrap.run import Run
-from bootstrap.train import Outcome, Snapshot, State, train
+from bootstrap.train import Outcome, Snapshot, train
 from bootstrap.worlds import usage
 from runners import checkpoints, folder, shipped
+from runners.packs import PackPlan
 from runners.process import prepare
 
 TELL_SECONDS = 0.5
@@ -44,6 +47,7 @@ class Job(BaseModel):
     start: int = 0
     device: str = "cpu"
     threads: int = 1
+    program: Program = "eager"
     plugins: list[str] = []
     checkpoint_seconds: float = 30.0
 
@@ -61,33 +65,49 @@ class Clock:
 
     def __init__(self, job: Job, say: Callable[[int], None]):
         self._job, self._say = job, say
-        self._steps = 0
+        self._steps = self._all = 0
         self._told = self._written = time.monotonic()
 
-    def __call__(self, snapshot: Snapshot) -> None:
+    def __call__(self, steps: int, snapshot: Snapshot) -> None:
         now = time.monotonic()
-        self._steps += len(self._job.runs)
+        self.count(steps)
         if now - self._told >= TELL_SECONDS:
             self.tell()
         if stopping.is_set() or now - self._written >= self._job.checkpoint_seconds:
-            checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot())
+            manner = checkpoints.Manner(self._job.program, self._job.threads)
+            checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot(), manner)
             self._written = time.monotonic()
         if stopping.is_set():
             raise KeyboardInterrupt
+
+    def count(self, steps: int) -> None:
+        """Take note of member steps that are done."""
+        self._steps += steps
+        self._all += steps
 
     def tell(self) -> None:
         """Tell the member steps done since the last time."""
         self._say(self._steps)
         self._steps, self._told = 0, time.monotonic()
 
+    def take_back(self) -> None:
+        """Untell all member steps: they are to be done again."""
+        self._steps -= self._all
+        self.tell()
 
-def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> Failure | None:
+
+def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> list[Failure]:
     """Do one job, from its last checkpoint if it has one; what it gave lies in the folder afterwards.
+
+    A pack that does not fit into memory is done in two halves, and these in halves if need be.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
     place = Path(job.folder)
+    manner = checkpoints.read_manner(place, job.name)
+    if manner is not None:
+        job = job.model_copy(update=manner._asdict())
     prepare(job.threads)
     clock = Clock(job, progress)
     try:
@@ -95,13 +115,30 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
         for sentence in refused:
             note(sentence)
         if begun is not None:
-            progress(sum(int(outcome.state["step"]) - job.start for outcome in begun))
+            clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.left))
         elif job.start:
             begun = [_kept(place, run) for run in job.runs]
-        outcomes = train(job.runs, device=job.device, begun=begun, tick=clock)
+        outcomes = train(
+            job.runs, device=job.device, program=job.program, begun=begun, tick=clock,
+            keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
+        )  # fmt: skip
     except Exception as error:  # whatever a plugin or a device may raise: the other packs go on
-        return _failure(job, error)
-    clock.tell()
+        halves = _halves(job) if out_of_memory(error) else []
+        if not halves:
+            return [_failure(job, error)]
+    else:
+        clock.tell()
+        return _written(job, outcomes)
+    clock.take_back()
+    note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on in two halves.")
+    if job.device != "cpu":
+        torch.cuda.empty_cache()
+    return [failure for half in halves for failure in execute(half, progress, note)]
+
+
+def _written(job: Job, outcomes: list[Outcome]) -> list[Failure]:
+    """Write what a pack gave."""
+    place = Path(job.folder)
     try:
         for outcome in outcomes:
             if outcome.run.keep.final_state and outcome.status == "finished":
@@ -109,9 +146,22 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
         rows = [row for outcome in outcomes for row in outcome.rows]
         folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
     except OSError as error:
-        return _failure(job, error)
+        return [_failure(job, error)]
     checkpoints.remove_checkpoints(place, job.name)
-    return None
+    return []
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on the device or on the host."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _halves(job: Job) -> list[Job]:
+    """A job as two with half of its families each; none where there is one family."""
+    plan = PackPlan(tuple(job.runs), job.start)
+    return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in plan.halves()]
 
 
 def _failure(job: Job, error: Exception) -> Failure:
@@ -143,14 +193,17 @@ def _kept(place: Path, run: Run) -> Outcome:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """What training knows of a run; the rest of its row follows from its specification."""
     run, steps = outcome.run, outcome.last_step
-    used = usage(world_of([run], build_task(run.task)), max(steps, 1))
+    task = build_task(run.task)
+    worlds = [world_of([one], task) for one in (run, *(phase.run for phase in run.phases))]
+    used = usage(worlds, max(steps, 1))
     return {
         **_failed(run),
         "status": outcome.status,
         "last_step": steps,
+        folder.STOPPED: outcome.stopped,
         "seconds": outcome.seconds,
         "first_reuse_step": used.first_reuse_step,
-        "reuse": steps * run.batch_size / used.distinct,
+        "reuse": run.samples_seen(steps) / used.distinct,
     }
 
 
@@ -180,10 +233,10 @@ def work() -> None:
         for plugin in job.plugins:
             registry.load_plugin(Path(plugin))
         try:
-            failure = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence))
+            failures = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence))
         except KeyboardInterrupt:
             return
-        say(done=job.name, failure=failure.reason if failure else None)
+        say(done=job.name, failures=[failure.reason for failure in failures])
 
 
 def _die_with_parent() -> None:

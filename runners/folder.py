@@ -21,6 +21,8 @@ from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from bootstrap.run import Run, scheduled_steps
 from runners.studies import to_toml
 
+STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
+
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
 EXTENDABLE_IN = {
     "training": {"seeds", "max_steps", "train_size", "train_fraction"},
@@ -192,7 +194,6 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
         stopping_metric=metric, stopping_threshold=judged.stopping_threshold,
     )  # fmt: skip
-    seen = last_step * run.batch_size
     return {
         "run_id": run.run_id,
         "ideal_run_id": run.ideal_run_id,
@@ -203,13 +204,14 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
         "status": done["status"],
         "last_step": last_step,
-        "samples_seen": seen,
+        "samples_seen": run.samples_seen(last_step),
         "first_reuse_step": done["first_reuse_step"],
         "reuse": done["reuse"],
         **events,
         "seconds": done["seconds"],
         **run.settings(),
         "evaluation.stopping_metric": metric,
+        **({STOPPED: bool(done.get(STOPPED))} if run.stop is not None else {}),
         **facts,
     }
 

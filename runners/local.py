@@ -32,8 +32,7 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     workers = min(workers, len(jobs))
     if workers <= 1:
         with _stoppable():
-            failures = [execute(job, progress, _note) for job in jobs]
-        return [failure for failure in failures if failure is not None]
+            return [failure for job in jobs for failure in execute(job, progress, _note)]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -117,23 +116,22 @@ def _serve(
         try:
             process.stdin.write(job.model_dump_json() + "\n")
             process.stdin.flush()
-            reason = _listen(process.stdout, progress)
+            reasons = _listen(process.stdout, progress)
         except BrokenPipeError:
-            reason = "the worker process died"
-        if reason is not None:
-            failures.append(Failure(job.name, reason))
+            reasons = ["the worker process died"]
+        failures += [Failure(job.name, reason) for reason in reasons]
         if process.poll() is not None:
             return
 
 
-def _listen(output: IO[str], progress: Callable[[int], None]) -> str | None:
-    """Follow one job to its end; why it failed, if it did."""
+def _listen(output: IO[str], progress: Callable[[int], None]) -> list[str]:
+    """Follow one job to its end; why it, or parts of it, failed."""
     for line in output:
         message = json.loads(line)
         if "done" in message:
-            return message["failure"]
+            return list(message["failures"])
         if "note" in message:
             _note(message["note"])
         else:
             progress(message["steps"])
-    return "the worker process died (killed, or out of memory)"
+    return ["the worker process died (killed, or out of memory)"]

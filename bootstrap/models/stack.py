@@ -52,8 +52,9 @@ class Stack:
             owner._parameters[local] = None
         self.module.to(device)
         self.leaves: list[nn.Parameter] = []
+        self._bound: Tensor | None = None
         self._gradient_EP = torch.empty(0)
-        self.forward: Callable[[Tensor], Tensor] = self.module if declared else self._mapped
+        self._declared = declared
 
     @property
     def size(self) -> int:
@@ -76,6 +77,7 @@ class Stack:
     def bind(self, param_EP: Tensor) -> None:
         """Make the module compute with these parameters, which may change in place afterwards."""
         members = param_EP.shape[0]
+        self._bound = param_EP
         if self._gradient_EP.shape != param_EP.shape:
             self._gradient_EP = torch.empty_like(param_EP)
         pieces = param_EP.split(self.sizes, dim=1)
@@ -87,21 +89,47 @@ class Stack:
                 owner._parameters[local] = leaf
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits, (E, B * answers, classes), of inputs (E, B, ...)."""
-        logits = self.forward(x)
-        return logits if logits.dim() == 3 else logits.flatten(1, -2)
+        """Logits, (E, B * answers, classes), of inputs (E, B, ...), under the parameters bound last."""
+        if self._declared:
+            return _rows(self.module(x))
+        return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
 
-    def gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of a scalar with respect to all parameters, (E, P), in memory that the next one reuses."""
-        parts = torch.autograd.grad(loss, self.leaves, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP)
+    def gradient(
+        self, param_EP: Tensor, x: Tensor, objective: Callable[[Tensor], tuple[Tensor, Any]]
+    ) -> tuple[Tensor, Any]:
+        """Gradient of a scalar with respect to all parameters, (E, P), in memory that the next one may reuse.
 
-    def _mapped(self, x: Tensor) -> Tensor:
-        def one(parameters: dict[str, Tensor], x_B: Tensor) -> Tensor:
-            return torch.func.functional_call(self.module, parameters, (x_B,))
+        Args:
+            param_EP: parameters; the next gradient is fastest with the same tensor.
+            x: inputs, (E, B, ...).
+            objective: gives the scalar, a function of the logits, and what is handed back beside its gradient.
+        """
+        if torch.compiler.is_compiling():  # one graph of forward and backward pass, which a compiler can fuse
+            return torch.func.grad(lambda param: objective(self._unbound(param, x)), has_aux=True)(param_EP)
+        if param_EP is not self._bound:
+            self.bind(param_EP)
+        scalar, beside = objective(self(x))
+        parts = torch.autograd.grad(scalar, self.leaves, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP), beside
 
-        stacked = dict(zip(self.names, self.leaves, strict=True))
-        return torch.func.vmap(one, randomness="error")(stacked, x)
+    def _unbound(self, param_EP: Tensor, x: Tensor) -> Tensor:
+        """Logits as a function of the parameters."""
+        pieces = zip(param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
+        parameters = {name: piece.view(-1, *shape) for name, (piece, shape) in zip(self.names, pieces, strict=True)}
+        if self._declared:
+            return _rows(torch.func.functional_call(self.module, parameters, (x,)))
+        return _rows(self._mapped(parameters, x))
+
+    def _mapped(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
+            return torch.func.functional_call(self.module, own, (x_B,))
+
+        return torch.func.vmap(one, randomness="error")(parameters, x)
+
+
+def _rows(logits: Tensor) -> Tensor:
+    """Logits with all answers of all samples as rows."""
+    return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
 
 def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:

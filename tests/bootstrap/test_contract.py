@@ -7,8 +7,9 @@ import torch
 
 from bootstrap import registry
 from bootstrap.mistakes import StudyError
+from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
-from bootstrap.train import Pack, train_steps
+from bootstrap.train import train_steps
 from runners import shipped
 from tests.bootstrap.conftest import parity
 

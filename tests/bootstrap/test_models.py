@@ -100,20 +100,25 @@ def test_logits_have_one_row_per_answer(model, kind):
         assert len(torch.unique(logits.flatten(1), dim=0)) == 3
 
 
+def gradient(stack, param_EP, x, function):
+    """Gradient of the sum of a function of the logits, (E, P), and the logits."""
+    grad_EP, logits = stack.gradient(param_EP, x, lambda logits: (function(logits).sum(), logits))
+    return grad_EP.clone(), logits.detach()
+
+
 @pytest.mark.parametrize(("model", "kind"), CASES)
 def test_a_member_computes_the_same_alone_and_beside_others(model, kind):
     """Logits and gradients of three stacked members are those of three stacks of one, in float64."""
     inputs = ALL[kind]
     x = examples(inputs)
     x = x if isinstance(inputs, Tokens) else x.double()
-    stack, _ = built(inputs=inputs, dtype=torch.float64, **of_model(model))
-    logits = stack(x)
-    grad_EP = stack.gradient(logits.square().sum())
+    stack, param_EP = built(inputs=inputs, dtype=torch.float64, **of_model(model))
+    grad_EP, logits = gradient(stack, param_EP, x, torch.square)
     for member in range(3):
-        alone, _ = built(inputs=inputs, dtype=torch.float64, key_E2=KEY[member : member + 1], **of_model(model))
-        own = alone(x[member : member + 1])
+        alone, param_1P = built(inputs=inputs, dtype=torch.float64, key_E2=KEY[member : member + 1], **of_model(model))
+        grad_1P, own = gradient(alone, param_1P, x[member : member + 1], torch.square)
         assert torch.allclose(own[0], logits[member], rtol=1e-12, atol=1e-12)
-        assert torch.allclose(alone.gradient(own.square().sum())[0], grad_EP[member], rtol=1e-10, atol=1e-10)
+        assert torch.allclose(grad_1P[0], grad_EP[member], rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(("model", "kind"), CASES)
@@ -363,8 +368,7 @@ def test_the_transformer_is_a_plain_causal_one_read_at_the_answers(inputs, norm,
     )  # fmt: skip
     param_EP.add_(0.1 * streams.normal(KEY, torch.ones(3, 1, dtype=torch.int64), stack.size)[:, 0])  # no zero biases
     x = examples(inputs)
-    logits = stack(x)
-    grad_EP = stack.gradient(logits.sin().sum())
+    grad_EP, logits = gradient(stack, param_EP, x, torch.sin)
     for e in range(3):
         leaves = {name: leaf[e].clone().requires_grad_() for name, leaf in named(stack).items()}
         expected = reference_logits(leaves, x[e], inputs, count=count, heads=2, norm=norm).flatten(0, 1)
@@ -469,10 +473,9 @@ class Plain(nn.Module):
 def test_an_ordinary_torch_module_computes_as_its_own_copy_per_member(own_models):
     """Mapped over members: logits and gradients of a loop over modules with each member's parameters."""
     register("model", "test_plain")(Plain)
-    stack, _ = built("test_plain", VECTOR)
+    stack, param_EP = built("test_plain", VECTOR)
     x = examples(VECTOR)
-    logits = stack(x)
-    grad_EP = stack.gradient(logits.sin().sum())
+    grad_EP, logits = gradient(stack, param_EP, x, torch.sin)
     for e in range(3):
         module = Plain(VECTOR, 7)
         module.load_state_dict({name: value[e] for name, value in named(stack).items()} | {"shift": torch.tensor(0.5)})
@@ -565,8 +568,8 @@ class Unused(nn.Module):
 def test_a_parameter_that_never_reaches_the_logits_has_gradient_zero(own_models):
     """As an optimizer of torch would leave it alone; it is no reason to stop."""
     register("model", "test_unused")(Unused)
-    stack, _ = built("test_unused", VECTOR)
-    grad_EP = stack.gradient(stack(examples(VECTOR)).sum())
+    stack, param_EP = built("test_unused", VECTOR)
+    grad_EP, _ = gradient(stack, param_EP, examples(VECTOR), torch.exp)
     assert not grad_EP[:, :12].any()
     assert grad_EP[:, 12:].all()
 

@@ -11,8 +11,9 @@ from scipy import stats
 from bootstrap import registry
 from bootstrap.data import TEST_START, Supply, build_task
 from bootstrap.mistakes import StudyError
+from bootstrap.pack import Pack, learning_rate_factor
 from bootstrap.sweep import runs_of
-from bootstrap.train import Pack, learning_rate_factor, train, train_steps
+from bootstrap.train import train, train_steps
 from tests.bootstrap.conftest import parity
 
 TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
@@ -151,7 +152,7 @@ def test_init_scale_scales_the_start_and_output_scale_the_logits():
     scaled = Pack(runs_of(parity(training__ideal=False, model__init_scale=2.0, model__output_scale=3.0)), "cpu")
     torch.testing.assert_close(scaled.param_EP, 2 * plain.param_EP)
     x = plain.feed.chunk(0, 1).x[:, 0]
-    scaled.stack.bind(plain.param_EP)
+    scaled.param_EP.copy_(plain.param_EP)
     torch.testing.assert_close(scaled.logits(x), 3 * plain.logits(x))
 
 
@@ -180,7 +181,7 @@ def test_rows_hold_what_a_plain_evaluation_gives():
     pack = Pack(runs, "cpu")
     train_steps(pack, 5)
     row = pack.evaluator.rows()[0]
-    hidden, bias, output, last = (leaf.detach()[0].double().numpy() for leaf in pack.stack.leaves)
+    hidden, bias, output, last = (leaf.detach()[0].double().numpy() for leaf in pack.member_step.stack.leaves)
     task = build_task(runs[0].task)
     x, y = task.sample(pack.supply.test_E2[:1], TEST_START + torch.arange(64)[None])
     logits = np.maximum(x[0].numpy() @ hidden.T + bias, 0) @ output.T + last
@@ -288,7 +289,7 @@ def test_training_goes_on_from_any_step_to_the_last_bit(at, optimizer):
     runs = runs_of(parity(training__max_steps=140, optimizer={"name": optimizer, "lr": 0.01}))
     taken = []
 
-    def tick(snapshot):
+    def tick(steps, snapshot):
         if len(taken) < at:
             taken.append(snapshot() if len(taken) == at - 1 else None)
 

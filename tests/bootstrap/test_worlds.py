@@ -163,7 +163,7 @@ def test_order_is_uniform_over_permutations():
 )
 def test_usage_counts_distinct_samples_and_finds_the_first_reuse(rule, settings, capacity, steps, expected):
     """Against hand-counted cases with N = 20, batch 6."""
-    found = usage(world(rule, sizes=(20,), capacity=capacity, **settings), steps)
+    found = usage([world(rule, sizes=(20,), capacity=capacity, **settings)], steps)
     assert (found.first_reuse_step, found.distinct) == expected
 
 
@@ -176,4 +176,4 @@ def test_usage_agrees_with_a_plain_count():
             for index in batch:
                 first = step if first is None and index in seen else first
                 seen.add(index)
-        assert usage(one, 25) == type(usage(one, 25))(first, len(seen)), name
+        assert usage([one], 25) == type(usage([one], 25))(first, len(seen)), name

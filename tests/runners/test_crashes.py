@@ -20,6 +20,7 @@ from runners import checkpoints, engine, folder, run_study
 from tests.bootstrap.conftest import parity
 from tests.runners.test_engine import equal
 
+MANNER = checkpoints.Manner("eager", 1)
 LONG = {"training__max_steps": 2500, "training__seeds": 2, "training__batch_size": "full", "model__width": 32}
 
 
@@ -91,9 +92,9 @@ def halfway(tmp_path):
     """Runs, and their outcomes at steps 2 and 4, both written as checkpoints of one pack."""
     runs = runs_of(parity())
     taken = []
-    train(runs, tick=lambda snapshot: taken.append(snapshot()))
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[1])
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[3])
+    train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[1], MANNER)
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[3], MANNER)
     return runs
 
 

@@ -1,0 +1,170 @@
+"""How member steps are carried out: one operation after another, compiled, or replayed as CUDA graphs.
+
+A program does the same mathematics whichever it is; only rounding may differ, so the one that a run
+was begun with is kept with its checkpoints. Shapes: E members, S steps, B samples of a batch, V classes.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from bootstrap.feed import Chunk
+from bootstrap.step import Members, MemberStep, tally
+
+Program = Literal["eager", "compiled", "graphed", "compiled_graphed"]
+PROGRAMS: tuple[Program, ...] = get_args(Program)
+NOTED_NUMBERS = {"cpu": 1 << 17, "cuda": 1 << 26}  # logits noted before their errors are counted
+GRAPH_STEPS = 64  # steps of the longest CUDA graph
+VARIANTS = 64  # numbers of members, say, that one architecture is compiled for
+WARM_UP_STEPS = 3  # before a capture, as torch asks
+
+Tables = Mapping[str, Tensor]  # the optimizer's coefficients, each (S, E, 1)
+WholeStep = Callable[[Members, Tensor, Tensor, Tables], None]
+
+
+class Steps(ABC):
+    """Carries out the steps of one pack."""
+
+    def __init__(self, member_step: MemberStep, members: Members):
+        self.member_step, self.members = member_step, members
+
+    @abstractmethod
+    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
+        """Train on a chunk; gives the number of steps each time that some are done."""
+
+    def settle(self) -> None:  # noqa: B027 (a program that notes nothing has nothing to add)
+        """Add the batches noted so far to the members' sums; their memory may be used again afterwards."""
+
+    def stride(self, steps: int) -> int:
+        """How many of the next steps to make a chunk for."""
+        return steps
+
+
+def program_of(name: Program, member_step: MemberStep, members: Members) -> Steps:
+    """The program of this name for one pack."""
+    if name == "eager":
+        return Eager(member_step, members)
+    whole = compiled(member_step) if name.startswith("compiled") else _whole_step(member_step)
+    return Graphed(member_step, members, whole) if name.endswith("graphed") else Compiled(member_step, members, whole)
+
+
+class Eager(Steps):
+    """One operation after another. Errors of batches are counted several batches at a time.
+
+    As many as fit a core's cache, since their logits are read again.
+    """
+
+    def __init__(self, member_step: MemberStep, members: Members):
+        super().__init__(member_step, members)
+        self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._numbers = 0
+        self._most = NOTED_NUMBERS[members.param_EP.device.type]
+
+    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
+        for x_EB, label_EB, at in _batches(chunk, tables):
+            logits_EBV, loss_E = self.member_step.update(self.members, x_EB, label_EB, at)
+            self._noted.append((logits_EBV, label_EB, loss_E))
+            self._numbers += logits_EBV.numel()
+            if self._numbers >= self._most:
+                self.settle()
+            yield 1
+        self.settle()
+
+    def settle(self) -> None:
+        if self._noted:
+            tally(self.members.sums_3E, *(torch.stack(parts) for parts in zip(*self._noted, strict=True)))
+            self._noted, self._numbers = [], 0
+
+
+class Compiled(Steps):
+    """Each step one call of a compiled function."""
+
+    def __init__(self, member_step: MemberStep, members: Members, whole: WholeStep):
+        super().__init__(member_step, members)
+        self._whole = whole
+
+    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
+        for x_EB, label_EB, at in _batches(chunk, tables):
+            with torch.no_grad():
+                self._whole(self.members, x_EB, label_EB, at)
+            yield 1
+
+
+class Graphed(Steps):
+    """Many steps replayed as one CUDA graph, which reads data and coefficients where they always lie."""
+
+    def __init__(self, member_step: MemberStep, members: Members, whole: WholeStep):
+        super().__init__(member_step, members)
+        self._whole = whole
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._tables: dict[str, Tensor] = {}
+        self._pool: Any = None
+
+    def stride(self, steps: int) -> int:
+        """The largest power of two that is not too long, so that few graphs serve all."""
+        return 1 << (min(steps, GRAPH_STEPS).bit_length() - 1)
+
+    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
+        for name, table in tables.items():
+            if name not in self._tables:
+                self._tables[name] = table.new_zeros(GRAPH_STEPS, *table.shape[1:])
+            self._tables[name][: len(table)].copy_(table)
+        if chunk.steps not in self._graphs:
+            self._graphs[chunk.steps] = self._captured(chunk)
+        self._graphs[chunk.steps].replay()
+        yield chunk.steps
+
+    def _captured(self, chunk: Chunk) -> torch.cuda.CUDAGraph:
+        """All steps of a chunk as a graph. Warming up trains, so the members are put back as they were."""
+        tables = {name: table[: chunk.steps] for name, table in self._tables.items()}
+        changing = [self.members.param_EP, self.members.sums_3E, *self.members.slots.values()]
+        before = [tensor.clone() for tensor in changing]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _, (x_EB, label_EB, at) in zip(range(WARM_UP_STEPS), _batches(chunk, tables), strict=False):
+                self._whole(self.members, x_EB, label_EB, at)
+        torch.cuda.current_stream().wait_stream(side)
+        for tensor, old in zip(changing, before, strict=True):
+            tensor.copy_(old)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            for x_EB, label_EB, at in _batches(chunk, tables):
+                self._whole(self.members, x_EB, label_EB, at)
+        self._pool = graph.pool()
+        return graph
+
+
+def _batches(chunk: Chunk, tables: Tables) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+    """Inputs, labels and coefficients, step by step."""
+    rows = {name: table.unbind(0) for name, table in tables.items()}
+    for step, (x_EB, label_EB) in enumerate(zip(*chunk.batches(), strict=True)):
+        yield x_EB, label_EB, {name: row[step] for name, row in rows.items()}
+
+
+def _whole_step(member_step: MemberStep) -> WholeStep:
+    """The step with its counting, for programs that see all of it at once."""
+
+    def whole(members: Members, x_EB: Tensor, label_EB: Tensor, at: Tables) -> None:
+        logits_EBV, loss_E = member_step.update(members, x_EB, label_EB, at)
+        tally(members.sums_3E, logits_EBV[None], label_EB[None], loss_E[None])
+
+    return whole
+
+
+_compiled: dict[str, WholeStep] = {}  # at most one: what was compiled for another architecture is let go
+
+
+def compiled(member_step: MemberStep) -> WholeStep:
+    """The whole step, compiled once for all packs of one architecture that follow each other."""
+    if member_step.key not in _compiled:
+        _compiled.clear()
+        torch.compiler.reset()
+        torch._dynamo.config.recompile_limit = VARIANTS
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
+        _compiled[member_step.key] = torch.compile(_whole_step(member_step.unbound()), fullgraph=True, dynamic=False)
+    return _compiled[member_step.key]
