@@ -101,13 +101,13 @@ class _Moments(Optimizer):
 
     @staticmethod
     def direction(grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> Tensor:
-        """Adam's step before its sign is turned, (E, P)."""
+        """Adam's step before it is scaled by ``rate`` and its sign is turned, (E, P)."""
         mean_EP, square_EP = slots["mean"], slots["square"]
         mean_EP.lerp_(grad_EP, at["keep1"])
         square_EP.lerp_(grad_EP.square_(), at["keep2"])
         # the gradient is used up: its memory serves the rest, so that no step allocates any
         torch.sqrt(square_EP, out=grad_EP).add_(at["eps"])
-        return torch.div(mean_EP, grad_EP, out=grad_EP).mul_(at["rate"])
+        return torch.div(mean_EP, grad_EP, out=grad_EP)
 
 
 @register("optimizer", "adam")
@@ -120,7 +120,7 @@ class Adam(_Moments):
     @staticmethod
     def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
         grad_EP.addcmul_(param_EP, at["decay"])
-        param_EP.sub_(_Moments.direction(grad_EP, slots, at))
+        param_EP.addcmul_(_Moments.direction(grad_EP, slots, at), at["rate"], value=-1)
 
 
 @register("optimizer", "adamw")
@@ -150,7 +150,7 @@ class AdamW(_Moments):
             param_EP.lerp_(slots["target"], at["shrink"])
         else:
             param_EP.mul_(at["remain"])
-        param_EP.sub_(_Moments.direction(grad_EP, slots, at))
+        param_EP.addcmul_(_Moments.direction(grad_EP, slots, at), at["rate"], value=-1)
 
 
 def hyperparameters(members: Sequence[Optimizer]) -> dict[str, Tensor]:

@@ -94,16 +94,16 @@ class MemberStep:
                 number of updates before this one.
         """
 
-        def objective(logits_EBV: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        def loss(logits_EBV: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             if "output_scale" in members.traits:
                 logits_EBV = logits_EBV * members.traits["output_scale"]
-            loss_E = self.loss(logits_EBV, label_EB).mean(1)
-            return loss_E.sum(), (logits_EBV, loss_E)
+            loss_EB = self.loss(logits_EBV, label_EB)
+            return loss_EB, (logits_EBV, loss_EB)
 
         param_EP = members.param_EP
         if "weight_noise" in members.traits:
             param_EP = param_EP + members.traits["weight_noise"] * _noise(members, "weights", at["step"])
-        grad_EP, (logits_EBV, loss_E) = self.stack.gradient(param_EP, x_EB, objective)
+        grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(param_EP, x_EB, loss)
         with torch.no_grad():
             if "clip_norm" in members.traits:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)
@@ -112,7 +112,7 @@ class MemberStep:
             if "update_noise" in members.traits:
                 scale_E1 = members.traits["update_noise"] * at["noise_rate"]
                 members.param_EP.add_(scale_E1 * _noise(members, "updates", at["step"]))
-        return logits_EBV.detach(), loss_E.detach()
+        return logits_EBV.detach(), loss_EB.detach().mean(1)
 
 
 def _noise(members: Members, what: str, step_11: Tensor) -> Tensor:

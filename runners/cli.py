@@ -17,6 +17,7 @@ Out = Annotated[Path | None, arg(metavar="DIR", help="output folder; results/<st
 Changes = Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
+Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # bootstrap.program, without loading torch
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
 
@@ -47,7 +48,10 @@ def run(
         float, arg(metavar="S", help="time between checkpoints, which a crash can cost")
     ] = 30,
     shard: Annotated[str | None, arg(metavar="K/N", help="train only the cells of the k-th of n shards")] = None,
-    pack_size: Annotated[int, arg(metavar="N", help="runs stepped together at most; pairs are never split")] = 1,
+    pack_size: Annotated[
+        int | None, arg(metavar="N", help="runs stepped together at most, instead of what is measured to be fast")
+    ] = None,
+    program: Annotated[Programs | None, arg(help="how steps are carried out, instead of what is measured")] = None,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
@@ -61,7 +65,7 @@ def run(
     try:
         engine.run_study(
             study, place, scale=scale, changes=changes, device=device, workers=workers,
-            checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size,
+            checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
         )  # fmt: skip
     except KeyboardInterrupt:
         say(engine.interrupted(place))

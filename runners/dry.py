@@ -1,23 +1,18 @@
 """What a study would cost, and which of its claims its seeds can settle, without running it."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bootstrap.pack import Pack
-from bootstrap.run import Run, evaluation_steps
-from bootstrap.train import train_steps
+from bootstrap.run import evaluation_steps
 from reports.claims import fewest_seeds
 from runners.engine import choose_device, plan
 from runners.local import cores
 from runners.packs import PackPlan
-from runners.process import prepare
 from runners.progress import duration
-
-TRIAL_SECONDS = 0.5  # how long one kind of pack is tried
+from runners.trial import Trial, measure
 
 
 def describe(
@@ -58,31 +53,14 @@ def _where(device: str) -> str:
 
 def estimate(packs: list[PackPlan], device: str) -> float:
     """Seconds that these packs will take, from a short trial of each shape."""
-    prepare(1)
     shapes: dict[str, tuple[PackPlan, int]] = {}
     for pack in packs:
         first = pack.runs[0]
         shape = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
         held = shapes.get(shape)
         shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
-    seconds = sum(steps / _rate(list(pack.runs), device) for pack, steps in shapes.values())
+    seconds = sum(steps / measure(Trial(runs=list(pack.runs), device=device)).rate for pack, steps in shapes.values())
     return seconds / (min(cores(), len(packs)) if device == "cpu" else 1)
-
-
-def _rate(runs: list[Run], device: str) -> float:
-    """Member steps a second of a pack of these runs, evaluation left out."""
-    pack = Pack(runs, device)
-    done, began = 0, time.perf_counter()
-    while done == 0 or time.perf_counter() - began < TRIAL_SECONDS:
-        if pack.step >= runs[0].max_steps:
-            break
-        if done == 0:
-            train_steps(pack, min(pack.step + 2, runs[0].max_steps))
-            began = time.perf_counter()
-        before = pack.step
-        train_steps(pack, min(pack.step + 4, runs[0].max_steps))
-        done += (pack.step - before) * len(runs)
-    return max(done, 1) / max(time.perf_counter() - began, 1e-6)
 
 
 def _claims(raw: dict[str, Any], seeds: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +13,16 @@ import torch
 from bootstrap import results
 from bootstrap.data import build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
+from bootstrap.program import Program
 from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
 from runners import checkpoints, environment, folder, shipped, studies
+from runners import layout as layouts
 from runners.execute import Failure, Job
-from runners.local import cores, run_jobs
+from runners.layout import Layout
+from runners.local import Bench, cores, run_jobs
 from runners.packs import PackPlan, plan_packs
 from runners.progress import Progress
 
@@ -63,10 +66,10 @@ def plan(
     runs = runs_of(raw)
     if shard is not None:
         runs = part_of(runs, shard)
-    return _left(raw, runs, Path(out) if out is not None else None, pack_size)
+    return _left(raw, runs, Path(out) if out is not None else None, lambda run: pack_size)
 
 
-def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: int) -> Work:
+def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: Callable[[Run], int]) -> Work:
     """What of these runs a folder does not hold yet."""
     start = _done_steps(out, runs) if out is not None else {}
     pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
@@ -124,7 +127,8 @@ def run_study(
     workers: int | None = None,
     checkpoint_seconds: float = 30.0,
     shard: str | None = None,
-    pack_size: int = 1,
+    pack_size: int | None = None,
+    program: Program | None = None,
 ) -> Results:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -137,7 +141,9 @@ def run_study(
         workers: processes on a CPU; one per core if None.
         checkpoint_seconds: time between checkpoints of a pack: what a crash can cost.
         shard: "2/8" trains the cells of the second of eight shards; each wants its own folder.
-        pack_size: members stepped together, where their shapes agree; a pair is never split.
+        pack_size: members stepped together, where their shapes agree; a pair is never split. None: what the folder
+            was begun with, or what is measured to be fast where the study is long enough to measure it.
+        program: how steps are carried out; None as for ``pack_size``.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
@@ -147,9 +153,11 @@ def run_study(
     place = Path(out) if out is not None else default_folder(study)
     asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
     with folder.held(place):
-        work = _left(asked.raw, asked.runs, place, pack_size)
         try:
-            failures = _work(work, place, chosen, workers, checkpoint_seconds)
+            folder.prepare(place, studies.resolved(asked.raw))
+            layout = _layout(asked, place, chosen, workers, pack_size, program)
+            work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
+            failures = _work(work, place, layout, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
                 f"output folder {place} cannot be written: {error.strerror}. What was written before is whole; "
@@ -160,32 +168,55 @@ def run_study(
     return results.read(place)
 
 
-def _work(work: Work, place: Path, device: str, workers: int | None, checkpoint_seconds: float) -> list[Failure]:
+def _layout(
+    asked: Work, place: Path, device: str, workers: int | None, pack_size: int | None, program: Program | None
+) -> Layout:
+    """The layout that a folder was begun with, else one that is measured; what a person asked for goes before both."""
+    count = 1 if device != "cpu" else workers if workers is not None else cores()
+    known = layouts.read(place)
+    if known is not None and known.device == device:
+        layout = known if workers is None else known.model_copy(update={"workers": count})
+    elif pack_size is not None or program is not None:
+        layout = Layout(device=device, workers=count)
+    else:
+        work = _left(asked.raw, asked.runs, place, lambda run: 1)
+        pending = [run for pack in work.packs for run in pack.runs]
+        plugins = studies.resolved(asked.raw)["plugins"]
+        with Bench(device) as bench:
+            threads = cores() if workers is None else 1
+            layout = (
+                layouts.choose(pending, device, count, threads, plugins, bench) if pending else Layout(device=device)
+            )
+    for run in asked.runs if pack_size is not None or program is not None else ():
+        one = layout.of(run)
+        layout.shapes[layouts.digest(run)] = one.model_copy(
+            update={"pack_size": pack_size or one.pack_size, "program": program or one.program}
+        )
+    layouts.write(layout, place)
+    return layout
+
+
+def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
-    resolved = studies.resolved(work.raw)
-    folder.prepare(place, resolved)
+    plugins = studies.resolved(work.raw)["plugins"]
     began = time.time()
     jobs = [
-        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=device,
-            plugins=resolved["plugins"], checkpoint_seconds=checkpoint_seconds)
+        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
+            threads=layout.threads, program=layout.of(pack.runs[0]).program, plugins=plugins,
+            checkpoint_seconds=checkpoint_seconds)
         for pack in work.packs
     ]  # fmt: skip
     try:
         with Progress(sum(pack.steps for pack in work.packs)) as progress:
-            failures = run_jobs(jobs, workers=_workers(workers, device), progress=progress)
+            failures = run_jobs(jobs, workers=layout.workers, progress=progress)
         if not failures:
             checkpoints.remove_checkpoints(place)
     finally:
         folder.merge(place, work.runs, facts_of(work.runs))
         if jobs:
-            write_json(environment.describe(device, time.time() - began), place / "environment.json")
+            told = environment.describe(layout.device, time.time() - began)
+            write_json({**told, "layout": layout.summary}, place / "environment.json")
     return failures
-
-
-def _workers(asked: int | None, device: str) -> int:
-    if device != "cpu":
-        return 1
-    return asked if asked is not None else cores()
 
 
 def default_folder(study: str | Path) -> Path:

@@ -1,7 +1,7 @@
 """Doing one pack: train it, keep its states, write its shard. Also the worker process that does so.
 
-A worker is ``python -m runners.execute``: it reads one job a line and says what it did, one JSON
-object a line. It is a plain subprocess, so that notebooks, scripts without a main guard and the
+A worker is ``python -m runners.execute``: it reads one job or trial a line and says what it did, one
+JSON object a line. It is a plain subprocess, so that notebooks, scripts without a main guard and the
 command line all start it alike.
 """
 
@@ -32,6 +32,7 @@ from bootstrap.worlds import usage
 from runners import checkpoints, folder, shipped
 from runners.packs import PackPlan
 from runners.process import prepare
+from runners.trial import Trial, measure
 
 TELL_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -229,9 +230,13 @@ def work() -> None:
             os._exit(1)  # whoever asked is gone: leave the pack undone rather than write beside a successor
 
     for line in sys.stdin:
-        job = Job.model_validate_json(line)
-        for plugin in job.plugins:
+        asked = json.loads(line)
+        for plugin in asked["plugins"]:
             registry.load_plugin(Path(plugin))
+        if "trial_seconds" in asked:
+            say(**measure(Trial.model_validate_json(line)).model_dump())
+            continue
+        job = Job.model_validate_json(line)
         try:
             failures = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence))
         except KeyboardInterrupt:

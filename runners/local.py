@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from runners.execute import Failure, Job, execute, stopping
+from runners.trial import Rate, Trial, measure
 
 STOP_SECONDS = 60  # for a worker to end its step and write its checkpoint
 
@@ -49,16 +50,59 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
             while thread.is_alive():
                 thread.join(0.2)  # short, so that an interrupt is seen
     finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            _end(process)
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                with suppress(BrokenPipeError):  # a dead worker has not read what was written last
-                    pipe.close()
+        _close(processes)
     left = [Failure(waiting.get_nowait().name, "no worker was left to do it") for _ in range(waiting.qsize())]
     return failures_found + left
+
+
+class Bench:
+    """Trials in this process, or in worker processes that are started for them and go when it is closed."""
+
+    def __init__(self, device: str):
+        self._device = device
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> "Bench":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _close(self._processes)
+
+    def __call__(self, trial: Trial, workers: int) -> Rate:
+        """Carry out a trial in so many processes at once; the rates are added."""
+        if self._device != "cpu":
+            return measure(trial)
+        while len(self._processes) < workers:
+            self._processes.append(_start())
+        told = []
+        for process in self._processes[:workers]:
+            assert process.stdin is not None
+            process.stdin.write(trial.model_dump_json() + "\n")
+            process.stdin.flush()
+        for process in self._processes[:workers]:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            dead = Rate(rate=0.0, problem="the process died (killed, or out of memory)")
+            told.append(Rate.model_validate_json(line) if line else dead)
+        problems = [one.problem for one in told if one.problem is not None]
+        return Rate(
+            rate=0.0 if problems else sum(one.rate for one in told),
+            member_bytes=max(one.member_bytes for one in told),
+            first_seconds=max(one.first_seconds for one in told),
+            problem=problems[0] if problems else None,
+        )
+
+
+def _close(processes: list["subprocess.Popen[str]"]) -> None:
+    """End worker processes, once they have written their checkpoints."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        _end(process)
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):  # a dead worker has not read what was written last
+                pipe.close()
 
 
 @contextmanager

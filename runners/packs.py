@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,13 @@ class PackPlan:
 
     def halves(self) -> list["PackPlan"]:
         """Two packs of half the families each; none where there is one family."""
-        families = _families(self.runs)
+        families = families_of(self.runs)
         middle = len(families) // 2
         parts = (families[:middle], families[middle:]) if middle else ()
-        return [PackPlan(_in_order(run for family in part for run in family), self.start) for part in parts]
+        return [PackPlan(in_order(run for family in part for run in family), self.start) for part in parts]
 
 
-def _families(runs: Iterable[Run]) -> list[list[Run]]:
+def families_of(runs: Iterable[Run]) -> list[list[Run]]:
     """Real runs with the ideal run they share, and of one shape."""
     families: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -54,12 +54,14 @@ def _families(runs: Iterable[Run]) -> list[list[Run]]:
     return list(families.values())
 
 
-def _in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
+def in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
     """Real runs before ideal ones, runs under one rule beside each other."""
     return tuple(sorted(runs, key=lambda run: (run.rule == "ideal", str(run.world))))
 
 
-def plan_packs(runs: Iterable[Run], start: dict[str, int], pack_size: int = 1) -> list[PackPlan]:
+def plan_packs(
+    runs: Iterable[Run], start: dict[str, int], pack_size: Callable[[Run], int] = lambda run: 1
+) -> list[PackPlan]:
     """Packs of all runs that are not done, the longest first.
 
     Packs are cut from all runs of the study, done or not, so that what is left of it is packed as
@@ -68,12 +70,12 @@ def plan_packs(runs: Iterable[Run], start: dict[str, int], pack_size: int = 1) -
     Args:
         runs: every run of the study.
         start: the step each run starts from, by run_id; 0 where it has none, its budget where it is done.
-        pack_size: members of a pack at most, unless one ideal run has more partners.
+        pack_size: members of a run's pack at most, unless one ideal run has more partners.
     """
     kinds: dict[str, list[list[Run]]] = {}
-    for family in _families(runs):
+    for family in families_of(runs):
         kinds.setdefault(shape(family[0]), []).append(family)
-    packs = [pack for families in kinds.values() for pack in _evenly(families, pack_size)]
+    packs = [pack for families in kinds.values() for pack in _evenly(families, pack_size(families[0][0]))]
     plans = [plan for members in packs for plan in _left(members, start)]
     return sorted(plans, key=lambda plan: -plan.steps)
 
@@ -97,7 +99,7 @@ def _filled(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
 
 def _left(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
     """What is left of a pack, one plan per step to start from."""
-    ordered = _in_order(members)
+    ordered = in_order(members)
     steps = {run.run_id: start.get(run.run_id, 0) for run in ordered}
     begins = sorted({steps[run.run_id] for run in ordered if steps[run.run_id] < run.max_steps})
     return [PackPlan(tuple(run for run in ordered if steps[run.run_id] == begin), begin) for begin in begins]

@@ -94,22 +94,26 @@ class Stack:
             return _rows(self.module(x))
         return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
 
-    def gradient(
-        self, param_EP: Tensor, x: Tensor, objective: Callable[[Tensor], tuple[Tensor, Any]]
-    ) -> tuple[Tensor, Any]:
-        """Gradient of a scalar with respect to all parameters, (E, P), in memory that the next one may reuse.
+    def gradient(self, param_EP: Tensor, x: Tensor, loss: Callable[[Tensor], tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+        """Gradient of every member's mean loss, (E, P), in memory that the next one may reuse.
 
         Args:
             param_EP: parameters; the next gradient is fastest with the same tensor.
             x: inputs, (E, B, ...).
-            objective: gives the scalar, a function of the logits, and what is handed back beside its gradient.
+            loss: gives the loss of every sample, (E, B), a function of the logits, and what is handed back beside.
         """
         if torch.compiler.is_compiling():  # one graph of forward and backward pass, which a compiler can fuse
-            return torch.func.grad(lambda param: objective(self._unbound(param, x)), has_aux=True)(param_EP)
+
+            def objective(param: Tensor) -> tuple[Tensor, Any]:
+                loss_EB, beside = loss(self._unbound(param, x))
+                return loss_EB.mean(1).sum(), beside
+
+            return torch.func.grad(objective, has_aux=True)(param_EP)
         if param_EP is not self._bound:
             self.bind(param_EP)
-        scalar, beside = objective(self(x))
-        parts = torch.autograd.grad(scalar, self.leaves, allow_unused=True, materialize_grads=True)
+        loss_EB, beside = loss(self(x))
+        share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
+        parts = torch.autograd.grad(loss_EB, self.leaves, share_EB, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP), beside
 
     def _unbound(self, param_EP: Tensor, x: Tensor) -> Tensor:

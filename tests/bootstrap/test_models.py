@@ -102,7 +102,12 @@ def test_logits_have_one_row_per_answer(model, kind):
 
 def gradient(stack, param_EP, x, function):
     """Gradient of the sum of a function of the logits, (E, P), and the logits."""
-    grad_EP, logits = stack.gradient(param_EP, x, lambda logits: (function(logits).sum(), logits))
+
+    def loss(logits):
+        loss_EB = function(logits).sum(-1)
+        return loss_EB * loss_EB.shape[1], logits
+
+    grad_EP, logits = stack.gradient(param_EP, x, loss)
     return grad_EP.clone(), logits.detach()
 
 

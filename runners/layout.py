@@ -1,0 +1,227 @@
+"""How many runs are stepped together, by how many processes, and by which program: measured, kept, restored.
+
+A layout is chosen once for a study and lies in its folder as ``layout.json``; going on with the study
+restores it. What was measured is also kept per machine, so that the next study of that shape need not be tried.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ValidationError
+
+from bootstrap.data import build_task
+from bootstrap.models.stack import Stack
+from bootstrap.program import Program
+from bootstrap.results import write_json
+from bootstrap.run import Run
+from bootstrap.study import own_settings
+from runners import environment
+from runners.packs import families_of, in_order, shape
+from runners.trial import Rate, Trial
+
+SHORT_SECONDS = 20.0  # a study that cannot take longer than this is not even tried
+TRY_SECONDS = 120.0  # per worker, above which several numbers of members are tried
+COMPILE_SECONDS = 300.0  # per worker, above which a compiled program is tried
+WORTH = 1.05  # a layout is preferred to a simpler one only if it is this many times as fast
+FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  # real runs with their ideal one
+FREE_SHARE = 0.5  # of the free memory that packs may plan with
+FLOPS, STEP_SECONDS = 5e9, 3e-4  # a slow core: what cannot take long on it takes long nowhere
+
+Measure = Callable[[Trial, int], Rate]  # a trial by so many processes at once: the sum of their rates
+
+
+class Shape(BaseModel):
+    """How packs of one shape are stepped.
+
+    Attributes:
+        pack_size: members at most, unless one family has more.
+        program: how steps are carried out.
+        measured: what was tried, in words.
+    """
+
+    pack_size: int = 1
+    program: Program = "eager"
+    measured: list[str] = []
+
+
+class Layout(BaseModel):
+    """How a whole study is laid out.
+
+    Attributes:
+        device: what it was chosen for.
+        workers, threads: processes, and threads of each.
+        shapes: by the digest of `runners.packs.shape`.
+        compiler: whether there is one that torch can use; None where nobody had to know.
+    """
+
+    device: str
+    workers: int = 1
+    threads: int = 1
+    shapes: dict[str, Shape] = {}
+    compiler: str | None = None
+
+    def of(self, run: Run) -> Shape:
+        """How a run's pack is stepped."""
+        return self.shapes.get(digest(run), Shape())
+
+    @property
+    def summary(self) -> str:
+        """The layout in a few words."""
+        kinds = sorted({f"up to {one.pack_size} members, {one.program}" for one in self.shapes.values()})
+        return f"{self.workers} processes of {self.threads} threads, packs of {' or '.join(kinds) or 'one family'}"
+
+
+def digest(run: Run) -> str:
+    """A short name for a run's shape."""
+    return hashlib.sha256(shape(run).encode()).hexdigest()[:16]
+
+
+def read(folder: Path) -> Layout | None:
+    """The layout that a folder was begun with."""
+    try:
+        return Layout.model_validate_json((folder / "layout.json").read_text())
+    except (OSError, ValidationError):
+        return None
+
+
+def write(layout: Layout, folder: Path) -> None:
+    """Keep the layout with the folder."""
+    write_json(layout.model_dump(), folder / "layout.json")
+
+
+def choose(
+    runs: Sequence[Run], device: str, workers: int, threads: int, plugins: list[str], measure: Measure
+) -> Layout:
+    """The layout for these runs, after as many trials as they are worth.
+
+    Args:
+        runs: what is to be trained, in whole families.
+        device: "cpu" or "cuda".
+        workers: processes that are used if one thread each is best.
+        threads: that one process may use instead.
+        plugins: files that the runs need.
+        measure: carries out a trial.
+    """
+    kinds: dict[str, list[list[Run]]] = {}
+    for family in families_of(runs):
+        kinds.setdefault(digest(family[0]), []).append(family)
+    layout = Layout(device=device, workers=workers)
+    longest = max(kinds.values(), key=_longest_time, default=[])
+    for name, families in kinds.items():
+        if _longest_time(families) > SHORT_SECONDS:
+            layout.shapes[name] = _shape(families, layout, plugins, measure)
+    if device == "cpu" and _longest_time(longest) > SHORT_SECONDS and threads > 1:
+        _threads(longest, layout, threads, plugins, measure)
+    return layout
+
+
+def _longest_time(families: list[list[Run]]) -> float:
+    """Seconds that these runs take at most, on a slow core; nothing is tried for it."""
+    if not families:
+        return 0.0
+    first = families[0][0]
+    size = Stack(first.model["name"], own_settings(first.model), build_task(first.task)).size
+    steps = sum(run.max_steps for family in families for run in family)
+    return steps * max(STEP_SECONDS, 6 * size * first.batch_size / FLOPS)
+
+
+def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measure: Measure) -> Shape:
+    """The best number of members and program for the packs of one shape."""
+    known = _remembered(layout, families[0][0])
+    if known is not None:
+        return known
+    workers = layout.workers
+    program: Program = "graphed" if layout.device == "cuda" else "eager"
+
+    def attempt(families_together: int, program: Program) -> Rate:
+        pack = in_order(run for family in families[:families_together] for run in family)
+        trial = Trial(runs=list(pack), device=layout.device, program=program, plugins=plugins)
+        rate = measure(trial, workers)
+        told = f"{rate.rate:,.0f} member steps/s" if rate.problem is None else rate.problem
+        found.measured.append(f"{len(pack)} members, {program}: {told}")
+        return rate
+
+    found = Shape(pack_size=len(families[0]), program=program)
+    best = attempt(1, program)
+    if best.problem is not None and program == "graphed":
+        found.program = program = "eager"
+        best = attempt(1, program)
+    seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
+    if seconds < TRY_SECONDS and layout.device == "cpu":
+        return found
+    together = 1
+    for count in FAMILIES[layout.device][1:]:
+        if count * workers > len(families) or not _fits(best, count * len(families[0]) * workers, layout.device):
+            break
+        rate = attempt(count, program)
+        if rate.rate < best.rate * WORTH:
+            break
+        best, together = rate, count
+    found.pack_size = together * len(families[0])
+    seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
+    if seconds > COMPILE_SECONDS and layout.compiler in (None, "found"):
+        faster: Program = "compiled_graphed" if program == "graphed" else "compiled"
+        rate = attempt(together, faster)
+        layout.compiler = "found" if rate.problem is None else f"none that torch can use ({rate.problem})"
+        if rate.rate > best.rate * WORTH:
+            found.program = faster
+    _remember(layout, families[0][0], found)
+    return found
+
+
+def _threads(families: list[list[Run]], layout: Layout, threads: int, plugins: list[str], measure: Measure) -> None:
+    """Give all cores to one process where that is faster than a process each, or where there is but one pack."""
+    shape = layout.shapes[digest(families[0][0])]
+    together = max(1, shape.pack_size // len(families[0]))
+    packs = -(-len(families) // together)
+    pack = list(in_order(run for family in families[:together] for run in family))
+    trial = Trial(runs=pack, device=layout.device, program=shape.program, plugins=plugins)
+    apart = measure(trial, min(layout.workers, packs)).rate
+    rate = measure(trial.model_copy(update={"threads": threads}), 1).rate
+    shape.measured.append(f"one process of {threads} threads: {rate:,.0f} member steps/s, apart {apart:,.0f}")
+    if rate > apart * WORTH:
+        layout.workers, layout.threads = 1, threads
+
+
+def _fits(one: Rate, members: int, device: str) -> bool:
+    """Whether so many members may be tried, by the memory that one was seen to take."""
+    return one.member_bytes * members < FREE_SHARE * free_memory(device)
+
+
+def free_memory(device: str) -> int:
+    """Bytes that are free, on the device or on the host."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 33
+
+
+def _memory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "deep-bootstrap" / "layouts.json"
+
+
+def _machine(layout: Layout) -> str:
+    device = torch.cuda.get_device_name() if layout.device == "cuda" else environment.processor()
+    return f"{device}, {layout.workers} processes, torch {torch.__version__}"
+
+
+def _remembered(layout: Layout, run: Run) -> Shape | None:
+    """What was measured for this shape on this machine before."""
+    try:
+        return Shape.model_validate(json.loads(_memory().read_text())[_machine(layout)][digest(run)])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _remember(layout: Layout, run: Run, found: Shape) -> None:
+    """Keep what was measured; a home that cannot be written only means that it is measured again."""
+    try:
+        kept = json.loads(_memory().read_text()) if _memory().is_file() else {}
+        kept.setdefault(_machine(layout), {})[digest(run)] = found.model_dump()
+        _memory().parent.mkdir(parents=True, exist_ok=True)
+        write_json(kept, _memory())
+    except (OSError, ValueError):
+        return

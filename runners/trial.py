@@ -1,0 +1,94 @@
+"""A short trial: how many member steps a second a pack makes, and what memory it takes."""
+
+import time
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from bootstrap.pack import Pack
+from bootstrap.program import Program
+from bootstrap.run import Run
+from bootstrap.train import train_steps
+from runners.process import prepare
+
+WARM_UP_STEPS = 2
+TRIAL_SECONDS = 0.5
+
+
+class Trial(BaseModel):
+    """What is tried: a pack of these runs, stepped in this way for so long once it is warm."""
+
+    runs: list[Run]
+    device: str = "cpu"
+    threads: int = 1
+    program: Program = "eager"
+    plugins: list[str] = []
+    trial_seconds: float = TRIAL_SECONDS
+
+
+class Rate(BaseModel):
+    """What came of it.
+
+    Attributes:
+        rate: member steps a second, evaluation left out; 0 where it failed.
+        member_bytes: memory per member, as far as the device tells.
+        first_seconds: time until the first steps were done, in which a program is compiled.
+        problem: why it failed.
+    """
+
+    rate: float
+    member_bytes: int = 0
+    first_seconds: float = 0.0
+    problem: str | None = None
+
+
+def measure(trial: Trial) -> Rate:
+    """Carry out one trial; what a compiler or a device raises is part of the answer."""
+    prepare(trial.threads)
+    try:
+        return _measure(trial)
+    except Exception as error:  # a missing compiler, too little memory, an operation that cannot be captured
+        return Rate(rate=0.0, problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+
+
+def _measure(trial: Trial) -> Rate:
+    on_gpu = trial.device != "cpu"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    pack = Pack(trial.runs, trial.device, program=trial.program)
+    budget = trial.runs[0].max_steps
+    train_steps(pack, min(WARM_UP_STEPS, budget))
+    _wait(on_gpu)
+    warm, first = time.perf_counter(), pack.step
+    block = 4
+    while pack.step == first or (time.perf_counter() - warm < trial.trial_seconds and pack.step < budget):
+        train_steps(pack, min(pack.step + block, max(budget, pack.step + 1)))
+        _wait(on_gpu)
+        block *= 2 if (time.perf_counter() - warm) * 4 < trial.trial_seconds else 1
+    seconds = max(time.perf_counter() - warm, 1e-9)
+    taken = torch.cuda.max_memory_allocated() if on_gpu else sum(map(_bytes, _tensors(pack)))
+    return Rate(
+        rate=(pack.step - first) * len(pack) / seconds,
+        member_bytes=taken // len(pack),
+        first_seconds=warm - began,
+    )
+
+
+def _wait(on_gpu: bool) -> None:
+    if on_gpu:
+        torch.cuda.synchronize()
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _tensors(pack: Pack) -> list[torch.Tensor]:
+    """The tensors that a pack keeps: parameters and their gradient, slots, data of a chunk, pools and tests."""
+    chunk = pack.feed.chunk(pack.step, pack.step + pack.feed.longest)
+    kept: list[Any] = [pack.param_EP, pack.param_EP, *pack.members.slots.values(), chunk.x, chunk.y]
+    kept += [part for group in pack.feed.groups if group.pool is not None for part in group.pool]
+    return [*kept, pack.evaluator.test.x, pack.evaluator.test.y]
