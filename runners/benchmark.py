@@ -1,7 +1,7 @@
-"""``deepboot bench``: one run's steps a second against the shortest honest plain PyTorch loop.
+"""``deepboot bench``: one run, and packs of many, against the shortest honest plain PyTorch loop; cost against scale.
 
-Both sides train the same model on the same task with the same batch size and thread, in this
-process, by turns; the ratio of their times is what is reported, since absolute times wander.
+Both sides of a race train the same model on the same task with the same batch size on this machine, by
+turns; the ratio of their times is what is reported, since absolute times wander.
 """
 
 import json
@@ -13,22 +13,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bootstrap.pack import Pack
 from bootstrap.registry import suggestion
 from bootstrap.run import Run, evaluation_steps
-from bootstrap.sweep import runs_of
 from bootstrap.train import train_steps
-from runners import environment, shipped
+from runners import environment, layout, shipped
+from runners.contests import ALONE, PACKED, Contest, plain_loop
+from runners.local import Bench, cores
+from runners.packs import in_order
 from runners.process import prepare
+from runners.trial import Trial, measure
 
 TURNS = 5
+PACK_TURNS = 3
+PACK_SEEDS = 512  # real runs of a study of packs: long enough for every layout to be tried
+SCALE = tuple(1 << power for power in range(11))  # members of a pack
+PEAK_SIZE, PEAK_TIMES = 1_024, 20
 
 
 @dataclass(frozen=True)
-class Figure:
-    """What one benchmark measured; times are milliseconds of one step, medians over turns."""
+class Alone:
+    """One run on one thread; times are milliseconds of one step, medians over turns."""
 
     name: str
     plain_ms: float
@@ -39,97 +46,110 @@ class Figure:
     def line(self) -> str:
         """The figure as a line of a table."""
         return (
-            f"{self.name:12} plain {self.plain_ms:7.3f} ms   harness {self.harness_ms:7.3f} ms   "
+            f"{self.name:24} plain {self.plain_ms:8.3f} ms   harness {self.harness_ms:8.3f} ms   "
             f"ratio {self.ratio:.2f}   evaluation {self.evaluation_share:.1%}"
         )
 
 
-class PlainMLP(nn.Module):
-    """Two embedded operands, one hidden layer: what a person would write."""
+@dataclass(frozen=True)
+class Packed:
+    """Many runs in the layout that is chosen for them, against one after another; rates are model steps a second.
 
-    def __init__(self, modulus: int, width: int):
-        super().__init__()
-        self.embedding = nn.Embedding(modulus + 2, width)
-        self.hidden = nn.Linear(2 * width, width)
-        self.output = nn.Linear(width, modulus)
+    Attributes:
+        peak_share: floating-point operations of the matrix products in a second, over those of a large product.
+    """
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output(torch.relu(self.hidden(self.embedding(x[:, [0, 2]]).flatten(1))))
+    name: str
+    plain_rate: float
+    harness_rate: float
+    ratio: float
+    layout: str
+    peak_share: float
+    evaluation_share: float
 
-
-class PlainTransformer(nn.Module):
-    """torch's own encoder layers with a causal mask, logits at the last position."""
-
-    def __init__(self, modulus: int, width: int, heads: int, layers: int):
-        super().__init__()
-        self.embedding = nn.Embedding(modulus + 2, width)
-        self.position = nn.Parameter(torch.randn(4, width))
-        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, batch_first=True, norm_first=True)
-        self.blocks = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
-        self.output = nn.Linear(width, modulus, bias=False)
-        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.blocks(self.embedding(x) + self.position, mask=self.mask, is_causal=True)
-        return self.output(hidden[:, -1])
-
-
-def _addition(model: dict[str, Any], batch: int, max_steps: int) -> dict[str, Any]:
-    return {
-        "question": "How fast is one run?",
-        "task": {"name": "binary_operations", "operation": "x+y", "modulus": 97},
-        "model": model,
-        "optimizer": {"name": "adamw", "lr": 1e-3, "weight_decay": 1.0, "betas": [0.9, 0.98]},
-        "training": {"train_fraction": 0.5, "batch_size": batch, "max_steps": max_steps, "seeds": 1, "ideal": False},
-    }
+    def line(self) -> str:
+        """The figure as a line of a table."""
+        return (
+            f"{self.name:24} plain {self.plain_rate:8,.0f}/s   harness {self.harness_rate:8,.0f}/s   "
+            f"ratio {self.ratio:.2f}   {self.peak_share:.0%} of peak   evaluation {self.evaluation_share:.1%}   "
+            f"{self.layout}"
+        )
 
 
 @dataclass(frozen=True)
-class Contest:
-    """The same model twice: as a study for the harness, as a module for the plain loop."""
+class Scale:
+    """One process stepping a pack of so many members; the rate is model steps a second."""
 
-    study: dict[str, Any]
-    module: Callable[[], nn.Module]
-    steps: int  # of one turn
+    name: str
+    members: int
+    program: str
+    rate: float
+    member_bytes: int
+    first_seconds: float
+
+    def line(self) -> str:
+        """The figure as a line of a table."""
+        return (
+            f"{self.name:24} {self.members:5} members   {self.rate:9,.0f}/s   "
+            f"{self.member_bytes / 1e6:7.2f} MB a member   first step at {self.first_seconds:4.1f} s   {self.program}"
+        )
 
 
-CONTESTS = {
-    "mlp": Contest(_addition({"name": "mlp", "width": 128}, 512, 10_000), lambda: PlainMLP(97, 128), 400),
-    "transformer": Contest(
-        _addition({"name": "transformer"}, 512, 10_000), lambda: PlainTransformer(97, 128, 4, 2), 20
-    ),
-}
+Figure = Alone | Packed | Scale
 
 
-def run(names: Sequence[str], out: Path | None = None) -> list[str]:
-    """Run the named benchmarks, or all of them, on one thread; lines to print.
+def run(names: Sequence[str], out: Path | None = None, device: str = "cpu") -> list[str]:
+    """Run the named benchmarks, "packs", "scale" and those of one run, or all of one run; lines to print.
 
     Raises:
         ValueError: no benchmark of that name.
     """
+    known = [*ALONE, "packs", "scale"]
     for name in names:
-        if name not in CONTESTS:
-            raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, sorted(CONTESTS))}")
+        if name not in known:
+            raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, known)}")
     shipped.load()
     threads = torch.get_num_threads()
-    prepare(1)  # for both sides
+    figures: list[Figure] = []
+    lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]
     try:
-        figures = [_measure(name, CONTESTS[name]) for name in names or CONTESTS]
+        for name in names or ALONE:
+            found, told = _section(name, device)
+            figures += found
+            lines += told
     finally:
         torch.set_num_threads(threads)
-    machine = environment.processor()
     if out is not None:
-        out.write_text(json.dumps({"machine": machine, "figures": [asdict(figure) for figure in figures]}, indent=2))
-    return [
-        f"{machine}, one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included",
-        *(figure.line() for figure in figures),
-    ]
+        out.write_text(json.dumps({"machine": lines[0], "figures": [asdict(figure) for figure in figures]}, indent=2))
+    return lines
 
 
-def _measure(name: str, contest: Contest) -> Figure:
-    (specification,) = runs_of(contest.study)
+def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
+    """The figures of one benchmark, with what a reader must know to read them."""
+    figures: list[Figure]
+    if name == "packs":
+        peak = _peak(device)
+        with Bench(device) as bench:
+            figures = [_packed(one, contest, device, bench, peak) for one, contest in PACKED.items()]
+        told = (
+            f"plain loop with {cores()} threads, one run after another; ratio = harness / plain model steps a second, "
+            f"evaluation included; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
+        )
+    elif name == "scale":
+        figures = [one for contest, program in _scaled(device) for one in _scale(contest, program, device)]
+        told = "one process, one thread; pool, test set, state and one chunk of data counted as memory"
+    else:
+        figures = [_alone(name, ALONE[name])]
+        told = f"one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included"
+    return figures, [told, *(figure.line() for figure in figures)]
+
+
+def _alone(name: str, contest: Contest) -> Alone:
+    """One run, eager, on one thread of the CPU."""
+    prepare(1)  # for both sides
+    (specification,) = contest.runs()
     pack = Pack([specification], "cpu")
-    plain = _plain_loop(pack, contest)
+    plain = plain_loop(contest)
     train_steps(pack, 10)
     plain(10)
     plain_times, step_times, evaluation_times = [], [], []
@@ -142,7 +162,63 @@ def _measure(name: str, contest: Contest) -> Figure:
     harness = [step + evaluation for step in step_times]
     ratio = statistics.median(a / b for a, b in zip(plain_times, harness, strict=True))
     middle = statistics.median(harness)
-    return Figure(name, 1e3 * statistics.median(plain_times), 1e3 * middle, ratio, evaluation / middle)
+    return Alone(name, 1e3 * statistics.median(plain_times), 1e3 * middle, ratio, evaluation / middle)
+
+
+def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float) -> Packed:
+    """Many runs in the layout that is chosen for a study of them."""
+    runs = contest.runs(PACK_SEEDS)
+    chosen = layout.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
+    shape = chosen.of(runs[0])
+    members = list(in_order(runs[: shape.pack_size]))
+    trial = Trial(runs=members, device=device, program=shape.program, threads=chosen.threads, trial_seconds=2.0)
+    prepare(cores())
+    plain = plain_loop(contest, device)
+    _timed(plain, contest.steps // 10, device)
+    evaluation = _evaluation_seconds(members, device) * _evaluations_per_step(runs[0])
+    plain_rates, rates = [], []
+    for _ in range(PACK_TURNS):
+        plain_rates.append(contest.steps / _timed(plain, contest.steps, device))
+        together = bench(trial, chosen.workers).rate
+        rates.append(1 / (1 / together + evaluation / chosen.workers))
+    rate = statistics.median(rates)
+    return Packed(
+        name, statistics.median(plain_rates), rate,
+        statistics.median(a / b for a, b in zip(rates, plain_rates, strict=True)),
+        f"{chosen.workers} x {chosen.threads} threads, {len(members)} members, {shape.program}",
+        rate * _flops(runs[0]) / peak, evaluation / chosen.workers * rate,
+    )  # fmt: skip
+
+
+def _scaled(device: str) -> list[tuple[tuple[str, Contest], str]]:
+    """What is stepped at every scale, and how."""
+    programs = ("graphed", "compiled_graphed") if device == "cuda" else ("eager",)
+    return [(item, program) for item in PACKED.items() for program in programs]
+
+
+def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
+    """Packs of 1, 2, 4 … members, as far as memory goes."""
+    name, contest = item
+    figures: list[Scale] = []
+    for members in SCALE:
+        if figures and figures[-1].member_bytes * members > layout.FREE_SHARE * layout.free_memory(device):
+            break
+        runs = list(in_order(contest.runs(members)))
+        rate = measure(Trial(runs=runs, device=device, program=program, trial_seconds=1.0))
+        if rate.problem is not None:
+            break
+        figures.append(Scale(name, members, program, rate.rate, rate.member_bytes, rate.first_seconds))
+    return figures
+
+
+def _evaluation_seconds(runs: list[Run], device: str) -> float:
+    """Seconds that one member's evaluation takes on one thread, or on the device."""
+    prepare(1)
+    pack = Pack(runs, device)
+    pack.evaluator.rows()
+    seconds = _seconds(pack.evaluator.rows) / len(runs)
+    prepare(cores())
+    return seconds
 
 
 def _evaluations_per_step(specification: Run) -> float:
@@ -150,30 +226,31 @@ def _evaluations_per_step(specification: Run) -> float:
     return len(evaluation_steps(specification.evaluation, specification.max_steps)) / specification.max_steps
 
 
-def _plain_loop(pack: Pack, contest: Contest) -> Callable[[int], None]:
-    """The loop a person would write, on the same pool, reshuffled every pass."""
-    torch.manual_seed(0)
-    pool = pack.feed.groups[0].pool
-    assert pool is not None
-    x, y = pool.x[0], pool.y[0]
-    model = contest.module()
-    settings = {key: contest.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
-    optimizer = torch.optim.AdamW(model.parameters(), **settings)
-    batch = contest.study["training"]["batch_size"]
+def _flops(specification: Run) -> float:
+    """Floating-point operations of the matrix products of one member step."""
+    pack = Pack([specification])
+    with FlopCounterMode(display=False) as counter:
+        train_steps(pack, 1)
+    return float(counter.get_total_flops())
 
-    def loop(steps: int) -> None:
-        order, place = torch.randperm(len(x)), 0
-        for _ in range(steps):
-            if place + batch > len(x):
-                order, place = torch.randperm(len(x)), 0
-            chosen = order[place : place + batch]
-            place += batch
-            loss = nn.functional.cross_entropy(model(x[chosen]), y[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
 
-    return loop
+def _peak(device: str) -> float:
+    """Floating-point operations a second of a large float32 matrix product, on all cores or on the device."""
+    prepare(cores())
+    a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE, device=device) for _ in range(2))
+    times = [_timed(lambda steps: [torch.mm(a, b) for _ in range(steps)], PEAK_TIMES, device) for _ in range(TURNS)]
+    return 2 * PEAK_SIZE**3 * PEAK_TIMES / min(times)
+
+
+def _timed(work: Callable[[int], Any], steps: int, device: str) -> float:
+    """Seconds for so many steps, the device waited for."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    work(steps)
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -175,11 +175,12 @@ def bench(
     names: Positional[tuple[str, ...]] = (),
     /,
     json: Annotated[Path | None, arg(metavar="FILE", help="write the figures as JSON too")] = None,
+    device: Device = "auto",
 ) -> None:
-    """Measure this machine: one run's steps a second against a plain PyTorch loop."""
-    from runners import benchmark
+    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, and packs of all scales."""
+    from runners import benchmark, engine
 
-    for line in benchmark.run(names, json):
+    for line in benchmark.run(names, json, engine.choose_device(device)):
         say(line)
 
 
