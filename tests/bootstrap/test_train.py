@@ -161,6 +161,8 @@ def test_float64_is_used_throughout():
     wide = parameters(runs_of(parity(training__dtype="float64")), 5)
     assert wide.dtype == torch.float64
     torch.testing.assert_close(wide.float(), parameters(runs_of(parity()), 5), rtol=1e-3, atol=1e-5)
+    for one, other in zip(train(runs_of(parity(training__dtype="float64"))), train(runs_of(parity())), strict=True):
+        assert one.rows[-1]["test_loss"] == pytest.approx(other.rows[-1]["test_loss"], abs=1e-5)
 
 
 def test_learning_rate_schedules_follow_their_closed_forms():
