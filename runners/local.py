@@ -96,13 +96,14 @@ class Bench:
 def _close(processes: list["subprocess.Popen[str]"]) -> None:
     """End worker processes, once they have written their checkpoints."""
     for process in processes:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # a dead worker has not read what was written last
+            process.stdin.close()  # an idle worker waits for its next line, not for signals
         process.terminate()
     for process in processes:
         _end(process)
-        for pipe in (process.stdin, process.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):  # a dead worker has not read what was written last
-                pipe.close()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 @contextmanager

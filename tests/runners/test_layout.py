@@ -1,0 +1,260 @@
+"""Layouts: chosen from trials, kept with the folder, restored; packs halved when memory runs out."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from bootstrap.pack import Pack
+from bootstrap.program import PROGRAMS
+from bootstrap.sweep import runs_of
+from runners import checkpoints, cli, engine, execute, layout, run_study
+from runners.local import Bench
+from runners.trial import Rate, Trial, measure
+from tests.bootstrap.conftest import parity
+from tests.runners.test_engine import equal
+
+
+@pytest.fixture(autouse=True)
+def memory(tmp_path, monkeypatch):
+    """What is remembered of a machine lies in the test's own folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "deep-bootstrap" / "layouts.json"
+
+
+def study_of(seeds, steps=100_000):
+    """Runs of a study that a slow core may take long for."""
+    return runs_of(parity(training__seeds=seeds, training__max_steps=steps))
+
+
+class Machine:
+    """Gives the rates it was told, by members, program and threads, and remembers what it was asked."""
+
+    def __init__(self, rates, threads_rate=0.0, problem="no compiler"):
+        self.rates, self.threads_rate, self.problem = rates, threads_rate, problem
+        self.asked = []
+
+    def __call__(self, trial, workers):
+        key = (len(trial.runs), trial.program, trial.threads, workers)
+        self.asked.append(key)
+        if trial.threads > 1:
+            return Rate(rate=self.threads_rate, member_bytes=1)
+        rate = self.rates.get((len(trial.runs), trial.program))
+        return Rate(rate=rate, member_bytes=1) if rate else Rate(rate=0.0, problem=self.problem)
+
+
+def chosen(machine, runs, device="cpu", workers=2, threads=2):
+    found = layout.choose(runs, device, workers, threads, [], machine)
+    (shape,) = found.shapes.values()
+    return found, shape
+
+
+def test_the_fastest_number_of_members_is_chosen_and_remembered(memory):
+    """Sizes are doubled while that pays; the second study of that shape is not tried again."""
+    runs = study_of(64)
+    machine = Machine({(2, "eager"): 10_000, (4, "eager"): 14_000, (8, "eager"): 14_200, (4, "compiled"): 14_100})
+    found, shape = chosen(machine, runs)
+    assert (shape.pack_size, shape.program, found.workers, found.threads) == (4, "eager", 2, 1)
+    assert [asked[:2] for asked in machine.asked[:4]] == [(2, "eager"), (4, "eager"), (8, "eager"), (4, "compiled")]
+    assert "4 members, eager: 14,000 member steps/s" in shape.measured
+    assert json.loads(memory.read_text())
+    again = Machine({})
+    _, shape_again = chosen(again, runs, threads=1)
+    assert shape_again.pack_size == 4
+    assert again.asked == []
+
+
+def test_a_faster_compiled_program_is_taken_and_a_missing_compiler_recorded():
+    """It is tried once, at the best number of members; where there is none the reason is kept."""
+    rates = {(2, "eager"): 10_000, (4, "eager"): 10_000}
+    found, shape = chosen(Machine({**rates, (2, "compiled"): 20_000}), study_of(64), threads=1)
+    assert (shape.program, found.compiler) == ("compiled", "found")
+    found, shape = chosen(
+        Machine(rates), runs_of(parity(model__width=17, training__seeds=64, training__max_steps=100_000))
+    )
+    assert (shape.program, found.compiler) == ("eager", "none that torch can use (no compiler)")
+    assert "2 members, compiled: no compiler" in shape.measured
+
+
+def test_a_short_study_is_not_tried_and_a_middling_one_once():
+    """What no core needs long for costs no trial; a minute's work is packed family by family."""
+    machine = Machine({(2, "eager"): 100_000})
+    found = layout.choose(study_of(2, steps=100), "cpu", 2, 2, [], machine)
+    assert (found.shapes, machine.asked) == ({}, [])
+    assert found.summary == "2 processes of 1 threads, packs of one family"
+    _, shape = chosen(machine, study_of(8), threads=1)
+    assert (shape.pack_size, len(machine.asked)) == (2, 1)
+
+
+def test_all_workers_keep_something_to_do():
+    """Four pairs on two workers are never put into one pack."""
+    machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
+    _, shape = chosen(machine, study_of(4), threads=1)
+    assert shape.pack_size == 4
+
+
+def test_one_process_takes_all_threads_where_that_is_faster():
+    """A single pair is given both cores if they help it."""
+    found, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=150), study_of(1))
+    assert (found.workers, found.threads) == (1, 2)
+    found, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=90), study_of(1))
+    assert (found.workers, found.threads) == (2, 1)
+
+
+def test_memory_bounds_the_members(monkeypatch):
+    """No more are tried than half of the free memory holds."""
+    monkeypatch.setattr(layout, "free_memory", lambda device: 20)
+    machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
+    _, shape = chosen(machine, study_of(64), threads=1)
+    assert shape.pack_size == 4  # 8 members on each of 2 workers would take 16 of 20 bytes
+
+
+def test_a_graph_that_cannot_be_captured_leaves_a_gpu_eager(monkeypatch):
+    """Replaying is tried first on a GPU, and the eager program where it fails."""
+    monkeypatch.setattr(layout, "free_memory", lambda device: 1 << 40)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    sizes = {(2 * count, "eager"): 100.0 * count for count in layout.FAMILIES["cuda"]}
+    _, shape = chosen(Machine(sizes), study_of(64), device="cuda", workers=1, threads=1)
+    assert (shape.program, shape.pack_size) == ("eager", 128)
+    sizes = {(2 * count, "graphed"): 100.0 * count for count in layout.FAMILIES["cuda"]}
+    other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=100_000))
+    _, shape = chosen(Machine(sizes), other, device="cuda", workers=1, threads=1)
+    assert (shape.program, shape.pack_size) == ("graphed", 128)
+
+
+def test_a_trial_tells_rate_and_memory_or_the_reason():
+    """A working pack has a rate; what fails is part of the answer."""
+    runs = runs_of(parity(training__seeds=2, training__max_steps=10_000))
+    found = measure(Trial(runs=runs, trial_seconds=0.05))
+    assert found.problem is None
+    assert found.rate > 100
+    assert found.member_bytes > Pack(runs).param_EP.numel() * 4 * 4 / 4
+    failed = measure(Trial(runs=runs, device="cuda" if not torch.cuda.is_available() else "nowhere"))
+    assert failed.rate == 0
+    assert failed.problem is not None
+
+
+def test_trials_run_in_workers_at_once():
+    """Rates of two workers are added; one that fails tells why."""
+    runs = runs_of(parity(training__seeds=1, training__max_steps=10_000))
+    with Bench("cpu") as bench:
+        found = bench(Trial(runs=runs, trial_seconds=0.05), 2)
+        assert found.problem is None
+        assert found.rate > 100
+        broken = [run.model_copy(update={"loss": {"name": "nothing"}}) for run in runs]
+        assert bench(Trial(runs=broken, trial_seconds=0.05), 2).problem.startswith("ValueError: ")
+
+
+def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
+    """The second command uses the pack size and program of the first; what is asked for goes before it."""
+    path, out = study(training__seeds=4), tmp_path / "out"
+    run_study(path, out, changes=["training.seeds=2"], workers=1, pack_size=4)
+    kept = json.loads((out / "layout.json").read_text())
+    assert [shape["pack_size"] for shape in kept["shapes"].values()] == [4]
+    monkeypatch.setattr(layout, "choose", lambda *_: pytest.fail("measured again"))
+    jobs = []
+    monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
+    run_study(path, out, workers=1)
+    assert [len(job.runs) for job in jobs] == [4]
+    jobs.clear()
+    run_study(path, out, workers=1, pack_size=2)
+    assert [len(job.runs) for job in jobs] == [2, 2]
+
+
+def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeypatch):
+    """Program and threads of the checkpoint go before those of the job."""
+    runs = runs_of(parity())
+    taken = []
+    execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], checkpoints.Manner("compiled", 2))
+    seen = {}
+
+    def train(*_, program, begun, **__):
+        seen.update(program=program, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "train", train)
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
+    with pytest.raises(KeyboardInterrupt):
+        execute.execute(job, lambda steps: None, lambda sentence: None)
+    torch.set_num_threads(1)
+    assert seen == {"program": "compiled", "step": 3, "threads": 2}
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_pack_that_does_not_fit_is_halved(study, tmp_path, monkeypatch, capfd, error):
+    """Packs of more than one pair fail for memory: halves are done instead, and the tables are the same."""
+    path = study(training__seeds=5)
+    run_study(path, tmp_path / "pairs", workers=1)
+    train = execute.train
+
+    def small(runs, **settings):
+        if len(runs) > 2:
+            raise error
+        return train(runs, **settings)
+
+    monkeypatch.setattr(execute, "train", small)
+    told = []
+    monkeypatch.setattr(engine, "Progress", lambda total: Told(told))
+    run_study(path, tmp_path / "halves", workers=1, pack_size=64)
+    equal(tmp_path / "pairs", tmp_path / "halves")
+    assert sum(told) == 10 * 6
+    assert "of 10 runs does not fit into memory. It goes on in two halves." in capfd.readouterr().err
+
+
+class Told(list):
+    """A progress bar that only takes note."""
+
+    def __init__(self, told):
+        self.told = told
+
+    def __enter__(self):
+        return self.told.append
+
+    def __exit__(self, *_):
+        pass
+
+
+def test_a_pair_that_does_not_fit_fails_with_the_reason(study, tmp_path, monkeypatch):
+    """One family cannot be halved."""
+
+    def none(runs, **_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(execute, "train", none)
+    with pytest.raises(engine.TrainingError, match="DefaultCPUAllocator"):
+        run_study(study(), tmp_path / "out", workers=1)
+
+
+def test_kept_weights_lie_in_the_folder(study, tmp_path):
+    """At every evaluation of every run, readable with numpy alone."""
+    out = tmp_path / "out"
+    found = run_study(study(keep={"weights": "evaluations"}), out, workers=1)
+    names = {path.name for path in (out / "weights").iterdir()}
+    rows = found.evaluations
+    assert names == {f"{run}-{step}.safetensors" for run, step in zip(rows["run_id"], rows["step"], strict=True)}
+    weights = load_file(next((out / "weights").iterdir()))
+    assert weights["output.bias"].shape == (1, 2)
+
+
+def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_budget(study, tmp_path):
+    """Extending the budget leaves stopped runs alone; the tables are those of the longer study from the start."""
+    path = study(
+        training__seeds=3, training__max_steps=40, evaluation__schedule=5,
+        stop={"metric": "test_loss", "at_most": 0.7505, "streak": 2},
+    )  # fmt: skip
+    whole = run_study(path, tmp_path / "whole", workers=1)
+    assert set(whole.runs["last_step"]) > {10}
+    run_study(path, tmp_path / "extended", workers=1, changes=["training.max_steps=20"])
+    run_study(path, tmp_path / "extended", workers=1)
+    equal(tmp_path / "whole", tmp_path / "extended")
+    stopped = pd.read_parquet(tmp_path / "whole" / "runs.parquet")
+    assert (stopped["facts.stopped"] == (stopped["last_step"] < 40)).all()
+    assert engine.plan(path, tmp_path / "whole").pending == 0
+
+
+def test_the_command_line_names_every_program():
+    """Its list is written out, so that help need not load torch."""
+    assert cli.Programs.__args__ == PROGRAMS
