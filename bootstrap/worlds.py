@@ -45,7 +45,7 @@ class Order:
         if not any(end):
             return draw_MSB.expand(len(self.sizes), -1, -1)
         held = self._prepare(begin, max(e - b for b, e in zip(begin, end, strict=True)) + 1)
-        begin_M11 = torch.tensor(held, device=draw_MSB.device)[:, None, None]
+        begin_M11 = streams.moved(torch.tensor(held), draw_MSB.device)[:, None, None]
         position = (draw_MSB // self.size_M11 - begin_M11) * self._table_MCN.shape[-1] + draw_MSB % self.size_M11
         return self._table_MCN.flatten(1).gather(1, position.flatten(1)).view_as(position)
 
@@ -54,9 +54,8 @@ class Order:
         held = self._table_MCN.shape[1] if self._first else 0
         enough = self._first and all(h <= b and b + passes <= h + held for h, b in zip(self._first, begin, strict=True))
         if not enough:
-            number_MC = torch.tensor(begin, device=self.key_M2.device)[:, None] + torch.arange(
-                passes, device=self.key_M2.device
-            )
+            device = self.key_M2.device
+            number_MC = streams.moved(torch.tensor(begin), device)[:, None] + torch.arange(passes, device=device)
             width = max(self.sizes)
             lot_MCN = streams.lots(self.key_M2, number_MC, width)
             item = torch.arange(width, device=lot_MCN.device)
@@ -232,8 +231,11 @@ class World:
             return index_MSB
         if self.batch_size == self.capacity:
             return index_MSB % self.capacity
-        flat = index_MSB.flatten(1)
-        return self._universe_order.index(index_MSB, flat.amin(1).tolist(), flat.amax(1).tolist())
+        if self.rule is ideal:
+            first_M, last_M = [draws.first] * len(index_MSB), [draws.end - 1] * len(index_MSB)
+        else:  # which draws such a rule reads, only its indices say
+            first_M, last_M = (ends_M.tolist() for ends_M in index_MSB.flatten(1).aminmax(dim=1))
+        return self._universe_order.index(index_MSB, first_M, last_M)
 
 
 @dataclass(frozen=True)

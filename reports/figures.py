@@ -170,6 +170,22 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def plot_scale(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Model steps a second of one process against the members of its pack, a line per benchmark.
+
+    Args:
+        table: ``name, members, rate``, one row per benchmark and number of members.
+        ax: where to draw; new axes otherwise.
+    """
+    ax = ax or _axes()
+    sns.lineplot(table, x="members", y="rate", hue="name", style="name", markers=True, dashes=False, ax=ax)
+    ax.set(xscale="log", yscale="log", xlabel="members stepped together", ylabel="model steps per second")
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.legend(title="")
+    return ax
+
+
 def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
     """Legend entries of worlds, real first; with ``train``, one for the dotted train curve."""
     order = ordered(worlds)

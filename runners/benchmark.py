@@ -98,8 +98,14 @@ class Scale:
 Figure = Alone | Packed | Scale
 
 
-def run(names: Sequence[str], out: Path | None = None, device: str = "cpu") -> list[str]:
+def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:
     """Run the named benchmarks, "packs", "scale" and those of one run, or all of one run; lines to print.
+
+    Args:
+        names: which.
+        out: where to write the figures as JSON.
+        device: "cpu" or "cuda".
+        figure: where to draw those of "scale".
 
     Raises:
         ValueError: no benchmark of that name.
@@ -121,7 +127,21 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu") -> l
         torch.set_num_threads(threads)
     if out is not None:
         out.write_text(json.dumps({"machine": lines[0], "figures": [asdict(figure) for figure in figures]}, indent=2))
+    if figure is not None:
+        _draw([asdict(one) for one in figures if isinstance(one, Scale)], figure)
     return lines
+
+
+def _draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Cost against scale as a figure."""
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
+
+    from reports.figures import plot_scale
+
+    canvas = Canvas(figsize=(6.4, 4.0), layout="constrained")
+    plot_scale(pd.DataFrame(rows, columns=["name", "members", "rate"]), ax=canvas.subplots())
+    canvas.savefig(path)
 
 
 def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:

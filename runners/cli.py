@@ -175,12 +175,13 @@ def bench(
     names: Positional[tuple[str, ...]] = (),
     /,
     json: Annotated[Path | None, arg(metavar="FILE", help="write the figures as JSON too")] = None,
+    figure: Annotated[Path | None, arg(metavar="FILE", help="draw what `scale` measured, as SVG or PDF")] = None,
     device: Device = "auto",
 ) -> None:
     """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, and packs of all scales."""
     from runners import benchmark, engine
 
-    for line in benchmark.run(names, json, engine.choose_device(device)):
+    for line in benchmark.run(names, json, engine.choose_device(device), figure):
         say(line)
 
 

@@ -1,9 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from reports import compare
-from reports.figures import COLORS, look, plot_bootstrap_error, plot_steps, plot_worlds
+from reports.figures import COLORS, look, plot_bootstrap_error, plot_scale, plot_steps, plot_worlds
 from reports.intervals import t_interval
 from reports.panels import draw_all, draw_bootstrap_error, draw_steps, draw_worlds
 from reports.timing import event_times
@@ -128,3 +129,12 @@ def test_drawings_are_deterministic_with_text_as_text(make_results):
     assert "first reuse</text>" in first[0].inline
     assert 'id="test_error-figure_1"' in first[0].inline
     assert first[0].inline.startswith("<svg viewBox=")
+
+
+def test_scale_is_a_line_per_benchmark_on_two_log_axes():
+    """Every rate stands over its number of members."""
+    table = pd.DataFrame({"name": ["a"] * 3 + ["b"] * 2, "members": [1, 2, 4, 1, 2], "rate": [10.0, 18, 30, 5, 9]})
+    ax = plot_scale(table)
+    drawn = [line.get_xydata().tolist() for line in ax.lines if len(line.get_xydata())]
+    assert drawn[:2] == [[[1, 10], [2, 18], [4, 30]], [[1, 5], [2, 9]]]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
