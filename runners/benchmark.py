@@ -30,6 +30,7 @@ TURNS = 5
 PACK_TURNS = 3
 PACK_SEEDS = 512  # real runs of a study of packs: long enough for every layout to be tried
 SCALE = tuple(1 << power for power in range(11))  # members of a pack
+LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs are not tried
 PEAK_SIZE, PEAK_TIMES = 1_024, 20
 
 
@@ -217,11 +218,13 @@ def _scaled(device: str) -> list[tuple[tuple[str, Contest], str]]:
 
 
 def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
-    """Packs of 1, 2, 4 … members, as far as memory goes."""
+    """Packs of 1, 2, 4 … members, as far as memory and patience go."""
     name, contest = item
     figures: list[Scale] = []
     for members in SCALE:
-        if figures and figures[-1].member_bytes * members > layout.FREE_SHARE * layout.free_memory(device):
+        last = figures[-1] if figures else None
+        too_large = last and last.member_bytes * members > layout.FREE_SHARE * layout.free_memory(device)
+        if too_large or (last and members / last.rate > LONGEST_STEP):
             break
         runs = list(in_order(contest.runs(members)))
         rate = measure(Trial(runs=runs, device=device, program=program, trial_seconds=1.0))
