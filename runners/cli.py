@@ -63,7 +63,7 @@ def run(
         return
     place = out or engine.default_folder(study)
     try:
-        engine.run_study(
+        done = engine.run_study(
             study, place, scale=scale, changes=changes, device=device, workers=workers,
             checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
         )  # fmt: skip
@@ -74,7 +74,8 @@ def run(
         _report((place,), None)
         _fail([f"{len(failed.failures)} packs failed, the others are in {place}:", str(failed)], code=1)
     _report((place,), None)
-    say(f"Next: deepboot claims {place}   or more seeds: deepboot run {study} --out {place} --set training.seeds=16")
+    more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
+    say(f"Next: deepboot claims {place}   or more seeds: {more}")
 
 
 @app.command

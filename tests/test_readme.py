@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bootstrap import registry
+from bootstrap.study import Change, Start, Stop
 from bootstrap.sweep import runs_of
 from bootstrap.train import train
 from runners import shipped
@@ -49,7 +50,19 @@ def test_the_task_of_the_readme_works_in_twenty_lines(tmp_path):
     assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
 
 
-def test_the_figure_of_the_readme_is_there():
-    """The picture is in the repository."""
-    (path,) = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
-    assert (ROOT / path).read_text().lstrip().startswith("<?xml")
+def test_what_the_readme_changes_within_a_run_is_valid():
+    """The tables of phases, start and stop are what a study's schema takes."""
+    (text,) = [block for block in BLOCKS if "[[phases]]" in block]
+    tables = tomllib.loads(text)
+    (phase,) = tables["phases"]
+    assert Change(**phase).at_step == 20_000
+    assert Start(**tables["start"]).layers == ["embedding", "blocks"]
+    assert Stop(**tables["stop"]) == Stop()
+
+
+def test_the_figures_of_the_readme_are_there():
+    """The pictures are in the repository."""
+    paths = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
+    assert len(paths) == 2
+    for path in paths:
+        assert (ROOT / path).read_text().lstrip().startswith("<?xml")
