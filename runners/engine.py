@@ -22,7 +22,7 @@ from runners import checkpoints, environment, folder, shipped, studies
 from runners import layout as layouts
 from runners.execute import Failure, Job
 from runners.layout import Layout
-from runners.local import Bench, cores, run_jobs
+from runners.local import Bench, cores, note, run_jobs
 from runners.packs import PackPlan, plan_packs
 from runners.progress import Progress
 

@@ -33,7 +33,7 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     workers = min(workers, len(jobs))
     if workers <= 1:
         with _stoppable():
-            return [failure for job in jobs for failure in execute(job, progress, _note)]
+            return [failure for job in jobs for failure in execute(job, progress, note)]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
@@ -130,7 +130,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def _note(sentence: str) -> None:
+def note(sentence: str) -> None:
+    """Say something to the person at the terminal, beside the results."""
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201 (said to the person at the terminal)
 
 
@@ -176,7 +177,7 @@ def _listen(output: IO[str], progress: Callable[[int], None]) -> list[str]:
         if "done" in message:
             return list(message["failures"])
         if "note" in message:
-            _note(message["note"])
+            note(message["note"])
         else:
             progress(message["steps"])
     return ["the worker process died (killed, or out of memory)"]
