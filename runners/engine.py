@@ -184,9 +184,9 @@ def _layout(
         plugins = studies.resolved(asked.raw)["plugins"]
         with Bench(device) as bench:
             threads = cores() if workers is None else 1
-            layout = (
-                layouts.choose(pending, device, count, threads, plugins, bench) if pending else Layout(device=device)
-            )
+            layout = layouts.choose(pending, device, count, threads, plugins, bench)
+        if layout.compiler not in (None, "found"):
+            note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for run in asked.runs if pack_size is not None or program is not None else ():
         one = layout.of(run)
         layout.shapes[layouts.digest(run)] = one.model_copy(

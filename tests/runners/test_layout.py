@@ -258,3 +258,24 @@ def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_b
 def test_the_command_line_names_every_program():
     """Its list is written out, so that help need not load torch."""
     assert cli.Programs.__args__ == PROGRAMS
+
+
+def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch, capfd):
+    """Once, when the layout is chosen; going on with the folder says nothing."""
+    missing = "none that torch can use (no g++)"
+    monkeypatch.setattr(layout, "choose", lambda *_: layout.Layout(device="cpu", compiler=missing))
+    path = study()
+    run_study(path, tmp_path / "out", workers=1)
+    said = "No compiler that torch can use (no g++): this study is trained without compiling.\n"
+    assert said in capfd.readouterr().err
+    run_study(path, tmp_path / "out", workers=1, changes=["training.seeds=2"])
+    assert said not in capfd.readouterr().err
+
+
+def test_a_folder_without_anything_to_do_keeps_its_number_of_processes(study, tmp_path):
+    """Run again when all is done, it does not forget how many workers a longer study would have."""
+    path, out = study(), tmp_path / "out"
+    run_study(path, out, workers=2)
+    (out / "layout.json").unlink()
+    run_study(path, out, workers=2)
+    assert layout.read(out).workers == 2
