@@ -93,7 +93,7 @@ def plot_worlds(table: pd.DataFrame, *, metric: str, ax: Axes | None = None, wor
         ax: where to draw; new axes otherwise.
         worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
     """
-    ax = ax or _axes()
+    ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
     bounded = (0.0, 1.0) if metric.endswith("error") else (-math.inf, math.inf)
     for world in reversed(ordered(table["world"])):
@@ -105,7 +105,7 @@ def plot_worlds(table: pd.DataFrame, *, metric: str, ax: Axes | None = None, wor
         train = metric.replace("test_", "train_")
         if world != "ideal" and train != metric and train in table:
             _mean_line(ax, _wide(table[table["world"] == world], train), color=color, dash=TRAIN_DASH, width=1.1)
-    _step_axis(ax, table["step"])
+    step_axis(ax, table["step"])
     _mark_step(ax, table["first_reuse_step"], "first reuse", high=False)
     ax.set_ylabel(f"{metric.replace('_', ' ')}{' (share)' if metric.endswith('_error') else ''}")
     if metric.endswith("error"):
@@ -123,12 +123,12 @@ def plot_bootstrap_error(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes
             marked where it has them.
         ax: where to draw; new axes otherwise.
     """
-    ax = ax or _axes()
+    ax = ax or new_axes()
     ax.axhline(0, color=INK, linewidth=0.8, zorder=1, gid="zero")
     wide = _wide(table, "bootstrap_error")
     _seeds(ax, wide, color=GAP_COLOR, dash="-")
     _mean(ax, wide, color=GAP_COLOR, dash="-", label="mean of the pairs", limits=(-math.inf, math.inf))
-    _step_axis(ax, table["step"])
+    step_axis(ax, table["step"])
     if "first_reuse_step" in table:
         _mark_step(ax, table["first_reuse_step"], "first reuse")
     if "stopping_step" in table:
@@ -149,7 +149,7 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         table: rows of `reports.timing.event_times`.
         ax: where to draw; new axes otherwise.
     """
-    ax = ax or _axes()
+    ax = ax or new_axes()
     worlds = ordered(table["world"])
     cells = list(table["cell"].unique())
     ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
@@ -160,29 +160,13 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
             heights = place + _offset(worlds.index(world), len(worlds)) + _spread(len(runs), 0.42 / len(worlds))
             _dots(ax, runs, event, heights, color=look(world, worlds)[0], edge=last)
-    _step_axis(ax, pd.Series([0, last]), most=last * 1.35)
+    step_axis(ax, pd.Series([0, last]), most=last * 1.35)
     ax.set_xlim(left=first / 1.5 if first > 2 else None)
     rows = [group * GROUP + row for group in range(len(cells)) for row in (0, 1)]
     ax.set_yticks(rows, ["memorisation", "grokking"] * len(cells))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     _headings(ax, cells)
-    return ax
-
-
-def plot_scale(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Model steps a second of one process against the members of its pack, a line per benchmark.
-
-    Args:
-        table: ``name, members, rate``, one row per benchmark and number of members.
-        ax: where to draw; new axes otherwise.
-    """
-    ax = ax or _axes()
-    sns.lineplot(table, x="members", y="rate", hue="name", style="name", markers=True, dashes=False, ax=ax)
-    ax.set(xscale="log", yscale="log", xlabel="members stepped together", ylabel="model steps per second")
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.legend(title="")
     return ax
 
 
@@ -228,7 +212,8 @@ def _headings(ax: Axes, cells: list[Any]) -> None:
             ax.axhline(top - 0.36, color=PALE, linewidth=0.7, zorder=0)
 
 
-def _axes() -> Axes:
+def new_axes() -> Axes:
+    """Axes of the usual size on a figure of their own."""
     return Figure(figsize=(5.5, 3.4), layout="constrained").add_subplot()
 
 
@@ -315,7 +300,7 @@ def _spread(n: int, width: float) -> np.ndarray:
     return np.linspace(-width / 2, width / 2, n) if n > 1 else np.zeros(n)
 
 
-def _step_axis(ax: Axes, steps: pd.Series, most: float | None = None) -> None:
+def step_axis(ax: Axes, steps: pd.Series, most: float | None = None) -> None:
     """A log axis of steps on which step 0, the untrained network, has a place."""
     last = max(float(steps.max()), 10.0)
     ax.set_xscale("symlog", linthresh=1, linscale=0.3)

@@ -13,7 +13,7 @@ from reports import tables
 from reports.claims import Judgement, judge
 from reports.compare import Comparison, compare
 from reports.findings import excluded, finding
-from reports.panels import draw_all
+from reports.gallery import draw_all
 from reports.tables import Table
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -49,25 +49,18 @@ class Drawing:
         write_atomically(folder / f"{self.name}.pdf", self.pdf)
 
 
-def draw_all(comparison: Comparison) -> list[Drawing]:
-    """The figures that a report shows, in its order; those without data are left out."""
-    metrics = ["test_error", "test_soft_error"]
-    drawings = [draw_worlds(comparison, metric) for metric in metrics]
-    return [drawing for drawing in [*drawings, draw_bootstrap_error(comparison), draw_steps(comparison)] if drawing]
-
-
 def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
     """One metric in both worlds, a panel per cell; None without a value."""
     table = comparison.curves().dropna(subset="test_error")
-    cells, rest = _shown(table.loc[table["world"] != "ideal"] if (table["world"] != "ideal").any() else table)
+    cells, rest = shown_cells(table.loc[table["world"] != "ideal"] if (table["world"] != "ideal").any() else table)
     if not cells or table[metric].isna().all():
         return None
     shown = table[table["cell_id"].isin(cells)]
     worlds = [str(world) for world in shown["world"].unique()]
     handles = world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_"))
     name = metric.replace("_", " ").capitalize()
-    caption = f"{name} over steps, {_seed_counts(shown)}. {BAND}{rest}"
-    return _facets(
+    caption = f"{name} over steps, {seed_counts(shown)}. {BAND}{rest}"
+    return facets(
         metric,
         shown,
         cells,
@@ -81,7 +74,7 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
     """The bootstrap error over steps, a panel per cell; None without a pair."""
     table = comparison.bootstrap_error().dropna(subset="bootstrap_error")
     table = table.merge(comparison.runs["run_id"], on="run_id", how="right").dropna(subset="step")  # in the runs' order
-    cells, rest = _shown(table)
+    cells, rest = shown_cells(table)
     if not cells:
         return None
     steps = comparison.pairs()[["run_id", "first_reuse_step", "stopping_high"]]
@@ -94,7 +87,7 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
         f". It is zero by construction up to the first reuse. Grey lines: first reuse and median stopping step. "
         f"{BAND.replace('seed', 'pair')}{rest}"
     )
-    return _facets(
+    return facets(
         "bootstrap_error",
         shown,
         cells,
@@ -110,24 +103,24 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
     panels = comparison.panels()[["run_id", "cell_id", "cell"]].merge(
         times.drop(columns=["cell_id", "cell"]), on="run_id"
     )
-    cells, rest = _shown(panels)
+    cells, rest = shown_cells(panels)
     if not cells:
         return None
     shown = panels[panels["cell_id"].isin(cells)]
     cells_shown, worlds = len(cells), [str(world) for world in shown["world"].unique()]
     outcomes = set(shown["memorization_outcome"].dropna()) | set(shown["grokking_outcome"].dropna())
     caption = (
-        f"Memorisation and grokking steps, {_seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
+        f"Memorisation and grokking steps, {seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
         f"the evaluation before it. Open circle: not reached by the last evaluation.{rest}"
     )
-    with mpl.rc_context(_style("steps")):
+    with mpl.rc_context(style("steps")):
         figure = Figure(figsize=(7.2, 0.75 + (0.25 + 0.36 * len(worlds)) * cells_shown), layout="constrained")
         plot_steps(shown, ax=figure.add_subplot())
-        _legend(figure, step_handles(worlds, outcomes), length=1.0)
-        return _drawn("steps", figure, caption)
+        legend(figure, step_handles(worlds, outcomes), length=1.0)
+        return drawn("steps", figure, caption)
 
 
-def _facets(
+def facets(
     name: str,
     table: pd.DataFrame,
     cells: list[str],
@@ -136,9 +129,10 @@ def _facets(
     handles: list[Any],
     caption: str,
 ) -> Drawing:
+    """A panel per cell, at most three beside each other, on shared axes."""
     columns = min(len(cells), 3) if len(cells) != 4 else 2
     rows = -(-len(cells) // columns)
-    with mpl.rc_context(_style(name)):
+    with mpl.rc_context(style(name)):
         size = (7.2, 3.3) if len(cells) == 1 else (7.2, 0.3 + 2.3 * rows)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
@@ -151,22 +145,23 @@ def _facets(
             ax.set_ylabel("" if place % columns else ax.get_ylabel())
         for ax in axes[len(cells) :]:
             ax.remove()
-        _legend(figure, handles)
-        return _drawn(name, figure, caption)
+        legend(figure, handles)
+        return drawn(name, figure, caption)
 
 
-def _legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
+def legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
+    """One legend above all panels."""
     if handles:
         place: Any = {"loc": "outside upper left", "ncols": len(handles)}
         figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **place)
 
 
-def _style(name: str) -> Any:
+def style(name: str) -> Any:
     """The house style; identifiers in the SVG follow from the figure's name, not from chance."""
     return STYLE | {"svg.hashsalt": name}
 
 
-def _drawn(name: str, figure: Figure, caption: str) -> Drawing:
+def drawn(name: str, figure: Figure, caption: str) -> Drawing:
     """Both forms of a figure, with the same bytes for the same figure."""
     svg, pdf = io.BytesIO(), io.BytesIO()
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
@@ -175,7 +170,7 @@ def _drawn(name: str, figure: Figure, caption: str) -> Drawing:
     return Drawing(name, caption, svg.getvalue(), pdf.getvalue())
 
 
-def _shown(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str]:
+def shown_cells(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str]:
     """The first cells, and a sentence on the others."""
     cells = [str(cell) for cell in table["cell_id"].unique()]
     if len(cells) <= most:
@@ -183,7 +178,7 @@ def _shown(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str
     return cells[:most], f" The first {most} of {len(cells)} cells are drawn; the others are in the tables."
 
 
-def _seed_counts(shown: pd.DataFrame) -> str:
+def seed_counts(shown: pd.DataFrame) -> str:
     """How many runs each world has: "8 real and 8 ideal runs"."""
     counts = shown.groupby("world")["run_id"].nunique()
     return " and ".join(f"{counts[world]} {world}" for world in ordered(counts.index)) + " runs"

@@ -1,12 +1,12 @@
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from reports import compare
-from reports.figures import COLORS, look, plot_bootstrap_error, plot_scale, plot_steps, plot_worlds
+from reports.figures import COLORS, look, plot_bootstrap_error, plot_steps, plot_worlds
+from reports.gallery import draw_all
 from reports.intervals import t_interval
-from reports.panels import draw_all, draw_bootstrap_error, draw_steps, draw_worlds
+from reports.panels import draw_bootstrap_error, draw_steps, draw_worlds
 from reports.timing import event_times
 
 
@@ -123,18 +123,10 @@ def test_many_cells_show_the_first_six_and_say_so(make_results):
 def test_drawings_are_deterministic_with_text_as_text(make_results):
     """The same results give the same bytes, words can be searched, and identifiers differ between figures."""
     first, second = (draw_all(compare(make_results(seeds=2, evaluations=20))) for _ in range(2))
-    assert [drawing.name for drawing in first] == ["test_error", "test_soft_error", "bootstrap_error", "steps"]
+    names = ["test_error", "test_soft_error", "bootstrap_error", "steps", "survival"]
+    assert [drawing.name for drawing in first] == names
     assert [drawing.svg for drawing in first] == [drawing.svg for drawing in second]
     assert [drawing.pdf for drawing in first] == [drawing.pdf for drawing in second]
     assert "first reuse</text>" in first[0].inline
     assert 'id="test_error-figure_1"' in first[0].inline
     assert first[0].inline.startswith("<svg viewBox=")
-
-
-def test_scale_is_a_line_per_benchmark_on_two_log_axes():
-    """Every rate stands over its number of members."""
-    table = pd.DataFrame({"name": ["a"] * 3 + ["b"] * 2, "members": [1, 2, 4, 1, 2], "rate": [10.0, 18, 30, 5, 9]})
-    ax = plot_scale(table)
-    drawn = [line.get_xydata().tolist() for line in ax.lines if len(line.get_xydata())]
-    assert drawn[:2] == [[[1, 10], [2, 18], [4, 30]], [[1, 5], [2, 9]]]
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")

@@ -51,7 +51,7 @@ def test_page_text_and_figures_are_written(make_results, tmp_path):
         ["report.html", "report.md"]
         + [
             f"figures/{name}.{form}"
-            for name in ("test_error", "test_soft_error", "bootstrap_error", "steps")
+            for name in ("test_error", "test_soft_error", "bootstrap_error", "steps", "survival")
             for form in ("svg", "pdf")
         ]
     )
