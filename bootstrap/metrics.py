@@ -12,9 +12,14 @@ def wrong(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     >>> wrong(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), torch.tensor([[1, 1]]))
     tensor([[False,  True]])
     """
+    return wrong_(logits_EBV.clone(), label_EB)
+
+
+def wrong_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+    """As `wrong`, in logits that may be overwritten."""
     label_EB1 = label_EB[..., None]
     right_EB = logits_EBV.gather(-1, label_EB1)[..., 0]
-    return ~(right_EB > logits_EBV.scatter(-1, label_EB1, -torch.inf).amax(-1))
+    return ~(right_EB > logits_EBV.scatter_(-1, label_EB1, -torch.inf).amax(-1))
 
 
 def doubt(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class Pack:
 
     def logits(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Logits of some members, (M, B * answers, V), of their inputs, (M, B, ...)."""
-        self.member_step.stack.bind(self.param_EP[members])
+        everyone = members.indices(len(self)) == (0, len(self), 1)
+        self.member_step.stack.bind(self.param_EP if everyone else self.param_EP[members])
         logits_MBV = self.member_step.stack(x.to(self.dtype) if x.is_floating_point() else x)
         scale_E11 = self.members.traits.get("output_scale")
         return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]

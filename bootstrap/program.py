@@ -151,7 +151,7 @@ def _whole_step(member_step: MemberStep) -> WholeStep:
 
     def whole(members: Members, x_EB: Tensor, label_EB: Tensor, at: Tables) -> None:
         logits_EBV, loss_E = member_step.update(members, x_EB, label_EB, at)
-        tally(members.sums_3E, logits_EBV[None], label_EB[None], loss_E[None])
+        tally(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
 
     return whole
 

@@ -124,10 +124,10 @@ def _noise(members: Members, what: str, step_11: Tensor) -> Tensor:
 
 
 def tally(sums_3E: Tensor, logits_SEBV: Tensor, label_SEB: Tensor, loss_SE: Tensor) -> None:
-    """Add the losses and errors of some batches to the sums.
+    """Add the losses and errors of some batches to the sums; the logits may be overwritten.
 
-    They are added one after another, so that sums do not depend on how batches are grouped.
+    Batches are added one after another, so that sums do not depend on how they are grouped.
     """
-    wrong_SE = metrics.wrong(logits_SEBV, label_SEB).double().mean(-1)
+    wrong_SE = metrics.wrong_(logits_SEBV, label_SEB).double().mean(-1)
     each_S3E = torch.stack((loss_SE.double(), wrong_SE, torch.ones_like(wrong_SE)), 1)
     sums_3E.copy_(torch.cat((sums_3E[None], each_S3E)).cumsum(0)[-1])

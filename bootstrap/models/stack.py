@@ -76,6 +76,8 @@ class Stack:
 
     def bind(self, param_EP: Tensor) -> None:
         """Make the module compute with these parameters, which may change in place afterwards."""
+        if param_EP is self._bound:
+            return
         members = param_EP.shape[0]
         self._bound = param_EP
         if self._gradient_EP.shape != param_EP.shape:
@@ -109,8 +111,7 @@ class Stack:
                 return loss_EB.mean(1).sum(), beside
 
             return torch.func.grad(objective, has_aux=True)(param_EP)
-        if param_EP is not self._bound:
-            self.bind(param_EP)
+        self.bind(param_EP)
         loss_EB, beside = loss(self(x))
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self.leaves, share_EB, allow_unused=True, materialize_grads=True)
