@@ -83,11 +83,17 @@ def prepare(folder: Path, study: dict[str, Any]) -> None:
         results.write_json(
             {
                 "registered": claims,
+                "seeds": _seeds(study["training"]["seeds"]),
                 "sha256": hashlib.sha256(text.encode()).hexdigest(),
                 "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
             },
             folder / "claims.json",
         )
+
+
+def _seeds(asked: int | list[int]) -> list[int]:
+    """The seeds that claims were registered with; others are added after looking."""
+    return asked if isinstance(asked, list) else list(range(asked))
 
 
 def _refuse_another(folder: Path, study: dict[str, Any]) -> None:
