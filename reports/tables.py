@@ -150,7 +150,7 @@ def verdicts(judgements: Iterable[Judgement]) -> Table:
                 one.cell or "–",
                 one.verdict,
                 effect.estimated if effect else "–",
-                span(effect.interval) if effect else "no interval",
+                effect.spanned if effect else "no interval",
                 count(effect.n) if effect else "0",
                 effect.claimed if effect else "–",
                 "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),

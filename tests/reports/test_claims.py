@@ -10,6 +10,10 @@ from reports import compare
 from reports.claims import Effect, Evidence, claim_kind, confidences, fewest_seeds, judge
 from reports.intervals import Bounds, clopper_pearson
 
+KINDS = [
+    "bootstrap_error", "difference", "equivalent", "faster", "grokking_delay", "monotone", "no_delay",
+    "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse", "same_memorization", "threshold",
+]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
 SOON = LATE | {"grokking": (110, 120)}
@@ -219,6 +223,15 @@ def test_claims_that_were_not_registered_are_post_hoc(make_pairs):
     assert found[1].sentence.endswith("claimed: at least 4 (post hoc).")
 
 
+def test_seeds_that_were_added_after_looking_make_all_claims_post_hoc(make_pairs):
+    """A folder that holds more seeds than its claims were registered with says so; fewer are no matter."""
+    results = make_pairs([LATE] * 6, claims=[DELAY])
+    for seeds, post_hoc in ((range(6), False), (range(8), False), (range(5), True)):
+        results.claims["seeds"] = list(seeds)
+        (one,) = judge(results)
+        assert one.post_hoc == post_hoc
+
+
 def test_primary_claims_share_their_error():
     """Bonferroni over the primary claims only."""
     primary = DELAY | {"primary": True}
@@ -267,7 +280,7 @@ def test_judgement_as_json(make_pairs):
         ),
         (
             {"kind": "fastr"},
-            "unknown claim 'fastr'. Did you mean 'faster'? Known: bootstrap_error, faster, grokking_delay, rate.",
+            f"unknown claim 'fastr'. Did you mean 'faster'? Known: {', '.join(KINDS)}.",
         ),
     ],
 )
@@ -300,4 +313,4 @@ def test_a_users_own_kind(make_pairs):
 
 def test_shipped_kinds_are_registered():
     """Importing the claims makes them known."""
-    assert names("claim") == ["bootstrap_error", "faster", "grokking_delay", "rate"]
+    assert names("claim") == KINDS

@@ -192,6 +192,7 @@ def test_claims_are_registered_at_the_first_run_only(study, tmp_path):
     run_study(study(claims=[claim, {**claim, "min_rate": 0.9}]), tmp_path / "out", workers=1)
     assert json.loads((tmp_path / "out" / "claims.json").read_text()) == first
     assert [one["min_rate"] for one in first["registered"]] == [0.5]
+    assert first["seeds"] == [0]
     assert len(results.read(tmp_path / "out").study["claims"]) == 2
 
 
