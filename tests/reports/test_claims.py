@@ -12,7 +12,8 @@ from reports.intervals import Bounds, clopper_pearson
 
 KINDS = [
     "bootstrap_error", "difference", "equivalent", "faster", "grokking_delay", "monotone", "no_delay",
-    "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse", "same_memorization", "threshold",
+    "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse",
+    "same_memorization", "threshold",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
