@@ -23,13 +23,12 @@ from runners import environment
 from runners.packs import families_of, in_order, shape
 from runners.trial import Rate, Trial
 
-SHORT_SECONDS = 20.0  # a study that cannot take longer than this is not even tried
-TRY_SECONDS = 120.0  # per worker, above which several numbers of members are tried
-COMPILE_SECONDS = 300.0  # per worker, above which a compiled program is tried
+TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done fastest
+COMPILE_SECONDS = 300.0  # above which a compiled program is tried
 WORTH = 1.05  # a layout is preferred to a simpler one only if it is this many times as fast
 FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  # real runs with their ideal one
 FREE_SHARE = 0.5  # of the free memory that packs may plan with
-FLOPS, STEP_SECONDS = 5e9, 3e-4  # a slow core: what cannot take long on it takes long nowhere
+FLOPS, STEP_SECONDS = 2e10, 3e-4  # of a modest core, by which it is guessed whether a study is worth a trial
 
 Measure = Callable[[Trial, int], Rate]  # a trial by so many processes at once: the sum of their rates
 
@@ -110,17 +109,17 @@ def choose(
     for family in families_of(runs):
         kinds.setdefault(digest(family[0]), []).append(family)
     layout = Layout(device=device, workers=workers)
-    longest = max(kinds.values(), key=_longest_time, default=[])
+    longest = max(kinds.values(), key=_guess, default=[])
     for name, families in kinds.items():
-        if _longest_time(families) > SHORT_SECONDS:
+        if _guess(families) / workers > TRY_SECONDS:
             layout.shapes[name] = _shape(families, layout, plugins, measure)
-    if device == "cpu" and _longest_time(longest) > SHORT_SECONDS and threads > 1:
+    if device == "cpu" and _guess(longest) / workers > TRY_SECONDS and threads > 1:
         _threads(longest, layout, threads, plugins, measure)
     return layout
 
 
-def _longest_time(families: list[list[Run]]) -> float:
-    """Seconds that these runs take at most, on a slow core; nothing is tried for it."""
+def _guess(families: list[list[Run]]) -> float:
+    """Seconds that these runs may take on one modest core, or on a GPU at the very worst; nothing is tried for it."""
     if not families:
         return 0.0
     first = families[0][0]
