@@ -133,7 +133,8 @@ def _source(start: Start, run: Run) -> Source:
             f"`start`: the weights of run {source['run_id']} at step {step:,} were not kept ({path} is missing). "
             'Run that study with keep.weights = "final" or "evaluations".'
         ])  # fmt: skip
-    return Source(path=str(path), run_id=str(source["run_id"]), step=step, layers=start.layers)
+    cell_id, run_id = str(source["cell_id"]), str(source["run_id"])
+    return Source(path=str(path), cell_id=cell_id, run_id=run_id, step=step, layers=start.layers)
 
 
 def _meant(runs: pd.DataFrame, start: Start, run: Run) -> pd.DataFrame:

@@ -17,12 +17,14 @@ class Source(Settings):
     """Weights that a run starts from.
 
     Attributes:
-        path: of the file that holds them; not part of the run's identity, since the next two name what is in it.
-        run_id, step: the run that they come from, and when.
+        path: of the file that holds them; not part of the run's identity, since the next ones name what is in it.
+        cell_id: the configuration that they come from, the same for all seeds.
+        run_id, step: the run of it, and when.
         layers: the beginnings of the names of the parameters that are taken; empty: all.
     """
 
     path: str
+    cell_id: str
     run_id: str
     step: int
     layers: list[str]
@@ -88,7 +90,8 @@ class Run(Settings):
     @property
     def run_id(self) -> str:
         """Hash of all that changes weights or evaluated rows, 16 hexadecimal digits."""
-        return _digest({**self._configuration(), "seed": self.seed})
+        source = [self.start.run_id, self.start.step] if self.start is not None else []
+        return _digest({**self._configuration(), "seed": self.seed, "source": source})
 
     @property
     def cell_id(self) -> str:
@@ -102,7 +105,7 @@ class Run(Settings):
         if self.schedule.shape == "constant":
             del full["max_steps"]
         if self.start is not None:
-            del full["start"]["path"]
+            full["start"] = {"cell_id": self.start.cell_id, "layers": self.start.layers}
         if self.data.test_set != "rest":
             del full["largest_pool"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
@@ -124,7 +127,8 @@ class Run(Settings):
                 "streams": self.streams.model_dump(),
                 **{name: getattr(self, name) for name in TRAINING},
             },
-            **{part: value.model_dump() for part in ("stop", "start") if (value := getattr(self, part)) is not None},
+            "stop": self.stop.model_dump() if self.stop is not None else {},
+            "start": self.start.model_dump(include={"cell_id", "layers"}) if self.start is not None else {},
         }
         return dict(_flat(nested))
 

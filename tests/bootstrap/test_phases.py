@@ -127,7 +127,14 @@ def kept(tmp_path):
     for (run_id, step), weights in found.items():
         save_file(weights, weights_file(tmp_path, run_id, step))
     rows = [
-        {"run_id": one.run.run_id, "world": one.run.rule, "seed": 0, "last_step": one.last_step} for one in outcomes
+        {
+            "run_id": one.run.run_id,
+            "cell_id": one.run.cell_id,
+            "world": one.run.rule,
+            "seed": one.run.seed,
+            "last_step": one.last_step,
+        }
+        for one in outcomes
     ]
     nothing = results.typed([], results.EVALUATION_COLUMNS)
     results.write(results.Results(results.typed(rows, results.RUN_COLUMNS), nothing), tmp_path)
@@ -148,6 +155,24 @@ def test_a_run_starts_from_the_weights_that_another_kept(kept):
     weights = {}
     train(partly, keep=lambda run, step, named: weights.setdefault(run.rule, named))
     assert partly[0].run_id != runs_of(parity(start=start))[0].run_id
+
+
+def test_seeds_that_start_from_seeds_of_one_configuration_are_one_cell(kept):
+    """Each seed begins with the weights of its own, and all of them are one configuration."""
+    folder, _ = kept
+    raw = parity(**LONG, keep={"weights": "final"}, training__seeds=2)
+    rows = [
+        {"run_id": run.run_id, "cell_id": run.cell_id, "world": run.rule, "seed": run.seed, "last_step": 40}
+        for run in runs_of(raw)
+    ]
+    for row in rows:
+        save_file({}, weights_file(folder, row["run_id"], 40))
+    results.write_table(results.typed(rows, results.RUN_COLUMNS), folder / "runs.parquet")
+    runs = runs_of(parity(start={"folder": str(folder)}, training__seeds=2))
+    assert len({run.start.run_id for run in runs}) == 4
+    assert len({run.cell_id for run in runs if run.rule == "real"}) == 1
+    assert len({run.run_id for run in runs}) == 4
+    assert [name for name in runs[0].settings() if name.startswith("start")] == ["start.cell_id", "start.layers"]
 
 
 def nan_free(row):
