@@ -18,7 +18,7 @@ from reports.intervals import (
     seeds_for_rate,
     t_interval,
 )
-from reports.timing import event_bounds, ratio_bounds
+from reports.timing import NEVER, event_bounds, ratio_bounds
 from reports.wording import percent, plural
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -32,7 +32,7 @@ def _for_median(_: Any, confidence: float) -> int:
 
 
 def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(_rates(settings.min_rate, settings.max_rate), confidence)
+    return seeds_for_rate(rates("rate", settings.min_rate, settings.max_rate), confidence)
 
 
 @claim_kind("grokking_delay", min_seeds=_for_median)
@@ -49,7 +49,7 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
         Bounds(min_ratio, math.inf),
         items="runs",
         confidence=evidence.confidence,
-        note=_counts(runs),
+        note=counts(runs),
     )
 
 
@@ -63,7 +63,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     pairs = evidence.pairs.dropna(subset=["ideal_status"])
     ideal = evidence.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
     neither = int((pairs["grokking_high"].isna() & ideal["grokking_high"].isna()).sum())
-    notes = [_counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else ""]
+    notes = [counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else ""]
     return _median_ratio(
         f"median ratio of the {evidence.world} world's grokking step to its ideal partner's",
         _unless_tied(ratio_bounds(pairs, ideal, over="grokking"), pairs, ideal),
@@ -87,7 +87,7 @@ def rate(
 
     Runs that diverged or failed before count as not reached. Interval: Clopper and Pearson's, exact.
     """
-    region = _rates(min_rate, max_rate)
+    region = rates("rate", min_rate, max_rate)
     outcomes = event_bounds(evidence.runs_of(world), event)["outcome"].dropna()
     name = f"share of runs that {NOUNS[event]} in the {world} world"
     n, reached = len(outcomes), int((outcomes == "reached").sum())
@@ -142,14 +142,20 @@ def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) 
     return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
 
 
-def _counts(runs: pd.DataFrame) -> str:
-    outcomes = event_bounds(runs, "grokking")["outcome"]
-    said = {"censored": "never grokked", "diverged": "diverged before", "failed": "failed"}
-    counts = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
-    return "; ".join(f"{count} of {len(runs)} {words}" for words, count in counts.items() if count)
+def counts(runs: pd.DataFrame, event: str = "grokking", whose: str = "") -> str:
+    """How many of the runs did not reach an event, and why: "1 of 8 never grokked"."""
+    outcomes = event_bounds(runs, event)["outcome"]
+    said = {"censored": NEVER[event], "diverged": "diverged before", "failed": "failed"}
+    found = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
+    return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in found.items() if number)
 
 
-def _rates(low: float | None, high: float | None) -> Bounds:
+def rates(kind: str, low: float | None, high: float | None) -> Bounds:
+    """The region of a claim about a share, open where it has no bound.
+
+    Raises:
+        ValueError: it has none at all.
+    """
     if low is None and high is None:
-        raise ValueError("claim `rate` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
+        raise ValueError(f"claim `{kind}` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
     return Bounds(-math.inf if low is None else low, math.inf if high is None else high)

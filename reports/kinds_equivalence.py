@@ -28,8 +28,8 @@ from reports.intervals import (
     seeds_for_rate,
     t_interval,
 )
-from reports.kinds import Rate
-from reports.timing import NEVER, event_bounds, ratio_bounds, run_times
+from reports.kinds import Rate, counts, rates
+from reports.timing import NEVER, ratio_bounds, run_times
 from reports.wording import count, measure, percent, plural
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -47,7 +47,7 @@ def _for_median(_: Any, confidence: float) -> int:
 
 
 def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(_rates(settings.min_rate, settings.max_rate), confidence)
+    return seeds_for_rate(rates("relapse", settings.min_rate, settings.max_rate), confidence)
 
 
 def _for_band(_: Any, confidence: float) -> int | None:
@@ -96,7 +96,7 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
         max_ratio,
         items="runs",
         evidence=evidence,
-        note=_outcomes(runs, "grokking"),
+        note=counts(runs, "grokking"),
     )
 
 
@@ -112,7 +112,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     pairs = evidence.pairs.dropna(subset=["ideal_status"])
     ideal = evidence.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
     memorized = pairs.assign(grokking_low=pairs["memorization_low"], grokking_high=pairs["memorization_high"])
-    notes = [_outcomes(pairs, "memorization"), _outcomes(ideal, "memorization", "ideal partners ")]
+    notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners ")]
     return _same(
         f"median ratio of the {evidence.world} world's memorisation step to its ideal partner's",
         ratio_bounds(memorized, ideal, over="memorization"),
@@ -132,7 +132,7 @@ def relapse(
     Runs that never grokked cannot relapse and do not enter; they are counted, and without any that grokked nothing is
     judged. A late grokking leaves few steps to relapse in. Interval: Clopper and Pearson's, exact.
     """
-    region, runs = _rates(min_rate, max_rate), evidence.runs_of(world)
+    region, runs = rates("relapse", min_rate, max_rate), evidence.runs_of(world)
     rows = evidence.comparison.evaluations
     times = run_times(replace(evidence.comparison, runs=runs, evaluations=rows[rows["run_id"].isin(runs["run_id"])]))
     grokked = times[times["grokking_outcome"] == "reached"]
@@ -140,7 +140,7 @@ def relapse(
     if not n:
         return Effect(name, region, 0, "runs", reason=f"none of {plural(len(runs), 'run')} grokked")
     fallen = int((grokked["relapses"] > 0).sum())
-    notes = [f"{fallen} of {n}", _outcomes(runs, "grokking")]
+    notes = [f"{fallen} of {n}", counts(runs, "grokking")]
     interval = clopper_pearson(fallen, n, evidence.confidence)
     share = Bounds(fallen / n, fallen / n)
     return Effect(name, region, n, "runs", share, interval, note="; ".join(filter(None, notes)))
@@ -259,16 +259,3 @@ def _place(steps: np.ndarray, worst: int) -> str:
     if len(steps) == 1:
         return f"at step {count(steps[0])}, the only one judged"
     return f"at step {count(steps[worst])}, of {len(steps)} steps from {count(steps[0])} to {count(steps[-1])}"
-
-
-def _outcomes(runs: pd.DataFrame, event: str, whose: str = "") -> str:
-    outcomes = event_bounds(runs, event)["outcome"]
-    said = {"censored": NEVER[event], "diverged": "diverged before", "failed": "failed"}
-    counts = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
-    return "; ".join(f"{found} of {len(runs)} {whose}{words}" for words, found in counts.items() if found)
-
-
-def _rates(low: float | None, high: float | None) -> Bounds:
-    if low is None and high is None:
-        raise ValueError("claim `relapse` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
-    return Bounds(-math.inf if low is None else low, math.inf if high is None else high)
