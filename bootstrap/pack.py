@@ -162,12 +162,14 @@ class Pack:
         """All members as these states left them; a slot that a state lacks starts as at step 0."""
         self.step = int(states[0]["step"])
         assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
-        begun = self._begun()
+        param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
+        begun = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        if any(f"slots.{name}" not in state for name in begun for state in states):
+            begun = self._begun().slots
         stacked = {
             name: torch.stack([state.get(f"slots.{name}", slot[place]).to(slot) for place, state in enumerate(states)])
-            for name, slot in begun.slots.items()
+            for name, slot in begun.items()
         }
-        param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
         return self._members(param_EP, stacked, torch.stack([state["online"] for state in states], 1).to(self.device))
 
     def _members(self, param_EP: Tensor, slots: dict[str, Tensor], sums_3E: Tensor) -> Members:

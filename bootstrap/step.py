@@ -68,7 +68,8 @@ class MemberStep:
     def key(self) -> str:
         """The same for all runs that share it."""
         run, _, device = self._made_from
-        return f"{device} {run.dtype} {run.task} {run.model} {run.loss} {run.optimizer}"
+        model, optimizer = (run.model["name"], own_settings(run.model)), run.optimizer["name"]
+        return f"{device} {run.dtype} {run.task} {model} {run.loss} {optimizer}"
 
     def unbound(self) -> "MemberStep":
         """Another one that belongs to no pack."""
