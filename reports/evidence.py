@@ -70,6 +70,11 @@ class Evidence:
             return self.runs
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
+    def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The cell's pairs whose ideal run is there, and the rows of these ideal runs, in one order."""
+        pairs = self.pairs.dropna(subset=["ideal_status"])
+        return pairs, self.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
         return self._own(self.comparison.pairs_at(when, metric))

@@ -19,7 +19,7 @@ from reports.intervals import (
     t_interval,
 )
 from reports.timing import NEVER, event_bounds, ratio_bounds
-from reports.wording import percent, plural
+from reports.wording import percent, plural, setting
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -32,7 +32,9 @@ def _for_median(_: Any, confidence: float) -> int:
 
 
 def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(rates("rate", settings.min_rate, settings.max_rate), confidence)
+    return seeds_for_rate(
+        region_of("rate", "share", min_rate=settings.min_rate, max_rate=settings.max_rate), confidence
+    )
 
 
 @claim_kind("grokking_delay", min_seeds=_for_median)
@@ -60,8 +62,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
     nothing and counts against both verdicts.
     """
-    pairs = evidence.pairs.dropna(subset=["ideal_status"])
-    ideal = evidence.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+    pairs, ideal = evidence.partners()
     neither = int((pairs["grokking_high"].isna() & ideal["grokking_high"].isna()).sum())
     notes = [counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else ""]
     return _median_ratio(
@@ -87,7 +88,7 @@ def rate(
 
     Runs that diverged or failed before count as not reached. Interval: Clopper and Pearson's, exact.
     """
-    region = rates("rate", min_rate, max_rate)
+    region = region_of("rate", "share", min_rate=min_rate, max_rate=max_rate)
     outcomes = event_bounds(evidence.runs_of(world), event)["outcome"].dropna()
     name = f"share of runs that {NOUNS[event]} in the {world} world"
     n, reached = len(outcomes), int((outcomes == "reached").sum())
@@ -110,9 +111,7 @@ def bootstrap_error(
 
     Pairs that have no such step do not enter the mean; they are counted beside it. Interval: paired t.
     """
-    if min is None and max is None:
-        raise ValueError("claim `bootstrap_error` needs a bound on the mean, got none. Give `min`, `max` or both.")
-    region = Bounds(-math.inf if min is None else min, math.inf if max is None else max)
+    region = region_of("bootstrap_error", "mean", min=min, max=max)
     pairs = evidence.pairs_at(at, metric)
     values = pairs["bootstrap_error"].dropna()
     place = {"stopping": "at the stopping step", "end": "at the last common step"}[at]
@@ -150,12 +149,17 @@ def counts(runs: pd.DataFrame, event: str = "grokking", whose: str = "") -> str:
     return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in found.items() if number)
 
 
-def rates(kind: str, low: float | None, high: float | None) -> Bounds:
-    """The region of a claim about a share, open where it has no bound.
+def region_of(kind: str, what: str, **bounds: float | None) -> Bounds:
+    """The claimed values, from the lower and the upper bound that a study gives.
 
     Raises:
-        ValueError: it has none at all.
+        ValueError: neither is given, or the lower one is above the upper one.
     """
+    (lower, low), (upper, high) = bounds.items()
     if low is None and high is None:
-        raise ValueError(f"claim `{kind}` needs a bound on the share, got none. Give `min_rate`, `max_rate` or both.")
+        both = f"`{lower}`, `{upper}` or both"
+        raise ValueError(f"claim `{kind}` needs a bound on the {what}, got none. Give {both}.")
+    if low is not None and high is not None and low > high:
+        got = f"got {setting(low)} and {setting(high)}"
+        raise ValueError(f"claim `{kind}` needs `{lower}` to be at most `{upper}`, {got}. Exchange them.")
     return Bounds(-math.inf if low is None else low, math.inf if high is None else high)

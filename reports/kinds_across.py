@@ -21,7 +21,7 @@ from reports.compare import When
 from reports.evidence import Across, Effect, Evidence, claim_kind
 from reports.failure_time import paired_ratio
 from reports.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from reports.kinds import NOUNS, Number, Rate, Ratio
+from reports.kinds import NOUNS, Number, Rate, Ratio, region_of
 from reports.outcomes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
 from reports.selection import select
 from reports.timing import event_bounds
@@ -37,24 +37,24 @@ ABOVE_ZERO = math.ulp(0.0)  # the end of a region that zero is not in
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:
-    _region("ratio", "ratio", min_ratio=settings.min_ratio, max_ratio=settings.max_ratio)
+    region_of("ratio", "ratio", min_ratio=settings.min_ratio, max_ratio=settings.max_ratio)
     return seeds_for_median(confidence)
 
 
 def _for_slope(settings: Any, _: float) -> int:
-    _region("power_law", "slope", min_slope=settings.min_slope, max_slope=settings.max_slope)
+    region_of("power_law", "slope", min_slope=settings.min_slope, max_slope=settings.max_slope)
     return 1
 
 
 def _for_size(settings: Any, confidence: float) -> int:
-    _region("threshold", "size", min=settings.min, max=settings.max)
+    region_of("threshold", "size", min=settings.min, max=settings.max)
     return seeds_for_median(confidence)
 
 
 def _for_share(settings: Any, confidence: float) -> int | None:
     _check_outcome(settings.classifier, settings.outcome)
     thresholds(settings.classifier, settings.settings)
-    region = _region("outcome_profile", "share", min_rate=settings.min_rate, max_rate=settings.max_rate)
+    region = region_of("outcome_profile", "share", min_rate=settings.min_rate, max_rate=settings.max_rate)
     return seeds_for_share(region, confidence)
 
 
@@ -76,7 +76,7 @@ def ratio(
     nothing is known of their ratio. Interval: the signed-rank test, inverted, on the conservative bounds of the log
     ratios, which it takes to be spread evenly about their center; the sign test where a run diverged or failed.
     """
-    region = _region("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
+    region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
     late, why = _arm(across, "of", of, world)
     soon, why_not = _arm(across, "to", to, world)
     if late and soon and (late.cell_id, late.world) == (soon.cell_id, soon.world):
@@ -154,7 +154,7 @@ def power_law(
     beyond the budget. Of a run that diverged or failed before, nothing is known. Shared seeds and ``over`` as in
     `monotone`, ``over`` positive.
     """
-    region = _region("power_law", "slope", min_slope=min_slope, max_slope=max_slope)
+    region = region_of("power_law", "slope", min_slope=min_slope, max_slope=max_slope)
     name = f"exponent of the {STEPS[event]} as a power of {over}{_within(world)}"
     places, why = _places(across, over)
     runs = across.runs_of(world)
@@ -195,7 +195,7 @@ def threshold(
     holds however runs of one seed, whose pools are nested, depend on each other; a curve fitted to runs as if they did
     not covers 77 % instead of 95 % at seven sizes, 53 % at 25.
     """
-    region = _region("threshold", "size", min=min, max=max)
+    region = region_of("threshold", "size", min=min, max=max)
     by = f" by step {count(budget)}" if budget else ""
     name = f"pool on which half of the seeds {NOUNS[event]}{by}{_within(world)}"
     places, why = _places(across, "train_size")
@@ -301,7 +301,7 @@ def outcome_profile(
     seed are not independent.
     """
     _check_outcome(classifier, outcome)
-    region = _region("outcome_profile", "share", min_rate=min_rate, max_rate=max_rate)
+    region = region_of("outcome_profile", "share", min_rate=min_rate, max_rate=max_rate)
     runs = across.runs_of(world).drop_duplicates("run_id")  # cells may share their ideal partners
     found = classify(across.comparison, classifier, settings).set_index("run_id")["outcome"]
     runs = runs.assign(outcome=runs["run_id"].map(found)).dropna(subset="outcome")
@@ -381,18 +381,6 @@ def _final_errors(across: Across, runs: pd.DataFrame) -> tuple[pd.Series, str]:
     broken = runs["status"].isin(("diverged", "failed")).to_numpy(dtype=bool)
     values = runs["run_id"].map(last).astype(float).mask(broken, math.inf)
     return values, _notes((int(broken.sum()), f"of {int(values.notna().sum())} diverged or failed"))
-
-
-def _region(kind: str, what: str, **bounds: float | None) -> Bounds:
-    """The claimed values, from the lower and the upper bound that a study gives."""
-    (lower, low), (upper, high) = bounds.items()
-    if low is None and high is None:
-        both = f"`{lower}`, `{upper}` or both"
-        raise ValueError(f"claim `{kind}` needs a bound on the {what}, got none. Give {both}.")
-    if low is not None and high is not None and low > high:
-        got = f"got {setting(low)} and {setting(high)}"
-        raise ValueError(f"claim `{kind}` needs `{lower}` to be at most `{upper}`, {got}. Exchange them.")
-    return Bounds(-math.inf if low is None else low, math.inf if high is None else high)
 
 
 def _check_outcome(classifier: str, outcome: str) -> None:

@@ -28,7 +28,7 @@ from reports.intervals import (
     seeds_for_rate,
     t_interval,
 )
-from reports.kinds import Rate, counts, rates
+from reports.kinds import Rate, counts, region_of
 from reports.timing import NEVER, ratio_bounds, run_times
 from reports.wording import count, measure, percent, plural
 
@@ -47,7 +47,9 @@ def _for_median(_: Any, confidence: float) -> int:
 
 
 def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(rates("relapse", settings.min_rate, settings.max_rate), confidence)
+    return seeds_for_rate(
+        region_of("relapse", "share", min_rate=settings.min_rate, max_rate=settings.max_rate), confidence
+    )
 
 
 def _for_band(_: Any, confidence: float) -> int | None:
@@ -109,8 +111,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     neither memorised. Two one-sided sign tests, inverted: unlike signed ranks they ask for no symmetry, and
     one such pair among nine does not open the interval.
     """
-    pairs = evidence.pairs.dropna(subset=["ideal_status"])
-    ideal = evidence.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+    pairs, ideal = evidence.partners()
     memorized = pairs.assign(grokking_low=pairs["memorization_low"], grokking_high=pairs["memorization_high"])
     notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners ")]
     return _same(
@@ -132,7 +133,8 @@ def relapse(
     Runs that never grokked cannot relapse and do not enter; they are counted, and without any that grokked nothing is
     judged. A late grokking leaves few steps to relapse in. Interval: Clopper and Pearson's, exact.
     """
-    region, runs = rates("relapse", min_rate, max_rate), evidence.runs_of(world)
+    region = region_of("relapse", "share", min_rate=min_rate, max_rate=max_rate)
+    runs = evidence.runs_of(world)
     rows = evidence.comparison.evaluations
     times = run_times(replace(evidence.comparison, runs=runs, evaluations=rows[rows["run_id"].isin(runs["run_id"])]))
     grokked = times[times["grokking_outcome"] == "reached"]
