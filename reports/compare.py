@@ -15,12 +15,14 @@ import pandas as pd
 
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
 from reports.cells import cell_table
+from reports.clocks import UNITS, Axis, on_one_grid, timed
 from reports.intervals import T_MIN, t_interval
 
 When = Literal["stopping", "end"]
 PLAIN_LOSSES = ("mse", "hinge")  # a perfect one-hot fit has a soft error of 0.77: their error takes its place
 EVENTS = ("stopping", "memorization", "grokking")
 PAIR = ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
+PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
 SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
 
 
@@ -32,11 +34,30 @@ class Comparison:
         runs: one row per run, with its cell's label as ``cell`` and its default metric as ``metric``.
         evaluations: one row per run and evaluated step.
         sources: the results that it was made of.
+        axis: what every column of steps counts: optimiser updates, samples seen or seconds.
     """
 
     runs: pd.DataFrame
     evaluations: pd.DataFrame
     sources: tuple[Results, ...]
+    axis: Axis = "step"
+
+    def over(self, axis: Axis) -> "Comparison":
+        """The same runs with every step, and every event's, expressed in samples seen or in seconds.
+
+        Pairs are joined at the same optimiser updates whatever the axis; their step is then the real run's time.
+        Claims are about steps: judge the comparison in steps.
+
+        Raises:
+            ValueError: no such axis, or a comparison that is not in steps.
+        """
+        if axis not in UNITS:
+            raise ValueError(f"unknown axis {axis!r}. Known: {', '.join(UNITS)}.")
+        if axis == self.axis:
+            return self
+        if self.axis != "step":
+            raise ValueError(f"this comparison is in {self.axis} already. Call `over({axis!r})` on the one in steps.")
+        return Comparison(*timed(self.runs, self.evaluations, axis), self.sources, axis)
 
     def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
@@ -126,11 +147,15 @@ class Comparison:
         partners = partners.assign(world="ideal", first_reuse_step=np.nan)
         alone = self.runs.loc[ideal & ~self.runs["run_id"].isin(partners["run_id"]), keep]
         panels = pd.concat([self.runs.loc[~ideal, keep], partners[keep], alone], ignore_index=True)
-        return panels.astype({"first_reuse_step": "Int64", "world": "string"})
+        return panels.astype({"first_reuse_step": self.runs["first_reuse_step"].dtype, "world": "string"})
 
     def curves(self) -> pd.DataFrame:
-        """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run."""
-        return self.panels().merge(self.evaluations, on="run_id", how="inner")
+        """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run.
+
+        In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
+        """
+        curves = self.panels().merge(self.evaluations, on="run_id", how="inner")
+        return on_one_grid(curves) if self.axis == "seconds" else curves
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
@@ -159,14 +184,16 @@ class Comparison:
     @cached_property
     def _joined(self) -> pd.DataFrame:
         """Evaluations of real runs beside those of their partners (suffix ``_ideal``), at common steps."""
-        measured = [name for name in self.evaluations.columns if name not in ("run_id", "step", "samples_seen")]
+        measured = [name for name in self.evaluations.columns if name not in PLACES]
+        at = "step" if self.axis == "step" else "update"
         real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
-        rows = self.evaluations[["run_id", "step", *measured]]
-        partner = rows.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
-        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", "step"])
+        partner = self.evaluations[["run_id", at, *measured]]
+        partner = partner.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
+        rows = self.evaluations[["run_id", *dict.fromkeys(("step", at)), *measured]]
+        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", at])
 
     def _check(self, metric: str | None) -> None:
-        known = [name for name in self.evaluations.columns if name not in ("run_id", "step", "samples_seen")]
+        known = [name for name in self.evaluations.columns if name not in PLACES]
         if metric is not None and metric not in known:
             raise ValueError(f"unknown metric {metric!r}. Known: {', '.join(known)}.")
 

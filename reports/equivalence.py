@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import integrate, optimize, special
+from scipy import special
 
-from reports.intervals import T_MIN, Bounds, t_interval
+from reports.intervals import Bounds, t_interval
 from reports.paired import ROUNDING, finite, sign_patterns, tail
 
 PATTERNS = 2**14  # sign patterns of a whole curve: all of them up to 15 seeds
@@ -99,7 +99,7 @@ def two_one_sided(differences: ArrayLike, margin: float, confidence: float = 0.9
         ValueError: differences, margin or confidence out of range.
     """
     differences = finite(differences, "differences")
-    _check(margin, confidence)
+    check_margin(margin, confidence)
     interval = t_interval(differences, 2 * confidence - 1)
     if interval is None:
         return None
@@ -127,7 +127,7 @@ def equivalent_everywhere(
         ValueError: differences, margin, confidence or steps out of range.
     """
     differences_SN, steps = _curve(differences_SN, steps)
-    _check(margin, confidence)
+    check_margin(margin, confidence)
     kept = [row[~np.isnan(row)] for row in differences_SN]
     tests = [two_one_sided(row, margin, confidence) if row.size else None for row in kept]
     means = [row.mean() if row.size else math.nan for row in kept]
@@ -185,79 +185,16 @@ def different_somewhere(differences_SN: ArrayLike) -> float:
     return float(np.mean(largest >= largest[0] - ROUNDING))
 
 
-def margin_for_equivalence(n: int, power: float = 0.8, confidence: float = 0.95) -> float:
-    """Smallest margin, in standard deviations of the differences, that n pairs of equal worlds show this often.
+def check_margin(margin: float, confidence: float) -> None:
+    """Refuse a margin or a confidence that two one-sided tests cannot have.
 
     Raises:
-        ValueError: n below 3, or power or confidence out of range.
-
-    >>> [round(margin_for_equivalence(n), 2) for n in (3, 5, 8, 10)]
-    [2.66, 1.6, 1.15, 1.0]
+        ValueError: a margin that is not positive and finite, or a confidence outside (0.5, 1).
     """
-    if n < T_MIN:
-        raise ValueError(f"`n` must be at least {T_MIN}, got {n}. A t interval needs {T_MIN} pairs.")
-    _check_power(power)
-    _check(1.0, confidence)
-    widest = 100 / (1 - power) / (1 - confidence)
-    return float(optimize.brentq(lambda margin: _tost_power(n, margin, confidence) - power, 0, widest))
-
-
-def seeds_for_equivalence(
-    margin_in_sd: float, power: float = 0.8, confidence: float = 0.95, most: int = 10_000
-) -> int | None:
-    """Fewest seeds at which two equal worlds are shown to be equivalent this often; None if ``most`` are too few.
-
-    Args:
-        margin_in_sd: margin over the standard deviation of the paired differences, positive.
-        power: probability of the verdict where the true difference is 0, in (0, 1).
-        confidence: one minus the level of each test, in (0.5, 1).
-        most: largest number tried.
-
-    Raises:
-        ValueError: margin, power or confidence out of range.
-
-    >>> seeds_for_equivalence(1.0), seeds_for_equivalence(0.5)
-    (11, 36)
-    """
-    _check(margin_in_sd, confidence)
-    _check_power(power)
-    return next((n for n in range(T_MIN, most + 1) if _tost_power(n, margin_in_sd, confidence) >= power), None)
-
-
-def seeds_for_difference(
-    effect_in_sd: float, power: float = 0.8, confidence: float = 0.95, most: int = 10_000
-) -> int | None:
-    """Fewest seeds at which a paired t interval excludes 0 this often; None if ``most`` are too few.
-
-    Args:
-        effect_in_sd: mean difference over the standard deviation of the paired differences, not 0.
-        power: in (0, 1).
-        confidence: of the interval, in (0, 1).
-        most: largest number tried.
-
-    Raises:
-        ValueError: effect, power or confidence out of range.
-
-    >>> seeds_for_difference(1.0), seeds_for_difference(2.0)
-    (10, 5)
-    """
-    missed = tail(confidence)
-    _check_power(power)
-    if not (math.isfinite(effect_in_sd) and effect_in_sd != 0):
-        raise ValueError(f"`effect_in_sd` must be finite and not 0, got {effect_in_sd}. Name the effect to be found.")
-    return next((n for n in range(T_MIN, most + 1) if _t_power(n, abs(effect_in_sd), missed) >= power), None)
-
-
-def _check(margin: float, confidence: float) -> None:
     if not 0 < margin < math.inf:
         raise ValueError(f"the margin must be positive and finite, got {margin}. Name the largest harmless difference.")
     if not 0.5 < confidence < 1:
         raise ValueError(f"`confidence` must be in (0.5, 1), got {confidence:g}. For tests at 5 % write 0.95.")
-
-
-def _check_power(power: float) -> None:
-    if not 0 < power < 1:
-        raise ValueError(f"`power` must be in (0, 1), got {power:g}. For 80 % write 0.8.")
 
 
 def _curve(differences_SN: ArrayLike, steps: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
@@ -296,24 +233,3 @@ def _largest_share(rows_SN: np.ndarray) -> np.ndarray:
 def _student(share: float, n: int) -> float:
     """The |t| of n differences whose |mean| is this share of their root mean square."""
     return math.inf if share > 1 - ROUNDING else share * math.sqrt((n - 1) / (1 - share**2))
-
-
-def _tost_power(n: int, margin: float, confidence: float) -> float:
-    """Exact probability that both tests reject at a true difference of 0: Owen's Q, as one integral over the spread."""
-    df, edge = n - 1, math.sqrt(n) * margin
-    critical = special.stdtrit(df, confidence)
-    reach = 10 / math.sqrt(2 * df)
-    low, high = max(0.0, 1 - reach), min(edge / critical, 1 + reach)
-    scale = math.log(2) + df / 2 * math.log(df / 2) - special.gammaln(df / 2)
-
-    def joint(spread: float) -> float:
-        density = math.exp(scale + (df - 1) * math.log(spread) - df * spread**2 / 2) if spread > 0 else 0.0
-        return float(2 * special.ndtr(edge - critical * spread) - 1) * density
-
-    return float(integrate.quad(joint, low, high)[0]) if low < high else 0.0
-
-
-def _t_power(n: int, effect: float, missed: float) -> float:
-    """Probability that a two-sided t test rejects, from the noncentral t distribution."""
-    critical, shift = special.stdtrit(n - 1, 1 - missed / 2), math.sqrt(n) * effect
-    return float(1 - special.nctdtr(n - 1, shift, critical) + special.nctdtr(n - 1, shift, -critical))

@@ -10,9 +10,9 @@ A kind is one function from the evidence of one cell to an effect with its inter
 
 Its keyword-only parameters are its settings in a study; their annotations are their types and limits. A kind that
 compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells that ``where`` selects, at once.
+`claim_kind` lists what else can be told of a kind, so that a page can show the grounds of its verdicts.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,15 +20,11 @@ from typing import Any, Literal
 import pandas as pd
 
 from bootstrap.registry import find, register, settings
-from reports.compare import Comparison, When
-from reports.intervals import Bounds
-from reports.wording import count, measure, span
+from reports.compare import EVENTS, Comparison, When
+from reports.effects import Effect
 
-Verdict = Literal["supported", "refuted", "inconclusive"]
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
-_min_seeds: dict[str, MinSeeds] = {}
-_scopes: dict[str, Scope] = {}
 
 
 @dataclass(frozen=True)
@@ -118,89 +114,28 @@ class Across:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What a claim is about, measured in one cell, or once over several.
+class Traits:
+    """What is known of a kind beside its function; the attributes are those of `claim_kind`."""
 
-    Attributes:
-        name: what was measured, as a noun phrase.
-        region: the claimed values, both ends included; infinite where not limited.
-        n: how many entered.
-        items: what they are, in the plural.
-        estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
-        interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
-        note: what else has to be said, such as runs that do not enter.
-        words: the claimed region in words, where its numbers do not say it.
-        whole: whether the values are counts, which are written in full.
-        cells: how many cells were compared, where these are not all that the claim selects.
-    """
-
-    name: str
-    region: Bounds
-    n: int
-    items: str
-    estimate: Bounds | None = None
-    interval: Bounds | None = None
-    reason: str = ""
-    note: str = ""
-    words: str = ""
-    whole: bool = False
-    cells: int | None = None
-
-    @property
-    def verdict(self) -> Verdict:
-        """Supported if the interval lies wholly in the region, refuted if wholly outside, else inconclusive."""
-        if self.interval is None:
-            return "inconclusive"
-        if self.region.low <= self.interval.low and self.interval.high <= self.region.high:
-            return "supported"
-        outside = self.interval.high < self.region.low or self.interval.low > self.region.high
-        return "refuted" if outside else "inconclusive"
-
-    @property
-    def claimed(self) -> str:
-        """The claimed region in words."""
-        if self.words:
-            return self.words
-        if self.region.low == self.region.high:
-            return f"exactly {count(self.region.low) if self.whole else measure(self.region.low)}"
-        return _counts(self.region) if self.whole else span(self.region)
-
-    @property
-    def spanned(self) -> str:
-        """The interval in words."""
-        return _counts(self.interval) if self.whole and self.interval else span(self.interval)
-
-    @property
-    def estimated(self) -> str:
-        """The estimate in words, rounded by its interval; "more than …" where its upper bound is open."""
-        if self.estimate is None:
-            return "unknown"
-        low, high = self.estimate
-        if self.whole:
-            return _counts(self.estimate)
-        finite = self.interval if self.interval and all(map(math.isfinite, self.interval)) else None
-        if math.isinf(high):
-            return f"more than {measure(low)}" if low > 0 else "unknown"
-        if low == high:
-            return measure(low, finite)
-        return f"{measure(low, self.estimate)}–{measure(high, self.estimate)}"
+    min_seeds: MinSeeds = 1
+    scope: Scope = "cell"
+    figure: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    tailored: bool = False
 
 
-def _counts(bounds: Bounds) -> str:
-    """Counts that are never negative, in full: no lower end is an end at or below 0.
-
-    >>> _counts(Bounds(750, 1250)), _counts(Bounds(0, 1250)), _counts(Bounds(1250, math.inf))
-    ('750 to 1,250', 'at most 1,250', 'at least 1,250')
-    """
-    low, high = bounds
-    if math.isinf(high):
-        return f"at least {count(low)}" if low > 0 else "unknown"
-    if low <= 0:
-        return f"at most {count(high)}"
-    return count(low) if low == high else f"{count(low)} to {count(high)}"
+_traits: dict[str, Traits] = {}
 
 
-def claim_kind(name: str, *, min_seeds: MinSeeds = 1, scope: Scope = "cell") -> Callable[[Any], Any]:
+def claim_kind(
+    name: str,
+    *,
+    min_seeds: MinSeeds = 1,
+    scope: Scope = "cell",
+    figure: str | tuple[str, ...] = "",
+    events: tuple[str, ...] = (),
+    tailored: bool = False,
+) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
     Args:
@@ -208,20 +143,43 @@ def claim_kind(name: str, *, min_seeds: MinSeeds = 1, scope: Scope = "cell") -> 
         min_seeds: fewest seeds with which a verdict can be reached at all: a number, or a function of the
             settings and the confidence, which may return None for never.
         scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
+        figure: the report's figure that shows what it speaks of, such as "steps" or "bootstrap_error"; of several the
+            best one first. A page links to the first that it has.
+        events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
+            runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
+        tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
     """
+    figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
-        _min_seeds[name] = min_seeds
-        _scopes[name] = scope
+        _traits[name] = Traits(min_seeds, scope, figures, events, tailored)
         return registered
 
     return decorate
 
 
+def traits_of(kind: str) -> Traits:
+    """What `claim_kind` was told of a kind; the defaults of one that it does not know."""
+    return _traits.get(kind, Traits())
+
+
 def scope_of(kind: str) -> Scope:
     """Whether a kind is judged in every selected cell, "cell", or once over all of them, "cells"."""
-    return _scopes.get(kind, "cell")
+    return traits_of(kind).scope
+
+
+def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The events without which a run says little about a claim with these settings.
+
+    >>> events_of("any", {"event": "memorization"}), events_of("any", {"at": "until_stopping"})
+    (('memorization',), ('stopping',))
+    """
+    if "event" in given:
+        return (given["event"],) if given["event"] in EVENTS else ()
+    if "at" in given:
+        return ("stopping",) if "stopping" in str(given["at"]) else ()
+    return traits_of(kind).events
 
 
 def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) -> int | None:
@@ -236,5 +194,5 @@ def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) 
         ValueError: no such kind, or settings that it does not take.
     """
     find("claim", kind)
-    needed = _min_seeds.get(kind, 1)
+    needed = traits_of(kind).min_seeds
     return needed if isinstance(needed, int) else needed(settings("claim", kind)(**given), confidence)

@@ -8,16 +8,20 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
+from reports.clocks import Axis
 from reports.figures import COLORS, GREY, OTHERS, look, new_axes, ordered, step_axis
 
 
-def plot_survival(table: pd.DataFrame, *, ax: Axes | None = None, worlds: list[str] | None = None) -> Axes:
+def plot_survival(
+    table: pd.DataFrame, *, ax: Axes | None = None, worlds: list[str] | None = None, axis: Axis = "step"
+) -> Axes:
     """Share of the runs that have not grokked by a step, one staircase per world with its pointwise interval.
 
     Args:
         table: ``world``, then the columns of `reports.survival.survival_curve`.
         ax: where to draw; new axes otherwise.
         worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        axis: the unit of the steps.
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
@@ -29,7 +33,7 @@ def plot_survival(table: pd.DataFrame, *, ax: Axes | None = None, worlds: list[s
         steps, share, low, high = (curve[name].to_numpy(float) for name in ("step", "survival", "low", "high"))
         ax.fill_between(steps, low, high, step="post", color=color, alpha=0.13, linewidth=0)
         ax.step(steps, share, where="post", color=color, linestyle=dash, linewidth=1.6, label=world)
-    step_axis(ax, table["step"])
+    step_axis(ax, table["step"], axis)
     ax.set(ylabel="share not grokked yet", ylim=(-0.02, 1.02))
     return ax
 

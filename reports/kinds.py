@@ -37,7 +37,7 @@ def _for_rate(settings: Any, confidence: float) -> int | None:
     )
 
 
-@claim_kind("grokking_delay", min_seeds=_for_median)
+@claim_kind("grokking_delay", min_seeds=_for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
 def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
     """Grokking comes at least ``min_ratio`` times as late as memorisation, in the median run.
 
@@ -55,7 +55,7 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
     )
 
 
-@claim_kind("faster", min_seeds=_for_median)
+@claim_kind("faster", min_seeds=_for_median, figure=("survival", "steps"), events=("grokking",))
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
@@ -75,7 +75,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     )
 
 
-@claim_kind("rate", min_seeds=_for_rate)
+@claim_kind("rate", min_seeds=_for_rate, figure=("survival", "steps"))
 def rate(
     evidence: Evidence,
     *,
@@ -98,7 +98,7 @@ def rate(
     return Effect(name, region, n, "runs", Bounds(share, share), interval, note=f"{reached} of {n}")
 
 
-@claim_kind("bootstrap_error", min_seeds=T_MIN)
+@claim_kind("bootstrap_error", min_seeds=T_MIN, figure="bootstrap_error")
 def bootstrap_error(
     evidence: Evidence,
     *,

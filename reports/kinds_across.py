@@ -58,7 +58,7 @@ def _for_share(settings: Any, confidence: float) -> int | None:
     return seeds_for_share(region, confidence)
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells")
+@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"))
 def ratio(
     across: Across,
     *,
@@ -102,7 +102,7 @@ def ratio(
     return Effect(name, region, found.n, "pairs", found.estimate, found.interval, reason, note, cells=2)
 
 
-@claim_kind("monotone", scope="cells")
+@claim_kind("monotone", scope="cells", figure=("steps", "test_error"))
 def monotone(
     across: Across,
     *,
@@ -119,7 +119,7 @@ def monotone(
     its dotted name, a number, another one in every cell.
     """
     rises = direction == "rises"
-    region = Bounds(ABOVE_ZERO, 1.0) if rises else Bounds(-1.0, -ABOVE_ZERO)
+    region = Bounds(ABOVE_ZERO, math.inf) if rises else Bounds(-math.inf, -ABOVE_ZERO)
     what = STEPS.get(event, "final test error")
     name, words = f"rank trend (tau) of the {what} along {over}{_within(world)}", f"{'above' if rises else 'below'} 0"
     places, why = _places(across, over)
@@ -138,7 +138,7 @@ def monotone(
     return Effect(name, region, n, "runs", estimate, found.interval, reason, note, words=words)
 
 
-@claim_kind("power_law", min_seeds=_for_slope, scope="cells")
+@claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps")
 def power_law(
     across: Across,
     *,
@@ -177,7 +177,7 @@ def power_law(
     return Effect(name, region, n, "runs", Bounds(found.slope, found.slope), found.interval, note=note)
 
 
-@claim_kind("threshold", min_seeds=_for_size, scope="cells")
+@claim_kind("threshold", min_seeds=_for_size, scope="cells", figure="steps")
 def threshold(
     across: Across,
     *,
@@ -222,7 +222,7 @@ def threshold(
     return Effect(name, region, seeds, "seeds", found.estimate, interval, reason, said, whole=True)
 
 
-@claim_kind("rank_agreement", scope="cells")
+@claim_kind("rank_agreement", scope="cells", figure="scatter")
 def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: str | None = None) -> Effect:
     """Configurations that are better in the ideal world are better in the real one: their errors agree in rank.
 
@@ -245,7 +245,7 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
     return Effect(name, region, n, "cells", estimate, found.interval, note=note)
 
 
-@claim_kind("predicts", scope="cells")
+@claim_kind("predicts", scope="cells", figure=("test_soft_error", "test_error"), events=("stopping",))
 def predicts(
     across: Across,
     *,

@@ -57,7 +57,7 @@ def _for_band(_: Any, confidence: float) -> int | None:
     return max(1 + (patterns - 1).bit_length(), T_MIN) if patterns <= PATTERNS else None
 
 
-@claim_kind("equivalent", min_seeds=T_MIN)
+@claim_kind("equivalent", min_seeds=T_MIN, figure="bootstrap_error", tailored=True)
 def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: str | None = None) -> Effect:
     """The mean bootstrap error is at most ``margin`` in size, at every step until stopping, at stopping or at the end.
 
@@ -84,7 +84,9 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
     return Effect(name, region, n, "pairs", Bounds(mean, mean), interval, note="; ".join(filter(None, notes)))
 
 
-@claim_kind("no_delay", min_seeds=_for_median)
+@claim_kind(
+    "no_delay", min_seeds=_for_median, figure=("delays", "steps"), events=("memorization", "grokking"), tailored=True
+)
 def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real") -> Effect:
     """Grokking comes with memorisation: neither step is more than ``max_ratio`` times the other, in the median run.
 
@@ -102,7 +104,7 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
     )
 
 
-@claim_kind("same_memorization", min_seeds=_for_median)
+@claim_kind("same_memorization", min_seeds=_for_median, figure="steps", events=("memorization",), tailored=True)
 def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effect:
     """A run and its ideal partner memorise at steps that are within ``max_ratio`` of each other, in the median pair.
 
@@ -124,7 +126,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     )
 
 
-@claim_kind("relapse", min_seeds=_for_rate)
+@claim_kind("relapse", min_seeds=_for_rate, figure="test_error", events=("grokking",))
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
 ) -> Effect:
@@ -148,7 +150,7 @@ def relapse(
     return Effect(name, region, n, "runs", share, interval, note="; ".join(filter(None, notes)))
 
 
-@claim_kind("difference", min_seeds=_for_band)
+@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error")
 def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None = None) -> Effect:
     """The mean bootstrap error reaches ``min_difference`` in size at some step after the first reuse.
 

@@ -1,7 +1,6 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +8,15 @@ import jinja2
 from markupsafe import Markup
 
 from bootstrap.results import Results, read, write_atomically
-from reports import tables
-from reports.claims import Judgement, judge
+from reports import tables, verdicts
+from reports.cases import Case, cases
+from reports.claims import judge
 from reports.compare import Comparison, compare
 from reports.findings import excluded, finding
 from reports.gallery import draw_all
-from reports.tables import Table
+from reports.grounds import Grounds, grounds, weightiest
+from reports.judgement import Judgement
+from reports.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 40  # of a table in the page; the text has all
@@ -57,7 +59,7 @@ def _place(results: list[Results], out: Path | None) -> Path:
 
 
 def _context(comparison: Comparison) -> dict[str, Any]:
-    judgements = judge(comparison)
+    claims, drawings = cases(judge(comparison)), draw_all(comparison)
     runs = comparison.runs
     return {
         "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
@@ -66,12 +68,15 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "counts": tables.plural(len(runs), "run"),
         "pairs": tables.plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": tables.plural(len(comparison.cells()), "cell"),
-        "claims": [list(group) for _, group in groupby(judgements, key=lambda one: one.number)],
-        "verdicts": tables.verdicts(judgements),
+        "claims": claims,
+        "grounds": {case.first.number: _grounds(case) for case in claims},
+        "together": verdicts.together(claims),
+        "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "configuration": tables.configuration(comparison),
-        "drawings": draw_all(comparison),
+        "drawings": drawings,
+        "numbered": {drawing.name: place for place, drawing in enumerate(drawings, start=1)},
         "steps": tables.steps(comparison),
         "delays": tables.delays(comparison),
         "stopping": tables.errors(comparison, "stopping"),
@@ -83,6 +88,11 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "most": MOST_ROWS,
         "spelt": MOST_SPELT,
     }
+
+
+def _grounds(case: Case) -> list[Grounds]:
+    """Of every cell that was judged, or of those that weigh most."""
+    return [grounds(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
 
 
 def _unique(comparison: Comparison, key: str) -> list[str]:
@@ -98,7 +108,7 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"pipe": _pipe, "safe_svg": Markup}
-    environment.globals |= {"flags": tables.flags, "tally": tables.tally}
+    environment.globals |= {"flags": verdicts.flags, "tally": verdicts.tally}
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text())
     return environment.get_template(name).render(context).strip() + "\n"
 

@@ -42,24 +42,6 @@ class Pairing:
     seeds_saved: float
 
 
-@dataclass(frozen=True)
-class ErrorNoise:
-    """What a finite test set adds to a test error, beside the spread over seeds.
-
-    Attributes:
-        error: mean test error, in [0, 1].
-        standard_error: binomial standard error of one run's test error.
-        seed_spread: standard deviation of the test error over seeds; NaN for one seed.
-        share: of the variance over seeds, the part that the test set alone would give where every seed has its
-            own; above 1 where the seeds vary less than that; NaN where they do not vary.
-    """
-
-    error: float
-    standard_error: float
-    seed_spread: float
-    share: float
-
-
 def finite(values: ArrayLike, name: str, least: int = 1) -> np.ndarray:
     """The values as a float row (n,) without gaps.
 
@@ -188,32 +170,40 @@ def paired_correlation(real: ArrayLike, ideal: ArrayLike, confidence: float = 0.
     return Pairing(real.size, correlation, interval, ratio, real.size * ratio, real.size * (ratio - 1))
 
 
-def noise_of_test_set(error: ArrayLike, n_test: int) -> ErrorNoise:
-    """Binomial standard error of one run's test error, beside the spread of the error over seeds.
+def seeds_without_pairing(real: ArrayLike, ideal: ArrayLike, confidence: float = 0.95) -> float:
+    """Fewest seeds at which runs that share nothing would give as narrow a t interval as these pairs; a whole number.
 
-    It holds for test samples that were drawn, not for all cells of a finite universe; a soft error varies at
-    most as much. Partners share their test set, so their difference varies less than two such errors.
+    Welch's interval of the difference of two means of equally many runs, at the pairs' own variances. It has up to
+    twice the degrees of freedom, so at a handful of seeds a weak correlation saves none. Infinite where the pairs'
+    differences do not vary, NaN where neither world does.
 
     Args:
-        error: float, one run's test error or (n,) those of all seeds, in [0, 1].
-        n_test: test samples per run.
+        real, ideal, confidence: as in `paired_correlation`.
 
     Raises:
-        ValueError: an error outside [0, 1], or no test samples.
+        ValueError: as in `paired_correlation`.
 
-    >>> round(noise_of_test_set(0.1, 10_000).standard_error, 6)
-    0.003
+    >>> seeds_without_pairing([1, 2, 3, 4, 6], [1, 2, 3, 5, 6])
+    101.0
     """
-    errors = finite(np.atleast_1d(np.asarray(error, dtype=float)), "error")
-    if n_test < 1:
-        raise ValueError(f"`n_test` must be at least 1, got {n_test}. Give the size of the test set.")
-    if errors.min() < 0 or errors.max() > 1:
-        worst = errors[np.argmax(np.abs(errors - 0.5))]
-        raise ValueError(f"`error` must be in [0, 1], got {worst:g}. Give a share of wrong labels, not percent.")
-    binomial = float(np.mean(errors * (1 - errors))) / n_test
-    spread = float(errors.std(ddof=1)) if errors.size > 1 else math.nan
-    share = binomial / spread**2 if spread > 0 else math.nan
-    return ErrorNoise(float(errors.mean()), math.sqrt(binomial), spread, share)
+    pairing = paired_correlation(real, ideal, confidence)
+    spreads = np.array([np.asarray(side, dtype=float).var(ddof=1) for side in (real, ideal)])
+    if math.isinf(pairing.variance_ratio):
+        return math.inf if spreads.any() else math.nan
+    freedom = spreads.sum() ** 2 / (spreads**2).sum()
+    paired = special.stdtrit(pairing.n - 1, 1 - tail(confidence) / 2) / math.sqrt(pairing.unpaired_seeds)
+
+    def wide(seeds: int) -> bool:
+        half = special.stdtrit(freedom * (seeds - 1), 1 - tail(confidence) / 2) / math.sqrt(seeds)
+        return bool(half > paired * (1 + ROUNDING))
+
+    few, many = 1, 2
+    while wide(many):
+        few, many = many, 2 * many
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (middle, many) if wide(middle) else (few, middle)
+    return float(many)
 
 
 def _correlation(real: np.ndarray, ideal: np.ndarray) -> float:

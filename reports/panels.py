@@ -2,6 +2,8 @@
 
 import io
 import re
+import textwrap
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +17,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bootstrap.results import write_atomically
+from reports.clocks import UNITS, Axis
 from reports.compare import Comparison
-from reports.figures import STYLE, ordered, plot_bootstrap_error, plot_steps, plot_worlds, step_handles, world_handles
-from reports.timing import event_times
-from reports.wording import plural
+from reports.figures import STYLE, ordered, plot_worlds, step_axis, world_handles
 
 MOST_PANELS = 6
 BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "
 BAND += "Band: 95 % t interval of the mean at each step (from 3 seeds)."
+WIDTH = 7.2  # inches of a figure as wide as the page
+LEGEND = 100  # letters beyond which a legend takes a second line
+TITLE = 84  # letters of all titles beside each other
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,10 @@ class Drawing:
         text = text[text.index("<svg") :]
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
-        return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img">', text, count=1)
+        _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
+        share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
+        size = "" if share == 1 else f' style="max-width: {100 * share:.0f}%"'
+        return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
     def save(self, folder: Path) -> None:
         """Write ``NAME.svg`` and ``NAME.pdf``."""
@@ -59,65 +66,17 @@ def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
     worlds = [str(world) for world in shown["world"].unique()]
     handles = world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_"))
     name = metric.replace("_", " ").capitalize()
-    caption = f"{name} over steps, {seed_counts(shown)}. {BAND}{rest}"
+    unit = UNITS[comparison.axis]
+    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {BAND}{unit.note}{rest}"
     return facets(
         metric,
         shown,
         cells,
-        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds),
+        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis),
         handles=handles,
         caption=caption,
+        axis=comparison.axis,
     )
-
-
-def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
-    """The bootstrap error over steps, a panel per cell; None without a pair."""
-    table = comparison.bootstrap_error().dropna(subset="bootstrap_error")
-    table = table.merge(comparison.runs["run_id"], on="run_id", how="right").dropna(subset="step")  # in the runs' order
-    cells, rest = shown_cells(table)
-    if not cells:
-        return None
-    steps = comparison.pairs()[["run_id", "first_reuse_step", "stopping_high"]]
-    shown = table[table["cell_id"].isin(cells)].merge(steps, on="run_id")
-    shown = shown.rename(columns={"stopping_high": "stopping_step"})
-    n = shown.groupby("cell_id")["run_id"].nunique()
-    pairs = plural(n.min(), "pair") if n.nunique() == 1 else f"{n.min()} to {n.max()} pairs"
-    caption = (
-        f"Bootstrap error (real − ideal, same step and seed) over steps, {pairs}{' per cell' if len(cells) > 1 else ''}"
-        f". It is zero by construction up to the first reuse. Grey lines: first reuse and median stopping step. "
-        f"{BAND.replace('seed', 'pair')}{rest}"
-    )
-    return facets(
-        "bootstrap_error",
-        shown,
-        cells,
-        plot=lambda rows, ax: plot_bootstrap_error(rows, ax=ax),
-        handles=[],
-        caption=caption,
-    )
-
-
-def draw_steps(comparison: Comparison) -> Drawing | None:
-    """Memorisation and grokking steps of every run; None without any."""
-    times = event_times(comparison).dropna(subset=["memorization_outcome", "grokking_outcome"], how="all")
-    panels = comparison.panels()[["run_id", "cell_id", "cell"]].merge(
-        times.drop(columns=["cell_id", "cell"]), on="run_id"
-    )
-    cells, rest = shown_cells(panels)
-    if not cells:
-        return None
-    shown = panels[panels["cell_id"].isin(cells)]
-    cells_shown, worlds = len(cells), [str(world) for world in shown["world"].unique()]
-    outcomes = set(shown["memorization_outcome"].dropna()) | set(shown["grokking_outcome"].dropna())
-    caption = (
-        f"Memorisation and grokking steps, {seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
-        f"the evaluation before it. Open circle: not reached by the last evaluation.{rest}"
-    )
-    with mpl.rc_context(style("steps")):
-        figure = Figure(figsize=(7.2, 0.75 + (0.25 + 0.36 * len(worlds)) * cells_shown), layout="constrained")
-        plot_steps(shown, ax=figure.add_subplot())
-        legend(figure, step_handles(worlds, outcomes), length=1.0)
-        return drawn("steps", figure, caption)
 
 
 def facets(
@@ -128,31 +87,46 @@ def facets(
     plot: Callable[[pd.DataFrame, Axes], Any],
     handles: list[Any],
     caption: str,
+    axis: Axis = "step",
 ) -> Drawing:
-    """A panel per cell, at most three beside each other, on shared axes."""
+    """A panel per cell, at most three beside each other, on shared axes that hold the steps of all."""
     columns = min(len(cells), 3) if len(cells) != 4 else 2
     rows = -(-len(cells) // columns)
     with mpl.rc_context(style(name)):
-        size = (7.2, 3.3) if len(cells) == 1 else (7.2, 0.3 + 2.3 * rows)
+        size = (WIDTH, 3.3) if len(cells) == 1 else (WIDTH, 0.3 + 2.3 * rows)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for place, (cell, ax) in enumerate(zip(cells, axes, strict=False)):
             panel = table[table["cell_id"] == cell]
             plot(panel, ax)
             if len(cells) > 1:
-                ax.set_title(str(panel["cell"].iloc[0]))
+                ax.set_title(folded(str(panel["cell"].iloc[0]), TITLE // columns))
             ax.label_outer() if place + columns < len(cells) else ax.tick_params(labelbottom=True)
             ax.set_ylabel("" if place % columns else ax.get_ylabel())
         for ax in axes[len(cells) :]:
             ax.remove()
+        step_axis(axes[0], table["step"], axis)
+        for place, ax in enumerate(axes[: len(cells)]):
+            ax.set_xlabel(ax.get_xlabel() if place + columns >= len(cells) else "")
         legend(figure, handles)
         return drawn(name, figure, caption)
+
+
+def folded(cell: str, letters: int) -> str:
+    """A cell's name in lines of at most so many letters, broken between settings where that is enough.
+
+    >>> folded("train_size 500, weight_decay 0.03", 28)
+    'train_size 500,\\nweight_decay 0.03'
+    """
+    parts = [part.replace(" ", "\xa0") if len(part) < letters else part for part in cell.split(", ")]
+    return textwrap.fill(", ".join(parts), letters).replace("\xa0", " ")
 
 
 def legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
     """One legend above all panels."""
     if handles:
-        place: Any = {"loc": "outside upper left", "ncols": len(handles)}
+        letters = sum(len(handle.get_label()) + 6 for handle in handles)
+        place: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // (1 + letters // LEGEND))}
         figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **place)
 
 
@@ -164,10 +138,20 @@ def style(name: str) -> Any:
 def drawn(name: str, figure: Figure, caption: str) -> Drawing:
     """Both forms of a figure, with the same bytes for the same figure."""
     svg, pdf = io.BytesIO(), io.BytesIO()
+    _number_marks(figure)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # the layout is settled: do not compute it a second time
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return Drawing(name, caption, svg.getvalue(), pdf.getvalue())
+
+
+def _number_marks(figure: Figure) -> None:
+    """Marks that have one name in several panels or rows get numbers: a page must not hold an identifier twice."""
+    seen: Counter[str] = Counter()
+    for artist in figure.findobj():
+        if name := artist.get_gid():
+            seen[name] += 1
+            artist.set_gid(name if seen[name] == 1 else f"{name} ({seen[name]})")
 
 
 def shown_cells(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str]:

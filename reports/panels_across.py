@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.cells import varied
+from reports.clocks import UNITS
 from reports.compare import Comparison
 from reports.figures import world_handles
 from reports.figures_across import plot_phase_map, plot_scatter, plot_survival
@@ -35,18 +36,21 @@ def draw_survival(comparison: Comparison) -> Drawing | None:
     table = pd.concat(curves, ignore_index=True)
     worlds = [str(world) for world in shown["world"].unique()]
     broken = int(shown["outcome"].isin(("diverged", "failed")).sum())
+    unit = UNITS[comparison.axis]
     caption = (
         f"Share of runs that have not grokked by a step (Kaplan–Meier, or Turnbull where evaluations differ), "
         f"{seed_counts(shown)}. Band: 95 % interval at each step (from 3 runs). A run that never grokked by its last "
-        f"evaluation leaves there{f'; {broken} that diverged or failed count as never' if broken else ''}.{rest}"
+        f"evaluation leaves there{f'; {broken} that diverged or failed count as never' if broken else ''}."
+        f"{unit.note}{rest}"
     )
     return facets(
         "survival",
         table,
         cells,
-        plot=lambda rows, ax: plot_survival(rows, ax=ax, worlds=worlds),
+        plot=lambda rows, ax: plot_survival(rows, ax=ax, worlds=worlds, axis=comparison.axis),
         handles=world_handles(worlds),
         caption=caption,
+        axis=comparison.axis,
     )
 
 
@@ -82,7 +86,7 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         return None
     caption = (
         f"Share of the runs on a pool that grokked, over {over[0]} and {over[1]}, {seed_counts(runs)}; written in: how "
-        "many of how many, and the median step."
+        f"many of how many, and the median step.{UNITS[comparison.axis].note}"
     )
     with mpl.rc_context(style("phase_map")):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")

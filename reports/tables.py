@@ -1,47 +1,19 @@
 """The tables of a report, as text: every number rounded as it deserves, every row with its n and a note."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from reports.cells import FACTS, settings_of
-from reports.claims import Judgement
 from reports.compare import Comparison, When
 from reports.findings import MOST_NAMES
 from reports.intervals import Bounds
+from reports.table import Table
 from reports.timing import delay_table, step_table
 from reports.wording import count, measure, plural, setting, span, step_interval, step_span
 
 EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows and columns.
-
-    Attributes:
-        title: what it shows.
-        columns: headings; those in ``numbers`` hold numbers and are set flush right.
-        rows: as many cells as headings.
-        note: how to read it.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    numbers: frozenset[str] = frozenset()
-    note: str = ""
-
-    @property
-    def filled(self) -> "Table":
-        """The same without columns that are empty in every row."""
-        kept = [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
-        rows = [tuple(row[place] for place in kept) for row in self.rows]
-        return Table(self.title, tuple(self.columns[place] for place in kept), rows, self.numbers, self.note)
 
 
 def steps(comparison: Comparison) -> Table:
@@ -121,45 +93,6 @@ def errors(comparison: Comparison, when: When) -> Table:
     note += "Generalisation gap: test − train in the real world."
     columns = ("cell", "metric", *numbers, "note")
     return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
-
-
-def flags(judgement: Judgement) -> str:
-    """Whether a claim is primary, and whether it is post hoc, in words."""
-    marks = {"primary": judgement.primary, "post hoc": judgement.post_hoc}
-    return ", ".join(mark for mark, holds in marks.items() if holds)
-
-
-def tally(judgements: list[Judgement]) -> str:
-    """How many cells support and refute a claim that selects many of them."""
-    verdict, quantifier = judgements[0].overall, judgements[0].claim.get("quantifier", "all")
-    found = Counter(one.verdict for one in judgements)
-    counts = ", ".join(f"{verdict} in {found[verdict]}" for verdict in ("supported", "refuted", "inconclusive"))
-    return f"{verdict.capitalize()}: claimed for {quantifier} of {len(judgements)} cells; {counts}. The table has each."
-
-
-def verdicts(judgements: Iterable[Judgement]) -> Table:
-    """Every claim in every cell that it selects."""
-    rows: list[tuple[str, ...]] = []
-    named = 0
-    for one in judgements:
-        effect = one.effect
-        rows.append(
-            (
-                count(one.number),
-                one.title if one.number != named else "",
-                one.cell or "–",
-                one.verdict,
-                effect.estimated if effect else "–",
-                effect.spanned if effect else "no interval",
-                count(effect.n) if effect else "0",
-                effect.claimed if effect else "–",
-                "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),
-            )
-        )
-        named = one.number
-    numbers = frozenset(("estimate", "interval", "n", "claimed"))
-    columns = ("#", "claim", "cell", "verdict", "estimate", "interval", "n", "claimed", "note")
-    return Table("Every claim in every cell", columns, rows, numbers).filled
 
 
 def configuration(comparison: Comparison) -> Table:

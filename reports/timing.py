@@ -1,7 +1,8 @@
 """When runs memorise, grok and stop: counts, medians that respect censoring, and the grokking delay.
 
 A step is known to lie between two evaluations, or beyond the budget. A run that never reached an event
-ranks last, a run that diverged or failed before it ranks behind that one; none is dropped and none imputed.
+ranks last, a run that diverged or failed before it ranks behind that one; none is dropped and none imputed. Every
+step is in the unit of the comparison's axis: of ``comparison.over("samples")`` the tables are in samples seen.
 """
 
 from collections.abc import Iterator
@@ -152,11 +153,21 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     for run in grokked.to_dict("records"):
         table = rows.get(run["run_id"], comparison.evaluations.head(0))
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
-        found.append((run["run_id"], len(relapses(table, **rule)), transition_width(table, **rule)))
+        updates, pace = _updates(table)
+        width = transition_width(updates, **rule)
+        found.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
     rest = [(run_id, 0, None) for run_id in runs.loc[runs["grokking_high"].isna(), "run_id"]]
     return pd.DataFrame([*found, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}
     )
+
+
+def _updates(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """A run's evaluations by optimiser updates, and how much of its axis one update takes."""
+    if "update" not in table or table.empty:
+        return table, 1.0
+    last = table.iloc[-1]
+    return table.assign(step=table["update"]), float(last["step"] / last["update"]) if last["update"] > 0 else 1.0
 
 
 def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:

@@ -55,10 +55,10 @@ def run(
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
-    from runners import dry, engine
+    from runners import engine, planning
 
     if dry_run:
-        for line in dry.describe(study, out, scale=scale, changes=changes, device=device):
+        for line in planning.describe(study, out, scale=scale, changes=changes, device=device):
             say(line)
         return
     place = out or engine.default_folder(study)
@@ -107,25 +107,27 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from json import dumps
 
     from bootstrap import results
+    from reports.cases import cases
     from reports.claims import judge
+    from reports.verdicts import as_dicts, lines
 
-    judged = judge(results.read(folder))
+    judged = cases(judge(results.read(folder)))
     if json:
-        say(dumps([one.as_dict() for one in judged], indent=2))
+        say(dumps(as_dicts(judged), indent=2))
     else:
-        for one in judged:
-            say(f"{one.verdict:12} {one.title}\n{'':12} {one.sentence}")
+        for line in lines(judged):
+            say(line)
         say(f"\nNext: deepboot report {folder}" if judged else "This study makes no claims: add [[claims]] to it.")
     sys.exit(1 if any(one.overall == "refuted" for one in judged) else 0)
 
 
 @app.command
 def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
-    """Say what a study costs and which claims its seeds can settle; a folder is asked what it still needs."""
-    from runners import dry
+    """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need."""
+    from runners import planning
 
     place = Path(study) if Path(study).is_dir() else out
-    for line in dry.describe(study, place, scale=scale, changes=changes, device="auto"):
+    for line in planning.describe(study, place, scale=scale, changes=changes):
         say(line)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bootstrap.registry import _entries, names, settings
 from reports import compare
+from reports.cases import cases
 from reports.claims import Effect, Evidence, claim_kind, confidences, fewest_seeds, judge
 from reports.intervals import Bounds, clopper_pearson
 
@@ -25,6 +26,15 @@ DIVERGED = LATE | {"grokking": (300, None), "status": "diverged"}
 def judged(make_pairs, pairs, claim, **more):
     """The judgements of one claim on one cell."""
     return judge(make_pairs(pairs, claims=[claim], **more))
+
+
+def side_by_side(make_pairs, cells, claim):
+    """One comparison of cells, each a list of pairs, that differ in their rate."""
+    made = [
+        make_pairs(pairs, cell=f"c{place}", claims=[claim], **{"optimizer.lr": 0.1 * (place + 1)})
+        for place, pairs in enumerate(cells)
+    ]
+    return compare(made)
 
 
 def verdict(make_pairs, pairs, claim):
@@ -204,15 +214,29 @@ def test_a_where_that_selects_nothing_is_inconclusive(make_pairs, claim, reason)
     assert one.sentence == f"Not judged: {reason}."
 
 
-@pytest.mark.parametrize(("quantifier", "overall"), [("all", "refuted"), ("any", "supported")])
-def test_quantifier_makes_the_overall_verdict(make_pairs, quantifier, overall):
-    """One cell supports the claim and one refutes it."""
-    claim = DELAY | {"quantifier": quantifier}
-    late = make_pairs([LATE] * 6, cell="a", claims=[claim], **{"optimizer.lr": 0.1})
-    soon = make_pairs([SOON] * 6, cell="b", claims=[claim], **{"optimizer.lr": 0.2})
-    found = judge(compare([late, soon]))
-    assert [one.verdict for one in found] == ["supported", "refuted"]
+@pytest.mark.parametrize(
+    ("quantifier", "seeds", "cells", "overall"),
+    [
+        ("all", 7, [LATE, SOON], "refuted"),
+        ("any", 7, [LATE, SOON], "supported"),
+        ("all", 6, [LATE, SOON], "inconclusive"),  # 2 / 2^6 is at most 0.05, but not at most 0.05 / 2
+        ("any", 6, [LATE, SOON], "inconclusive"),
+        ("all", 6, [LATE, LATE], "supported"),  # every cell is needed: no correction
+        ("any", 6, [SOON, SOON], "refuted"),
+        ("any", 7, [LATE, SOON, SOON], "supported"),  # 2 / 2^7 is at most 0.05 / 3
+        ("any", 7, [LATE, SOON, SOON, SOON], "inconclusive"),
+        ("all", 8, [LATE, NEVER | {"memorization": (None, None)}], "inconclusive"),  # nothing is known of one
+    ],
+)
+def test_quantifier_makes_the_overall_verdict(make_pairs, quantifier, seeds, cells, overall):
+    """One cell decides only at the error divided by the number of cells; every cell does at the error itself."""
+    found = judge(side_by_side(make_pairs, [[cell] * seeds for cell in cells], DELAY | {"quantifier": quantifier}))
+    known = {id(LATE): "supported", id(SOON): "refuted"}
+    assert [one.verdict for one in found] == [known.get(id(cell), "inconclusive") for cell in cells]
     assert {one.overall for one in found} == {overall}
+    (case,) = cases(found)
+    decided = case.significance.p is not None and case.significance.p <= 0.05
+    assert (case.significance.towards if decided else "inconclusive") == overall
 
 
 def test_claims_that_were_not_registered_are_post_hoc(make_pairs):

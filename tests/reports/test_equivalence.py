@@ -4,16 +4,12 @@ import re
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
 from reports.equivalence import (
     different_somewhere,
     equivalent_everywhere,
-    margin_for_equivalence,
     max_t_band,
-    seeds_for_difference,
-    seeds_for_equivalence,
     two_one_sided,
 )
 from reports.paired import sign_flip_test
@@ -129,44 +125,12 @@ def test_drawn_patterns_repeat():
     assert max_t_band(differences).critical == pytest.approx(stats.t.ppf(0.975, 39), rel=0.03)
 
 
-@pytest.mark.parametrize(("n", "margin"), [(3, 2.7), (5, 1.6), (8, 1.15), (10, 1.0)])
-def test_margins_that_few_seeds_can_show(n, margin):
-    """Equal worlds are shown to be equivalent in 80 % of studies at the published margins, by formula and by trial."""
-    exact = margin_for_equivalence(n)
-    assert exact == pytest.approx(margin, abs=0.05)
-    samples = np.random.default_rng(n).normal(size=(100_000, n))
-    half = stats.t.ppf(0.95, n - 1) * samples.std(axis=1, ddof=1) / math.sqrt(n)
-    assert np.mean(np.abs(samples.mean(axis=1)) + half < exact) == pytest.approx(0.8, abs=0.005)
-
-
-def test_seeds_and_margin_are_inverse():
-    """The fewest seeds for a margin can show it, and one fewer cannot."""
-    for n in (3, 7, 30, 1_000):
-        assert seeds_for_equivalence(margin_for_equivalence(n) * 1.0001) == n
-    assert seeds_for_equivalence(margin_for_equivalence(7) * 0.9999) == 8
-    assert seeds_for_equivalence(0.01, most=100) is None
-
-
-@pytest.mark.parametrize(("effect", "power"), [(2.0, 0.8), (-1.0, 0.9), (0.3, 0.8)])
-def test_seeds_for_a_difference_agree_with_statsmodels(effect, power):
-    """The fewest seeds are statsmodels' solution, rounded up."""
-    expected = TTestPower().solve_power(abs(effect), power=power, alpha=0.05)
-    assert seeds_for_difference(effect, power) == math.ceil(expected)
-    assert seeds_for_difference(0.01, most=50) is None
-
-
 def test_bad_input_is_explained():
     """Each mistake has its sentence."""
     with raises("the margin must be positive and finite, got 0. Name the largest harmless difference."):
         two_one_sided([1, 2, 3], 0)
     with raises("`confidence` must be in (0.5, 1), got 0.05. For tests at 5 % write 0.95."):
         two_one_sided([1, 2, 3], 1, 0.05)
-    with raises("`power` must be in (0, 1), got 80. For 80 % write 0.8."):
-        seeds_for_equivalence(1, 80)
-    with raises("`n` must be at least 3, got 2. A t interval needs 3 pairs."):
-        margin_for_equivalence(2)
-    with raises("`effect_in_sd` must be finite and not 0, got 0. Name the effect to be found."):
-        seeds_for_difference(0)
     with raises("`differences_SN` must be (steps, seeds), got shape (3,). Give a row for each step."):
         different_somewhere([1, 2, 3])
     with raises("`differences_SN` must be finite or NaN, got infinity. Write NaN where a pair has no value."):

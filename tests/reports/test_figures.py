@@ -1,12 +1,18 @@
+import re
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from reports import compare
-from reports.figures import COLORS, look, plot_bootstrap_error, plot_steps, plot_worlds
+from reports.figures import COLORS, look, plot_worlds
+from reports.figures_paired import plot_bootstrap_error
+from reports.figures_timing import plot_steps
 from reports.gallery import draw_all
 from reports.intervals import t_interval
-from reports.panels import draw_bootstrap_error, draw_steps, draw_worlds
+from reports.panels import draw_worlds
+from reports.panels_paired import draw_bootstrap_error
+from reports.panels_timing import draw_steps
 from reports.timing import event_times
 
 
@@ -123,10 +129,28 @@ def test_many_cells_show_the_first_six_and_say_so(make_results):
 def test_drawings_are_deterministic_with_text_as_text(make_results):
     """The same results give the same bytes, words can be searched, and identifiers differ between figures."""
     first, second = (draw_all(compare(make_results(seeds=2, evaluations=20))) for _ in range(2))
-    names = ["test_error", "test_soft_error", "bootstrap_error", "steps", "survival"]
+    names = ["test_error", "test_soft_error", "bootstrap_error", "steps", "delays", "survival"]
     assert [drawing.name for drawing in first] == names
     assert [drawing.svg for drawing in first] == [drawing.svg for drawing in second]
     assert [drawing.pdf for drawing in first] == [drawing.pdf for drawing in second]
     assert "first reuse</text>" in first[0].inline
     assert 'id="test_error-figure_1"' in first[0].inline
     assert first[0].inline.startswith("<svg viewBox=")
+
+
+def test_identifiers_are_unique_in_a_page_of_many_cells(make_results):
+    """Marks with one name in several panels are numbered."""
+    claims = ({"kind": "equivalent", "margin": 0.1},)
+    results = make_results(seeds=6, train_sizes=(500, 750), diverged=(1,), claims=claims, evaluations=30)
+    page = "".join(drawing.inline for drawing in draw_all(compare(results)))
+    names = re.findall(r'\bid="([^"]*)"', page)
+    assert len(names) == len(set(names))
+    assert "bootstrap_error-first reuse (2)" in names
+
+
+def test_letters_have_one_size_in_narrow_figures(make_results):
+    """A figure that is less wide than the page takes its share of the page's width."""
+    results = make_results(seeds=2, train_sizes=(500, 750), evaluations=12)
+    drawings = {drawing.name: drawing.inline for drawing in draw_all(compare(results))}
+    assert re.search(r'<svg viewBox="[^"]*" role="img" style="max-width: 64%">', drawings["scatter"])
+    assert re.search(r'<svg viewBox="[^"]*" role="img">', drawings["test_error"])

@@ -11,7 +11,7 @@ from reports.claims import Across, Effect, claim_kind, fewest_seeds, judge
 from reports.evidence import scope_of
 from reports.intervals import Bounds
 from reports.kinds_across import monotone, outcome_profile, power_law, predicts, rank_agreement, ratio, threshold
-from reports.tables import verdicts
+from reports.verdicts import verdicts
 
 NEVER = {"grokking": (4000, None)}
 DIVERGED = {"grokking": (300, None), "status": "diverged"}

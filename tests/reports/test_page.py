@@ -9,7 +9,11 @@ import pytest
 
 from bootstrap.results import write, write_json
 from reports import compare
+from reports.cases import cases
+from reports.claims import judge
 from reports.findings import finding
+from reports.gallery import draw_all
+from reports.grounds import grounds
 from reports.page import write_report
 
 CLAIMS = [
@@ -23,11 +27,12 @@ class Text(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.words, self.loads, self.headings, self.ids, self.tag = [], [], [], [], ""
+        self.words, self.loads, self.links, self.headings, self.ids, self.tag = [], [], [], [], [], ""
 
     def handle_starttag(self, tag, attrs):
         self.tag = tag
         self.loads += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.links += [value for name, value in attrs if tag == "a" and name == "href"]
         self.ids += [value for name, value in attrs if name == "id"]
 
     def handle_data(self, data):
@@ -45,15 +50,13 @@ def read_page(path):
 
 def test_page_text_and_figures_are_written(make_results, tmp_path):
     """One offline page, the same as text, and every figure as SVG and PDF."""
-    out = write_report(make_results(seeds=6, claims=CLAIMS), tmp_path / "report.html")
+    results = make_results(seeds=6, claims=CLAIMS)
+    out = write_report(results, tmp_path / "report.html")
     assert out == tmp_path / "report.html"
+    figures = {drawing.name for drawing in draw_all(compare(results))}
+    assert figures >= {"test_error", "test_soft_error", "bootstrap_error", "steps", "survival"}
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == sorted(
-        ["report.html", "report.md"]
-        + [
-            f"figures/{name}.{form}"
-            for name in ("test_error", "test_soft_error", "bootstrap_error", "steps", "survival")
-            for form in ("svg", "pdf")
-        ]
+        ["report.html", "report.md"] + [f"figures/{name}.{form}" for name in figures for form in ("svg", "pdf")]
     )
     page, _ = read_page(out)
     assert page.loads == []
@@ -99,6 +102,37 @@ def test_page_holds_the_numbers_of_the_tables(make_results, tmp_path):
     for text in expected:
         assert text in words
         assert text in plain
+
+
+def test_every_verdict_has_its_evidence(make_results, tmp_path):
+    """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
+    results = make_results(seeds=8, censored=(1, 5), claims=CLAIMS)
+    out = write_report(results, tmp_path / "report.html")
+    page, words = read_page(out)
+    plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+    every = cases(judge(results))
+    assert out.read_text().count("<details>") == len(every) == 2
+    for case in every:
+        found = grounds(case, case.first)
+        sentences = [*found.runs, *found.compared, *found.change]
+        assert len(sentences) >= 2
+        for text in (*sentences, case.significance.written):
+            assert text in words.replace("\N{NO-BREAK SPACE}", " ")
+            assert text in plain
+        assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids
+    assert page.links
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert "Real world: seeds 1 and 5 never grokked by step 4,000." in words
+
+
+def test_a_claim_over_many_cells_shows_those_that_weigh_most(make_results, tmp_path):
+    """Three of them in full, all of them in the table, and the rule in its note."""
+    sizes = (100, 200, 300, 400, 500)
+    out = write_report(make_results(1, sizes, evaluations=8, claims=[CLAIMS[0]]), tmp_path / "report.html")
+    _, words = read_page(out)
+    assert "Evidence in the 3 of 5 cells that weigh most" in words
+    assert "Over cells: one cell that refutes “all”, or supports “any”, must do so at the error divided by" in words
+    assert "More seeds: a verdict takes at least 6, and there are 1." in words
 
 
 def test_broken_runs_are_named(make_results, tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from reports.paired import (
-    noise_of_test_set,
     paired_correlation,
+    seeds_without_pairing,
     sign_flip_interval,
     sign_flip_test,
     sign_patterns,
@@ -104,16 +104,30 @@ def test_correlation_at_its_limits():
     assert paired_correlation([1, 2, 3], [1, 3, 2]).interval is None
 
 
-def test_noise_of_a_test_set():
-    """Errors that vary by the test set alone have a share of about 1; one error has no spread."""
-    errors = np.random.default_rng(0).binomial(2_000, 0.1, 4_000) / 2_000
-    noise = noise_of_test_set(errors, 2_000)
-    assert noise.standard_error == pytest.approx(math.sqrt(0.1 * 0.9 / 2_000), rel=0.02)
-    assert noise.share == pytest.approx(1, rel=0.1)
-    single = noise_of_test_set(0.1, 10_000)
-    assert (single.error, single.standard_error) == pytest.approx((0.1, 0.003))
-    assert math.isnan(single.seed_spread)
-    assert math.isnan(noise_of_test_set([0.0, 0.0], 100).share)
+@pytest.mark.parametrize("n", [3, 5, 12])
+def test_seeds_without_pairing_have_an_interval_as_narrow(n):
+    """At so many seeds Welch's interval, as SciPy has it, is at most as wide as the pairs'; at one less it is wider."""
+    random = np.random.default_rng(n)
+    real = random.normal(size=n)
+    ideal = 0.5 * real + random.normal(0, 0.2, n)
+    seeds = int(seeds_without_pairing(real, ideal, 0.9))
+    paired = stats.ttest_1samp(real - ideal, 0).confidence_interval(0.9)
+
+    def welch(m):
+        sides = [np.resize([-1, 1], m) if m % 2 == 0 else np.append(np.resize([-1, 1], m - 1), 0) for _ in range(2)]
+        sides = [side / side.std(ddof=1) * own.std(ddof=1) for side, own in zip(sides, (real, ideal), strict=True)]
+        found = stats.ttest_ind(*sides, equal_var=False).confidence_interval(0.9)
+        return found.high - found.low
+
+    assert seeds > 2
+    assert welch(seeds) <= paired.high - paired.low < welch(seeds - 1)
+
+
+def test_seeds_without_pairing_at_its_limits():
+    """Equal partners are worth any number, constant worlds none; where partners go apart fewer seeds do."""
+    assert seeds_without_pairing([1, 2, 3], [2, 3, 4]) == math.inf
+    assert math.isnan(seeds_without_pairing([1, 1, 1], [2, 2, 2]))
+    assert seeds_without_pairing([1, 2, 3, 4, 5], [3, 5, 1, 4, 2]) == 4
 
 
 def test_bad_input_is_explained():
@@ -128,10 +142,6 @@ def test_bad_input_is_explained():
         tail(95)
     with raises("`real` and `ideal` must pair up, got 3 and 2. Give one value per seed."):
         paired_correlation([1, 2, 3], [1, 2])
-    with raises("`n_test` must be at least 1, got 0. Give the size of the test set."):
-        noise_of_test_set(0.1, 0)
-    with raises("`error` must be in [0, 1], got 10. Give a share of wrong labels, not percent."):
-        noise_of_test_set(10, 100)
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+"""Studies drawn from known distributions, many to a comparison, and the verdicts of one claim on them.
+
+Shape letters: K studies, C cells of each, N seeds, S evaluated steps. What a run does is a mapping of arrays:
+``grokking, memorization``, their like in the ideal world, ``ideal_grokking, ideal_memorization``, float, (K, C, N), in
+steps; ``real, ideal``, float, (K, C, N, S), test errors at steps 10, 20 and so on, of which the last one is the
+stopping step.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from bootstrap.registry import find
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from reports import compare
+from reports.evidence import Across, Evidence, scope_of
+
+TOGETHER = 25  # studies to a comparison: the tables are searched once for each cell
+CONFIDENCE = 0.95
+ERRORS = ("test_error", "test_soft_error")
+EVENTS = ("grokking", "memorization")
+
+
+def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking"):
+    """The verdict on each study of one claim: judged in its cell, or over its cells if its kind compares cells.
+
+    Args:
+        claim: as a study has it.
+        drawn: what the runs did, as above.
+        sizes: train size of each cell.
+        cut: share of all real runs that the budget ends before their event.
+        event: which one.
+    """
+    runs_KCN = drawn.get("real", drawn.get(event))
+    budget = math.ceil(np.quantile(drawn[event], 1 - cut)) if cut else 10**9
+    found = []
+    for first in range(0, len(runs_KCN), TOGETHER):
+        some = {name: values[first : first + TOGETHER] for name, values in drawn.items()}
+        found += _judged(_comparison(some, sizes, budget), claim)
+    assert len(found) == len(runs_KCN)
+    return found
+
+
+def _judged(comparison, claim):
+    """As `judge` does it for all cells of a comparison, here for each cell, or for all cells of each study."""
+    settings = {key: value for key, value in claim.items() if key != "kind"}
+    target, cells = find("claim", claim["kind"]).target, comparison.cells()
+    cells = cells[cells["world"] == "real"].reset_index(drop=True)
+    if scope_of(claim["kind"]) == "cell":
+        own = cells[["cell_id", "world", "cell"]].itertuples(index=False)
+        evidence = [Evidence(comparison, *names, CONFIDENCE) for names in own]
+    else:
+        studies = cells.groupby(cells["cell_id"].str.split("-").str[0].astype(int))
+        evidence = [Across(comparison, study.reset_index(drop=True), CONFIDENCE) for _, study in studies]
+    return [target(one, **settings).verdict for one in evidence]
+
+
+def _comparison(drawn, sizes, budget):
+    """Studies side by side, each in cells of its own."""
+    shape = drawn.get("real", drawn.get("grokking", drawn.get("memorization"))).shape[:3]
+    k, c, n = np.indices(shape).reshape(3, -1)
+    paired = "ideal" in drawn or any(f"ideal_{event}" in drawn for event in EVENTS)
+    number = pd.Series(np.arange(k.size)).astype(str)
+    cell = pd.Series(k).astype(str) + "-" + pd.Series(c).astype(str)
+    common = {"seed": n, "status": "finished", "last_step": budget, "max_steps": budget}
+    real = common | {"run_id": "real-" + number, "cell_id": cell, "world": "real", "train_size": np.array(sizes)[c]}
+    steps = drawn["real"].shape[3] if "real" in drawn else 0
+    real |= {"first_reuse_step": 5} | ({"stopping_high": 10 * steps} if steps else {})
+    real |= {"ideal_run_id": "ideal-" + number} if paired else {}
+    ideal = common | {"run_id": "ideal-" + number, "cell_id": "ideal-" + cell, "world": "ideal"}
+    for event in EVENTS:
+        real |= _seen(event, drawn.get(event), budget)
+        ideal |= _seen(event, drawn.get(f"ideal_{event}"), budget)
+    tables = [typed(pd.DataFrame(one), RUN_COLUMNS) for one in ([real, ideal] if paired else [real])]
+    rows = [_evaluations(f"{world}-" + number, drawn[world]) for world in ("real", "ideal") if world in drawn]
+    evaluations = pd.concat(rows) if rows else pd.DataFrame({"run_id": real["run_id"], "step": 0})
+    return compare(Results(pd.concat(tables), typed(evaluations, EVALUATION_COLUMNS)))
+
+
+def _seen(event, steps, budget):
+    """The two columns of an event that is looked for after every step up to the budget."""
+    if steps is None:
+        return {}
+    steps, last = np.maximum(np.ceil(steps.ravel()), 1), steps.ravel() > budget
+    low = np.where(last, budget, steps - 1)
+    return {f"{event}_low": low, f"{event}_high": np.where(last, np.nan, steps)}
+
+
+def _evaluations(run_ids, errors):
+    """One row per run and step; the pool is fitted throughout, so all that a run does is in its test error."""
+    errors_RS = errors.reshape(len(run_ids), -1)
+    steps = np.tile(10 * np.arange(1, errors_RS.shape[1] + 1), len(run_ids))
+    table = {"run_id": run_ids.repeat(errors_RS.shape[1]).to_numpy(), "step": steps, "train_error": 0.0}
+    return pd.DataFrame(table | dict.fromkeys((*ERRORS, "test_loss"), errors_RS.ravel()))
