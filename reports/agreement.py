@@ -430,6 +430,7 @@ def _likeliest(bounds: np.ndarray, design: np.ndarray) -> tuple[float, np.ndarra
     return value - int((bounds[0] == bounds[1]).sum()) * math.log(scale), np.append(coefficients, found[-1] / scale)
 
 
+@np.errstate(all="ignore")  # far from the maximum, masses vanish; such steps are halved
 def _censored_normal(parameters: np.ndarray, bounds: np.ndarray, design: np.ndarray) -> Terms:
     """Log-likelihood with its derivatives in (coefficients / spread, 1 / spread), where it is concave."""
     precision, known = parameters[-1], bounds[0] == bounds[1]

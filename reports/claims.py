@@ -64,7 +64,7 @@ def confidences(claims: list[dict[str, Any]]) -> list[float]:
 
 
 def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
-    """The fewest seeds with which each claim can reach a verdict at all, for a dry run; None for never.
+    """The fewest seeds with which each claim can be supported, for a dry run; None for never.
 
     >>> fewest_seeds([{"kind": "grokking_delay", "min_ratio": 5.0}, {"kind": "rate", "min_rate": 0.5}])
     [6, 6]

@@ -140,7 +140,7 @@ def claim_kind(
 
     Args:
         name: what a study writes as ``kind``.
-        min_seeds: fewest seeds with which a verdict can be reached at all: a number, or a function of the
+        min_seeds: fewest seeds with which a claim can be supported: a number, or a function of the
             settings and the confidence, which may return None for never.
         scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
         figure: the report's figure that shows what it speaks of, such as "steps" or "bootstrap_error"; of several the
@@ -183,7 +183,7 @@ def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) -> int | None:
-    """Fewest seeds with which a claim of this kind can be supported or refuted at all; None for never.
+    """Fewest seeds with which a claim of this kind can be supported; None for never.
 
     Args:
         kind: the claim's kind.

@@ -1,6 +1,6 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ from bootstrap.results import Results, read, write_atomically
 from reports import tables, verdicts
 from reports.cases import Case, cases
 from reports.claims import judge
+from reports.clocks import Axis
 from reports.compare import Comparison, compare
 from reports.findings import excluded, finding
 from reports.gallery import draw_all
 from reports.grounds import Grounds, grounds, weightiest
 from reports.judgement import Judgement
 from reports.table import Table
+from reports.tables_tasks import profiles, tasks
+from reports.tables_timing import alike, incidence, means, ratios, slowdowns
+from reports.tables_worlds import explained, noise, pairing, predictions
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 40  # of a table in the page; the text has all
@@ -24,13 +28,16 @@ MOST_SPELT = 3  # cells of one claim in sentences; beyond, they are counted and 
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
-def write_report(source: Results | Path | Sequence[Path | Results], out: Path | None = None) -> Path:
+def write_report(
+    source: Results | Path | Sequence[Path | Results], out: Path | None = None, *, axis: Axis = "step"
+) -> Path:
     """Write ``report.html``, ``report.md`` and ``figures/`` and return the path of the page.
 
     Args:
         source: an output folder, results already read, or several of them side by side.
         out: the page's file; the text takes its name and both lie beside ``figures/``. By default
             ``report.html`` in the output folder.
+        axis: unit of time in the figures and in the tables of steps and delays; claims are judged in steps.
 
     Raises:
         ValueError: no folder to write to, or a folder without results.
@@ -39,7 +46,7 @@ def write_report(source: Results | Path | Sequence[Path | Results], out: Path | 
     results = [one if isinstance(one, Results) else read(one) for one in several]
     page = _place(results, out)
     comparison = compare(results)
-    context = _context(comparison)
+    context = _context(comparison, axis)
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for drawing in context["drawings"]:
@@ -58,9 +65,9 @@ def _place(results: list[Results], out: Path | None) -> Path:
     raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
 
 
-def _context(comparison: Comparison) -> dict[str, Any]:
-    claims, drawings = cases(judge(comparison)), draw_all(comparison)
-    runs = comparison.runs
+def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
+    claims, drawings = cases(judge(comparison)), draw_all(comparison, axis)
+    runs, timed = comparison.runs, comparison.over(axis)
     return {
         "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
         "questions": _unique(comparison, "question"),
@@ -77,10 +84,12 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "configuration": tables.configuration(comparison),
         "drawings": drawings,
         "numbered": {drawing.name: place for place, drawing in enumerate(drawings, start=1)},
-        "steps": tables.steps(comparison),
-        "delays": tables.delays(comparison),
-        "stopping": tables.errors(comparison, "stopping"),
-        "end": tables.errors(comparison, "end"),
+        "steps": [tables.steps(timed), tables.delays(timed), *_tables(comparison, slowdowns, ratios)],
+        "more_steps": _tables(comparison, means, alike),
+        "errors": [tables.errors(comparison, "stopping"), tables.errors(comparison, "end"), explained(comparison)],
+        "more_errors": _tables(comparison, predictions, pairing, noise),
+        "tasks": _tables(comparison, tasks, profiles),
+        "incidence": _tables(comparison, incidence),
         "facts": tables.facts(comparison),
         "environment": tables.environments(comparison),
         "commands": [str(one.environment["command"]) for one in comparison.sources if one.environment.get("command")],
@@ -88,6 +97,10 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "most": MOST_ROWS,
         "spelt": MOST_SPELT,
     }
+
+
+def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> list[Table]:
+    return [maker(comparison) for maker in makers]
 
 
 def _grounds(case: Case) -> list[Grounds]:

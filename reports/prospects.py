@@ -21,7 +21,7 @@ def prospects(claims: list[dict[str, Any]], seeds: int) -> list[str]:
     >>> prospects([{"kind": "equivalent", "margin": 0.02}, {"kind": "faster"}], 5)[0]
     'equivalent (margin 0.02): with 5 seeds settled if the spread of the pairs is below 0.0125 (80 % power)'
     >>> prospects([{"kind": "equivalent", "margin": 0.02}, {"kind": "faster"}], 5)[1]
-    'faster: needs at least 6 seeds, has 5: cannot reach a verdict'
+    'faster: needs at least 6 seeds, has 5: cannot be supported'
 
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
@@ -55,7 +55,7 @@ def _prospect(claim: dict[str, Any], needed: int | None, seeds: int, confidence:
     if needed is None:
         return "no number of seeds can settle it"
     if seeds < needed and _clauses.get(kind) is not _share:
-        return f"needs {_least(needed)}, has {count(seeds)}: cannot reach a verdict"
+        return f"needs {_least(needed)}, has {count(seeds)}: cannot be supported"
     if kind not in _clauses:
         return f"needs {_least(needed)} for an interval; run a few and ask `deepboot plan` again, on their folder"
     given = settings("claim", kind)(

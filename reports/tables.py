@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from reports.cells import FACTS, settings_of
+from reports.clocks import UNITS
 from reports.compare import Comparison, When
 from reports.findings import MOST_NAMES
 from reports.intervals import Bounds
@@ -39,7 +40,7 @@ def steps(comparison: Comparison) -> Table:
         "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
     )
     columns = ("cell", "event", *counts, *shown, "note")
-    return Table("Memorisation, grokking and stopping steps", columns, rows, frozenset((*counts, *shown)), note).filled
+    return Table(f"Memorisation, grokking and stopping {_in(comparison)}", columns, rows, frozenset((*counts, *shown)), note).filled
 
 
 def delays(comparison: Comparison) -> Table:
@@ -60,13 +61,19 @@ def delays(comparison: Comparison) -> Table:
         for row in delay_table(comparison).to_dict("records")
         if not math.isnan(row["ratio_low"])
     ]
-    numbers = ("n", "ratio", "95 % interval", "difference (steps)", "relapsed", "transition width (steps)")
+    unit = UNITS[comparison.axis].plural
+    numbers = ("n", "ratio", "95 % interval", f"difference ({unit})", "relapsed", f"transition width ({unit})")
     note = (
         "Ratio and difference of the grokking to the memorisation step of the same run, medians with the bounds of "
         "both steps carried through. Relapsed: runs whose test accuracy falls below the threshold again, of those that "
         "grokked. Transition width: from 10 % to 90 % of the rise of test accuracy, median and range."
     )
     return Table("Grokking delay", ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
+
+
+def _in(comparison: Comparison) -> str:
+    """The steps of a title, with their unit where they are expressed in another one."""
+    return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
 
 
 def errors(comparison: Comparison, when: When) -> Table:

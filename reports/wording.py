@@ -8,13 +8,17 @@ import numpy as np
 from reports.intervals import Bounds
 
 
-def count(value: float) -> str:
-    """A step or a count, in whole numbers with a separator of thousands.
+SMALL = 100  # below it a count that is not whole is given to three digits
 
-    >>> count(40000)
-    '40,000'
+
+def count(value: float) -> str:
+    """A step or a count with a separator of thousands, in whole numbers but for parts of small ones, such as seconds.
+
+    >>> count(40000), count(45.52), count(1234.5)
+    ('40,000', '45.5', '1,234')
     """
-    return f"{value:,.0f}".replace("-", "−")
+    partial = math.isfinite(value) and abs(value) < SMALL and value != round(value)
+    return (f"{value:.3g}" if partial else f"{value:,.0f}").replace("-", "−")
 
 
 def decimals(interval: Bounds) -> int:
@@ -34,8 +38,8 @@ def measure(value: float | None, interval: Bounds | None = None) -> str:
 
     >>> measure(0.123456), measure(0.123456, Bounds(0.1, 0.15))
     ('0.123', '0.123')
-    >>> measure(0.5, Bounds(0.3, 0.7))
-    '0.50'
+    >>> measure(0.5, Bounds(0.3, 0.7)), measure(-1e-9, Bounds(0.1, 0.15))
+    ('0.50', '0.000')
     """
     if value is None or math.isnan(value):
         return "–"
@@ -43,7 +47,8 @@ def measure(value: float | None, interval: Bounds | None = None) -> str:
         return "∞" if value > 0 else "−∞"
     if interval is None:
         return f"{value:.3g}".replace("-", "−")
-    return f"{value:.{decimals(interval)}f}".replace("-", "−")
+    rounded = f"{value:.{decimals(interval)}f}"
+    return (rounded if float(rounded) else rounded.lstrip("-")).replace("-", "−")
 
 
 def span(interval: Bounds | None) -> str:

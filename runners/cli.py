@@ -18,6 +18,7 @@ Changes = Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
 Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # bootstrap.program, without loading torch
+Axis = Literal["step", "samples", "seconds"]  # reports.clocks, without loading pandas
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
 
@@ -79,13 +80,18 @@ def run(
 
 
 @app.command
-def report(folders: Folders, /, out: Annotated[Path | None, arg(metavar="FILE.html")] = None) -> None:
+def report(
+    folders: Folders,
+    /,
+    out: Annotated[Path | None, arg(metavar="FILE.html")] = None,
+    axis: Annotated[Axis, arg(help="unit of time in figures and tables; claims are judged in steps")] = "step",
+) -> None:
     """Write the report of one folder, or of several side by side."""
-    _report(folders, out)
+    _report(folders, out, axis)
     say(f"Next: deepboot claims {folders[0]}")
 
 
-def _report(folders: tuple[Path, ...], out: Path | None) -> None:
+def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") -> None:
     from bootstrap import results
     from reports.compare import compare
     from reports.findings import finding
@@ -94,7 +100,7 @@ def _report(folders: tuple[Path, ...], out: Path | None) -> None:
     read = [results.read(folder) for folder in folders]
     if out is None and len(folders) > 1:
         out = folders[0].parent / "comparison.html"
-    path = write_report(read[0] if len(read) == 1 else read, out)
+    path = write_report(read[0] if len(read) == 1 else read, out, axis=axis)
     say()
     for sentence in finding(compare(read)):
         say(sentence)

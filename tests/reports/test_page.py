@@ -111,7 +111,7 @@ def test_every_verdict_has_its_evidence(make_results, tmp_path):
     page, words = read_page(out)
     plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
     every = cases(judge(results))
-    assert out.read_text().count("<details>") == len(every) == 2
+    assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
         found = grounds(case, case.first)
         sentences = [*found.runs, *found.compared, *found.change]

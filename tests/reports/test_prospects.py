@@ -68,8 +68,8 @@ def test_what_eight_seeds_can_settle(kind, given, said):
 
 def test_too_few_seeds_are_said():
     """A median has no interval; of a rate it is said what the few can do."""
-    assert prospect("faster", 5) == "needs at least 6 seeds, has 5: cannot reach a verdict"
-    assert prospect("equivalent", 2, margin=0.1) == "needs at least 3 seeds, has 2: cannot reach a verdict"
+    assert prospect("faster", 5) == "needs at least 6 seeds, has 5: cannot be supported"
+    assert prospect("equivalent", 2, margin=0.1) == "needs at least 3 seeds, has 2: cannot be supported"
     assert prospect("rate", 5, min_rate=0.6) == (
         "needs at least 8 seeds to be supported; with 5 seeds refuted by 0 of 5 (80 % power at 4.36 % or less)"
     )

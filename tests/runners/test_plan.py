@@ -16,7 +16,7 @@ def test_dry_run_says_cost_and_hopeless_claims_and_writes_nothing(study, tmp_pat
     assert "cells      1, each with 2 seeds" in said
     assert "runs       2 real + 2 ideal = 4" in said
     assert "steps      24 to do" in said
-    assert "  1        grokking_delay (min_ratio 2): needs at least 6 seeds, has 2: cannot reach a verdict" in said
+    assert "  1        grokking_delay (min_ratio 2): needs at least 6 seeds, has 2: cannot be supported" in said
     assert f"Next: deepboot run {path}" in said
     assert not (tmp_path / "out").exists()
 
