@@ -14,7 +14,7 @@ from bootstrap.data import Supply, build_task
 from bootstrap.evaluate import Evaluator
 from bootstrap.feed import Chunk, Feed
 from bootstrap.optimizers import Optimizer, hyperparameters
-from bootstrap.program import Program, program_of
+from bootstrap.program import Part, Program, program_of
 from bootstrap.run import Run, Source
 from bootstrap.step import Members, MemberStep, traits_of
 from bootstrap.streams import moved
@@ -34,6 +34,7 @@ class Pack:
         device: where everything is computed.
         states: where they go on from, all at one step; None: step 0.
         program: how steps are carried out, one of ``program.PROGRAMS``.
+        apart: whether members are stepped one after another, each with all of the device, as large models are.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Pack:
         device: torch.device | str = "cpu",
         states: Sequence[State] | None = None,
         program: Program = "eager",
+        apart: bool = False,
     ):
         first = runs[0]
         self.runs, self.device = runs, torch.device(device)
@@ -52,12 +54,17 @@ class Pack:
         _same_recording(first, task)
         self.supply = Supply(task, runs, self.device)
         self.feed = Feed(self.supply, runs, self.dtype)
+        self.apart = apart and len(runs) > 1
         self.member_step = MemberStep(first, task, self.device)
         self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
         self.step = 0
         self.members = self._begun() if states is None else self._restored(states)
         self.evaluator = Evaluator(self)
-        self.program = program_of(program, self.member_step, self.members)
+        self.parts = [Part(None, self.member_step, self.members)]
+        if self.apart:
+            places = [slice(place, place + 1) for place in range(len(runs))]
+            self.parts = [Part(place, MemberStep(first, task, self.device), self.members.at(place)) for place in places]
+        self.program = program_of(program, self.parts)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -69,9 +76,13 @@ class Pack:
 
     def logits(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Logits of some members, (M, B * answers, V), of their inputs, (M, B, ...)."""
+        x = x.to(self.dtype) if x.is_floating_point() else x
         everyone = members.indices(len(self)) == (0, len(self), 1)
-        self.member_step.stack.bind(self.param_EP if everyone else self.param_EP[members])
-        logits_MBV = self.member_step.stack(x.to(self.dtype) if x.is_floating_point() else x)
+        if self.apart:
+            parts = zip(self.parts[members], x.split(1), strict=True)
+            logits_MBV = torch.cat([_logits(part.step, part.members.param_EP, own) for part, own in parts])
+        else:
+            logits_MBV = _logits(self.member_step, self.param_EP if everyone else self.param_EP[members], x)
         scale_E11 = self.members.traits.get("output_scale")
         return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]
 
@@ -176,6 +187,11 @@ class Pack:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
         return Members(param_EP, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
+
+
+def _logits(step: MemberStep, param_EP: Tensor, x: Tensor) -> Tensor:
+    step.stack.bind(param_EP)
+    return step.stack(x)
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

@@ -35,6 +35,14 @@ class Members(NamedTuple):
     traits: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
 
+    def at(self, place: slice) -> "Members":
+        """Some of them, in the same memory."""
+        slots, traits, keys = (
+            {name: tensor[place] for name, tensor in held.items()}
+            for held in (self.slots, self.traits, self.noise_keys)
+        )
+        return Members(self.param_EP[place], slots, self.sums_3E[:, place], traits, keys)
+
 
 def traits_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     """The traits that some of these runs have, with the value that changes nothing for those that lack them."""
