@@ -23,7 +23,9 @@ from bootstrap.task import Task
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 
-State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
+State = dict[
+    str, Tensor
+]  # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
 
 
 class Pack:
@@ -76,13 +78,12 @@ class Pack:
 
     def logits(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Logits of some members, (M, B * answers, V), of their inputs, (M, B, ...)."""
-        x = x.to(self.dtype) if x.is_floating_point() else x
         everyone = members.indices(len(self)) == (0, len(self), 1)
         if self.apart:
             parts = zip(self.parts[members], x.split(1), strict=True)
-            logits_MBV = torch.cat([_logits(part.step, part.members.param_EP, own) for part, own in parts])
+            logits_MBV = torch.cat([_logits(part.step, part.members, own) for part, own in parts])
         else:
-            logits_MBV = _logits(self.member_step, self.param_EP if everyone else self.param_EP[members], x)
+            logits_MBV = _logits(self.member_step, self.members if everyone else self.members.at(members), x)
         scale_E11 = self.members.traits.get("output_scale")
         return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]
 
@@ -127,47 +128,53 @@ class Pack:
                 "parameters": self.param_EP[place].clone(),
                 "step": torch.tensor(self.step),
                 "online": self.members.sums_3E[:, place].clone(),
+                **{f"buffers.{name}": buffer[place].clone() for name, buffer in self.members.buffers.items()},
                 **{f"slots.{name}": slot[place].clone() for name, slot in self.members.slots.items()},
             }
             for place in range(len(self))
         ]
 
     def weights(self, place: int) -> dict[str, Tensor]:
-        """One member's parameters under their names."""
+        """One member's parameters and buffers under their names."""
         stack = self.member_step.stack
         pieces = self.param_EP[place].split(stack.sizes)
         parts = zip(stack.names, pieces, stack.shapes, strict=True)
-        return {name: piece.reshape(shape).clone() for name, piece, shape in parts}
+        found = {name: piece.reshape(shape).clone() for name, piece, shape in parts}
+        return found | {name: buffer[place].clone() for name, buffer in self.members.buffers.items()}
 
     def _begun(self) -> Members:
         """All members at step 0."""
         keys = streams.keys([run.stream_seed("init") for run in self.runs], "init", self.device)
         scale_E1 = torch.tensor([[run.model["init_scale"]] for run in self.runs], device=self.device)
         param_EP = self.member_step.stack.initial(keys, scale_E1).to(self.dtype)
+        buffers = self.member_step.stack.begin(len(self))
         for place, run in enumerate(self.runs):
             if run.start is not None:
-                self._take_over(param_EP[place], run.start)
+                self._take_over(param_EP[place], {name: buffer[place] for name, buffer in buffers.items()}, run.start)
         sums_3E = torch.zeros(3, len(self), dtype=torch.float64, device=self.device)
-        return self._members(param_EP, self.member_step.optimizer.begin(param_EP, self.optimizers), sums_3E)
+        slots = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        return self._members(param_EP, buffers, slots, sums_3E)
 
-    def _take_over(self, param_P: Tensor, source: Source) -> None:
-        """Replace one member's starting parameters by kept ones.
+    def _take_over(self, param_P: Tensor, buffers: dict[str, Tensor], source: Source) -> None:
+        """Replace one member's starting parameters and buffers by kept ones.
 
         Raises:
             ValueError: the file has no such parameter, or one of another shape.
         """
         kept = load_file(source.path)
         stack = self.member_step.stack
-        for name, piece, shape in zip(stack.names, param_P.split(stack.sizes), stack.shapes, strict=True):
+        pieces = zip(stack.names, param_P.split(stack.sizes), stack.shapes, strict=True)
+        wanted = {name: piece.view(shape) for name, piece, shape in pieces} | buffers
+        for name, own in wanted.items():
             if source.layers and not name.startswith(tuple(source.layers)):
                 continue
-            if name not in kept or kept[name].shape != shape:
+            if name not in kept or kept[name].shape != own.shape:
                 found = f"one of shape {tuple(kept[name].shape)}" if name in kept else f"only {', '.join(kept)}"
                 raise ValueError(
-                    f"`start`: expected {source.path} to hold a parameter {name!r} of shape {tuple(shape)}, "
+                    f"`start`: expected {source.path} to hold a parameter {name!r} of shape {tuple(own.shape)}, "
                     f"found {found}. List in start.layers the parameters that both models have."
                 )
-            piece.copy_(kept[name].flatten())
+            own.copy_(kept[name])
 
     def _restored(self, states: Sequence[State]) -> Members:
         """All members as these states left them; a slot that a state lacks starts as at step 0."""
@@ -181,17 +188,24 @@ class Pack:
             name: torch.stack([state.get(f"slots.{name}", slot[place]).to(slot) for place, state in enumerate(states)])
             for name, slot in begun.items()
         }
-        return self._members(param_EP, stacked, torch.stack([state["online"] for state in states], 1).to(self.device))
+        buffers = {
+            name: torch.stack([state[f"buffers.{name}"] for state in states]).to(self.device)
+            for name in self.member_step.stack.buffers
+        }
+        sums_3E = torch.stack([state["online"] for state in states], 1).to(self.device)
+        return self._members(param_EP, buffers, stacked, sums_3E)
 
-    def _members(self, param_EP: Tensor, slots: dict[str, Tensor], sums_3E: Tensor) -> Members:
+    def _members(
+        self, param_EP: Tensor, buffers: dict[str, Tensor], slots: dict[str, Tensor], sums_3E: Tensor
+    ) -> Members:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
-        return Members(param_EP, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
+        return Members(param_EP, buffers, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
 
 
-def _logits(step: MemberStep, param_EP: Tensor, x: Tensor) -> Tensor:
-    step.stack.bind(param_EP)
-    return step.stack(x)
+def _logits(step: MemberStep, members: Members, x: Tensor) -> Tensor:
+    step.stack.bind(members.param_EP, members.buffers)
+    return step.stack(step.read(x))
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

@@ -150,8 +150,7 @@ class Graphed(Compiled):
     def _captured(self, chunk: Chunk) -> torch.cuda.CUDAGraph:
         """All steps of a chunk as a graph. Warming up trains, so the members are put back as they were."""
         tables = {name: table[: chunk.steps] for name, table in self._tables.items()}
-        each = [part.members for part in self.parts]
-        changing = [tensor for one in each for tensor in (one.param_EP, one.sums_3E, *one.slots.values())]
+        changing = [tensor for part in self.parts for tensor in part.members.changing]
         before = [tensor.clone() for tensor in changing]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())

@@ -143,8 +143,8 @@ def _try_model(model: str, task: Task) -> None:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
         x, y = task.sample(key_12, torch.arange(2)[None])
-        stack.bind(stack.initial(key_12, torch.ones(1, 1)))
-        shape, expected = tuple(stack(x).shape), (1, y.numel(), task.classes)
+        stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
+        shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
     except Exception as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {error}"]) from error
     if shape != expected:

@@ -62,6 +62,13 @@ def parameter(shape: tuple[int, ...], start: Start) -> nn.Parameter:
     return declared
 
 
+def buffer(shape: tuple[int, ...], value: float) -> Tensor:
+    """A part of a member's state that the forward pass itself changes; it starts with this value everywhere."""
+    declared = torch.empty(shape, device="meta")
+    declared.start = constant(value)  # type: ignore[attr-defined]
+    return declared
+
+
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """ReLU, GELU, tanh or the square of every entry."""
     if activation == "relu":
