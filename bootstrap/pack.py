@@ -23,7 +23,8 @@ from bootstrap.task import Task
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 
-State = dict[
+# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
+State = dict[str, Tensor]
     str, Tensor
 ]  # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
 

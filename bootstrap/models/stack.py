@@ -18,8 +18,7 @@ from bootstrap import registry, streams
 from bootstrap.models.layers import Start, constant, normal, weight_start
 from bootstrap.task import Task
 
-
-Buffers = dict[str, Tensor]
+Buffers = dict[str, Tensor]  # by name, each (E, ...)
 
 
 class Stack:
