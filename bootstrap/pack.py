@@ -25,8 +25,6 @@ COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 
 # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
 State = dict[str, Tensor]
-    str, Tensor
-]  # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
 
 
 class Pack:
