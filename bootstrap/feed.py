@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bootstrap import registry, streams
+from bootstrap.augment import AUGMENTATIONS
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
 from bootstrap.study import own_settings
@@ -61,9 +62,12 @@ class Feed:
         self.device = torch.device(supply.device)
         self.batch = runs[0].batch_size
         self.groups = list(self._groups())
+        self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
         one = self.supply.test()
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         self.longest = max(1, CHUNK_NUMBERS[self.device.type] // numbers)
+        self._augment = AUGMENTATIONS[runs[0].data.augmentation]
+        self._augmented = runs[0].data.augmentation != "none"
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
         self._kind = one.x.dtype if not one.x.is_floating_point() else dtype
@@ -106,14 +110,16 @@ class Feed:
                 torch.empty(*shape, *self._shapes[1], dtype=torch.int64, device=self.device),
             )
         for group in self.groups:
-            if group.world.repeats:
+            if group.world.repeats and not self._augmented:
                 if fresh and group.pool is not None:
                     self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
                     self._held.y[group.range] = group.pool.y[:, None]
                 continue
-            samples = self._read(group, *group.world.read(start, start + steps))
-            self._held.x[group.range, :steps] = samples[0]
-            self._held.y[group.range, :steps] = samples[1]
+            x, y = self._read(group, *group.world.read(start, start + steps))
+            if self._augmented:
+                x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
+            self._held.x[group.range, :steps] = x
+            self._held.y[group.range, :steps] = y
         return Chunk(self._held.x[:, :steps], self._held.y[:, :steps])
 
     def _read(self, group: Group, index_MSB: Tensor, reach: tuple[int, int] | None) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from bootstrap.mistakes import StudyError, sentences, unwritable
 from bootstrap.registry import Kind, Settings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
@@ -39,6 +40,8 @@ class Data(Settings):
         label_noise: probability that a sample's label is replaced by a wrong one, uniformly.
         noisy_test: whether test labels are noisy too.
         swapped_answers: number of samples per pool whose labels are exchanged among themselves.
+        augmentation: of training images, new for every draw: mirrored (``flip``), or shifted by up to 4 pixels and
+            mirrored (``crop_flip``).
         allow_reuse: whether the ideal world of a finite recording may start over at its end.
     """
 
@@ -50,6 +53,7 @@ class Data(Settings):
     label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
     noisy_test: bool = False
     swapped_answers: NonNegativeInt = 0
+    augmentation: Augmentation = "none"
     allow_reuse: bool = False
 
 

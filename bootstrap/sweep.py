@@ -12,7 +12,7 @@ from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
 from bootstrap.run import TRAINING, Run
 from bootstrap.study import Study, own_settings, with_value
-from bootstrap.task import Task, Universe
+from bootstrap.task import Image, Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
@@ -206,6 +206,11 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
         problems.append(
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
+        )
+    if study.data.augmentation != "none" and not isinstance(task.inputs, Image):
+        problems.append(
+            f"`data.augmentation`: only images can be augmented, got {study.data.augmentation!r} "
+            f"for {type(task.inputs).__name__.lower()} inputs. Remove the key."
         )
     problems += _rule_problems(study, sizes)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):

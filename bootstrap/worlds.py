@@ -268,10 +268,14 @@ class World:
         """Indices read at steps start .. stop - 1, int64, (M, S, B)."""
         return self.read(start, stop)[0]
 
+    def draws(self, start: int, stop: int) -> Draws:
+        """The draws of steps start .. stop - 1."""
+        first = self.begins[1] + (start - self.begins[0]) * self.batch_size
+        return Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+
     def read(self, start: int, stop: int) -> tuple[Tensor, tuple[int, int] | None]:
         """The same, and two indices between which all of them lie; None where only they themselves say it."""
-        first = self.begins[1] + (start - self.begins[0]) * self.batch_size
-        draws = Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+        draws = self.draws(start, stop)
         index_MSB = self.rule(draws, **self.settings)
         reach = _reach(self.rule, draws, **self.settings)
         if self._universe_order is None or self.capacity is None:
