@@ -207,12 +207,7 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
         )
-    if study.data.augmentation != "none" and not isinstance(task.inputs, Image):
-        problems.append(
-            f"`data.augmentation`: only images can be augmented, got {study.data.augmentation!r} "
-            f"for {type(task.inputs).__name__.lower()} inputs. Remove the key."
-        )
-    problems += _rule_problems(study, sizes)
+    problems += _rule_problems(study, sizes) + _augmentation_problems(study, task)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
     if study.data.noisy_test and not study.data.label_noise:
@@ -221,6 +216,16 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
         problems += _ends(study, room or 0, sizes)
     if problems:
         raise StudyError(problems)
+
+
+def _augmentation_problems(study: Study, task: Task) -> list[str]:
+    """Why the inputs cannot be augmented, if they cannot."""
+    if study.data.augmentation == "none" or isinstance(task.inputs, Image):
+        return []
+    return [
+        f"`data.augmentation`: only images can be augmented, got {study.data.augmentation!r} "
+        f"for {type(task.inputs).__name__.lower()} inputs. Remove the key."
+    ]
 
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
