@@ -51,6 +51,7 @@ class Pack:
         self.dtype = getattr(torch, first.dtype)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if first.precision == "tf32" else "highest")
+            torch.backends.cudnn.allow_tf32 = first.precision == "tf32"
         task = build_task(first.task)
         _same_recording(first, task)
         self.supply = Supply(task, runs, self.device)

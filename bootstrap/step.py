@@ -17,6 +17,9 @@ from bootstrap.study import own_settings
 from bootstrap.task import Task
 
 
+IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
+
+
 class Members(NamedTuple):
     """Tensors of stacked members; the step changes the first four in place.
 
@@ -74,7 +77,8 @@ class MemberStep:
     def __init__(self, run: Run, task: Task, device: torch.device):
         self._made_from = run, task, device
         self.stack = Stack(run.model["name"], own_settings(run.model), task, device)
-        self._task, self._dtype = task, getattr(torch, run.dtype)
+        self.stack.autocast = run.precision == "bf16"
+        self._task, self._dtype, self._channels_last = task, getattr(torch, run.dtype), run.channels_last
         self.stack.module.to(self._dtype)
         self.optimizer = cast("type[Optimizer]", registry.find("optimizer", run.optimizer["name"]).target)
         self._loss = registry.find("loss", run.loss["name"]).target
@@ -85,7 +89,7 @@ class MemberStep:
         """The same for all runs that share it."""
         run, _, device = self._made_from
         model, optimizer = (run.model["name"], own_settings(run.model)), run.optimizer["name"]
-        return f"{device} {run.dtype} {run.task} {model} {run.loss} {optimizer}"
+        return f"{device} {run.dtype} {run.precision} {run.channels_last} {run.task} {model} {run.loss} {optimizer}"
 
     def unbound(self) -> "MemberStep":
         """Another one that belongs to no pack."""
@@ -96,6 +100,8 @@ class MemberStep:
     def read(self, x: Tensor) -> Tensor:
         """What the model reads of inputs as the task stores them."""
         x = self._task.decode(x)
+        if self._channels_last and x.dim() == IMAGES:
+            x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(x)
         return x.to(self._dtype) if x.is_floating_point() else x
 
     def loss(self, logits_EBV: Tensor, label_EB: Tensor) -> Tensor:

@@ -114,6 +114,9 @@ class Linear(nn.Module):
         self.bias = parameter((1, out), start) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dim() == 3 and torch.is_autocast_enabled(x.device.type):
+            out = x @ self.weight.mT
+            return out if self.bias is None else out + self.bias
         if self.weight.dim() == 3:
             return _Affine.apply(x, self.weight, self.bias)
         return nn.functional.linear(x, self.weight, None if self.bias is None else self.bias[0])

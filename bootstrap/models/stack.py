@@ -9,6 +9,7 @@ Shapes: E members, P parameters of one member.
 import itertools
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ class Stack:
             owner._buffers[local] = None
         self.module.to(device)
         self.device = torch.device(device)
+        self.autocast = False  # whether forward passes compute in bfloat16
         self.leaves: list[nn.Parameter] = []
         self._bound: tuple[Tensor, Buffers] | None = None
         self._gradient_EP = torch.empty(0)
@@ -112,9 +114,13 @@ class Stack:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits, (E, B * answers, classes), of inputs (E, B, ...), under the parameters bound last."""
-        if self._declared:
-            return _rows(self.module(x))
-        return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
+        with self._precision():
+            if self._declared:
+                return _rows(self.module(x))
+            return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def gradient(
         self, param_EP: Tensor, buffers: Buffers, x: Tensor, loss: Callable[[Tensor], tuple[Tensor, Any]]
@@ -148,9 +154,10 @@ class Stack:
         """Logits as a function of the parameters and buffers."""
         pieces = zip(param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
         parameters = {name: piece.view(-1, *shape) for name, (piece, shape) in zip(self.names, pieces, strict=True)}
-        if self._declared:
-            return _rows(torch.func.functional_call(self.module, parameters | buffers, (x,)))
-        return _rows(self._mapped(parameters, x))
+        with self._precision():
+            if self._declared:
+                return _rows(torch.func.functional_call(self.module, parameters | buffers, (x,)))
+            return _rows(self._mapped(parameters, x))
 
     def _mapped(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
@@ -160,7 +167,8 @@ class Stack:
 
 
 def _rows(logits: Tensor) -> Tensor:
-    """Logits with all answers of all samples as rows."""
+    """Logits with all answers of all samples as rows, no coarser than float32."""
+    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
     return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
 
