@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from bootstrap import results
-from bootstrap.data import build_task, capacity, division_of, mirrored_share
+from bootstrap.data import ENDLESS_TEST_SAMPLES, build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
 from bootstrap.program import Program
 from bootstrap.results import Results, write_json
@@ -261,7 +261,7 @@ def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
 def _facts(run: Run) -> dict[str, Any]:
     task = build_task(run.task)
     if not isinstance(task, Universe):
-        return {}
+        return {"facts.test_size": run.data.test_samples or ENDLESS_TEST_SAMPLES}
     division = division_of(task, run)
     return {
         "facts.universe_size": task.size,
