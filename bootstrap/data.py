@@ -15,6 +15,7 @@ from bootstrap import registry, streams
 from bootstrap.run import Run
 from bootstrap.study import Data, own_settings
 from bootstrap.task import Samples, Task, Universe
+from bootstrap.worlds import ends
 
 TEST_START = 1 << 46  # test samples have their own index range
 ENDLESS_TEST_SAMPLES = 5_000
@@ -133,15 +134,16 @@ class Supply:
     def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:
         return streams.keys([run.stream_seed(stream) for run in runs], stream, self.device)
 
-    def train(self, members: Tensor, index: Tensor) -> Labelled:
+    def train(self, members: slice, index: Tensor, reach: tuple[int, int] | None = None) -> Labelled:
         """Training samples of some members.
 
         Args:
-            members: int64, (M,).
+            members: their places, M of them.
             index: int64, (M, ...).
+            reach: indices between which all of these lie, both included; None: the device is asked where it matters.
         """
         x, clean = self._samples(members, index)
-        swapped = self._swap(members, index)
+        swapped = self._swap(members, index, reach)
         y = clean if swapped is None else self._samples(members, swapped).y
         if self.data.labels == "random":
             y = self._random(members, index, y)
@@ -149,30 +151,30 @@ class Supply:
 
     def test(self) -> Labelled:
         """Test samples of all members, (E, T, ...)."""
-        members = torch.arange(len(self.pool_sizes), device=self.device)
+        everyone = slice(0, len(self.pool_sizes))
         if self.test_cell_ET is not None:
             assert isinstance(self.task, Universe)
             x, clean = self.task.cells(self.test_cell_ET)
             place = torch.arange(self.test_cell_ET.shape[1], device=self.device)
         else:
             place = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.device)
-            x, clean = self.task.sample(self.test_E2, (TEST_START + place).expand(len(members), -1))
-        index = (TEST_START + place).expand(len(members), -1)
-        return Labelled(x, self._noisy(members, index, clean) if self.data.noisy_test else clean, clean)
+            x, clean = self.task.sample(self.test_E2, (TEST_START + place).expand(everyone.stop, -1))
+        index = (TEST_START + place).expand(everyone.stop, -1)
+        return Labelled(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
 
-    def _samples(self, members: Tensor, index: Tensor) -> Samples:
+    def _samples(self, members: slice, index: Tensor) -> Samples:
         if self.cell_EU is None:
             return self.task.sample(self.key_E2[members], index)
         assert isinstance(self.task, Universe)
         cell = self.cell_EU[members].gather(1, index.flatten(1)).view_as(index)
         return self.task.cells(cell)
 
-    def _random(self, members: Tensor, index: Tensor, y: Tensor) -> Tensor:
+    def _random(self, members: slice, index: Tensor, y: Tensor) -> Tensor:
         """Labels that are uniform over the classes, by the sample's index."""
         key_M2 = streams.subkeys(self.noise_E2[members], "labels")
         return streams.integers(key_M2, index, math.prod(y.shape[index.dim() :]), self.task.classes).view_as(y)
 
-    def _noisy(self, members: Tensor, index: Tensor, y: Tensor) -> Tensor:
+    def _noisy(self, members: slice, index: Tensor, y: Tensor) -> Tensor:
         """Labels of which a share is replaced by a wrong one, by the sample's index."""
         if self.label_noise_E is None:
             return y
@@ -183,16 +185,16 @@ class Supply:
         noise = self.label_noise_E[members].view(-1, *(1,) * (unit.dim() - 2))
         return torch.where(unit[..., 0] < noise, wrong, y.view_as(wrong)).view_as(y)
 
-    def _swap(self, members: Tensor, index: Tensor) -> Tensor | None:
+    def _swap(self, members: slice, index: Tensor, reach: tuple[int, int] | None) -> Tensor | None:
         """The index whose label each sample is given: k of every pool's length exchange theirs in a ring."""
         count = self.data.swapped_answers
         if not count:
             return None
-        swapped = index.clone().flatten(1)
-        for row, member in enumerate(members.tolist()):
+        reach, swapped = reach or ends(index), index.clone().flatten(1)
+        for row, member in enumerate(range(members.start, members.stop)):
             size = self.pool_sizes[member]
             block = swapped[row] // size
-            first, last = int(block.min()), int(block.max())
+            first, last = (end // size for end in reach)
             number = torch.arange(first, last + 1, device=self.device)[None]
             ring_CK = streams.permutation(self.noise_E2[member : member + 1], number, size)[0, :, :count]
             source_CN = torch.arange(size, device=self.device).repeat(len(ring_CK), 1)

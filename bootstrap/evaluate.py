@@ -38,7 +38,8 @@ class Evaluator:
         """One row per member of the table ``evaluations``, without what names the run."""
         pack = self.pack
         pack.program.settle()
-        pack.member_step.stack.module.eval()
+        for part in pack.parts:
+            part.step.stack.module.eval()
         everyone = slice(0, len(pack.runs))
         columns = {f"test_{name}": mean_E for name, mean_E in self._means(self.test, everyone, None).items()}
         columns.pop(f"test_{CLEAN}", None)
@@ -52,7 +53,8 @@ class Evaluator:
         loss_E, wrong_E, batches_E = pack.members.sums_3E
         columns |= {"online_loss": loss_E / batches_E, "online_error": wrong_E / batches_E}
         columns["weight_norm"] = pack.param_EP.double().square().sum(1).sqrt()
-        pack.member_step.stack.module.train()
+        for part in pack.parts:
+            part.step.stack.module.train()
         table = torch.stack(list(columns.values())).tolist()  # the one place where a device is waited for
         return [
             {"step": pack.step, **{name: column[place] for name, column in zip(columns, table, strict=True)}}

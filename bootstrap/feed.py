@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bootstrap import registry, streams
+from bootstrap.augment import AUGMENTATIONS
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
 from bootstrap.study import own_settings
@@ -44,13 +45,11 @@ class Group:
 
     Attributes:
         range: their places in the pack, which are contiguous.
-        members: the same places, int64, (M,).
         world: the indices they read.
         pool: their pools, (M, N, ...), where they read nothing else; else None.
     """
 
     range: slice
-    members: Tensor
     world: World
     pool: Labelled | None
 
@@ -63,9 +62,12 @@ class Feed:
         self.device = torch.device(supply.device)
         self.batch = runs[0].batch_size
         self.groups = list(self._groups())
+        self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
         one = self.supply.test()
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         self.longest = max(1, CHUNK_NUMBERS[self.device.type] // numbers)
+        self._augment = AUGMENTATIONS[runs[0].data.augmentation]
+        self._augmented = runs[0].data.augmentation != "none"
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
         self._kind = one.x.dtype if not one.x.is_floating_point() else dtype
@@ -75,15 +77,15 @@ class Feed:
         for _, group in itertools.groupby(places, key=lambda place: str(self.runs[place].world)):
             members = list(group)
             world = world_of([self.runs[place] for place in members], self.supply.task, self.device)
-            place_M = torch.tensor(members, device=self.device)
-            pool = self._pool(place_M, max(world.train_sizes)) if world.rule is real else None
-            yield Group(slice(members[0], members[-1] + 1), place_M, world, pool)
+            place = slice(members[0], members[-1] + 1)
+            pool = self._pool(place, max(world.train_sizes)) if world.rule is real else None
+            yield Group(place, world, pool)
 
-    def _pool(self, members: Tensor, size: int) -> Labelled:
+    def _pool(self, members: slice, size: int) -> Labelled:
         """The first ``size`` training samples of these members, (M, size, ...)."""
         limit = capacity(self.supply.task, self.supply.data)
-        index = torch.arange(min(size, limit or size), device=self.device).expand(len(members), -1)
-        return self.supply.train(members, index)
+        index = torch.arange(min(size, limit or size), device=self.device)
+        return self.supply.train(members, index.expand(members.stop - members.start, -1), (0, len(index) - 1))
 
     def train_sample(self, group: Group, most: int) -> tuple[Labelled, list[int]] | None:
         """The first samples of a group's pools, (M, K, ...), and how many of them are each member's own.
@@ -95,7 +97,7 @@ class Feed:
         counts = [min(size, most) for size in group.world.train_sizes]
         if group.pool is not None:
             return Labelled(*(part[:, : max(counts)] for part in group.pool)), counts
-        return self._pool(group.members, max(counts)), counts
+        return self._pool(group.range, max(counts)), counts
 
     def chunk(self, start: int, stop: int) -> Chunk:
         """Data of the steps from ``start`` on, to ``stop`` or as far as one chunk goes."""
@@ -108,22 +110,23 @@ class Feed:
                 torch.empty(*shape, *self._shapes[1], dtype=torch.int64, device=self.device),
             )
         for group in self.groups:
-            if group.world.repeats:
+            if group.world.repeats and not self._augmented:
                 if fresh and group.pool is not None:
                     self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
                     self._held.y[group.range] = group.pool.y[:, None]
                 continue
-            index_MSB = group.world.indices(start, start + steps)
-            samples = self._read(group, index_MSB)
-            self._held.x[group.range, :steps] = samples[0]
-            self._held.y[group.range, :steps] = samples[1]
+            x, y = self._read(group, *group.world.read(start, start + steps))
+            if self._augmented:
+                x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
+            self._held.x[group.range, :steps] = x
+            self._held.y[group.range, :steps] = y
         return Chunk(self._held.x[:, :steps], self._held.y[:, :steps])
 
-    def _read(self, group: Group, index_MSB: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, group: Group, index_MSB: Tensor, reach: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
         if group.pool is None:
-            samples = self.supply.train(group.members, index_MSB)
+            samples = self.supply.train(group.range, index_MSB, reach)
             return samples.x, samples.y
-        row_M11 = torch.arange(len(group.members), device=self.device)[:, None, None]
+        row_M11 = torch.arange(len(index_MSB), device=self.device)[:, None, None]
         return group.pool.x[row_M11, index_MSB], group.pool.y[row_M11, index_MSB]
 
 

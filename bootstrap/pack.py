@@ -14,7 +14,7 @@ from bootstrap.data import Supply, build_task
 from bootstrap.evaluate import Evaluator
 from bootstrap.feed import Chunk, Feed
 from bootstrap.optimizers import Optimizer, hyperparameters
-from bootstrap.program import Program, program_of
+from bootstrap.program import Part, Program, program_of
 from bootstrap.run import Run, Source
 from bootstrap.step import Members, MemberStep, traits_of
 from bootstrap.streams import moved
@@ -23,7 +23,8 @@ from bootstrap.task import Task
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 
-State = dict[str, Tensor]  # one member's: "parameters" (P,), "slots.<name>" (P,), "step" (), "online" (3,)
+# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,), "step", "online" (3,)
+State = dict[str, Tensor]
 
 
 class Pack:
@@ -34,6 +35,7 @@ class Pack:
         device: where everything is computed.
         states: where they go on from, all at one step; None: step 0.
         program: how steps are carried out, one of ``program.PROGRAMS``.
+        apart: whether members are stepped one after another, each with all of the device, as large models are.
     """
 
     def __init__(
@@ -42,22 +44,29 @@ class Pack:
         device: torch.device | str = "cpu",
         states: Sequence[State] | None = None,
         program: Program = "eager",
+        apart: bool = False,
     ):
         first = runs[0]
         self.runs, self.device = runs, torch.device(device)
         self.dtype = getattr(torch, first.dtype)
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if first.precision == "tf32" else "highest")
+            torch.backends.cudnn.allow_tf32 = first.precision == "tf32"
         task = build_task(first.task)
         _same_recording(first, task)
         self.supply = Supply(task, runs, self.device)
         self.feed = Feed(self.supply, runs, self.dtype)
+        self.apart = apart and len(runs) > 1
         self.member_step = MemberStep(first, task, self.device)
         self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
         self.step = 0
         self.members = self._begun() if states is None else self._restored(states)
         self.evaluator = Evaluator(self)
-        self.program = program_of(program, self.member_step, self.members)
+        self.parts = [Part(None, self.member_step, self.members)]
+        if self.apart:
+            places = [slice(place, place + 1) for place in range(len(runs))]
+            self.parts = [Part(place, MemberStep(first, task, self.device), self.members.at(place)) for place in places]
+        self.program = program_of(program, self.parts)
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -70,8 +79,11 @@ class Pack:
     def logits(self, x: Tensor, members: slice = slice(None)) -> Tensor:
         """Logits of some members, (M, B * answers, V), of their inputs, (M, B, ...)."""
         everyone = members.indices(len(self)) == (0, len(self), 1)
-        self.member_step.stack.bind(self.param_EP if everyone else self.param_EP[members])
-        logits_MBV = self.member_step.stack(x.to(self.dtype) if x.is_floating_point() else x)
+        if self.apart:
+            parts = zip(self.parts[members], x.split(1), strict=True)
+            logits_MBV = torch.cat([_logits(part.step, part.members, own) for part, own in parts])
+        else:
+            logits_MBV = _logits(self.member_step, self.members if everyone else self.members.at(members), x)
         scale_E11 = self.members.traits.get("output_scale")
         return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]
 
@@ -116,47 +128,53 @@ class Pack:
                 "parameters": self.param_EP[place].clone(),
                 "step": torch.tensor(self.step),
                 "online": self.members.sums_3E[:, place].clone(),
+                **{f"buffers.{name}": buffer[place].clone() for name, buffer in self.members.buffers.items()},
                 **{f"slots.{name}": slot[place].clone() for name, slot in self.members.slots.items()},
             }
             for place in range(len(self))
         ]
 
     def weights(self, place: int) -> dict[str, Tensor]:
-        """One member's parameters under their names."""
+        """One member's parameters and buffers under their names."""
         stack = self.member_step.stack
         pieces = self.param_EP[place].split(stack.sizes)
         parts = zip(stack.names, pieces, stack.shapes, strict=True)
-        return {name: piece.reshape(shape).clone() for name, piece, shape in parts}
+        found = {name: piece.reshape(shape).clone() for name, piece, shape in parts}
+        return found | {name: buffer[place].clone() for name, buffer in self.members.buffers.items()}
 
     def _begun(self) -> Members:
         """All members at step 0."""
         keys = streams.keys([run.stream_seed("init") for run in self.runs], "init", self.device)
         scale_E1 = torch.tensor([[run.model["init_scale"]] for run in self.runs], device=self.device)
         param_EP = self.member_step.stack.initial(keys, scale_E1).to(self.dtype)
+        buffers = self.member_step.stack.begin(len(self))
         for place, run in enumerate(self.runs):
             if run.start is not None:
-                self._take_over(param_EP[place], run.start)
+                self._take_over(param_EP[place], {name: buffer[place] for name, buffer in buffers.items()}, run.start)
         sums_3E = torch.zeros(3, len(self), dtype=torch.float64, device=self.device)
-        return self._members(param_EP, self.member_step.optimizer.begin(param_EP, self.optimizers), sums_3E)
+        slots = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        return self._members(param_EP, buffers, slots, sums_3E)
 
-    def _take_over(self, param_P: Tensor, source: Source) -> None:
-        """Replace one member's starting parameters by kept ones.
+    def _take_over(self, param_P: Tensor, buffers: dict[str, Tensor], source: Source) -> None:
+        """Replace one member's starting parameters and buffers by kept ones.
 
         Raises:
             ValueError: the file has no such parameter, or one of another shape.
         """
         kept = load_file(source.path)
         stack = self.member_step.stack
-        for name, piece, shape in zip(stack.names, param_P.split(stack.sizes), stack.shapes, strict=True):
+        pieces = zip(stack.names, param_P.split(stack.sizes), stack.shapes, strict=True)
+        wanted = {name: piece.view(shape) for name, piece, shape in pieces} | buffers
+        for name, own in wanted.items():
             if source.layers and not name.startswith(tuple(source.layers)):
                 continue
-            if name not in kept or kept[name].shape != shape:
+            if name not in kept or kept[name].shape != own.shape:
                 found = f"one of shape {tuple(kept[name].shape)}" if name in kept else f"only {', '.join(kept)}"
                 raise ValueError(
-                    f"`start`: expected {source.path} to hold a parameter {name!r} of shape {tuple(shape)}, "
+                    f"`start`: expected {source.path} to hold a parameter {name!r} of shape {tuple(own.shape)}, "
                     f"found {found}. List in start.layers the parameters that both models have."
                 )
-            piece.copy_(kept[name].flatten())
+            own.copy_(kept[name])
 
     def _restored(self, states: Sequence[State]) -> Members:
         """All members as these states left them; a slot that a state lacks starts as at step 0."""
@@ -170,12 +188,24 @@ class Pack:
             name: torch.stack([state.get(f"slots.{name}", slot[place]).to(slot) for place, state in enumerate(states)])
             for name, slot in begun.items()
         }
-        return self._members(param_EP, stacked, torch.stack([state["online"] for state in states], 1).to(self.device))
+        buffers = {
+            name: torch.stack([state[f"buffers.{name}"] for state in states]).to(self.device)
+            for name in self.member_step.stack.buffers
+        }
+        sums_3E = torch.stack([state["online"] for state in states], 1).to(self.device)
+        return self._members(param_EP, buffers, stacked, sums_3E)
 
-    def _members(self, param_EP: Tensor, slots: dict[str, Tensor], sums_3E: Tensor) -> Members:
+    def _members(
+        self, param_EP: Tensor, buffers: dict[str, Tensor], slots: dict[str, Tensor], sums_3E: Tensor
+    ) -> Members:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
-        return Members(param_EP, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
+        return Members(param_EP, buffers, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
+
+
+def _logits(step: MemberStep, members: Members, x: Tensor) -> Tensor:
+    step.stack.bind(members.param_EP, members.buffers)
+    return step.stack(step.read(x))
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

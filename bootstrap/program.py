@@ -4,10 +4,11 @@ A program does the same mathematics whichever it is; only rounding may differ, s
 was begun with is kept with its checkpoints. Shapes: E members, S steps, B samples of a batch, V classes.
 """
 
+import itertools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -26,11 +27,32 @@ Tables = Mapping[str, Tensor]  # the optimizer's coefficients, each (S, E, 1)
 WholeStep = Callable[[Members, Tensor, Tensor, Tables], None]
 
 
-class Steps(ABC):
-    """Carries out the steps of one pack."""
+class Part(NamedTuple):
+    """Members of a pack that are stepped together.
 
-    def __init__(self, member_step: MemberStep, members: Members):
-        self.member_step, self.members = member_step, members
+    Attributes:
+        place: where they are in the pack; None: they are all of it.
+        step: theirs alone.
+        members: in the pack's own memory.
+    """
+
+    place: slice | None
+    step: MemberStep
+    members: Members
+
+    def batch(self, x_EB: Tensor, label_EB: Tensor, at: Tables) -> tuple[Tensor, Tensor, Tables]:
+        """What these members are given of the whole pack's inputs, labels and coefficients."""
+        if self.place is None:
+            return x_EB, label_EB, at
+        own = {name: row_E1[self.place] if len(row_E1) == len(x_EB) else row_E1 for name, row_E1 in at.items()}
+        return x_EB[self.place], label_EB[self.place], own
+
+
+class Steps(ABC):
+    """Carries out the steps of one pack, part after part."""
+
+    def __init__(self, parts: Sequence[Part]):
+        self.parts = parts
 
     @abstractmethod
     def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
@@ -44,12 +66,12 @@ class Steps(ABC):
         return steps
 
 
-def program_of(name: Program, member_step: MemberStep, members: Members) -> Steps:
+def program_of(name: Program, parts: Sequence[Part]) -> Steps:
     """The program of this name for one pack."""
     if name == "eager":
-        return Eager(member_step, members)
-    whole = compiled(member_step) if name.startswith("compiled") else _whole_step(member_step)
-    return Graphed(member_step, members, whole) if name.endswith("graphed") else Compiled(member_step, members, whole)
+        return Eager(parts)
+    wholes = [compiled(part.step) if name.startswith("compiled") else _whole_step(part.step) for part in parts]
+    return Graphed(parts, wholes) if name.endswith("graphed") else Compiled(parts, wholes)
 
 
 class Eager(Steps):
@@ -58,48 +80,55 @@ class Eager(Steps):
     As many as fit a core's cache, since their logits are read again.
     """
 
-    def __init__(self, member_step: MemberStep, members: Members):
-        super().__init__(member_step, members)
-        self._noted: list[tuple[Tensor, Tensor, Tensor]] = []
+    def __init__(self, parts: Sequence[Part]):
+        super().__init__(parts)
+        self._noted: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in parts]
         self._numbers = 0
-        self._most = NOTED_NUMBERS[members.param_EP.device.type]
+        self._most = NOTED_NUMBERS[parts[0].members.param_EP.device.type]
 
     def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
-        for x_EB, label_EB, at in _batches(chunk, tables):
-            logits_EBV, loss_E = self.member_step.update(self.members, x_EB, label_EB, at)
-            self._noted.append((logits_EBV, label_EB, loss_E))
-            self._numbers += logits_EBV.numel()
+        for batch in _batches(chunk, tables):
+            for part, noted in zip(self.parts, self._noted, strict=True):
+                x_EB, label_EB, at = part.batch(*batch)
+                logits_EBV, loss_E = part.step.update(part.members, x_EB, label_EB, at)
+                noted.append((logits_EBV, label_EB, loss_E))
+                self._numbers += logits_EBV.numel()
             if self._numbers >= self._most:
                 self.settle()
             yield 1
         self.settle()
 
     def settle(self) -> None:
-        if self._noted:
-            tally(self.members.sums_3E, *(torch.stack(parts) for parts in zip(*self._noted, strict=True)))
-            self._noted, self._numbers = [], 0
+        for part, noted in zip(self.parts, self._noted, strict=True):
+            if noted:
+                tally(part.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
+                noted.clear()
+        self._numbers = 0
 
 
 class Compiled(Steps):
     """Each step one call of a compiled function."""
 
-    def __init__(self, member_step: MemberStep, members: Members, whole: WholeStep):
-        super().__init__(member_step, members)
-        self._whole = whole
+    def __init__(self, parts: Sequence[Part], wholes: Sequence[WholeStep]):
+        super().__init__(parts)
+        self._wholes = wholes
 
     def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
-        for x_EB, label_EB, at in _batches(chunk, tables):
+        for batch in _batches(chunk, tables):
             with torch.no_grad():
-                self._whole(self.members, x_EB, label_EB, at)
+                self._step(batch)
             yield 1
 
+    def _step(self, batch: tuple[Tensor, Tensor, Tables]) -> None:
+        for part, whole in zip(self.parts, self._wholes, strict=True):
+            whole(part.members, *part.batch(*batch))
 
-class Graphed(Steps):
+
+class Graphed(Compiled):
     """Many steps replayed as one CUDA graph, which reads data and coefficients where they always lie."""
 
-    def __init__(self, member_step: MemberStep, members: Members, whole: WholeStep):
-        super().__init__(member_step, members)
-        self._whole = whole
+    def __init__(self, parts: Sequence[Part], wholes: Sequence[WholeStep]):
+        super().__init__(parts, wholes)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._tables: dict[str, Tensor] = {}
         self._pool: Any = None
@@ -121,20 +150,20 @@ class Graphed(Steps):
     def _captured(self, chunk: Chunk) -> torch.cuda.CUDAGraph:
         """All steps of a chunk as a graph. Warming up trains, so the members are put back as they were."""
         tables = {name: table[: chunk.steps] for name, table in self._tables.items()}
-        changing = [self.members.param_EP, self.members.sums_3E, *self.members.slots.values()]
+        changing = [tensor for part in self.parts for tensor in part.members.changing]
         before = [tensor.clone() for tensor in changing]
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for _, (x_EB, label_EB, at) in zip(range(WARM_UP_STEPS), _batches(chunk, tables), strict=False):
-                self._whole(self.members, x_EB, label_EB, at)
+            for batch in itertools.islice(_batches(chunk, tables), WARM_UP_STEPS):
+                self._step(batch)
         torch.cuda.current_stream().wait_stream(side)
         for tensor, old in zip(changing, before, strict=True):
             tensor.copy_(old)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            for x_EB, label_EB, at in _batches(chunk, tables):
-                self._whole(self.members, x_EB, label_EB, at)
+            for batch in _batches(chunk, tables):
+                self._step(batch)
         self._pool = graph.pool()
         return graph
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from bootstrap.registry import Settings
-from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Schedule, Stop, Streams
+from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
 
-TRAINING = ("dtype", "precision", "clip_norm", "weight_noise", "update_noise")
+TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 
@@ -49,7 +49,8 @@ class Run(Settings):
     keep: Keep
     streams: Streams
     dtype: Literal["float32", "float64"]
-    precision: Literal["float32", "tf32"]
+    precision: Precision
+    channels_last: bool
     clip_norm: float | None
     weight_noise: float
     update_noise: float

@@ -17,11 +17,15 @@ from bootstrap.study import own_settings
 from bootstrap.task import Task
 
 
+IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
+
+
 class Members(NamedTuple):
-    """Tensors of stacked members; the step changes the first three in place.
+    """Tensors of stacked members; the step changes the first four in place.
 
     Attributes:
         param_EP: parameters.
+        buffers: what the model's forward pass changes, each (E, ...).
         slots: the optimizer's own tensors, each (E, P).
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         traits: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
@@ -30,10 +34,24 @@ class Members(NamedTuple):
     """
 
     param_EP: Tensor
+    buffers: dict[str, Tensor]
     slots: dict[str, Tensor]
     sums_3E: Tensor
     traits: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
+
+    def at(self, place: slice) -> "Members":
+        """Some of them, in the same memory."""
+        buffers, slots, traits, keys = (
+            {name: tensor[place] for name, tensor in held.items()}
+            for held in (self.buffers, self.slots, self.traits, self.noise_keys)
+        )
+        return Members(self.param_EP[place], buffers, slots, self.sums_3E[:, place], traits, keys)
+
+    @property
+    def changing(self) -> list[Tensor]:
+        """The tensors that the step changes."""
+        return [self.param_EP, *self.buffers.values(), *self.slots.values(), self.sums_3E]
 
 
 def traits_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
@@ -59,7 +77,9 @@ class MemberStep:
     def __init__(self, run: Run, task: Task, device: torch.device):
         self._made_from = run, task, device
         self.stack = Stack(run.model["name"], own_settings(run.model), task, device)
-        self.stack.module.to(getattr(torch, run.dtype))
+        self.stack.autocast = run.precision == "bf16"
+        self._task, self._dtype, self._channels_last = task, getattr(torch, run.dtype), run.channels_last
+        self.stack.module.to(self._dtype)
         self.optimizer = cast("type[Optimizer]", registry.find("optimizer", run.optimizer["name"]).target)
         self._loss = registry.find("loss", run.loss["name"]).target
         self._loss_settings = own_settings(run.loss)
@@ -69,13 +89,20 @@ class MemberStep:
         """The same for all runs that share it."""
         run, _, device = self._made_from
         model, optimizer = (run.model["name"], own_settings(run.model)), run.optimizer["name"]
-        return f"{device} {run.dtype} {run.task} {model} {run.loss} {optimizer}"
+        return f"{device} {run.dtype} {run.precision} {run.channels_last} {run.task} {model} {run.loss} {optimizer}"
 
     def unbound(self) -> "MemberStep":
         """Another one that belongs to no pack."""
         other = MemberStep(*self._made_from)
-        other.stack.bind(torch.empty(1, other.stack.size, device=self._made_from[2]))
+        other.stack.bind(torch.empty(1, other.stack.size, device=self._made_from[2]), other.stack.begin(1))
         return other
+
+    def read(self, x: Tensor) -> Tensor:
+        """What the model reads of inputs as the task stores them."""
+        x = self._task.decode(x)
+        if self._channels_last and x.dim() == IMAGES:
+            x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(x)
+        return x.to(self._dtype) if x.is_floating_point() else x
 
     def loss(self, logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
         """Loss of every sample, (E, B)."""
@@ -104,7 +131,7 @@ class MemberStep:
         param_EP = members.param_EP
         if "weight_noise" in members.traits:
             param_EP = param_EP + members.traits["weight_noise"] * _noise(members, "weights", at["step"])
-        grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(param_EP, x_EB, loss)
+        grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(param_EP, members.buffers, self.read(x_EB), loss)
         with torch.no_grad():
             if "clip_norm" in members.traits:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)

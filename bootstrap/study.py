@@ -11,6 +11,8 @@ from bootstrap.mistakes import StudyError, sentences, unwritable
 from bootstrap.registry import Kind, Settings
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Precision = Literal["float32", "tf32", "bf16"]
+Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
@@ -39,6 +41,8 @@ class Data(Settings):
         label_noise: probability that a sample's label is replaced by a wrong one, uniformly.
         noisy_test: whether test labels are noisy too.
         swapped_answers: number of samples per pool whose labels are exchanged among themselves.
+        augmentation: of training images, new for every draw: mirrored (``flip``), or shifted by up to 4 pixels and
+            mirrored (``crop_flip``).
         allow_reuse: whether the ideal world of a finite recording may start over at its end.
     """
 
@@ -50,6 +54,7 @@ class Data(Settings):
     label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
     noisy_test: bool = False
     swapped_answers: NonNegativeInt = 0
+    augmentation: Augmentation = "none"
     allow_reuse: bool = False
 
 
@@ -66,7 +71,9 @@ class Training(Settings):
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
         dtype: of parameters and activations.
-        precision: of float32 matrix products on a GPU that has TF32: ``float32``, or ``tf32``, ten bits and fast.
+        precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; or ``bf16``, the forward
+            and backward pass under autocast, with parameters and losses in float32.
+        channels_last: whether images of members that are stepped apart lie pixel by pixel in memory.
         clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
@@ -81,7 +88,8 @@ class Training(Settings):
     seeds: PositiveInt | list[NonNegativeInt]
     streams: Streams = Streams()
     dtype: Literal["float32", "float64"] = "float32"
-    precision: Literal["float32", "tf32"] = "float32"
+    precision: Precision = "float32"
+    channels_last: bool = False
     clip_norm: PositiveFloat | None = None
     weight_noise: NonNegativeFloat = 0.0
     update_noise: NonNegativeFloat = 0.0

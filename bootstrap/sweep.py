@@ -12,7 +12,7 @@ from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
 from bootstrap.run import TRAINING, Run
 from bootstrap.study import Study, own_settings, with_value
-from bootstrap.task import Task, Universe
+from bootstrap.task import Image, Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
@@ -143,8 +143,8 @@ def _try_model(model: str, task: Task) -> None:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
         x, y = task.sample(key_12, torch.arange(2)[None])
-        stack.bind(stack.initial(key_12, torch.ones(1, 1)))
-        shape, expected = tuple(stack(x).shape), (1, y.numel(), task.classes)
+        stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
+        shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
     except Exception as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {error}"]) from error
     if shape != expected:
@@ -207,7 +207,7 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
         )
-    problems += _rule_problems(study, sizes)
+    problems += _rule_problems(study, sizes) + _augmentation_problems(study, task)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
     if study.data.noisy_test and not study.data.label_noise:
@@ -216,6 +216,16 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
         problems += _ends(study, room or 0, sizes)
     if problems:
         raise StudyError(problems)
+
+
+def _augmentation_problems(study: Study, task: Task) -> list[str]:
+    """Why the inputs cannot be augmented, if they cannot."""
+    if study.data.augmentation == "none" or isinstance(task.inputs, Image):
+        return []
+    return [
+        f"`data.augmentation`: only images can be augmented, got {study.data.augmentation!r} "
+        f"for {type(task.inputs).__name__.lower()} inputs. Remove the key."
+    ]
 
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:

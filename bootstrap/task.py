@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -38,7 +39,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Image:
-    """Inputs are float32 images, (..., channels, height, width)."""
+    """Inputs are images, (..., channels, height, width): float32, or uint8, which models are given as -1 to 1."""
 
     channels: int
     height: int
@@ -83,6 +84,10 @@ class Task(ABC):
             key_E2: int32, (E, 2), one key per member.
             index: int64, (E, ...), any shape behind the member axis.
         """
+
+    def decode(self, x: Tensor) -> Tensor:
+        """What a model reads of inputs; bytes take a quarter of the memory until then."""
+        return x.to(torch.float32) / 127.5 - 1 if x.dtype == torch.uint8 else x
 
     def show(self, x: Tensor, y: Tensor) -> str:
         """One sample as a person would write it; by default its raw values."""

@@ -53,6 +53,7 @@ def train(
     *,
     device: torch.device | str = "cpu",
     program: Program = "eager",
+    apart: bool = False,
     begun: Sequence[Outcome] | None = None,
     tick: Tick = lambda steps, snapshot: None,
     keep: Keep = lambda run, step, weights: None,
@@ -63,12 +64,13 @@ def train(
         runs: of one shape: all but world, pool size, streams' seeds and numeric hyperparameters is equal.
         device: where everything is computed.
         program: how steps are carried out.
+        apart: whether members are stepped one after another instead of at once.
         begun: what the runs gave so far, all up to one step; None starts at step 0.
         tick: called after every few steps with the member steps done since the last call, and a function that
             gives the outcomes so far. Training goes on from these, at any step, exactly as it would have.
         keep: called with a run, a step and its weights by name, for runs that keep them.
     """
-    cohort = Cohort(runs, device, program, begun)
+    cohort = Cohort(runs, begun, device=device, program=program, apart=apart)
     first = runs[0]
     evaluated = set(evaluation_steps(first.evaluation, first.max_steps))
     edges = {phase.at_step for phase in first.phases if phase.at_step < first.max_steps}
@@ -103,10 +105,11 @@ class Cohort:
     """
 
     def __init__(
-        self, runs: Sequence[Run], device: torch.device | str, program: Program, begun: Sequence[Outcome] | None
-    ):
+        self, runs: Sequence[Run], begun: Sequence[Outcome] | None, *,
+        device: torch.device | str, program: Program, apart: bool,
+    ):  # fmt: skip
         self._began = time.perf_counter()
-        self._device, self._program = device, program
+        self._device, self._program, self._apart = device, program, apart
         self._outcomes = [replace(outcome, rows=[*outcome.rows]) for outcome in begun or map(Outcome, runs)]
         self._seconds = [outcome.seconds for outcome in self._outcomes]
         self._scheduled = scheduled_steps(runs[0].evaluation, runs[0].max_steps)
@@ -118,7 +121,7 @@ class Cohort:
     def _pack(self, update: int, states: Sequence[State] | None) -> Pack:
         """The stacked members under the specification that is in force at this update."""
         runs = [self._outcomes[place].run.in_force(update) for place in self._stacked]
-        return Pack(runs, self._device, states, self._program)
+        return Pack(runs, self._device, states, self._program, self._apart)
 
     @property
     def _going(self) -> list[int]:

@@ -19,6 +19,8 @@ from bootstrap import registry, streams
 from bootstrap.registry import register
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Reach = Callable[..., tuple[int, int] | None]
+_reaches: dict[Callable[..., Any], Reach] = {}
 
 
 class Order:
@@ -33,15 +35,14 @@ class Order:
         self._first: tuple[int, ...] = ()
         self._table_MCN = torch.empty(0)
 
-    def index(self, draw_MSB: Tensor, first: Sequence[int], last: Sequence[int]) -> Tensor:
+    def index(self, draw_MSB: Tensor, first: int, last: int) -> Tensor:
         """Position pi_e(d mod N) of each draw, with e = d div N, int64 (M, S, B).
 
         Args:
             draw_MSB: int64, draws of at most (M, S, B).
-            first, last: smallest and largest draw of each member, known without asking the device.
+            first, last: smallest and largest draw, known without asking the device.
         """
-        begin = [draw // size for draw, size in zip(first, self.sizes, strict=True)]
-        end = [draw // size for draw, size in zip(last, self.sizes, strict=True)]
+        begin, end = [first // size for size in self.sizes], [last // size for size in self.sizes]
         if not any(end):
             return draw_MSB.expand(len(self.sizes), -1, -1)
         held = self._prepare(begin, max(e - b for b, e in zip(begin, end, strict=True)) + 1)
@@ -116,8 +117,7 @@ class Draws:
         if set(self.train_sizes) == {self.batch_size}:
             slot = torch.arange(self.batch_size, device=self.key_M2.device)
             return slot.expand(len(self.train_sizes), self.stop - self.start, -1)
-        members = len(self.train_sizes)
-        index = self.order.index(self.number_MSB, [self.first] * members, [self.end - 1] * members)
+        index = self.order.index(self.number_MSB, self.first, self.end - 1)
         full_M11 = self.size_M11 == self.batch_size
         return torch.where(full_M11, self.number_MSB % self.size_M11, index)
 
@@ -133,13 +133,30 @@ class Draws:
         return chosen_MSB, chosen_MSB.cumsum(-1) - 1
 
 
+def beyond(reach: Reach) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Decorator that says which indices a rule reads beyond the pool, so that the device need not be asked.
+
+    Args:
+        reach: takes what the rule takes; gives a smallest and a largest index between which lie all that these
+            draws read and that no pool holds, the largest at least the pool's last one; None where it cannot say.
+    """
+
+    def decorate(rule: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        _reaches[rule] = reach
+        return rule
+
+    return decorate
+
+
 @register("rule", "real")
+@beyond(lambda draws: (0, max(draws.train_sizes) - 1))
 def real(draws: Draws) -> Tensor:
     """A pool of N, used again and again: index pi_e(d mod N), in a new order every pass."""
     return draws.pool_index()
 
 
 @register("rule", "ideal")
+@beyond(lambda draws: (draws.first, draws.end - 1))
 def ideal(draws: Draws) -> Tensor:
     """Always fresh samples: index d."""
     return draws.number_MSB
@@ -150,7 +167,16 @@ def _count(share: float, batch_size: int) -> int:
     return min(batch_size, max(round(share * batch_size), 1)) if share > 0 else 0
 
 
+def _fresh_reach(draws: Draws, *, share: float) -> tuple[int, int]:
+    count, smallest, largest = _count(share, draws.batch_size), min(draws.train_sizes), max(draws.train_sizes)
+    since, until = (
+        max(step - size // draws.batch_size, 0) for step, size in ((draws.start, largest), (draws.stop, smallest))
+    )
+    return smallest + since * count, largest + until * count - 1
+
+
 @register("rule", "fresh")
+@beyond(_fresh_reach)
 def fresh(draws: Draws, *, share: Share) -> Tensor:
     """A pool of N in which a share of every batch's slots is given never-used samples instead."""
     count = _count(share, draws.batch_size)
@@ -162,6 +188,7 @@ def fresh(draws: Draws, *, share: Share) -> Tensor:
 
 
 @register("rule", "redraw")
+@beyond(lambda draws, share: (0, max(draws.train_sizes) - 1))
 def redraw(draws: Draws, *, share: Share) -> Tensor:
     """The control of ``fresh``: the same slots are given random samples of the pool instead."""
     chosen_MSB, _ = draws.chosen(_count(share, draws.batch_size))
@@ -172,14 +199,31 @@ def redraw(draws: Draws, *, share: Share) -> Tensor:
     return torch.where(reuses & chosen_MSB, again_MSB, draws.pool_index())
 
 
+def _sliding_reach(draws: Draws, *, shift: int) -> tuple[int, int]:
+    smallest, largest = min(draws.train_sizes), max(draws.train_sizes)
+    return draws.first // largest * shift, (draws.end - 1) // smallest * shift + largest - 1
+
+
 @register("rule", "sliding")
+@beyond(_sliding_reach)
 def sliding(draws: Draws, *, shift: NonNegativeInt) -> Tensor:
     """A pool of N that moves on by ``shift`` samples after every pass, the oldest leaving first."""
     passes = draws.number_MSB // draws.size_M11
     return passes * shift + draws.pool_index()
 
 
+def _reach(rule: Callable[..., Tensor], draws: Draws, **settings: Any) -> tuple[int, int] | None:
+    return _reaches[rule](draws, **settings) if rule in _reaches else None
+
+
+def _switch_reach(draws: Draws, *, at_step: int, before: str = "real", after: str = "ideal") -> tuple[int, int] | None:
+    either = [_reach(registry.find("rule", name).target, draws) for name in (before, after)]
+    known = [reach for reach in either if reach is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known == either else None
+
+
 @register("rule", "switch")
+@beyond(_switch_reach)
 def switch(draws: Draws, *, at_step: NonNegativeInt, before: str = "real", after: str = "ideal") -> Tensor:
     """One world before a step and another from it on; both are rules that need no settings.
 
@@ -222,20 +266,35 @@ class World:
 
     def indices(self, start: int, stop: int) -> Tensor:
         """Indices read at steps start .. stop - 1, int64, (M, S, B)."""
+        return self.read(start, stop)[0]
+
+    def draws(self, start: int, stop: int) -> Draws:
+        """The draws of steps start .. stop - 1."""
         first = self.begins[1] + (start - self.begins[0]) * self.batch_size
-        draws = Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+        return Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+
+    def read(self, start: int, stop: int) -> tuple[Tensor, tuple[int, int] | None]:
+        """The same, and two indices between which all of them lie; None where only they themselves say it."""
+        draws = self.draws(start, stop)
         index_MSB = self.rule(draws, **self.settings)
-        if self.capacity is None or self._universe_order is None or draws.end <= self.capacity:
-            return index_MSB
-        if self.rule is real:
-            return index_MSB
+        reach = _reach(self.rule, draws, **self.settings)
+        if self._universe_order is None or self.capacity is None:
+            return index_MSB, reach and (reach[0] if self.rule is ideal else 0, reach[1])
+        low, high = reach or ends(index_MSB)
+        if high < self.capacity:
+            return index_MSB, (0, high)
         if self.batch_size == self.capacity:
-            return index_MSB % self.capacity
-        if self.rule is ideal:
-            first_M, last_M = [draws.first] * len(index_MSB), [draws.end - 1] * len(index_MSB)
-        else:  # which draws such a rule reads, only its indices say
-            first_M, last_M = (ends_M.tolist() for ends_M in index_MSB.flatten(1).aminmax(dim=1))
-        return self._universe_order.index(index_MSB, first_M, last_M)
+            index_MSB = index_MSB % self.capacity
+        else:
+            low = max(low, self.capacity)
+            later_MSB = self._universe_order.index(index_MSB.clamp(low, high), low, high)
+            index_MSB = torch.where(index_MSB < self.capacity, index_MSB, later_MSB)
+        return index_MSB, (0, self.capacity - 1)
+
+
+def ends(index: Tensor) -> tuple[int, int]:
+    """The smallest and the largest of some indices, for which their device is waited for."""
+    return int(index.min()), int(index.max())
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class Recording(Universe):
     """Samples of an .npz file: inputs in its array ``x``, integer labels 0, 1, … in its array ``y``, (n,).
 
     What x holds decides the inputs: integers, (n, length), are tokens; floats, (n, size), are vectors;
-    uint8, (n, height, width, channels), are images, given to models channels first and
+    uint8, (n, height, width, channels), are images, kept so, channels first, and given to models
     scaled to [-1, 1]; floats, (n, channels, height, width), are images as they are. Floats become float32.
 
     The file is read and checked when the task is built. A run's identity holds its ``fingerprint``, so
@@ -81,7 +81,7 @@ class Recording(Universe):
         if number.device not in self._copies:
             self._copies[number.device] = Samples(*(part.to(number.device) for part in self._held))
         x, y = (part[number] for part in self._copies[number.device])
-        return Samples(x.to(torch.float32) / 127.5 - 1 if x.dtype == torch.uint8 else x, y)
+        return Samples(x, y)
 
     def show(self, x: Tensor, y: Tensor) -> str:
         if x.dim() < 3:

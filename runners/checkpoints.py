@@ -26,6 +26,7 @@ class Manner(NamedTuple):
 
     program: Program
     threads: int
+    apart: bool = False
 
 
 def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor]) -> None:

@@ -50,7 +50,8 @@ def run(
     ] = 30,
     shard: Annotated[str | None, arg(metavar="K/N", help="train only the cells of the k-th of n shards")] = None,
     pack_size: Annotated[
-        int | None, arg(metavar="N", help="runs stepped together at most, instead of what is measured to be fast")
+        int | None,
+        arg(metavar="N", help="runs stepped together at most; 1: one after another. Measured if not given"),
     ] = None,
     program: Annotated[Programs | None, arg(help="how steps are carried out, instead of what is measured")] = None,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,

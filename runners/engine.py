@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from bootstrap import results
-from bootstrap.data import build_task, capacity, division_of, mirrored_share
+from bootstrap.data import ENDLESS_TEST_SAMPLES, build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
 from bootstrap.program import Program
 from bootstrap.results import Results, write_json
@@ -141,8 +141,9 @@ def run_study(
         workers: processes on a CPU; one per core if None.
         checkpoint_seconds: time between checkpoints of a pack: what a crash can cost.
         shard: "2/8" trains the cells of the second of eight shards; each wants its own folder.
-        pack_size: members stepped together, where their shapes agree; a pair is never split. None: what the folder
-            was begun with, or what is measured to be fast where the study is long enough to measure it.
+        pack_size: members stepped together, where their shapes agree; a pair is never split, but 1 steps its runs
+            one after another. None: what the folder was begun with, or what is measured to be fast where the study
+            is long enough to measure it.
         program: how steps are carried out; None as for ``pack_size``.
 
     Raises:
@@ -190,7 +191,11 @@ def _layout(
     for run in asked.runs if pack_size is not None or program is not None else ():
         one = layout.of(run)
         layout.shapes[layouts.digest(run)] = one.model_copy(
-            update={"pack_size": pack_size or one.pack_size, "program": program or one.program}
+            update={
+                "pack_size": pack_size or one.pack_size,
+                "apart": one.apart if pack_size is None else pack_size == 1,
+                "program": program or one.program,
+            }
         )
     layouts.write(layout, place)
     return layout
@@ -202,9 +207,9 @@ def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) ->
     began = time.time()
     jobs = [
         Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
-            threads=layout.threads, program=layout.of(pack.runs[0]).program, plugins=plugins,
+            threads=layout.threads, program=shape.program, apart=shape.apart, plugins=plugins,
             checkpoint_seconds=checkpoint_seconds)
-        for pack in work.packs
+        for pack in work.packs for shape in (layout.of(pack.runs[0]),)
     ]  # fmt: skip
     try:
         with Progress(sum(pack.steps for pack in work.packs)) as progress:
@@ -256,7 +261,7 @@ def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
 def _facts(run: Run) -> dict[str, Any]:
     task = build_task(run.task)
     if not isinstance(task, Universe):
-        return {}
+        return {"facts.test_size": run.data.test_samples or ENDLESS_TEST_SAMPLES}
     division = division_of(task, run)
     return {
         "facts.universe_size": task.size,

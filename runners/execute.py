@@ -49,6 +49,7 @@ class Job(BaseModel):
     device: str = "cpu"
     threads: int = 1
     program: Program = "eager"
+    apart: bool = False
     plugins: list[str] = []
     checkpoint_seconds: float = 30.0
 
@@ -75,7 +76,7 @@ class Clock:
         if now - self._told >= TELL_SECONDS:
             self.tell()
         if stopping.is_set() or now - self._written >= self._job.checkpoint_seconds:
-            manner = checkpoints.Manner(self._job.program, self._job.threads)
+            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart)
             checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot(), manner)
             self._written = time.monotonic()
         if stopping.is_set():
@@ -100,7 +101,8 @@ class Clock:
 def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> list[Failure]:
     """Do one job, from its last checkpoint if it has one; what it gave lies in the folder afterwards.
 
-    A pack that does not fit into memory is done in two halves, and these in halves if need be.
+    A pack that does not fit into memory is done in two halves, these in halves if need be, and the runs of a
+    single ideal one each apart.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
@@ -120,21 +122,22 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
         elif job.start:
             begun = [_kept(place, run) for run in job.runs]
         outcomes = train(
-            job.runs, device=job.device, program=job.program, begun=begun, tick=clock,
+            job.runs, device=job.device, program=job.program, apart=job.apart, begun=begun, tick=clock,
             keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
         )  # fmt: skip
     except Exception as error:  # whatever a plugin or a device may raise: the other packs go on
-        halves = _halves(job) if out_of_memory(error) else []
-        if not halves:
+        smaller = _smaller(job) if out_of_memory(error) else []
+        if not smaller:
             return [_failure(job, error)]
     else:
         clock.tell()
         return _written(job, outcomes)
     clock.take_back()
-    note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on in two halves.")
+    how = "in two halves" if len(smaller) > 1 else "one run at a time"
+    note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on {how}.")
     if job.device != "cpu":
         torch.cuda.empty_cache()
-    return [failure for half in halves for failure in execute(half, progress, note)]
+    return [failure for one in smaller for failure in execute(one, progress, note)]
 
 
 def _written(job: Job, outcomes: list[Outcome]) -> list[Failure]:
@@ -159,9 +162,11 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def _halves(job: Job) -> list[Job]:
-    """A job as two with half of its families each; none where there is one family."""
+def _smaller(job: Job) -> list[Job]:
+    """A job as two with half of its families each; where there is one, stepping its runs apart; else none."""
     plan = PackPlan(tuple(job.runs), job.start)
+    if not plan.halves():
+        return [] if job.apart or len(job.runs) == 1 else [job.model_copy(update={"apart": True})]
     return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in plan.halves()]
 
 

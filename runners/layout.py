@@ -27,6 +27,7 @@ TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done 
 COMPILE_SECONDS = 300.0  # above which a compiled program is tried
 WORTH = 1.05  # a layout is preferred to a simpler one only if it is this many times as fast
 FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  # real runs with their ideal one
+APART_RATE = 500  # member steps a second of one process, below which members are tried one after another
 FREE_SHARE = 0.5  # of the free memory that packs may plan with
 FLOPS, STEP_SECONDS = 2e10, 3e-4  # of a modest core, by which it is guessed whether a study is worth a trial
 
@@ -39,12 +40,19 @@ class Shape(BaseModel):
     Attributes:
         pack_size: members at most, unless one family has more.
         program: how steps are carried out.
+        apart: whether the members of a pack, which is then one family, are stepped one after another.
         measured: what was tried, in words.
     """
 
     pack_size: int = 1
     program: Program = "eager"
+    apart: bool = False
     measured: list[str] = []
+
+    @property
+    def summary(self) -> str:
+        """The same in a few words."""
+        return f"{'one member at a time' if self.apart else f'up to {self.pack_size} members'}, {self.program}"
 
 
 class Layout(BaseModel):
@@ -70,7 +78,7 @@ class Layout(BaseModel):
     @property
     def summary(self) -> str:
         """The layout in a few words."""
-        kinds = sorted({f"up to {one.pack_size} members, {one.program}" for one in self.shapes.values()})
+        kinds = sorted({one.summary for one in self.shapes.values()})
         return f"{self.workers} processes of {self.threads} threads, packs of {' or '.join(kinds) or 'one family'}"
 
 
@@ -136,12 +144,12 @@ def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measur
     workers = layout.workers
     program: Program = "graphed" if layout.device == "cuda" else "eager"
 
-    def attempt(families_together: int, program: Program) -> Rate:
+    def attempt(families_together: int, program: Program, *, apart: bool = False) -> Rate:
         pack = in_order(run for family in families[:families_together] for run in family)
-        trial = Trial(runs=list(pack), device=layout.device, program=program, plugins=plugins)
+        trial = Trial(runs=list(pack), device=layout.device, program=program, apart=apart, plugins=plugins)
         rate = measure(trial, workers)
         told = f"{rate.rate:,.0f} member steps/s" if rate.problem is None else rate.problem
-        found.measured.append(f"{len(pack)} members, {program}: {told}")
+        found.measured.append(f"{len(pack)} members{' one after another' if apart else ''}, {program}: {told}")
         return rate
 
     found = Shape(pack_size=len(families[0]), program=program)
@@ -152,8 +160,12 @@ def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measur
     seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
     if seconds < TRY_SECONDS and layout.device == "cpu":
         return found
+    if best.rate < APART_RATE * workers and len(families[0]) > 1:
+        rate = attempt(1, program, apart=True)
+        if rate.rate > best.rate * WORTH:
+            best, found.apart = rate, True
     together = 1
-    for count in FAMILIES[layout.device][1:]:
+    for count in () if found.apart else FAMILIES[layout.device][1:]:
         if count * workers > len(families) or not _fits(best, count * len(families[0]) * workers, layout.device):
             break
         rate = attempt(count, program)
@@ -164,7 +176,7 @@ def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measur
     seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
     if seconds > COMPILE_SECONDS and layout.compiler in (None, "found"):
         faster: Program = "compiled_graphed" if program == "graphed" else "compiled"
-        rate = attempt(together, faster)
+        rate = attempt(together, faster, apart=found.apart)
         layout.compiler = "found" if rate.problem is None else f"none that torch can use ({rate.problem})"
         if rate.rate > best.rate * WORTH:
             found.program = faster
@@ -178,7 +190,7 @@ def _threads(families: list[list[Run]], layout: Layout, threads: int, plugins: l
     together = max(1, shape.pack_size // len(families[0]))
     packs = -(-len(families) // together)
     pack = list(in_order(run for family in families[:together] for run in family))
-    trial = Trial(runs=pack, device=layout.device, program=shape.program, plugins=plugins)
+    trial = Trial(runs=pack, device=layout.device, program=shape.program, apart=shape.apart, plugins=plugins)
     apart = measure(trial, min(layout.workers, packs)).rate
     rate = measure(trial.model_copy(update={"threads": threads}), 1).rate
     shape.measured.append(f"one process of {threads} threads: {rate:,.0f} member steps/s, apart {apart:,.0f}")

@@ -23,6 +23,7 @@ class Trial(BaseModel):
     device: str = "cpu"
     threads: int = 1
     program: Program = "eager"
+    apart: bool = False
     plugins: list[str] = []
     trial_seconds: float = TRIAL_SECONDS
 
@@ -58,7 +59,7 @@ def _measure(trial: Trial) -> Rate:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    pack = Pack(trial.runs, trial.device, program=trial.program)
+    pack = Pack(trial.runs, trial.device, program=trial.program, apart=trial.apart)
     budget = trial.runs[0].max_steps
     train_steps(pack, min(WARM_UP_STEPS, budget))
     _wait(on_gpu)

@@ -1,5 +1,5 @@
 """Models, one architecture per file; importing the package makes them known by name."""
 
-from bootstrap.models import mlp, transformer
+from bootstrap.models import cnn, mlp, resnet, transformer
 
-__all__ = ["mlp", "transformer"]
+__all__ = ["cnn", "mlp", "resnet", "transformer"]

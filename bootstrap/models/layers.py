@@ -62,6 +62,13 @@ def parameter(shape: tuple[int, ...], start: Start) -> nn.Parameter:
     return declared
 
 
+def buffer(shape: tuple[int, ...], value: float) -> Tensor:
+    """A part of a member's state that the forward pass itself changes; it starts with this value everywhere."""
+    declared = torch.empty(shape, device="meta")
+    declared.start = constant(value)  # type: ignore[attr-defined]
+    return declared
+
+
 def activate(x: Tensor, activation: Activation) -> Tensor:
     """ReLU, GELU, tanh or the square of every entry."""
     if activation == "relu":
@@ -107,6 +114,9 @@ class Linear(nn.Module):
         self.bias = parameter((1, out), start) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.weight.dim() == 3 and torch.is_autocast_enabled(x.device.type):
+            out = x @ self.weight.mT
+            return out if self.bias is None else out + self.bias
         if self.weight.dim() == 3:
             return _Affine.apply(x, self.weight, self.bias)
         return nn.functional.linear(x, self.weight, None if self.bias is None else self.bias[0])

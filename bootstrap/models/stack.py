@@ -9,6 +9,7 @@ Shapes: E members, P parameters of one member.
 import itertools
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from bootstrap import registry, streams
 from bootstrap.models.layers import Start, constant, normal, weight_start
 from bootstrap.task import Task
+
+Buffers = dict[str, Tensor]  # by name, each (E, ...)
 
 
 class Stack:
@@ -40,6 +43,12 @@ class Stack:
         for full, parameter in found.items():
             if not parameter.requires_grad:
                 raise ValueError(f"model {name!r}: parameter {full!r} is frozen. Make it a buffer, or train it.")
+        self.buffers = {
+            full: (tensor.shape, tensor.start)
+            for full, tensor in self.module.named_buffers()
+            if hasattr(tensor, "start")
+        }
+        self._buffer_places = {full: owner_of(self.module, full) for full in self.buffers}
         self._places = [places[id(parameter)] for parameter in found.values()]
         self.names = list(found)
         self.shapes = [parameter.shape for parameter in found.values()]
@@ -50,9 +59,13 @@ class Stack:
         declared = all(hasattr(parameter, "start") for parameter in found.values())
         for owner, local in itertools.chain(*self._places):
             owner._parameters[local] = None
+        for owner, local in self._buffer_places.values():
+            owner._buffers[local] = None
         self.module.to(device)
+        self.device = torch.device(device)
+        self.autocast = False  # whether forward passes compute in bfloat16
         self.leaves: list[nn.Parameter] = []
-        self._bound: Tensor | None = None
+        self._bound: tuple[Tensor, Buffers] | None = None
         self._gradient_EP = torch.empty(0)
         self._declared = declared
 
@@ -74,12 +87,19 @@ class Stack:
         ]
         return torch.cat(parts, 1) * scale_E1
 
-    def bind(self, param_EP: Tensor) -> None:
-        """Make the module compute with these parameters, which may change in place afterwards."""
-        if param_EP is self._bound:
+    def begin(self, members: int) -> Buffers:
+        """Buffers of so many members at step 0, under their names, each (E, ...)."""
+        return {
+            name: torch.full((members, *shape), start.scale, device=self.device)
+            for name, (shape, start) in self.buffers.items()
+        }
+
+    def bind(self, param_EP: Tensor, buffers: Buffers) -> None:
+        """Make the module compute with these parameters and buffers, which may change in place afterwards."""
+        if self._bound is not None and param_EP is self._bound[0] and buffers is self._bound[1]:
             return
         members = param_EP.shape[0]
-        self._bound = param_EP
+        self._bound = param_EP, buffers
         if self._gradient_EP.shape != param_EP.shape:
             self._gradient_EP = torch.empty_like(param_EP)
         pieces = param_EP.split(self.sizes, dim=1)
@@ -89,41 +109,55 @@ class Stack:
         for owners, leaf in zip(self._places, self.leaves, strict=True):
             for owner, local in owners:
                 owner._parameters[local] = leaf
+        for name, (owner, local) in self._buffer_places.items():
+            owner._buffers[local] = buffers[name]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits, (E, B * answers, classes), of inputs (E, B, ...), under the parameters bound last."""
-        if self._declared:
-            return _rows(self.module(x))
-        return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
+        with self._precision():
+            if self._declared:
+                return _rows(self.module(x))
+            return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
 
-    def gradient(self, param_EP: Tensor, x: Tensor, loss: Callable[[Tensor], tuple[Tensor, Any]]) -> tuple[Tensor, Any]:
+    def _precision(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+
+    def gradient(
+        self, param_EP: Tensor, buffers: Buffers, x: Tensor, loss: Callable[[Tensor], tuple[Tensor, Any]]
+    ) -> tuple[Tensor, Any]:
         """Gradient of every member's mean loss, (E, P), in memory that the next one may reuse.
 
         Args:
             param_EP: parameters; the next gradient is fastest with the same tensor.
+            buffers: changed in place by the forward pass.
             x: inputs, (E, B, ...).
             loss: gives the loss of every sample, (E, B), a function of the logits, and what is handed back beside.
         """
         if torch.compiler.is_compiling():  # one graph of forward and backward pass, which a compiler can fuse
 
             def objective(param: Tensor) -> tuple[Tensor, Any]:
-                loss_EB, beside = loss(self._unbound(param, x))
-                return loss_EB.mean(1).sum(), beside
+                own = {name: buffer.clone() for name, buffer in buffers.items()}
+                loss_EB, beside = loss(self._unbound(param, own, x))
+                return loss_EB.mean(1).sum(), (beside, own)
 
-            return torch.func.grad(objective, has_aux=True)(param_EP)
-        self.bind(param_EP)
+            grad_EP, (beside, changed) = torch.func.grad(objective, has_aux=True)(param_EP)
+            for name, buffer in buffers.items():
+                buffer.copy_(changed[name])
+            return grad_EP, beside
+        self.bind(param_EP, buffers)
         loss_EB, beside = loss(self(x))
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self.leaves, share_EB, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP), beside
 
-    def _unbound(self, param_EP: Tensor, x: Tensor) -> Tensor:
-        """Logits as a function of the parameters."""
+    def _unbound(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
+        """Logits as a function of the parameters and buffers."""
         pieces = zip(param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
         parameters = {name: piece.view(-1, *shape) for name, (piece, shape) in zip(self.names, pieces, strict=True)}
-        if self._declared:
-            return _rows(torch.func.functional_call(self.module, parameters, (x,)))
-        return _rows(self._mapped(parameters, x))
+        with self._precision():
+            if self._declared:
+                return _rows(torch.func.functional_call(self.module, parameters | buffers, (x,)))
+            return _rows(self._mapped(parameters, x))
 
     def _mapped(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
@@ -133,7 +167,8 @@ class Stack:
 
 
 def _rows(logits: Tensor) -> Tensor:
-    """Logits with all answers of all samples as rows."""
+    """Logits with all answers of all samples as rows, no coarser than float32."""
+    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
     return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
 

@@ -62,7 +62,7 @@ def built(model, inputs, key_E2=KEY, *, dtype=torch.float32, scale=1.0, classes=
     stack = Stack(model, settings, Given(inputs=inputs, classes=classes))
     param_EP = stack.initial(key_E2, torch.full((len(key_E2), 1), scale)).to(dtype)
     stack.module.to(dtype)
-    stack.bind(param_EP)
+    stack.bind(param_EP, stack.begin(len(param_EP)))
     return stack, param_EP
 
 
@@ -107,7 +107,7 @@ def gradient(stack, param_EP, x, function):
         loss_EB = function(logits).sum(-1)
         return loss_EB * loss_EB.shape[1], logits
 
-    grad_EP, logits = stack.gradient(param_EP, x, loss)
+    grad_EP, logits = stack.gradient(param_EP, stack.begin(len(param_EP)), x, loss)
     return grad_EP.clone(), logits.detach()
 
 

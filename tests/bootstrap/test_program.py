@@ -55,6 +55,21 @@ def test_the_graph_that_is_compiled_gives_the_weights_of_the_eager_steps(model, 
         close(one, other)
 
 
+@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER, {"name": "test_plain"}])
+def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_models):  # noqa: F811
+    """With every trait and in both worlds: an MLP to the last bit, others to rounding."""
+    register("model", "test_plain")(Plain)
+    task = {} if model["name"] == "test_plain" else {"task": ADDITION}
+    raw = parity(**task, model={**model, "output_scale": 2.0}, training__seeds=2, training__train_size=[16, 24])
+    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1, max_steps=20)
+    runs = runs_of(raw)
+    for one, other in zip(train(runs), train(runs, apart=True), strict=True):
+        close(one, other)
+        if model["name"] == "mlp":
+            assert torch.equal(one.state["parameters"], other.state["parameters"])
+            assert str(one.rows) == str(other.rows)  # NaN included
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("program", PROGRAMS[1:])
 @pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])

@@ -231,10 +231,10 @@ def test_label_noise_has_its_rate_belongs_to_the_sample_and_spares_the_test():
     run = runs_of(raw)[0]
     supply = Supply(build_task(run.task), [run])
     index = torch.arange(4000)[None]
-    samples = supply.train(torch.tensor([0]), index)
+    samples = supply.train(slice(0, 1), index)
     flipped = int((samples.y != samples.clean).sum())
     assert stats.binomtest(flipped, 4000, 0.2).pvalue > 1e-3
-    again = supply.train(torch.tensor([0]), index.flip(1))
+    again = supply.train(slice(0, 1), index.flip(1))
     assert torch.equal(again.y.flip(1), samples.y)
     test = supply.test()
     assert torch.equal(test.y, test.clean)
@@ -243,7 +243,7 @@ def test_label_noise_has_its_rate_belongs_to_the_sample_and_spares_the_test():
 def test_label_noise_of_one_makes_every_label_wrong():
     """Noise gives a wrong label, never the right one by chance."""
     run = runs_of(parity(task=ADDITION, data={"label_noise": 1.0}))[0]
-    samples = Supply(build_task(run.task), [run]).train(torch.tensor([0]), torch.arange(24)[None])
+    samples = Supply(build_task(run.task), [run]).train(slice(0, 1), torch.arange(24)[None])
     assert (samples.y != samples.clean).all()
     assert len(((samples.y - samples.clean) % 7).unique()) > 3
 
@@ -260,7 +260,7 @@ def test_swapped_answers_exchange_k_labels_of_the_pool_among_themselves():
     runs = runs_of(parity(task=ADDITION, data={"swapped_answers": 10}, training__train_size=18, training__batch_size=6))
     supply = Supply(build_task(runs[0].task), runs)
     index = torch.arange(36).expand(2, -1)
-    samples = supply.train(torch.arange(2), index)
+    samples = supply.train(slice(0, 2), index)
     pool, clean = samples.y[0, :18], samples.clean[0, :18]
     assert sorted(pool.tolist()) == sorted(clean.tolist())
     assert 5 <= int((pool != clean).sum()) <= 10

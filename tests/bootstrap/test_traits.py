@@ -1,4 +1,4 @@
-"""Clipping and noise of single members, against torch and against their definition."""
+"""Clipping, noise and precision of members, against torch and against their definition."""
 
 import pytest
 import torch
@@ -73,8 +73,23 @@ def test_random_labels_are_uniform_fixed_per_sample_and_leave_the_test_alone():
     """Half of two classes are wrong by chance, train_clean_error tells the truth, and both worlds see the same."""
     raw = parity(data={"labels": "random", "test_samples": 64}, training__train_size=400, training__batch_size=400)
     pack = Pack(runs_of(raw))
-    samples = pack.supply.train(torch.arange(2), torch.arange(400).expand(2, -1))
+    samples = pack.supply.train(slice(0, 2), torch.arange(400).expand(2, -1))
     assert torch.equal(samples.y[0], samples.y[1])
     assert 0.4 < (samples.y != samples.clean)[0].float().mean() < 0.6
     assert torch.equal(pack.evaluator.test.y, pack.evaluator.test.clean)
     assert "train_clean_error" in pack.evaluator.rows()[0]
+
+
+@pytest.mark.parametrize("task", [None, {"name": "binary_operations", "operation": "x+y", "modulus": 7}])
+def test_bfloat16_is_near_float32_and_keeps_its_parameters_in_it(task):
+    """Losses after a few steps agree to the eight bits of bfloat16; parameters, losses and rows are no coarser."""
+    chosen = {"task": task, "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2}} if task else {}
+    raw = parity(**chosen, training__seeds=2, training__train_size=24)
+    plain, coarse = (
+        train(runs_of({**raw, "training": {**raw["training"], "precision": p}})) for p in ("float32", "bf16")
+    )
+    for one, other in zip(plain, coarse, strict=True):
+        assert other.state["parameters"].dtype == torch.float32
+        assert not torch.equal(one.state["parameters"], other.state["parameters"])
+        for row, near in zip(one.rows, other.rows, strict=True):
+            assert near["test_loss"] == pytest.approx(row["test_loss"], rel=0.05, abs=0.02)

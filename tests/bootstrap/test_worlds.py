@@ -142,7 +142,7 @@ def test_order_is_uniform_over_permutations():
     """All six orders of three samples are equally frequent (chi-square, 5 degrees of freedom)."""
     order = Order(streams.keys([0], "order"), [3])
     draw = torch.arange(3, 3 * 3001).view(1, -1, 3)
-    index = order.index(draw, [3], [3 * 3001 - 1])[0]
+    index = order.index(draw, 3, 3 * 3001 - 1)[0]
     counts = (index @ torch.tensor([9, 3, 1])).unique(return_counts=True)[1].double()
     assert len(counts) == 6
     assert 0.1 < float(((counts - 500) ** 2 / 500).sum()) < 25.7
@@ -177,3 +177,33 @@ def test_usage_agrees_with_a_plain_count():
                 first = step if first is None and index in seen else first
                 seen.add(index)
         assert usage([one], 25) == type(usage([one], 25))(first, len(seen)), name
+
+
+@pytest.mark.parametrize("capacity", [None, 40])
+@pytest.mark.parametrize(("start", "stop"), [(0, 3), (2, 9), (7, 30)])
+def test_what_a_rule_reads_lies_within_its_reach(capacity, start, stop):
+    """For every rule, pools of two sizes and any steps, no index is outside the ends that are said beforehand."""
+    for name, settings in {**SETTINGS, "real": {}, "ideal": {}}.items():
+        one = world(registry.find("rule", name).target, sizes=(12, 20), capacity=capacity, **settings)
+        index, (low, high) = one.read(start, stop)
+        assert low <= int(index.min()) <= int(index.max()) <= high, name
+        assert capacity is None or high < capacity, name
+
+
+def test_a_rule_walks_a_finite_universe_as_the_ideal_world_does():
+    """Index i beyond the universe is cell i mod U of its pass's permutation, whichever rule reads it."""
+    endless = world(sliding, sizes=(20,), batch=5, shift=30).indices(0, 16)
+    walked = world(sliding, sizes=(20,), batch=5, shift=30, capacity=40).indices(0, 16)
+    every = world(ideal, sizes=(20,), batch=5, capacity=40).indices(0, 40).flatten()
+    assert int(endless.max()) >= 80
+    assert torch.equal(walked.flatten(), every[endless.flatten()])
+
+
+def test_a_rule_that_does_not_say_its_reach_is_asked():
+    """A user's own rule walks a finite universe all the same."""
+
+    def mine(draws):
+        return draws.number_MSB
+
+    own, known = (world(rule, sizes=(20,), batch=5, capacity=40) for rule in (mine, ideal))
+    assert torch.equal(own.indices(0, 40), known.indices(0, 40))

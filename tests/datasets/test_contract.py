@@ -84,8 +84,10 @@ def test_inputs_are_as_declared(task):
             assert x.isfinite().all()
         case Image(channels=channels, height=height, width=width):
             assert x.shape == (2, 64, channels, height, width)
-            assert x.dtype == torch.float32
-            assert x.isfinite().all()
+            assert x.dtype in (torch.uint8, torch.float32)
+            read = task.decode(x)
+            assert read.dtype == torch.float32
+            assert read.isfinite().all()
 
 
 def test_labels_are_as_declared(task):

@@ -62,7 +62,9 @@ def test_bytes_become_images_with_channels_first():
     raw[0, 0, 0], raw[1, 3, 2] = (0, 255), (255, 51)
     task = record(x=raw, y=LABELS)
     assert task.inputs == Image(channels=2, height=4, width=5)
-    x = task.cells(torch.arange(3)).x
+    stored = task.cells(torch.arange(3)).x
+    assert stored.dtype == torch.uint8
+    x = task.decode(stored)
     assert x.dtype == torch.float32
     for n, h, w, c in np.ndindex(raw.shape):
         assert x[n, c, h, w].item() == pytest.approx(raw[n, h, w, c] / 127.5 - 1, abs=1e-6)
@@ -80,7 +82,7 @@ def test_float_images_are_taken_as_they_are():
 def test_an_image_is_shown_by_its_size():
     """Pixels are not printed, other inputs are."""
     task = record(x=np.zeros((3, 4, 5, 2), np.uint8), y=LABELS)
-    assert task.show(*task.cells(torch.tensor(1))) == "image (2, 4, 5) with values -1 .. -1 -> 2"
+    assert task.show(*task.cells(torch.tensor(1))) == "image (2, 4, 5) with values 0 .. 0 -> 2"
     task = record(x=VECTORS, y=LABELS)
     assert task.show(*task.cells(torch.tensor(0))) == "[0.5, 1.0] -> 0"
 

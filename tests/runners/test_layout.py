@@ -32,13 +32,15 @@ def study_of(seeds, steps=200_000):
 class Machine:
     """Gives the rates it was told, by members, program and threads, and remembers what it was asked."""
 
-    def __init__(self, rates, threads_rate=0.0, problem="no compiler"):
-        self.rates, self.threads_rate, self.problem = rates, threads_rate, problem
+    def __init__(self, rates, threads_rate=0.0, problem="no compiler", apart_rate=0.0):
+        self.rates, self.threads_rate, self.problem, self.apart_rate = rates, threads_rate, problem, apart_rate
         self.asked = []
 
     def __call__(self, trial, workers):
         key = (len(trial.runs), trial.program, trial.threads, workers)
         self.asked.append(key)
+        if trial.apart:
+            return Rate(rate=self.apart_rate, member_bytes=1)
         if trial.threads > 1:
             return Rate(rate=self.threads_rate, member_bytes=1)
         rate = self.rates.get((len(trial.runs), trial.program))
@@ -93,6 +95,30 @@ def test_all_workers_keep_something_to_do():
     machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
     _, shape = chosen(machine, study_of(4), threads=1)
     assert shape.pack_size == 4
+
+
+def test_large_models_are_stepped_one_after_another_where_that_is_faster():
+    """It is tried where a step takes long, and taken if it is faster; larger packs are then not tried."""
+    runs = study_of(64)
+    machine = Machine({(2, "eager"): 100, (4, "eager"): 90, (2, "compiled"): 90}, apart_rate=120)
+    found, shape = chosen(machine, runs, threads=1)
+    assert (shape.apart, shape.pack_size) == (True, 2)
+    assert "2 members one after another, eager: 120 member steps/s" in shape.measured
+    assert found.summary == "2 processes of 1 threads, packs of one member at a time, eager"
+    assert (4, "eager", 1, 2) not in machine.asked
+    other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
+    _, shape = chosen(Machine({(2, "eager"): 100, (4, "eager"): 90}, apart_rate=90), other, threads=1)
+    assert not shape.apart
+
+
+def test_a_pack_size_of_one_steps_the_runs_of_a_pair_apart(study, tmp_path, monkeypatch):
+    """The tables are those of the pair stepped at once: an MLP's weights are equal to the last bit."""
+    path = study(training__seeds=2)
+    run_study(path, tmp_path / "pairs", workers=1, pack_size=2)
+    run_study(path, tmp_path / "single", workers=1, pack_size=1)
+    kept = json.loads((tmp_path / "single" / "layout.json").read_text())
+    assert [shape["apart"] for shape in kept["shapes"].values()] == [True]
+    equal(tmp_path / "pairs", tmp_path / "single")
 
 
 def test_one_process_takes_all_threads_where_that_is_faster():
@@ -168,11 +194,11 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
     runs = runs_of(parity())
     taken = []
     execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], checkpoints.Manner("compiled", 2))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], checkpoints.Manner("compiled", 2, apart=True))
     seen = {}
 
-    def train(*_, program, begun, **__):
-        seen.update(program=program, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
+    def train(*_, program, apart, begun, **__):
+        seen.update(program=program, apart=apart, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
@@ -180,7 +206,7 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
     torch.set_num_threads(1)
-    assert seen == {"program": "compiled", "step": 3, "threads": 2}
+    assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -217,8 +243,25 @@ class Told(list):
         pass
 
 
+def test_a_pair_that_does_not_fit_goes_on_one_run_at_a_time(study, tmp_path, monkeypatch, capfd):
+    """What is left when a family cannot be halved."""
+    path = study()
+    run_study(path, tmp_path / "pairs", workers=1)
+    train = execute.train
+
+    def small(runs, *, apart, **settings):
+        if not apart:
+            raise MemoryError
+        return train(runs, apart=apart, **settings)
+
+    monkeypatch.setattr(execute, "train", small)
+    run_study(path, tmp_path / "apart", workers=1)
+    equal(tmp_path / "pairs", tmp_path / "apart")
+    assert "of 2 runs does not fit into memory. It goes on one run at a time." in capfd.readouterr().err
+
+
 def test_a_pair_that_does_not_fit_fails_with_the_reason(study, tmp_path, monkeypatch):
-    """One family cannot be halved."""
+    """Neither at once nor one run at a time."""
 
     def none(runs, **_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")

@@ -1,0 +1,63 @@
+"""A small convolutional network: five layers, as in the Deep Bootstrap."""
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from bootstrap.models.convolutions import BatchNorm, Conv2d, apart, side_by_side
+from bootstrap.models.layers import Initialization, Linear
+from bootstrap.registry import register
+from bootstrap.task import Image, Inputs
+
+Channels = Annotated[int, Field(ge=1, le=4_096)]
+
+
+@register("model", "cnn")
+class CNN(nn.Module):
+    """Convolutions of 3 x 3 with batch norm and ReLU, doubling their channels and halving the image; a linear map.
+
+    Four convolutions of ``width``, 2, 4 and 8 times ``width`` channels; the image is halved after each but the
+    first as long as it has two pixels, then the maximum over what is left is taken.
+    Source: the 5-layer CNN of Nakkiran et al. 2020, arXiv 1912.02292.
+
+    Shapes: x is (E, B, C, H, W), logits are (E, B, classes).
+    """
+
+    def __init__(
+        self, inputs: Inputs, classes: int, *, width: Channels = 64, batch_norm: bool = True,
+        initialization: Initialization = "torch",
+    ):  # fmt: skip
+        super().__init__()
+        image = images(inputs, "cnn")
+        channels = [image.channels, width, 2 * width, 4 * width, 8 * width]
+        self.convolutions = nn.ModuleList(
+            Conv2d(a, b, bias=not batch_norm, initialization=initialization)
+            for a, b in zip(channels, channels[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(BatchNorm(b) for b in channels[1:]) if batch_norm else None
+        self.output = Linear(channels[-1], classes, initialization=initialization)
+
+    def forward(self, x: Tensor) -> Tensor:
+        members = len(x)
+        h = side_by_side(x)
+        for place, convolution in enumerate(self.convolutions):
+            h = convolution(h)
+            h = h if self.norms is None else self.norms[place](h)
+            h = nn.functional.relu(h)
+            if place > 0 and min(h.shape[-2:]) > 1:
+                h = nn.functional.max_pool2d(h, 2)
+        return self.output(apart(h.amax((-2, -1)), members))
+
+
+def images(inputs: Inputs, model: str) -> Image:
+    """The inputs, if they are images.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(inputs, Image):
+        raise ValueError(
+            f"model {model!r} reads images, this task gives {type(inputs).__name__.lower()} inputs. Use an mlp."
+        )
+    return inputs

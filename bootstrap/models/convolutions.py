@@ -1,0 +1,68 @@
+"""Layers of convolutional networks for E stacked members.
+
+Images of all members lie side by side as channels, (B, E * C, H, W), from the first layer to the last: a
+convolution has E groups, a batch norm knows channels only, and neither moves memory. One member alone is an ordinary network.
+
+Shapes: E members, B images, C channels, H height, W width, O channels out.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bootstrap.models.layers import Initialization, buffer, constant, parameter, weight_start
+
+MOMENTUM = 0.1  # share of the newest batch in the running statistics
+EPSILON = 1e-5
+
+
+def side_by_side(x_EBCHW: Tensor) -> Tensor:
+    """Images of every member as channels of one batch, (B, E * C, H, W)."""
+    return x_EBCHW.transpose(0, 1).flatten(1, 2)
+
+
+def apart(x_BX: Tensor, members: int) -> Tensor:
+    """Features of one batch, (B, E * X), as every member's own, (E, B, X)."""
+    return x_BX.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+class Conv2d(nn.Module):
+    """Convolution with square kernels; inputs (B, E * C, H, W), outputs (B, E * O, H', W')."""
+
+    def __init__(
+        self, fan_in: int, out: int, kernel: int = 3, *, stride: int = 1, padding: int | None = None,
+        bias: bool = False, initialization: Initialization = "torch",
+    ):  # fmt: skip
+        super().__init__()
+        self.stride, self.padding = stride, kernel // 2 if padding is None else padding
+        start = weight_start(initialization, fan_in * kernel * kernel)
+        self.weight = parameter((out, fan_in, kernel, kernel), start)
+        self.bias = parameter((out,), start if initialization == "torch" else constant(0.0)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        members = len(self.weight)
+        bias = None if self.bias is None else self.bias.flatten()
+        return nn.functional.conv2d(x, self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=members)
+
+
+class BatchNorm(nn.Module):
+    """Normalises every channel of every member over batch and place; inputs (B, E * C, H, W) or (B, E * C).
+
+    In training with the batch's own statistics, which also enter the running ones that evaluations use. Both
+    worlds are treated alike: each has its own running statistics, of the batches that it trained on.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = parameter((channels,), constant(1.0))
+        self.bias = parameter((channels,), constant(0.0))
+        self.register_buffer("mean", buffer((channels,), 0.0))
+        self.register_buffer("variance", buffer((channels,), 1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.batch_norm(
+            x, self.mean.view(-1), self.variance.view(-1), self.weight.flatten(), self.bias.flatten(),
+            self.training, MOMENTUM, EPSILON,
+        )  # fmt: skip

@@ -1,0 +1,92 @@
+"""What a GPU would be given, seen without one: torch's fake tensors have a device and a shape but no values.
+
+Whatever mixes devices fails on them, and so does whatever asks for a value, which on a GPU would wait for it.
+"""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+
+from bootstrap import data
+from bootstrap.pack import Pack
+from bootstrap.sweep import runs_of
+from bootstrap.task import Universe
+from bootstrap.train import train_steps
+from tests.bootstrap.conftest import parity
+
+ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 11}
+TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+FAKE = FakeTensorMode(allow_non_fake_inputs=True)
+RULES = [
+    {"rule": "fresh", "share": 0.1},
+    {"rule": "redraw", "share": 0.1},
+    {"rule": "sliding", "shift": 3},
+    {"rule": "switch", "at_step": 10},
+]
+
+
+def pretended(monkeypatch, **changes):
+    """A pack on a GPU that does not exist."""
+    runs = runs_of(parity(training__seeds=2, training__max_steps=500, training__batch_size=20, **changes))
+    task = data.build_task(runs[0].task)
+    if isinstance(task, Universe):  # cells are divided on the host, with real numbers
+        divisions = {run.run_id: data.division_of(task, run) for run in runs}
+        monkeypatch.setattr(data, "division_of", lambda _, run: divisions[run.run_id])
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    # the backward pass of what has no device cannot be run; it waits for nothing
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, leaves, *rest, **more: [torch.ones_like(p) for p in leaves])
+    with FAKE:
+        return Pack(runs, "cuda")
+
+
+@pytest.mark.parametrize("world", [None, *RULES])
+@pytest.mark.parametrize("task", [None, ADDITION])
+@pytest.mark.parametrize("swapped", [0, 3])
+def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
+    """Through new passes over pool and universe, with answers exchanged or not, no value is asked for."""
+    chosen = ({"training__world": world} if world else {}) | ({"task": task} if task else {})
+    pack = pretended(monkeypatch, training__train_size=60, data__swapped_answers=swapped, **chosen)
+    with FAKE:
+        train_steps(pack, 10)
+        train_steps(pack, 30)
+    assert pack.step == 30
+    assert pack.param_EP.device.type == "cuda"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training__clip_norm": 1.0, "training__weight_noise": 0.1, "training__update_noise": 0.1},
+        {"data__label_noise": 0.1, "training__train_size": [40, 60]},
+        {"data__labels": "random"},
+        {"task": ADDITION, "model": TRANSFORMER, "model__output_scale": 2.0, "training__train_size": 60},
+    ],
+)
+def test_no_trait_waits_for_the_device(changes, monkeypatch):
+    """Noise, clipping, scales, noisy and random labels and attention run through without a value."""
+    pack = pretended(monkeypatch, **changes)
+    with FAKE:
+        train_steps(pack, 10)
+    assert pack.step == 10
+
+
+def test_an_evaluation_waits_for_the_device_once(monkeypatch):
+    """All metrics of all members come in one transfer, the last thing an evaluation does on the device."""
+    pack = pretended(monkeypatch)
+    asked = []
+
+    def values(table):
+        asked.append(table)
+        return [[0.0] * table.shape[1]] * table.shape[0]
+
+    monkeypatch.setattr(FakeTensor, "tolist", values)
+    with FAKE:
+        rows = pack.evaluator.rows()
+    assert len(rows) == len(pack)
+    assert len(asked) == 1
+
+
+def test_asking_for_a_value_is_noticed():
+    """The check can fail: a value that is asked for raises."""
+    with FAKE, pytest.raises(DataDependentOutputException):
+        torch.zeros(1, device="cuda").item()
