@@ -17,6 +17,7 @@ from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
 from reports.cells import cell_table
 from reports.clocks import UNITS, Axis, on_one_grid, timed
 from reports.intervals import T_MIN, t_interval
+from reports.paired import sign_flip_interval
 
 When = Literal["stopping", "end"]
 PLAIN_LOSSES = ("mse", "hinge")  # a perfect one-hot fit has a soft error of 0.77: their error takes its place
@@ -124,13 +125,31 @@ class Comparison:
         Returns:
             ``cell_id, cell, world, metric, pairs, n`` (pairs with a value), ``without`` (pairs that never reach the
             step), ``step_low, step_high`` (range over pairs), the means ``real, ideal, bootstrap_error``, ``low,
-            high`` (paired t interval, null below 3 pairs), ``generalization_gap, gap_low, gap_high, note``.
+            high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
+            ``generalization_gap, gap_low, gap_high, note``.
         """
         return _per_cell(self.pairs_at("stopping", metric), "stopping", confidence)
 
     def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
         return _per_cell(self.pairs_at("end", metric), "end", confidence)
+
+    def largest(self, metric: str | None = None) -> pd.DataFrame:
+        """Where the mean bootstrap error is largest in size, per cell: a description, too choosy to be an effect.
+
+        Returns:
+            ``cell_id, cell, world, step, bootstrap_error`` (the mean over pairs), over steps that every pair of the
+            cell evaluated after the first reuse; cells without such a step are left out.
+        """
+        errors = self.bootstrap_error(metric)
+        errors = errors[errors["after_first_reuse"]]
+        key = ["cell_id", "cell", "world"]
+        means = errors.groupby([*key, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
+        pairs = errors.groupby(key, sort=False)["run_id"].nunique().rename("pairs").reset_index()
+        means = means.merge(pairs, on=key)
+        means = means[means["count"] == means["pairs"]].rename(columns={"mean": "bootstrap_error"})
+        places = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
+        return means.loc[places, [*key, "step", "bootstrap_error"]].reset_index(drop=True)
 
     def panels(self) -> pd.DataFrame:
         """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
@@ -256,6 +275,8 @@ def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFram
 def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
     measured = cell[cell["bootstrap_error"].notna()]
     interval = t_interval(measured["bootstrap_error"], confidence)
+    values = measured["bootstrap_error"].astype(float)
+    exact = sign_flip_interval(values, confidence) if len(values) else None
     gaps = cell["generalization_gap"].dropna()
     gap_interval = t_interval(gaps, confidence)
     return {
@@ -267,6 +288,8 @@ def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any
         **{name: _mean(measured[name]) for name in ("real", "ideal", "bootstrap_error")},
         "low": interval.low if interval else np.nan,
         "high": interval.high if interval else np.nan,
+        "exact_low": exact.low if exact else np.nan,
+        "exact_high": exact.high if exact else np.nan,
         "generalization_gap": _mean(gaps),
         "gap_low": gap_interval.low if gap_interval else np.nan,
         "gap_high": gap_interval.high if gap_interval else np.nan,

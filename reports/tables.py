@@ -40,7 +40,8 @@ def steps(comparison: Comparison) -> Table:
         "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
     )
     columns = ("cell", "event", *counts, *shown, "note")
-    return Table(f"Memorisation, grokking and stopping {_in(comparison)}", columns, rows, frozenset((*counts, *shown)), note).filled
+    title = f"Memorisation, grokking and stopping {_in(comparison)}"
+    return Table(title, columns, rows, frozenset((*counts, *shown)), note).filled
 
 
 def delays(comparison: Comparison) -> Table:
@@ -79,6 +80,8 @@ def _in(comparison: Comparison) -> str:
 def errors(comparison: Comparison, when: When) -> Table:
     """The bootstrap error of every cell at the stopping step, or at the end."""
     table = comparison.at_stopping() if when == "stopping" else comparison.at_end()
+    largest = comparison.largest().set_index("cell_id")[["step", "bootstrap_error"]]
+    gaps = {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in largest.itertuples()}
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
@@ -89,15 +92,23 @@ def errors(comparison: Comparison, when: When) -> Table:
             measure(row["real"], _bounds(row)),
             measure(row["bootstrap_error"], _bounds(row)),
             "none" if math.isnan(row["low"]) else span(_bounds(row)),
+            "" if math.isnan(row["exact_low"]) else span(Bounds(row["exact_low"], row["exact_high"])),
+            gaps.get(row["cell_id"], "") if when == "stopping" else "",
             measure(row["generalization_gap"], _bounds(row)),
             row["note"],
         )
         for row in table.to_dict("records")
     ]
     place = {"stopping": "at the stopping step", "end": "at the last common step"}[when]
-    numbers = ("pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "generalisation gap")
-    note = "Means over pairs. Bootstrap error: real − ideal, signed; paired t interval, from 3 pairs. "
-    note += "Generalisation gap: test − train in the real world."
+    numbers = (
+        "pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "exact", "largest at any step",
+        "generalisation gap",
+    )  # fmt: skip
+    note = (
+        "Means over pairs. Bootstrap error: real − ideal, signed; paired t interval, from 3 pairs; exact: by sign "
+        "flips, from 6. Generalisation gap: test − train in the real world."
+    )
+    note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
     columns = ("cell", "metric", *numbers, "note")
     return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
 

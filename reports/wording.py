@@ -7,7 +7,6 @@ import numpy as np
 
 from reports.intervals import Bounds
 
-
 SMALL = 100  # below it a count that is not whole is given to three digits
 
 

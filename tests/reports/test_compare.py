@@ -148,3 +148,22 @@ def test_ideal_partners_are_drawn_in_every_cell_they_serve(make_results):
     """Curves hold each ideal run once per train size."""
     curves = compare(make_results(seeds=2, train_sizes=(750, 1250), evaluations=9)).curves()
     assert curves.groupby(["cell_id", "world"])["run_id"].nunique().tolist() == [2, 2, 2, 2]
+
+
+def test_the_largest_gap_is_where_the_mean_over_pairs_is_largest_in_size(make_results):
+    """By hand from the curves, after the first reuse, over steps that all pairs have."""
+    comparison = compare(make_results(seeds=4))
+    errors = comparison.bootstrap_error()
+    means = errors[errors["after_first_reuse"]].groupby("step")["bootstrap_error"].mean()
+    (row,) = comparison.largest().to_dict("records")
+    assert row["step"] == means.abs().idxmax()
+    assert row["bootstrap_error"] == pytest.approx(means[row["step"]])
+
+
+def test_exact_intervals_begin_at_six_pairs(make_results):
+    """By sign flips: none of five pairs; with six the range from the smallest to the largest."""
+    assert compare(make_results(seeds=5)).at_stopping()["exact_low"].isna().all()
+    comparison = compare(make_results(seeds=6))
+    values = comparison.pairs_at("stopping")["bootstrap_error"]
+    (row,) = comparison.at_stopping().to_dict("records")
+    assert (row["exact_low"], row["exact_high"]) == pytest.approx((values.min(), values.max()))
