@@ -70,7 +70,9 @@ class Feed:
         self._augmented = runs[0].data.augmentation != "none"
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
-        self._kind = one.x.dtype if not one.x.is_floating_point() else dtype
+        self._kind, self._label_kind = (
+            dtype if part.is_floating_point() else part.dtype for part in (one.x, one.y)
+        )
 
     def _groups(self) -> Iterator[Group]:
         places = range(len(self.runs))
@@ -107,7 +109,7 @@ class Feed:
             shape = (len(self.runs), self.longest, self.batch)
             self._held = Chunk(
                 torch.empty(*shape, *self._shapes[0], dtype=self._kind, device=self.device),
-                torch.empty(*shape, *self._shapes[1], dtype=torch.int64, device=self.device),
+                torch.empty(*shape, *self._shapes[1], dtype=self._label_kind, device=self.device),
             )
         for group in self.groups:
             if group.world.repeats and not self._augmented:
