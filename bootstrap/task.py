@@ -94,7 +94,7 @@ class Task(ABC):
 
     def decode(self, x: Tensor) -> Tensor:
         """What a model reads of inputs; bytes take a quarter of the memory until then."""
-        return x.to(torch.float32) / 127.5 - 1 if x.dtype == torch.uint8 else x
+        return x.to(torch.float32).div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
     def show(self, x: Tensor, y: Tensor) -> str:
         """One sample as a person would write it; by default its raw values."""
