@@ -3,21 +3,25 @@
 from datasets import (
     binary_operations,
     cifar5m,
+    digits,
     gaussian,
     induction,
     multi_digit_addition,
     permutations,
     recording,
+    shapes,
     sparse_parity,
 )
 
 __all__ = [
     "binary_operations",
     "cifar5m",
+    "digits",
     "gaussian",
     "induction",
     "multi_digit_addition",
     "permutations",
     "recording",
+    "shapes",
     "sparse_parity",
 ]
