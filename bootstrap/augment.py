@@ -5,6 +5,7 @@ its own crop and flip. Shapes: M members, ``...`` draws, C channels, H height, W
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,16 +27,23 @@ def crop_flip(x: Tensor, key_M2: Tensor, number: Tensor) -> Tensor:
 
     Source: the usual augmentation of CIFAR-10, as in Nakkiran et al. 2021, arXiv 2010.08127.
     """
-    height, width = x.shape[-2:]
-    mirrored = streams.bits(streams.subkeys(key_M2, "flip"), number, 1).bool()
-    shift = streams.integers(streams.subkeys(key_M2, "crop"), number, 2, 2 * PADDING + 1) - PADDING
-    row_H, column_W = (torch.arange(size, device=x.device) for size in (height, width))
-    row = row_H + shift[..., :1]
-    column = torch.where(mirrored, width - 1 - column_W, column_W) + shift[..., 1:]
-    inside = _within(row, height)[..., :, None] & _within(column, width)[..., None, :]
-    place = row.clamp(0, height - 1)[..., :, None] * width + column.clamp(0, width - 1)[..., None, :]
-    flat = place.flatten(-2)[..., None, :].expand(*x.shape[:-2], -1)
-    return x.flatten(-2).gather(-1, flat).view_as(x) * inside[..., None, :, :]
+    channels, height, width = x.shape[-3:]
+    place_KP, inside_KP = _crops(height, width, x.device)
+    crop = streams.integers(streams.subkeys(key_M2, "crop"), number, 1, len(place_KP)).flatten()
+    place = place_KP.index_select(0, crop)[:, None].expand(-1, channels, -1)
+    cropped = x.reshape(-1, channels, height * width).gather(2, place)
+    return cropped.mul_(inside_KP.index_select(0, crop)[:, None]).view_as(x)
+
+
+@lru_cache(maxsize=8)
+def _crops(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of all K crops, mirrored or not: the pixel that each of P pixels shows, and whether there is one, both (K, P)."""
+    shift = torch.arange(-PADDING, PADDING + 1, device=device)
+    row_SH, column_SW = (torch.arange(size, device=device) + shift[:, None] for size in (height, width))
+    column_KW = torch.cat((column_SW, column_SW.flip(1)))
+    inside = _within(row_SH, height)[:, None, :, None] & _within(column_KW, width)[None, :, None, :]
+    place = row_SH.clamp(0, height - 1)[:, None, :, None] * width + column_KW.clamp(0, width - 1)[None, :, None, :]
+    return place.flatten(2).flatten(0, 1), inside.flatten(2).flatten(0, 1)
 
 
 def _within(place: Tensor, size: int) -> Tensor:

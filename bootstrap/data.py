@@ -42,6 +42,8 @@ def capacity(task: Task, data: Data) -> int | None:
     """Training cells of a finite universe, which end the ideal world's fresh samples; None if endless."""
     if not isinstance(task, Universe):
         return None
+    if data.test_set == "reference":
+        return task.size - len(task.reference or ())
     if data.test_set != "heldout":
         return task.size
     # With orbits the last test orbit may hold one cell more or less: one cell is left to neither.
@@ -72,6 +74,11 @@ def divide(task: Universe, data: Data, seeds: tuple[int, int], largest_pool: int
     data_order_U = _in_order(orbit_U, streams.key(seeds[0], "data"))
     if data.test_set == "population":
         return Division(data_order_U, torch.arange(task.size))
+    if data.test_set == "reference":
+        assert task.reference is not None
+        start, stop = task.reference.start, task.reference.stop
+        test = start + _in_order(torch.arange(stop - start), streams.key(seeds[1], "test"))
+        return Division(data_order_U[(data_order_U < start) | (data_order_U >= stop)], test)
     if data.test_set == "rest":
         assert largest_pool is not None
         begin = _next_orbit(orbit_U, data_order_U, largest_pool)
@@ -93,8 +100,10 @@ def _orbits(task: Universe, data: Data) -> Tensor:
 def _in_order(orbit_U: Tensor, key: tuple[int, int]) -> Tensor:
     """Cells in a keyed order that keeps orbits together, int64, (U,)."""
     key_12 = torch.tensor([key], dtype=torch.int32)
-    place_U = streams.permutation(key_12, torch.zeros(1, dtype=torch.int64), len(orbit_U))[0].argsort()
-    return place_U[orbit_U].argsort(stable=True)
+    order_U = streams.permutation(key_12, torch.zeros(1, dtype=torch.int64), len(orbit_U))[0]
+    if torch.equal(orbit_U, torch.arange(len(orbit_U))):
+        return order_U  # what the next line would give too, without sorting millions of cells twice
+    return order_U.argsort()[orbit_U].argsort(stable=True)
 
 
 def _next_orbit(orbit_U: Tensor, order_U: Tensor, count: int) -> int:
@@ -156,6 +165,8 @@ class Supply:
             assert isinstance(self.task, Universe)
             x, clean = self.task.cells(self.test_cell_ET)
             place = torch.arange(self.test_cell_ET.shape[1], device=self.device)
+        elif self.data.test_samples is None and (exact := self.task.exact(self.test_E2)) is not None:
+            return Labelled(exact.x, exact.y, exact.y)
         else:
             place = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.device)
             x, clean = self.task.sample(self.test_E2, (TEST_START + place).expand(everyone.stop, -1))

@@ -3,6 +3,7 @@
 Shapes: E members, B labels, V classes.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,8 @@ from bootstrap.results import CLEAN_COLUMN
 if TYPE_CHECKING:
     from bootstrap.pack import Pack
 
-ROWS = 1 << 10  # samples of each member evaluated at a time, whatever the pack: sums then do not depend on it
+ROWS = 64, 1 << 10  # fewest and most samples of each member evaluated at a time
+NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 24}  # of their inputs, whatever the pack: sums then do not depend on it
 
 CLEAN = CLEAN_COLUMN.removeprefix("train_")
 
@@ -31,6 +33,8 @@ class Evaluator:
         self.pools = [(members, *sample) for members, sample in samples if sample is not None]
         settings = [run.data for run in pack.runs]
         self._true = [not (d.label_noise or d.swapped_answers) and d.labels == "true" for d in settings]
+        numbers = NUMBERS[pack.device.type] // math.prod(self.test.x.shape[2:])
+        self._rows = min(max(1 << numbers.bit_length() - 1, ROWS[0]), ROWS[1]) if numbers else ROWS[0]
         self._names = ["loss", "error", "soft_error", *([] if all(self._true) else [CLEAN])]
 
     @torch.no_grad()
@@ -66,7 +70,7 @@ class Evaluator:
         pack = self.pack
         share_EB = self._shares(samples, counts)
         sums: dict[str, Tensor] = {}
-        for x, y, clean, share in zip(*(part.split(ROWS, 1) for part in (*samples, share_EB)), strict=True):
+        for x, y, clean, share in zip(*(part.split(self._rows, 1) for part in (*samples, share_EB)), strict=True):
             label_EB = y.flatten(1)
             logits_EBV = pack.logits(x, members)
             parts = {

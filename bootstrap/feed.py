@@ -19,6 +19,7 @@ from bootstrap.study import own_settings
 from bootstrap.task import Task
 from bootstrap.worlds import World, ideal, real
 
+FLOAT_BYTES = 4
 CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
 
 
@@ -65,12 +66,13 @@ class Feed:
         self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
         one = self.supply.test()
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
-        self.longest = max(1, CHUNK_NUMBERS[self.device.type] // numbers)
+        smaller = FLOAT_BYTES // min(one.x.element_size(), FLOAT_BYTES)  # four bytes take the place of one number
+        self.longest = max(1, CHUNK_NUMBERS[self.device.type] * smaller // numbers)
         self._augment = AUGMENTATIONS[runs[0].data.augmentation]
         self._augmented = runs[0].data.augmentation != "none"
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
-        self._kind = one.x.dtype if not one.x.is_floating_point() else dtype
+        self._kind, self._label_kind = (dtype if part.is_floating_point() else part.dtype for part in (one.x, one.y))
 
     def _groups(self) -> Iterator[Group]:
         places = range(len(self.runs))
@@ -107,7 +109,7 @@ class Feed:
             shape = (len(self.runs), self.longest, self.batch)
             self._held = Chunk(
                 torch.empty(*shape, *self._shapes[0], dtype=self._kind, device=self.device),
-                torch.empty(*shape, *self._shapes[1], dtype=torch.int64, device=self.device),
+                torch.empty(*shape, *self._shapes[1], dtype=self._label_kind, device=self.device),
             )
         for group in self.groups:
             if group.world.repeats and not self._augmented:
@@ -126,8 +128,11 @@ class Feed:
         if group.pool is None:
             samples = self.supply.train(group.range, index_MSB, reach)
             return samples.x, samples.y
-        row_M11 = torch.arange(len(index_MSB), device=self.device)[:, None, None]
-        return group.pool.x[row_M11, index_MSB], group.pool.y[row_M11, index_MSB]
+        size = group.pool.y.shape[1]
+        begin_M11 = torch.arange(0, len(index_MSB) * size, size, device=self.device)[:, None, None]
+        place = (begin_M11 + index_MSB).flatten()
+        x, y = (part.flatten(0, 1).index_select(0, place) for part in (group.pool.x, group.pool.y))
+        return x.unflatten(0, index_MSB.shape), y.unflatten(0, index_MSB.shape)
 
 
 def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu") -> World:

@@ -19,6 +19,7 @@ def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float
     >>> cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, 3]])).exp()
     tensor([[4., 4.]])
     """
+    _whole("cross_entropy", label_EB)
     wide = logits_EBV.double() if dtype == "float64" else logits_EBV
     flat = nn.functional.cross_entropy(wide.flatten(0, -2), label_EB.flatten(), reduction="none")
     return flat.view(label_EB.shape)
@@ -28,9 +29,13 @@ def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float
 def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
     """Mean over the classes of the squared distance to ``target`` times the one-hot label, (E, B).
 
+    Real-valued labels have one logit, which is to be ``target`` times the label itself.
+
     >>> mse(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[1]]))
     tensor([[1.]])
     """
+    if label_EB.is_floating_point():
+        return (logits_EBV[..., 0] - target * label_EB).square()
     label_EBV = nn.functional.one_hot(label_EB, logits_EBV.shape[-1]).to(logits_EBV.dtype)
     return (logits_EBV - target * label_EBV).square().mean(-1)
 
@@ -44,6 +49,12 @@ def hinge(logits_EBV: Tensor, label_EB: Tensor, *, margin: Annotated[float, Fiel
     >>> hinge(torch.tensor([[[0.5, 0.0], [3.0, 0.0]]]), torch.tensor([[0, 0]]))
     tensor([[0.5000, 0.0000]])
     """
+    _whole("hinge", label_EB)
     right_EB = logits_EBV.gather(-1, label_EB[..., None])[..., 0]
     other_EB = logits_EBV.scatter(-1, label_EB[..., None], -torch.inf).amax(-1)
     return torch.relu(margin + other_EB - right_EB)
+
+
+def _whole(loss: str, label_EB: Tensor) -> None:
+    if label_EB.is_floating_point():
+        raise ValueError(f"loss {loss!r} compares classes, this task has real-valued labels. Use mse.")

@@ -1,11 +1,15 @@
-"""Metrics of logits against labels, one number per labelled sample. Shapes: E members, B labels, V classes."""
+"""Metrics of logits against labels, one number per labelled sample. Shapes: E members, B labels, V classes.
+
+Real-valued labels have one logit, and as error the squared error. Tasks give such labels unit variance, so that its mean
+is the share of the variance that is not explained.
+"""
 
 import torch
 from torch import Tensor
 
 
 def wrong(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
-    """Whether some other logit is at least as large as the label's, bool, (E, B).
+    """Whether some other logit is at least as large as the label's, bool, (E, B); of real-valued ones as above.
 
     A tie is wrong, and so is NaN: a network that gives every class the same logit has error 1.
 
@@ -17,6 +21,8 @@ def wrong(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
 
 def wrong_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     """As `wrong`, in logits that may be overwritten."""
+    if label_EB.is_floating_point():
+        return (logits_EBV[..., 0] - label_EB).square()
     label_EB1 = label_EB[..., None]
     right_EB = logits_EBV.gather(-1, label_EB1)[..., 0]
     return ~(right_EB > logits_EBV.scatter_(-1, label_EB1, -torch.inf).amax(-1))
@@ -30,4 +36,6 @@ def doubt(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     >>> doubt(torch.zeros(1, 1, 4), torch.tensor([[2]])).item()
     0.75
     """
+    if label_EB.is_floating_point():
+        return (logits_EBV[..., 0] - label_EB).square()
     return 1 - logits_EBV.softmax(-1).gather(-1, label_EB[..., None])[..., 0]

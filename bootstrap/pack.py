@@ -52,6 +52,7 @@ class Pack:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high" if first.precision == "tf32" else "highest")
             torch.backends.cudnn.allow_tf32 = first.precision == "tf32"
+            torch.backends.cudnn.deterministic = True  # else the two worlds' convolutions round differently
         task = build_task(first.task)
         _same_recording(first, task)
         self.supply = Supply(task, runs, self.device)
@@ -147,7 +148,7 @@ class Pack:
         keys = streams.keys([run.stream_seed("init") for run in self.runs], "init", self.device)
         scale_E1 = torch.tensor([[run.model["init_scale"]] for run in self.runs], device=self.device)
         param_EP = self.member_step.stack.initial(keys, scale_E1).to(self.dtype)
-        buffers = self.member_step.stack.begin(len(self))
+        buffers = self.member_step.stack.begin(len(self), self.dtype)
         for place, run in enumerate(self.runs):
             if run.start is not None:
                 self._take_over(param_EP[place], {name: buffer[place] for name, buffer in buffers.items()}, run.start)

@@ -111,7 +111,8 @@ class Run(Settings):
             del full["largest_pool"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
-            full["task"].pop("path", None)  # a recording is what is in it, wherever it lies
+            for place in ("path", "root"):
+                full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
         full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in judged}
         return {"meaning": MEANING, **full}
 

@@ -33,9 +33,10 @@ class Data(Settings):
 
     Attributes:
         test_set: of a finite universe: cells that neither world sees (``heldout``), all outside the
-            largest pool (``rest``; the ideal world draws them too), or all cells (``population``).
+            largest pool (``rest``; the ideal world draws them too), all cells (``population``), or those that
+            the task itself names (``reference``; all others are for training).
         test_fraction: share of cells held out.
-        test_samples: size of the test set; None is 5,000 of an endless task, all cells of a finite one.
+        test_samples: size of the test set; None is 5,000 of an endless task, all test cells of a finite one.
         split: divide ``cells``, or ``orbits``, which keep (a, b) and (b, a) together.
         labels: ``true``, or for training ``random`` ones, uniform over the classes and fixed per sample.
         label_noise: probability that a sample's label is replaced by a wrong one, uniformly.
@@ -46,7 +47,7 @@ class Data(Settings):
         allow_reuse: whether the ideal world of a finite recording may start over at its end.
     """
 
-    test_set: Literal["heldout", "rest", "population"] = "heldout"
+    test_set: Literal["heldout", "rest", "population", "reference"] = "heldout"
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_samples: PositiveInt | None = None
     split: Literal["cells", "orbits"] = "cells"

@@ -50,7 +50,10 @@ Inputs = Tokens | Vector | Image
 
 
 class Samples(NamedTuple):
-    """Inputs, (..., *shape), and int64 labels, (...), or (..., answers) where a sample has several."""
+    """Inputs, (..., *shape), and int64 labels, (...), or (..., answers) where a sample has several.
+
+    Labels are float32, of unit variance, where the task has one class: they are values to be predicted.
+    """
 
     x: Tensor
     y: Tensor
@@ -74,7 +77,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def classes(self) -> int:
-        """Number of labels; labels are 0 .. classes - 1."""
+        """Number of labels; labels are 0 .. classes - 1. One class: labels are real-valued."""
 
     @abstractmethod
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
@@ -85,9 +88,13 @@ class Task(ABC):
             index: int64, (E, ...), any shape behind the member axis.
         """
 
+    def exact(self, key_E2: Tensor) -> Samples | None:
+        """A test set over which the mean error is that over the whole population, (E, T, ...); None: there is none."""
+        return None
+
     def decode(self, x: Tensor) -> Tensor:
         """What a model reads of inputs; bytes take a quarter of the memory until then."""
-        return x.to(torch.float32) / 127.5 - 1 if x.dtype == torch.uint8 else x
+        return x.to(torch.float32).div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
     def show(self, x: Tensor, y: Tensor) -> str:
         """One sample as a person would write it; by default its raw values."""
@@ -107,6 +114,11 @@ class Universe(Task):
     @abstractmethod
     def cells(self, number: Tensor) -> Samples:
         """The samples of these cells; number is int64 in 0 .. size - 1, of any shape."""
+
+    @property
+    def reference(self) -> range | None:
+        """Cells that are the task's own test set, for ``data.test_set = "reference"``; None if it has none."""
+        return None
 
     def mirror(self, number: Tensor) -> Tensor | None:
         """The cell with swapped operands, of the same shape, where the task is symmetric in them; else None."""

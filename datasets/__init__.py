@@ -1,5 +1,27 @@
 """Tasks, one file each; importing the package makes them known by name."""
 
-from datasets import binary_operations, induction, multi_digit_addition, permutations, recording, sparse_parity
+from datasets import (
+    binary_operations,
+    cifar5m,
+    digits,
+    gaussian,
+    induction,
+    multi_digit_addition,
+    permutations,
+    recording,
+    shapes,
+    sparse_parity,
+)
 
-__all__ = ["binary_operations", "induction", "multi_digit_addition", "permutations", "recording", "sparse_parity"]
+__all__ = [
+    "binary_operations",
+    "cifar5m",
+    "digits",
+    "gaussian",
+    "induction",
+    "multi_digit_addition",
+    "permutations",
+    "recording",
+    "shapes",
+    "sparse_parity",
+]

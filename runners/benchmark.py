@@ -21,6 +21,7 @@ from bootstrap.run import Run, evaluation_steps
 from bootstrap.train import train_steps
 from runners import environment, layout, shipped
 from runners.contests import ALONE, PACKED, Contest, plain_loop
+from runners.image_race import BATCH, SIZE, Share, Versus, race
 from runners.local import Bench, cores
 from runners.packs import in_order
 from runners.process import prepare
@@ -96,11 +97,11 @@ class Scale:
         )
 
 
-Figure = Alone | Packed | Scale
+Figure = Alone | Packed | Scale | Versus | Share
 
 
 def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:
-    """Run the named benchmarks, "packs", "scale" and those of one run, or all of one run; lines to print.
+    """Run the named benchmarks, "packs", "scale", "images" and those of one run, or all of one run; lines to print.
 
     Args:
         names: which.
@@ -111,7 +112,7 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
     Raises:
         ValueError: no benchmark of that name.
     """
-    known = [*ALONE, "packs", "scale"]
+    known = [*ALONE, "packs", "scale", "images"]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, known)}")
@@ -159,6 +160,9 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
     elif name == "scale":
         figures = [one for contest, program in _scaled(device) for one in _scale(contest, program, device)]
         told = "one process, one thread; pool, test set, state and one chunk of data counted as memory"
+    elif name == "images":
+        figures = [*race(device)]
+        told = f"batches of {BATCH} images of {SIZE} x {SIZE}, one member, {TURNS} turns each; ratio = harness / other"
     else:
         figures = [_alone(name, ALONE[name])]
         told = f"one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included"
@@ -192,7 +196,9 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
     chosen = layout.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
     shape = chosen.of(runs[0])
     members = list(in_order(runs[: shape.pack_size]))
-    trial = Trial(runs=members, device=device, program=shape.program, threads=chosen.threads, trial_seconds=2.0)
+    trial = Trial(
+        runs=members, device=device, program=shape.program, apart=shape.apart, threads=chosen.threads, trial_seconds=2.0
+    )
     prepare(cores())
     plain = plain_loop(contest, device)
     _timed(plain, contest.steps // 10, device)

@@ -171,13 +171,38 @@ def show(
     /,
     changes: Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
     seed: int = 0,
-    samples: int = 8,
+    samples: Annotated[int, arg(metavar="N", help="how many; of images, how many of each class")] = 8,
+    out: Annotated[
+        Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; TASK.png if not given")
+    ] = None,
 ) -> None:
-    """Print samples of a task, with their index and label."""
+    """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet."""
     from runners import catalogue
 
-    for line in catalogue.samples(task, changes, seed=seed, count=samples):
+    for line in catalogue.samples(task, changes, seed=seed, count=samples, out=out):
         say(line)
+
+
+@app.command
+def data(
+    dataset: Annotated[Positional[Literal["cifar5m"]], arg(metavar="cifar5m")],
+    action: Positional[Literal["download", "prepare", "verify"]],
+    /,
+    root: Annotated[Path, arg(metavar="DIR", help="folder of its files: 18.4 GB downloaded, as much again prepared")],
+    parts: Annotated[tuple[int, ...], arg(metavar="N", help="of the six parts, 0 to 5; all if not given")] = (),
+    url: Annotated[
+        str | None, arg(metavar="URL", help="folder of part0.npz on another server, to download from")
+    ] = None,
+) -> None:
+    """Get a recorded data set ready: download its files, prepare them for training, verify what was prepared."""
+    from runners import data_command
+
+    try:
+        for line in data_command.run(action, root, parts, url):
+            say(line)
+    except KeyboardInterrupt:
+        say(data_command.interrupted(action))
+        sys.exit(130)
 
 
 @app.command
@@ -188,7 +213,7 @@ def bench(
     figure: Annotated[Path | None, arg(metavar="FILE", help="draw what `scale` measured, as SVG or PDF")] = None,
     device: Device = "auto",
 ) -> None:
-    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, and packs of all scales."""
+    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images."""
     from runners import benchmark, engine
 
     for line in benchmark.run(names, json, engine.choose_device(device), figure):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,6 +42,41 @@ class PlainTransformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.blocks(self.embedding(x) + self.position, mask=self.mask, is_causal=True)
         return self.output(hidden)[:, -1] if self.everywhere else self.output(hidden[:, -1])
+
+
+def plain_cnn(width: int) -> nn.Module:
+    """Four convolutions with batch norm and ReLU, halving the image three times; the maximum; a linear map."""
+    layers: list[nn.Module] = []
+    for place, (fan_in, out) in enumerate(pairwise((3, width, 2 * width, 4 * width, 8 * width))):
+        layers += [nn.Conv2d(fan_in, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if place else []
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10))
+
+
+class PlainBlock(nn.Module):
+    """Pre-activation residual block."""
+
+    def __init__(self, fan_in: int, out: int, stride: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(fan_in), nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(fan_in, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.shortcut = nn.Conv2d(fan_in, out, 1, stride, bias=False) if stride > 1 or fan_in != out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.norm1(x))
+        kept = x if self.shortcut is None else self.shortcut(h)
+        return kept + self.conv2(torch.relu(self.norm2(self.conv1(h))))
+
+
+def plain_resnet() -> nn.Module:
+    """Pre-activation ResNet-18 for images of 32 x 32."""
+    blocks = [PlainBlock(a, b, s) for a, b, s in (
+        (64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1),
+        (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1),
+    )]  # fmt: skip
+    head = [nn.BatchNorm2d(512), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    return nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), *blocks, *head)
 
 
 @dataclass(frozen=True)

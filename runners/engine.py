@@ -261,7 +261,8 @@ def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
 def _facts(run: Run) -> dict[str, Any]:
     task = build_task(run.task)
     if not isinstance(task, Universe):
-        return {"facts.test_size": run.data.test_samples or ENDLESS_TEST_SAMPLES}
+        exact = run.data.test_samples is None and task.exact(torch.zeros(1, 2, dtype=torch.int32)) is not None
+        return {"facts.test_size": None if exact else run.data.test_samples or ENDLESS_TEST_SAMPLES}
     division = division_of(task, run)
     return {
         "facts.universe_size": task.size,

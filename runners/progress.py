@@ -4,20 +4,23 @@ import sys
 import threading
 import time
 from types import TracebackType
+from typing import Literal
 
 from tqdm import tqdm
 
 LINE_SECONDS = 60
+UNITS = {"step": (1, "steps"), "B": (1_000_000, "MB")}  # what is counted, and how a log says it
 
 
 class Progress:
-    """Counts done member steps and shows done / total, rate and time left; safe to call from threads."""
+    """Counts done member steps, or bytes, and shows done / total, rate and time left; safe to call from threads."""
 
-    def __init__(self, total: int):
+    def __init__(self, total: int, work: str = "training", unit: Literal["step", "B"] = "step"):
+        self._scale, self._unit = UNITS[unit]
         self._total, self._done, self._began = total, 0, time.monotonic()
         self._said = self._began
         self._lock = threading.Lock()
-        self._bar = tqdm(total=total, unit="step", unit_scale=True, desc="training") if sys.stderr.isatty() else None
+        self._bar = tqdm(total=total, unit=unit, unit_scale=True, desc=work) if sys.stderr.isatty() else None
 
     def __call__(self, steps: int) -> None:
         with self._lock:
@@ -32,7 +35,8 @@ class Progress:
         """What a log is told: done / total, rate, time left."""
         rate = self._done / max(time.monotonic() - self._began, 1e-9)
         left = (self._total - self._done) / rate if rate else float("inf")
-        return f"{self._done:,} of {self._total:,} steps, {rate:,.0f} a second, {duration(left)} left"
+        done, total, rate = (number / self._scale for number in (self._done, self._total, rate))
+        return f"{done:,.0f} of {total:,.0f} {self._unit}, {rate:,.0f} a second, {duration(left)} left"
 
     def __enter__(self) -> "Progress":
         return self

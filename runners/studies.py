@@ -57,17 +57,27 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
         raise StudyError([f"study file {path} is not valid TOML: {error}. Mend the line it names."]) from error
     except OSError as error:
         raise StudyError([f"study file {path} cannot be read: {error.strerror}. Check its permissions."]) from error
-    raw = _scaled(raw, scale)
+    raw = _placed(_scaled(raw, scale), path.parent)
     for change in changes or []:
         dotted, sign, text = change.partition("=")
         if not sign or not dotted:
             raise StudyError([f"--set {change!r}: expected key=value. Write for instance --set training.seeds=2."])
         raw = _set(raw, dotted.strip(), value(text.strip()))
-    task = raw.get("task")
-    if isinstance(task, dict) and isinstance(task.get("path"), str):
-        raw["task"] = {**task, "path": str((path.parent / Path(task["path"])).resolve())}
+    raw = _placed(raw, Path())
     raw["plugins"] = _load_plugins(raw.get("plugins", []), path.parent)
     return raw
+
+
+def _placed(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study with the place of its recorded data, which may be relative to a folder or to home, made absolute."""
+    task = raw.get("task")
+    if not isinstance(task, dict):
+        return raw
+    places = {key: task[key] for key in ("path", "root") if isinstance(task.get(key), str)}
+    return {
+        **raw,
+        "task": task | {key: str((folder / Path(text).expanduser()).resolve()) for key, text in places.items()},
+    }
 
 
 def _scaled(raw: dict[str, Any], scale: str | None) -> dict[str, Any]:

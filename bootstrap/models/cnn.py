@@ -1,16 +1,13 @@
 """A small convolutional network: five layers, as in the Deep Bootstrap."""
 
-from typing import Annotated
+from itertools import pairwise
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import BatchNorm, Conv2d, apart, side_by_side
+from bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, halved, images, side_by_side
 from bootstrap.models.layers import Initialization, Linear
 from bootstrap.registry import register
-from bootstrap.task import Image, Inputs
-
-Channels = Annotated[int, Field(ge=1, le=4_096)]
+from bootstrap.task import Inputs
 
 
 @register("model", "cnn")
@@ -32,8 +29,7 @@ class CNN(nn.Module):
         image = images(inputs, "cnn")
         channels = [image.channels, width, 2 * width, 4 * width, 8 * width]
         self.convolutions = nn.ModuleList(
-            Conv2d(a, b, bias=not batch_norm, initialization=initialization)
-            for a, b in zip(channels, channels[1:], strict=False)
+            Conv2d(a, b, bias=not batch_norm, initialization=initialization) for a, b in pairwise(channels)
         )
         self.norms = nn.ModuleList(BatchNorm(b) for b in channels[1:]) if batch_norm else None
         self.output = Linear(channels[-1], classes, initialization=initialization)
@@ -45,19 +41,5 @@ class CNN(nn.Module):
             h = convolution(h)
             h = h if self.norms is None else self.norms[place](h)
             h = nn.functional.relu(h)
-            if place > 0 and min(h.shape[-2:]) > 1:
-                h = nn.functional.max_pool2d(h, 2)
+            h = halved(h) if place > 0 else h
         return self.output(apart(h.amax((-2, -1)), members))
-
-
-def images(inputs: Inputs, model: str) -> Image:
-    """The inputs, if they are images.
-
-    Raises:
-        ValueError: they are not.
-    """
-    if not isinstance(inputs, Image):
-        raise ValueError(
-            f"model {model!r} reads images, this task gives {type(inputs).__name__.lower()} inputs. Use an mlp."
-        )
-    return inputs

@@ -1,18 +1,37 @@
 """Layers of convolutional networks for E stacked members.
 
 Images of all members lie side by side as channels, (B, E * C, H, W), from the first layer to the last: a
-convolution has E groups, a batch norm knows channels only, and neither moves memory. One member alone is an ordinary network.
+convolution has E groups, a batch norm knows channels only, and neither moves memory. One member alone is an
+ordinary network.
 
 Shapes: E members, B images, C channels, H height, W width, O channels out.
 """
 
-import torch
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor, nn
 
 from bootstrap.models.layers import Initialization, buffer, constant, parameter, weight_start
+from bootstrap.task import Image, Inputs
+
+Channels = Annotated[int, Field(ge=1, le=4_096)]
 
 MOMENTUM = 0.1  # share of the newest batch in the running statistics
 EPSILON = 1e-5
+
+
+def images(inputs: Inputs, model: str) -> Image:
+    """The inputs, if they are images.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if not isinstance(inputs, Image):
+        raise ValueError(
+            f"model {model!r} reads images, this task gives {type(inputs).__name__.lower()} inputs. Use an mlp."
+        )
+    return inputs
 
 
 def side_by_side(x_EBCHW: Tensor) -> Tensor:
@@ -25,15 +44,24 @@ def apart(x_BX: Tensor, members: int) -> Tensor:
     return x_BX.unflatten(1, (members, -1)).transpose(0, 1)
 
 
+def halved(x: Tensor) -> Tensor:
+    """The largest of every four neighbours, (..., H / 2, W / 2), as long as there are two pixels either way."""
+    return nn.functional.max_pool2d(x, 2) if min(x.shape[-2:]) > 1 else x
+
+
 class Conv2d(nn.Module):
-    """Convolution with square kernels; inputs (B, E * C, H, W), outputs (B, E * O, H', W')."""
+    """Convolution with square kernels of odd size, padded by half; inputs (B, E * C, H, W), outputs (B, E * O, H', W').
+
+    An axis of one pixel is read with stride 1, which gives the same: oneDNN leaves parts of the weight's gradient
+    unwritten where the stride is longer than the image (bfloat16 on a CPU, torch 2.15).
+    """
 
     def __init__(
-        self, fan_in: int, out: int, kernel: int = 3, *, stride: int = 1, padding: int | None = None,
-        bias: bool = False, initialization: Initialization = "torch",
+        self, fan_in: int, out: int, kernel: int = 3, *, stride: int = 1, bias: bool = False,
+        initialization: Initialization = "torch",
     ):  # fmt: skip
         super().__init__()
-        self.stride, self.padding = stride, kernel // 2 if padding is None else padding
+        self.stride, self.padding = stride, kernel // 2
         start = weight_start(initialization, fan_in * kernel * kernel)
         self.weight = parameter((out, fan_in, kernel, kernel), start)
         self.bias = parameter((out,), start if initialization == "torch" else constant(0.0)) if bias else None
@@ -41,7 +69,8 @@ class Conv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         members = len(self.weight)
         bias = None if self.bias is None else self.bias.flatten()
-        return nn.functional.conv2d(x, self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=members)
+        stride = [self.stride if size > 1 else 1 for size in x.shape[-2:]]
+        return nn.functional.conv2d(x, self.weight.flatten(0, 1), bias, stride, self.padding, groups=members)
 
 
 class BatchNorm(nn.Module):
@@ -66,3 +95,19 @@ class BatchNorm(nn.Module):
             x, self.mean.view(-1), self.variance.view(-1), self.weight.flatten(), self.bias.flatten(),
             self.training, MOMENTUM, EPSILON,
         )  # fmt: skip
+
+
+class Convolved(nn.Module):
+    """Convolution, batch norm where asked for, and ReLU; without batch norm the convolution has a bias."""
+
+    def __init__(
+        self, fan_in: int, out: int, kernel: int = 3, *, stride: int = 1, batch_norm: bool,
+        initialization: Initialization,
+    ):  # fmt: skip
+        super().__init__()
+        bias = not batch_norm
+        self.convolution = Conv2d(fan_in, out, kernel, stride=stride, bias=bias, initialization=initialization)
+        self.norm = BatchNorm(out) if batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.norm(self.convolution(x)))

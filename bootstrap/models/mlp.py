@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from bootstrap.models.convolutions import BatchNorm, apart
 from bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
 from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Tokens, Vector
@@ -17,7 +18,7 @@ Depth = Annotated[int, Field(ge=0, le=100)]
 
 @register("model", "mlp")
 class MLP(nn.Module):
-    """Fully connected layers with one activation between them.
+    """Fully connected layers with one activation between them, after batch norm where asked for.
 
     Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
     one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
@@ -31,7 +32,7 @@ class MLP(nn.Module):
         self, inputs: Inputs, classes: int, *, width: Width = 128, depth: Depth = 1,
         activation: Activation = "relu", bias: bool = True, initialization: Initialization = "he",
         embedding: Annotated[int, Field(ge=0, le=65_536)] = 128, shared_embedding: bool = True,
-        operands: Literal["concat", "sum"] = "concat",
+        operands: Literal["concat", "sum"] = "concat", batch_norm: bool = False,
     ):  # fmt: skip
         super().__init__()
         self.activation, self.operands, self.classes = activation, operands, classes
@@ -54,12 +55,16 @@ class MLP(nn.Module):
             fan_in = _pixels(inputs)
         widths = [fan_in, *[width] * depth]
         self.hidden = nn.ModuleList(Linear(a, b, bias=bias, initialization=initialization) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(BatchNorm(each) for each in widths[1:]) if batch_norm else None
         self.output = Linear(widths[-1], self.answers * classes, bias=bias, initialization=initialization)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self._embed(x) if self.varying else x.flatten(2)
-        for layer in self.hidden:
-            h = activate(layer(h), self.activation)
+        for place, layer in enumerate(self.hidden):
+            h = layer(h)
+            if self.norms is not None:
+                h = apart(self.norms[place](h.transpose(0, 1).flatten(1)), len(h))
+            h = activate(h, self.activation)
         logits = self.output(h)
         return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))
 

@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.cnn import Channels, images
-from bootstrap.models.convolutions import BatchNorm, Conv2d, apart, side_by_side
+from bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
 from bootstrap.models.layers import Initialization, Linear
 from bootstrap.registry import register
 from bootstrap.task import Inputs

@@ -87,10 +87,10 @@ class Stack:
         ]
         return torch.cat(parts, 1) * scale_E1
 
-    def begin(self, members: int) -> Buffers:
-        """Buffers of so many members at step 0, under their names, each (E, ...)."""
+    def begin(self, members: int, dtype: torch.dtype = torch.float32) -> Buffers:
+        """Buffers of so many members at step 0, under their names, each (E, ...), of the parameters' dtype."""
         return {
-            name: torch.full((members, *shape), start.scale, device=self.device)
+            name: torch.full((members, *shape), start.scale, device=self.device, dtype=dtype)
             for name, (shape, start) in self.buffers.items()
         }
 

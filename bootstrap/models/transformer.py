@@ -51,11 +51,6 @@ class Transformer(nn.Module):
                 f"model 'transformer' reads tokens, but this task gives {type(inputs).__name__.lower()} inputs. "
                 "Use model 'mlp', or a task of tokens."
             )
-        if width % heads:
-            raise ValueError(
-                f"width must be a multiple of heads = {heads}, got {width}. "
-                f"Set model.width to {heads * (width // heads or 1)}."
-            )
         self.length, self.answers, self.width = inputs.length, inputs.answers, width
         std = 1.0 if initialization == "torch" else 1 / math.sqrt(width)
         self.embedding = Embedding(inputs.vocab, width, std=std)
@@ -83,14 +78,23 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a feed-forward part, each around a residual stream, (..., B, L, width)."""
+    """Attention and a feed-forward part, each around a residual stream, (..., B, L, width).
+
+    Raises:
+        ValueError: the width is no multiple of the heads.
+    """
 
     def __init__(
         self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, bias: bool,
-        initialization: Initialization,
+        initialization: Initialization, *, causal: bool = True,
     ):  # fmt: skip
         super().__init__()
-        self.heads, self.activation, self.order = heads, activation, norm
+        if width % heads:
+            raise ValueError(
+                f"width must be a multiple of heads = {heads}, got {width}. "
+                f"Set model.width to {heads * (width // heads or 1)}."
+            )
+        self.heads, self.activation, self.order, self.causal = heads, activation, norm, causal
         self.query = Linear(width, width, initialization=initialization, bias=bias)
         self.key_value = Linear(width, 2 * width, initialization=initialization, bias=bias)
         self.mix = Linear(width, width, initialization=initialization, bias=bias)
@@ -124,7 +128,7 @@ class Block(nn.Module):
         k, v = self.key_value(h.flatten(-3, -2)).unflatten(-2, (batch, length)).split(width, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in (q, k, v))  # (..., B, H, L, D/H)
         score = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
-        if queries > 1:
+        if self.causal and queries > 1:
             score = score.masked_fill(future(queries, length, h.device), -torch.inf)
         mixed = (score.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
         return self.mix(mixed.flatten(-3, -2)).unflatten(-2, (batch, queries))

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,11 +19,28 @@ TASKS = {
     "sparse_parity": {"num_bits": 12},
     "binary_operations": {"modulus": 11},
     "multi_digit_addition": {"num_digits": 1, "shows_answers": False},
+    "recording": {},
 }
-REFUSED = {("transformer", "sparse_parity")}
+REFUSED = {
+    ("transformer", "sparse_parity"): r"reads tokens, but this task gives vector inputs",
+    ("transformer", "recording"): r"reads tokens, but this task gives image inputs",
+    **{
+        (model, task): "reads images, this task gives (vector|tokens) inputs"
+        for model in ("alexnet", "cnn", "dconv", "densenet", "resnet", "vgg", "vit")
+        for task in TASKS
+        if task != "recording"
+    },
+}
 SETTINGS = {
     "mlp": {"width": 128},
     "transformer": {"width": 32, "heads": 2, "layers": 1},
+    "alexnet": {"width": 8},
+    "cnn": {"width": 4},
+    "dconv": {"width": 2},
+    "densenet": {"depth": 10, "growth": 4},
+    "resnet": {"width": 4, "blocks": 1},
+    "vgg": {"width": 4},
+    "vit": {"width": 32, "heads": 2, "layers": 2},
     "sgd": {"lr": 0.05, "momentum": 0.9},
     "adam": {"lr": 3e-3},
     "adamw": {"lr": 3e-3},
@@ -49,15 +67,28 @@ def final_error(runs, steps):
     return pack.evaluator.rows()[0]["train_error"]
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A recording of 80 random images of 16 x 16 pixels in five classes."""
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    values = np.random.default_rng(0)
+    np.savez(path, x=values.integers(0, 256, (80, 16, 16, 3), dtype=np.uint8), y=values.integers(0, 5, 80))
+    return {"path": str(path)}
+
+
 @pytest.mark.parametrize(("model", "task"), list(itertools.product(registry.names("model"), TASKS)))
-def test_every_model_overfits_32_points_of_every_task_it_accepts(model, task):
+def test_every_model_overfits_32_points_of_every_task_it_accepts(model, task, images):
     """A network that cannot fit 32 samples has a broken gradient; a refusal names the model."""
-    raw = study(model=named(model), task={"name": task, **TASKS[task]}, optimizer=named("adam"))
+    if task == "recording":
+        settings = {"task": {"name": task, **images}, "data": {"test_samples": 16}}
+    else:
+        settings = {"task": {"name": task, **TASKS[task]}}
+    raw = study(model=named(model), optimizer=named("adam"), **settings)
     if (model, task) in REFUSED:
-        with pytest.raises(StudyError, match=r"^`model`: model 'transformer' reads tokens"):
+        with pytest.raises(StudyError, match=f"^`model`: model '{model}' {REFUSED[model, task]}"):
             runs_of(raw)
     else:
-        assert final_error(runs_of(raw), 400) == 0
+        assert final_error(runs_of(raw), 200 if task == "recording" else 400) == 0
 
 
 PAIRS = list(itertools.product(registry.names("optimizer"), registry.names("loss")))

@@ -24,7 +24,7 @@ CLAIMS = (
     "bootstrap_error, difference, equivalent, faster, grokking_delay, monotone, no_delay, outcome_profile, power_law, "
     "predicts, rank_agreement, rate, ratio, relapse, same_memorization, threshold"
 )
-TASKS = "binary_operations, induction, multi_digit_addition, permutations, recording, sparse_parity"
+TASKS = "binary_operations, cifar5m, induction, multi_digit_addition, permutations, recording, sparse_parity"
 TOP = ", ".join(sorted(Study.model_fields))
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
 ADD = {"task": ADDITION, "data": {}}

@@ -11,6 +11,8 @@ import torch
 import datasets  # noqa: F401  (registers the tasks)
 from bootstrap import registry, streams
 from bootstrap.task import Image, Tokens, Universe, Vector
+from datasets.cifar5m_files import prepare
+from tests.datasets.published import write
 
 OTHER_SETTINGS = {
     "binary_operations": [
@@ -19,13 +21,14 @@ OTHER_SETTINGS = {
         {"operation": "x*y", "modulus": 12},
         {"operation": "x^2+xy+y^2", "modulus": 11, "unordered_pairs": True},
     ],
+    "cifar5m": [{"root": "cifar5m", "train_parts": [5], "test_parts": [0]}],
     "induction": [{"vocab": 3, "length": 3}, {"vocab": 9, "length": 12}],
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
-NEEDED_SETTINGS = {"recording": {"path": "tokens.npz"}}
+NEEDED_SETTINGS = {"cifar5m": {"root": "cifar5m", "train_parts": [0]}, "recording": {"path": "tokens.npz"}}
 
 CASES = [
     pytest.param((name, settings), id=" ".join([name, *map(str, settings.values())]))
@@ -36,10 +39,20 @@ UNIVERSES = [case for case in CASES if issubclass(registry.find("task", case.val
 KEY_E2 = streams.keys((0, 1), "data")
 
 
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """Two prepared parts of CIFAR-5m."""
+    folder = tmp_path_factory.mktemp("cifar5m")
+    write(folder, 0, 5)
+    prepare(folder, [0, 5])
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def recordings(tmp_path, monkeypatch):
+def recordings(tmp_path, monkeypatch, images):
     """Small recordings in the folder in which the test runs."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "cifar5m").symlink_to(images)
     rng = np.random.default_rng(0)
     labels = np.arange(20) % 3
     np.savez("tokens.npz", x=rng.integers(0, 7, (20, 4)), y=labels)
@@ -91,10 +104,15 @@ def test_inputs_are_as_declared(task):
 
 
 def test_labels_are_as_declared(task):
-    """Labels are int64 in 0 .. classes - 1, one per answer, and not all the same."""
+    """Labels are int64 in 0 .. classes - 1, one per answer, and not all the same; of one class, real-valued."""
     y = task.sample(KEY_E2, spread(task)).y
     answers = task.inputs.answers if isinstance(task.inputs, Tokens) else 1
     assert y.shape == ((2, 64) if answers == 1 else (2, 64, answers))
+    if task.classes == 1:
+        assert y.dtype == torch.float32
+        assert y.isfinite().all()
+        assert y.unique().numel() > 1
+        return
     assert y.dtype == torch.int64
     assert 0 <= y.min() < y.max() < task.classes
 
