@@ -1,7 +1,7 @@
 """Metrics of logits against labels, one number per labelled sample. Shapes: E members, B labels, V classes.
 
-Real-valued labels have one logit, and as error the squared error. Tasks give such labels unit variance, so that its mean
-is the share of the variance that is not explained.
+Real-valued labels have one logit, and as error the squared error. Tasks give such labels unit variance, so that
+its mean is the share of the variance that is not explained.
 """
 
 import torch

@@ -16,7 +16,6 @@ from bootstrap.run import Run
 from bootstrap.study import own_settings
 from bootstrap.task import Task
 
-
 IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
 
 
