@@ -2,16 +2,21 @@
 
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from bootstrap import registry, streams
 from bootstrap.data import build_task
 from bootstrap.mistakes import StudyError
 from bootstrap.registry import KINDS, Kind
 from bootstrap.study import chosen
+from bootstrap.task import Image, Task
 from runners import shipped, studies
 
+IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
 PLURALS: dict[str, Kind] = {("losses" if kind == "loss" else f"{kind}s"): kind for kind in KINDS}
 
 
@@ -32,12 +37,37 @@ def lines(plural: str) -> list[str]:
     return [*found, f"Next: {follow.get(plural, 'deepboot list studies')}"]
 
 
-def samples(name: str, changes: Sequence[str], *, seed: int, count: int) -> list[str]:
-    """The first samples of a task's data stream, one line each.
+def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None = None) -> list[str]:
+    """The first samples of a task's data stream, one line each; of images a contact sheet is written instead.
+
+    Args:
+        count: how many samples; of images, how many of each class.
+        out: where the contact sheet goes; None is the task's name in the current folder.
 
     Raises:
-        StudyError: no such task, or settings that do not fit it.
+        StudyError: no such task, settings that do not fit it, or ``out`` where it cannot be written.
     """
+    settings = _settings(name, changes)
+    try:
+        task = build_task(settings)
+    except ValueError as error:
+        raise StudyError([f"`task`: {error}"]) from error
+    key = streams.keys([seed], "data")
+    shown = ", ".join(f"{setting} = {value}" for setting, value in settings.items() if setting != "name")
+    head = [f"{name}: {shown}" if shown else name, f"inputs {task.inputs}, {task.classes} classes, seed {seed}"]
+    more = f'Next: deepboot list studies   (a study with task.name = "{name}")'
+    if isinstance(task.inputs, Image):
+        path = out or Path(f"{name}.png")
+        _draw(task, key, path, title=f"{name}, {shown}" if shown else name, count=count)
+        return [*head, f"{count} of each class, with their indices: {path}", more]
+    if out is not None:
+        raise StudyError([f"--out {out}: task '{name}' has no images to draw. Leave --out away: its samples are text."])
+    x, y = task.sample(key, torch.arange(count)[None])
+    return [*head, *(f"{index:6}  {task.show(x[0, index], y[0, index])}" for index in range(count)), more]
+
+
+def _settings(name: str, changes: Sequence[str]) -> dict[str, Any]:
+    """All settings of a task, checked."""
     shipped.load()
     raw: dict[str, object] = {"name": name}
     for change in changes:
@@ -45,17 +75,17 @@ def samples(name: str, changes: Sequence[str], *, seed: int, count: int) -> list
         if not sign:
             raise StudyError([f"--set {change!r}: expected key=value. Write for instance --set num_bits=10."])
         raw[setting.removeprefix("task.")] = studies.value(text)
-    settings = chosen("task", raw)
+    return chosen("task", raw)
+
+
+def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
+    from runners import contact_sheet  # loads matplotlib
+
+    if path.suffix.lower() not in IMAGE_FORMATS:
+        raise StudyError([f"--out {path}: expected a file that ends in {', '.join(IMAGE_FORMATS)}. Add .png to it."])
     try:
-        task = build_task(settings)
-    except ValueError as error:
-        raise StudyError([f"`task`: {error}"]) from error
-    key = streams.keys([seed], "data")
-    x, y = task.sample(key, torch.arange(count)[None])
-    shown = ", ".join(f"{setting} = {value}" for setting, value in settings.items() if setting != "name")
-    return [
-        f"{name}: {shown}",
-        f"inputs {task.inputs}, {task.classes} classes, seed {seed}",
-        *(f"{index:6}  {task.show(x[0, index], y[0, index])}" for index in range(count)),
-        f'Next: deepboot list studies   (a study with task.name = "{name}")',
-    ]
+        contact_sheet.write(task, key_12, path, title=title, count=count)
+    except OSError as error:
+        raise StudyError(
+            [f"--out {path} cannot be written: {error.strerror}. Give a file in a folder of yours."]
+        ) from error

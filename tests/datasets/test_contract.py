@@ -26,6 +26,7 @@ OTHER_SETTINGS = {
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
+    "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
 NEEDED_SETTINGS = {"cifar5m": {"root": "cifar5m", "train_parts": [0]}, "recording": {"path": "tokens.npz"}}
