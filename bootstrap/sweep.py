@@ -230,37 +230,17 @@ def _augmentation_problems(study: Study, task: Task) -> list[str]:
 
 
 def _label_problems(study: Study, task: Task) -> list[str]:
-    """Why loss and noise do not go with the task's labels, if they do not."""
-    label_EB = torch.zeros(1, 1, dtype=torch.float32 if task.classes == 1 else torch.int64)
+    """Why loss and noise do not go with real-valued labels, if they do not."""
+    if task.classes > 1:
+        return []
     try:
         loss = registry.find("loss", study.loss["name"]).target
-        loss(torch.zeros(1, 1, task.classes), label_EB, **own_settings(study.loss))
+        loss(torch.zeros(1, 1, 1), torch.zeros(1, 1), **own_settings(study.loss))
     except ValueError as error:
         return [f"`loss.name`: {error}"]
-    if task.classes == 1 and (study.data.label_noise or study.data.labels != "true"):
+    if study.data.label_noise or study.data.labels != "true":
         return ["`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."]
     return []
-
-
-def _reference_problems(study: Study, task: Task) -> list[str]:
-    """Why the task's own test set cannot be used as asked for, if it cannot."""
-    if study.data.test_set != "reference" or not isinstance(task, Universe):
-        return []
-    found, wanted = task.reference, study.data.test_samples
-    if not found:
-        return [
-            f"`data.test_set`: task {study.task['name']!r}, with these settings, names no test set of its own, "
-            "got 'reference'. Set it to \"heldout\"."
-        ]
-    problems = []
-    if wanted and wanted > len(found):
-        problems.append(
-            f"`data.test_samples`: expected at most the {len(found):,} cells of the reference test set, "
-            f"got {wanted:,}. Lower it."
-        )
-    if study.data.split == "orbits":
-        problems.append('`data.split`: the reference test set does not keep orbits together. Set it to "cells".')
-    return problems
 
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:

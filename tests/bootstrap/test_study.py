@@ -24,7 +24,11 @@ CLAIMS = (
     "bootstrap_error, difference, equivalent, faster, grokking_delay, monotone, no_delay, outcome_profile, power_law, "
     "predicts, rank_agreement, rate, ratio, relapse, same_memorization, threshold"
 )
-TASKS = "binary_operations, cifar5m, induction, multi_digit_addition, permutations, recording, sparse_parity"
+TASKS = (
+    "binary_operations, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, shapes, "
+    "sparse_parity"
+)
+MODELS = "alexnet, cnn, dconv, densenet, mlp, resnet, transformer, vgg, vit"
 TOP = ", ".join(sorted(Study.model_fields))
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
 ADD = {"task": ADDITION, "data": {}}
@@ -57,7 +61,7 @@ def test_a_minimal_study_has_every_default():
     assert study.task == {"name": "sparse_parity", "num_bits": 8, "num_relevant": 2, "encoding": "01"}
     assert study.model == {
         "name": "mlp", "width": 16, "depth": 1, "activation": "relu", "bias": True, "initialization": "he",
-        "embedding": 128, "shared_embedding": True, "operands": "concat", "init_scale": 1.0, "output_scale": 1.0,
+        "embedding": 128, "shared_embedding": True, "operands": "concat", "batch_norm": False, "init_scale": 1.0, "output_scale": 1.0,
     }  # fmt: skip
     assert study.optimizer == {
         "name": "adamw", "lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01, "decay_to": "zero",
@@ -294,7 +298,7 @@ def test_infinite_settings_are_refused(key):
         ({"task": {"name": "sparse_party"}},
          f"`task.name`: unknown task 'sparse_party'. Did you mean 'sparse_parity'? Known: {TASKS}."),
         ({"model": {"name": "transfomer"}},
-         "`model.name`: unknown model 'transfomer'. Did you mean 'transformer'? Known: mlp, transformer."),
+         f"`model.name`: unknown model 'transfomer'. Did you mean 'transformer'? Known: {MODELS}."),
         ({"optimizer": {"name": "adamww"}},
          "`optimizer.name`: unknown optimizer 'adamww'. Did you mean 'adamw'? Known: adam, adamw, sgd."),
         ({"loss": {"name": "crossentropy"}},
