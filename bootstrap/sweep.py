@@ -243,6 +243,27 @@ def _label_problems(study: Study, task: Task) -> list[str]:
     return []
 
 
+def _reference_problems(study: Study, task: Task) -> list[str]:
+    """Why the task's own test set cannot be used as asked for, if it cannot."""
+    if study.data.test_set != "reference" or not isinstance(task, Universe):
+        return []
+    found, wanted = task.reference, study.data.test_samples
+    if not found:
+        return [
+            f"`data.test_set`: task {study.task['name']!r}, with these settings, names no test set of its own, "
+            "got 'reference'. Set it to \"heldout\"."
+        ]
+    problems = []
+    if wanted and wanted > len(found):
+        problems.append(
+            f"`data.test_samples`: expected at most the {len(found):,} cells of the reference test set, "
+            f"got {wanted:,}. Lower it."
+        )
+    if study.data.split == "orbits":
+        problems.append('`data.split`: the reference test set does not keep orbits together. Set it to "cells".')
+    return problems
+
+
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
     """Why the index rule refuses its settings, if it does."""
     rule = registry.find("rule", study.training.world["rule"]).target

@@ -92,7 +92,8 @@ def _errors(comparison: Comparison, metric: str) -> pd.Series:
 def _labels(runs: pd.DataFrame) -> pd.DataFrame:
     """The group of every cell: ``cell_id, world, group``."""
     cells = runs.drop_duplicates(KEY)
-    return pd.concat([_within(world, rows) for world, rows in cells.groupby("world", sort=False)])
+    named = [_within(world, rows) for world, rows in cells.groupby("world", sort=False)]
+    return pd.concat(named) if named else cells[KEY].assign(group="")
 
 
 def _within(world: object, cells: pd.DataFrame) -> pd.DataFrame:

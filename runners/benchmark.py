@@ -24,7 +24,7 @@ from runners.contests import ALONE, PACKED, Contest, plain_loop
 from runners.image_race import BATCH, SIZE, Share, Versus, race
 from runners.local import Bench, cores
 from runners.packs import in_order
-from runners.process import prepare
+from runners.process import guest, prepare
 from runners.trial import Trial, measure
 
 TURNS = 5
@@ -117,16 +117,13 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
         if name not in known:
             raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, known)}")
     shipped.load()
-    threads = torch.get_num_threads()
     figures: list[Figure] = []
     lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]
-    try:
+    with guest():
         for name in names or ALONE:
             found, told = _section(name, device)
             figures += found
             lines += told
-    finally:
-        torch.set_num_threads(threads)
     if out is not None:
         out.write_text(json.dumps({"machine": lines[0], "figures": [asdict(figure) for figure in figures]}, indent=2))
     if figure is not None:

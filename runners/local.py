@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import IO
 
 from runners.execute import Failure, Job, execute, stopping
+from runners.process import guest
 from runners.trial import Rate, Trial, measure
 
 STOP_SECONDS = 60  # for a worker to end its step and write its checkpoint
@@ -32,7 +33,7 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        with _stoppable():
+        with _stoppable(), guest():
             return [failure for job in jobs for failure in execute(job, progress, note)]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:

@@ -64,23 +64,28 @@ def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
     yield f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}{finished}"
     yield f"steps      {sum(pack.steps for pack in work.packs):,} to do, {evaluations} evaluations a run"
     if work.packs:
-        yield f"time       about {duration(estimate(work.packs, device))} on {_where(device)}"
+        yield f"time       {_time(work.packs, device)}"
 
 
 def _where(device: str) -> str:
     return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
 
 
-def estimate(packs: list[PackPlan], device: str) -> float:
-    """Seconds that these packs will take, from a short trial of each shape."""
+def _time(packs: list[PackPlan], device: str) -> str:
+    """How long these packs will take, from a short trial of each shape, or why that cannot be said."""
     shapes: dict[str, tuple[PackPlan, int]] = {}
     for pack in packs:
         first = pack.runs[0]
         shape = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
         held = shapes.get(shape)
         shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
-    seconds = sum(steps / measure(Trial(runs=list(pack.runs), device=device)).rate for pack, steps in shapes.values())
-    return seconds / (min(cores(), len(packs)) if device == "cpu" else 1)
+    seconds = 0.0
+    for pack, steps in shapes.values():
+        trial = measure(Trial(runs=list(pack.runs), device=device))
+        if trial.problem is not None:
+            return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
+        seconds += steps / trial.rate
+    return f"about {duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_where(device)}"
 
 
 def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:

@@ -8,10 +8,13 @@ by slow microcode unless they are taken as zero.
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt, malloc.h
+SUBNORMAL = 1e-310
 BLOCK_BYTES, HELD_BYTES = 32 << 20, 1 << 30
 
 
@@ -20,6 +23,17 @@ def prepare(threads: int) -> None:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     _keep_freed_memory()
+
+
+@contextmanager
+def guest() -> Iterator[None]:
+    """Threads and subnormal numbers are treated as before afterwards: a notebook goes on with its own work."""
+    threads, flushed = torch.get_num_threads(), (torch.tensor(SUBNORMAL, dtype=torch.float64) * 1).item() == 0
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
 
 
 def _keep_freed_memory() -> None:

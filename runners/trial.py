@@ -10,7 +10,7 @@ from bootstrap.pack import Pack
 from bootstrap.program import Program
 from bootstrap.run import Run
 from bootstrap.train import train_steps
-from runners.process import prepare
+from runners.process import guest, prepare
 
 WARM_UP_STEPS = 2
 TRIAL_SECONDS = 0.5
@@ -46,11 +46,13 @@ class Rate(BaseModel):
 
 def measure(trial: Trial) -> Rate:
     """Carry out one trial; what a compiler or a device raises is part of the answer."""
-    prepare(trial.threads)
-    try:
-        return _measure(trial)
-    except Exception as error:  # a missing compiler, too little memory, an operation that cannot be captured
-        return Rate(rate=0.0, problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+    with guest():
+        prepare(trial.threads)
+        try:
+            return _measure(trial)
+        except Exception as error:  # a missing compiler, too little memory, an operation that cannot be captured
+            said = str(error).strip().splitlines() or ["no message"]
+            return Rate(rate=0.0, problem=f"{type(error).__name__}: {said[0]}")
 
 
 def _measure(trial: Trial) -> Rate:

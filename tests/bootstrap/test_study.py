@@ -61,7 +61,8 @@ def test_a_minimal_study_has_every_default():
     assert study.task == {"name": "sparse_parity", "num_bits": 8, "num_relevant": 2, "encoding": "01"}
     assert study.model == {
         "name": "mlp", "width": 16, "depth": 1, "activation": "relu", "bias": True, "initialization": "he",
-        "embedding": 128, "shared_embedding": True, "operands": "concat", "batch_norm": False, "init_scale": 1.0, "output_scale": 1.0,
+        "embedding": 128, "shared_embedding": True, "operands": "concat", "batch_norm": False,
+        "init_scale": 1.0, "output_scale": 1.0,
     }  # fmt: skip
     assert study.optimizer == {
         "name": "adamw", "lr": 0.01, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01, "decay_to": "zero",

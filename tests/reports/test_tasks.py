@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,3 +112,10 @@ def test_no_table_without_tasks(make_tasks):
     single = task_means(make_tasks({task: errors[:1] for task, errors in FINALS.items()})).iloc[0]
     assert math.isnan(single["low"])
     assert single["note"] == "2 tasks of 1 run: no interval"
+
+
+def test_results_without_runs_have_no_scores(make_results):
+    """As where every pack died before it wrote anything."""
+    whole = make_results(seeds=2)
+    empty = replace(whole, runs=whole.runs.head(0), evaluations=whole.evaluations.head(0))
+    assert score_table(compare(empty)).empty

@@ -2,6 +2,8 @@
 
 import pytest
 
+from runners import planning
+
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 2.0},
     {"kind": "rate", "event": "grokking", "min_rate": 0.5},
@@ -76,3 +78,14 @@ def test_mistakes_in_claims_end_with_status_2(study, deepboot, claim, sentence):
     assert ran.returncode == 2
     assert sentence in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_study_whose_trial_fails_is_planned_all_the_same(study, tmp_path):
+    """The reason stands where the time would; all else is said."""
+    (tmp_path / "plugin.py").write_text(
+        "from bootstrap.registry import register\n@register('loss', 'planned_failure')\n"
+        "def broken(logits_EBV, label_EB):\n    'Fails.'\n    raise RuntimeError('no')\n"
+    )
+    said = "\n".join(planning.describe(study(plugins=["plugin.py"], loss={"name": "planned_failure"})))
+    assert "failed (RuntimeError: no)" in said
+    assert "runs       1 real + 1 ideal = 2" in said
