@@ -21,7 +21,7 @@ from bootstrap.run import Run, evaluation_steps
 from bootstrap.train import train_steps
 from runners import environment, layout, shipped
 from runners.contests import ALONE, PACKED, Contest, plain_loop
-from runners.image_race import BATCH, SIZE, Share, Versus, race
+from runners.image_race import BATCH, SIZE, Made, Share, Versus, race
 from runners.local import Bench, cores
 from runners.packs import in_order
 from runners.process import guest, prepare
@@ -97,7 +97,7 @@ class Scale:
         )
 
 
-Figure = Alone | Packed | Scale | Versus | Share
+Figure = Alone | Packed | Scale | Versus | Share | Made
 
 
 def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:

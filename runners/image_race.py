@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from bootstrap import streams
 from bootstrap.pack import Pack
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.sweep import runs_of
 from bootstrap.train import train_steps
+from datasets.shapes import Shapes
 from runners.contests import plain_cnn, plain_resnet
 from runners.process import prepare
 
@@ -28,6 +30,7 @@ IMAGES, SIZE, BATCH, STEPS = 20_000, 32, 128, 39_000
 TURNS = 5
 WIDTH = 16  # of the small network on a CPU
 MODELS = {"cpu": {"name": "cnn", "width": WIDTH}, "cuda": {"name": "resnet"}}
+MADE = {"cpu": 4_096, "cuda": 1 << 18}  # images drawn at a time
 TIMED = {"cpu": 10, "cuda": 200}  # steps of one turn
 
 
@@ -62,7 +65,19 @@ class Share:
         return f"{self.name:28} {self.share:.1%} of the time, {STEPS:,} steps of {BATCH} images, the default schedule"
 
 
-def race(device: str) -> list[Versus | Share]:
+@dataclass(frozen=True)
+class Made:
+    """Images of a generator a second, median over turns."""
+
+    name: str
+    rate: float
+
+    def line(self) -> str:
+        """The figure as a line of a table."""
+        return f"{self.name:28} {self.rate:12,.0f} images/s"
+
+
+def race(device: str) -> list[Versus | Share | Made]:
     """Loader, loop and evaluation of one member, each beside what it is compared with."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
@@ -76,6 +91,7 @@ def race(device: str) -> list[Versus | Share]:
         _loop(augmented, device),
         _whole(plain, device),
         _evaluation(plain, device),
+        *(_made(size, device) for size in (16, 32)),
     ]
 
 
@@ -154,6 +170,14 @@ def _evaluation(pack: Pack, device: str) -> Share:
     training = STEPS / (statistics.median(rates["ours"]) * steps)
     evaluating = len(evaluation_steps(pack.runs[0].evaluation, STEPS)) / statistics.median(rates["theirs"])
     return Share("evaluation", evaluating / (training + evaluating))
+
+
+def _made(size: int, device: str) -> Made:
+    """Fresh images of the task ``shapes``, as they are stored."""
+    task, key = Shapes(size=size), streams.keys([0], "data", device)
+    index = torch.arange(MADE[device], device=device)[None]
+    rates = _rates(torch.device(device), {"ours": (lambda: task.sample(key, index), 1)})
+    return Made(f"shapes, {size} x {size}", MADE[device] * statistics.median(rates["ours"]))
 
 
 def _plain(pack: Pack) -> Callable[[int], None]:

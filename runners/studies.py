@@ -57,7 +57,7 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
         raise StudyError([f"study file {path} is not valid TOML: {error}. Mend the line it names."]) from error
     except OSError as error:
         raise StudyError([f"study file {path} cannot be read: {error.strerror}. Check its permissions."]) from error
-    raw = _placed(_scaled(raw, scale), path.parent)
+    raw = _placed(_scaled(raw, scale), Path() if path in shipped().values() else path.parent)
     for change in changes or []:
         dotted, sign, text = change.partition("=")
         if not sign or not dotted:
