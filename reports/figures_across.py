@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from reports.clocks import Axis
-from reports.figures import COLORS, GREY, OTHERS, look, new_axes, ordered, step_axis
+from reports.figures import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis
 
 
 def plot_survival(
@@ -38,11 +38,12 @@ def plot_survival(
     return ax
 
 
-def plot_scatter(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
     """The real world against the ideal one, a dot per pair; on the line both are equal.
 
     Args:
         table: ``cell, real, ideal, metric``, one row per pair.
+        means: ``real, real_low, real_high, ideal, ideal_low, ideal_high``, a cross for each row.
         ax: where to draw; new axes otherwise.
     """
     ax = ax or new_axes()
@@ -55,6 +56,10 @@ def plot_scatter(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         rows = table[table["cell"] == cell]
         color = colors[place % len(colors)]
         ax.scatter(rows["ideal"], rows["real"], s=14, color=color, alpha=0.8, linewidth=0, label=str(cell), zorder=3)
+    for row in [] if means is None else means.to_dict("records"):
+        across, up = ([row[f"{world}_{end}"] for end in ("low", "high")] for world in ("ideal", "real"))
+        ax.plot(across, [row["real"]] * 2, color=INK, linewidth=0.9, gid="mean", zorder=4)
+        ax.plot([row["ideal"]] * 2, up, color=INK, linewidth=0.9, gid="mean", zorder=4)
     name = str(table["metric"].iloc[0]).replace("_", " ")
     ax.set(xlabel=f"ideal world, {name}", ylabel=f"real world, {name}", xlim=edge, ylim=edge)
     ax.set_aspect("equal")

@@ -4,16 +4,17 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reports.agreement import rank_agreement
 from reports.cells import varied
 from reports.clocks import UNITS
 from reports.compare import Comparison
 from reports.figures import world_handles
 from reports.figures_across import plot_phase_map, plot_scatter, plot_survival
-from reports.intervals import median_bounds
+from reports.intervals import T_MIN, median_bounds, t_interval
 from reports.panels import Drawing, drawn, facets, seed_counts, shown_cells, style
 from reports.survival import survival_curve
 from reports.timing import event_bounds
-from reports.wording import count, plural
+from reports.wording import count, measure, plural, span
 
 LEAST_SCATTERED = 3  # pairs below which a scatter says nothing
 LEAST_SIDE = 2  # values of each setting that make a map
@@ -62,12 +63,36 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
         return None
     caption = (
         f"{str(metrics[0]).replace('_', ' ').capitalize()} of the real world against its ideal partner's at their last "
-        f"common step, {plural(len(table), 'pair')}. Line: both are equal."
+        f"common step, {plural(len(table), 'pair')}. Line: both are equal. Cross: 95 % t intervals of a cell's two means "
+        f"(from {T_MIN} pairs). {_agreement(table)}"
     )
     with mpl.rc_context(style("scatter")):
         figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-        plot_scatter(table, ax=figure.add_subplot())
+        plot_scatter(table, means=_means(table), ax=figure.add_subplot())
         return drawn("scatter", figure, caption)
+
+
+def _means(table: pd.DataFrame) -> pd.DataFrame:
+    """Both worlds' means of every cell with their t intervals; cells of too few pairs are left out."""
+    rows = []
+    for _, cell in table.groupby("cell_id", sort=False):
+        ends = {world: t_interval(cell[world]) for world in ("real", "ideal")}
+        if all(ends.values()):
+            rows.append({
+                **{world: cell[world].mean() for world in ends},
+                **{f"{world}_{end}": getattr(held, end) for world, held in ends.items() for end in ("low", "high")},
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _agreement(table: pd.DataFrame) -> str:
+    """How far the worlds rank the cells alike, in words."""
+    means = table.groupby("cell_id", sort=False)[["ideal", "real"]].mean()
+    tau, _ = rank_agreement(means["ideal"], means["real"])
+    known = f"95 % interval {span(tau.interval)}" if tau.interval else "too few cells for an interval"
+    return (
+        f"Rank agreement of the means of {plural(len(means), 'cell')}: Kendall's tau {measure(tau.estimate)} ({known})."
+    )
 
 
 def draw_phase_map(comparison: Comparison) -> Drawing | None:

@@ -4,7 +4,8 @@ import pytest
 
 from reports import compare
 from reports.figures_across import plot_phase_map, plot_scale, plot_scatter, plot_survival
-from reports.panels_across import draw_phase_map, draw_scatter, draw_survival
+from reports.intervals import t_interval
+from reports.panels_across import _means, draw_phase_map, draw_scatter, draw_survival
 from reports.survival import survival_curve
 
 
@@ -43,6 +44,20 @@ def test_the_scatter_has_a_dot_per_pair_and_the_line_of_equality(make_results):
     drawing = draw_scatter(compare(make_results(seeds=4, train_sizes=(500, 750))))
     assert drawing.caption.startswith("Test soft error of the real world against its ideal partner's at their last")
     assert "8 pairs" in drawing.caption
+    assert "Rank agreement of the means of 2 cells: Kendall's tau" in drawing.caption
+    assert "(too few cells for an interval)" in drawing.caption
+
+
+def test_the_scatter_has_a_cross_per_cell(make_results):
+    """Its arms are the t intervals of both worlds' means at the last common step."""
+    comparison = compare(make_results(seeds=4, train_sizes=(500, 750)))
+    table = comparison.pairs_at("end")
+    ax = plot_scatter(table, means=_means(table))
+    arms = [line.get_xydata() for line in ax.lines if line.get_gid() == "mean"]
+    assert len(arms) == 4
+    first = table[table["cell_id"] == table["cell_id"].iloc[0]]
+    assert tuple(arms[0][:, 0]) == pytest.approx(t_interval(first["ideal"]))
+    assert tuple(arms[1][:, 1]) == pytest.approx(t_interval(first["real"]))
 
 
 def test_the_phase_map_has_a_square_per_pair_of_settings(make_results):
