@@ -63,8 +63,8 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
         return None
     caption = (
         f"{str(metrics[0]).replace('_', ' ').capitalize()} of the real world against its ideal partner's at their last "
-        f"common step, {plural(len(table), 'pair')}. Line: both are equal. Cross: 95 % t intervals of a cell's two means "
-        f"(from {T_MIN} pairs). {_agreement(table)}"
+        f"common step, {plural(len(table), 'pair')}. Line: both are equal. Cross: 95 % t intervals of a cell's two "
+        f"means (from {T_MIN} pairs). {_agreement(table)}"
     )
     with mpl.rc_context(style("scatter")):
         figure = Figure(figsize=(4.6, 4.2), layout="constrained")
