@@ -9,16 +9,20 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ValidationError
+from torch import nn
 
 from bootstrap.data import build_task
+from bootstrap.models.convolutions import Conv2d
 from bootstrap.models.stack import Stack
 from bootstrap.program import Program
 from bootstrap.results import write_json
 from bootstrap.run import Run
 from bootstrap.study import own_settings
+from bootstrap.sweep import LARGEST_TRIAL
 from runners import environment
 from runners.packs import families_of, in_order, shape
 from runners.trial import Rate, Trial
@@ -131,9 +135,34 @@ def _guess(families: list[list[Run]]) -> float:
     if not families:
         return 0.0
     first = families[0][0]
-    size = Stack(first.model["name"], own_settings(first.model), build_task(first.task)).size
     steps = sum(run.max_steps for family in families for run in family)
-    return steps * max(STEP_SECONDS, 6 * size * first.batch_size / FLOPS)
+    return steps * max(STEP_SECONDS, 6 * _products(first) * first.batch_size / FLOPS)
+
+
+def _products(run: Run) -> int:
+    """Weights that one sample's forward pass multiplies with: each once, those of a convolution once per pixel.
+
+    Of a model too large to be tried beforehand, each once.
+    """
+    task = build_task(run.task)
+    stack = Stack(run.model["name"], own_settings(run.model), task)
+    if stack.size > LARGEST_TRIAL:
+        return stack.size
+    x = task.decode(task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.zeros(1, 1, dtype=torch.int64)).x)
+    found = 0
+
+    def count(module: nn.Module, _: Any, out: Any) -> None:
+        nonlocal found
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        found += own * (out.shape[-2:].numel() if isinstance(module, Conv2d | nn.Conv2d) else 1)
+
+    stack.bind(torch.zeros(1, stack.size), stack.begin(1))
+    stack.module.eval()
+    for module in stack.module.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        stack(x)
+    return found
 
 
 def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measure: Measure) -> Shape:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -88,6 +89,19 @@ def test_a_short_study_is_not_tried_and_a_middling_one_once():
     assert found.summary == "2 processes of 1 threads, packs of one family"
     _, shape = chosen(machine, study_of(8), threads=1)
     assert (shape.pack_size, len(machine.asked)) == (2, 1)
+
+
+def test_a_convolution_counts_once_per_pixel(tmp_path):
+    """Of a small CNN by hand; an MLP's weights count once."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "images.npz", x=rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8), y=np.arange(20) % 2)
+    images = {"task": {"name": "recording", "path": str(tmp_path / "images.npz")}, "data": {"allow_reuse": True},
+              "training__train_size": 8}  # fmt: skip
+    (run, _) = runs_of(parity(**images, model={"name": "cnn", "width": 2, "batch_norm": False}))
+    weights = [(3 * 9 + 1) * 2, (2 * 9 + 1) * 4, (4 * 9 + 1) * 8, (8 * 9 + 1) * 16]
+    assert layout._products(run) == sum(w * p for w, p in zip(weights, (64, 64, 16, 4), strict=True)) + 16 * 2 + 2
+    (run, _) = runs_of(parity())
+    assert layout._products(run) == Pack([run]).param_EP.shape[1]
 
 
 def test_all_workers_keep_something_to_do():
