@@ -51,7 +51,6 @@ def _within(place: Tensor, size: int) -> Tensor:
 
 
 AUGMENTATIONS: dict[Augmentation, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "none": lambda x, key_M2, number: x,
     "flip": flip,
     "crop_flip": crop_flip,
 }

@@ -33,8 +33,8 @@ class Evaluator:
         self.pools = [(members, *sample) for members, sample in samples if sample is not None]
         settings = [run.data for run in pack.runs]
         self._true = [not (d.label_noise or d.swapped_answers) and d.labels == "true" for d in settings]
-        numbers = NUMBERS[pack.device.type] // math.prod(self.test.x.shape[2:])
-        self._rows = min(max(1 << numbers.bit_length() - 1, ROWS[0]), ROWS[1]) if numbers else ROWS[0]
+        rows = NUMBERS[pack.device.type] // math.prod(self.test.x.shape[2:])
+        self._rows = 1 << min(max(rows, ROWS[0]), ROWS[1]).bit_length() - 1
         self._names = ["loss", "error", "soft_error", *([] if all(self._true) else [CLEAN])]
 
     @torch.no_grad()
@@ -68,11 +68,11 @@ class Evaluator:
     def _means(self, samples: Labelled, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
         """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
         pack = self.pack
-        share_EB = self._shares(samples, counts)
+        share_EB, logits = self._shares(samples, counts), pack.model(members)
         sums: dict[str, Tensor] = {}
         for x, y, clean, share in zip(*(part.split(self._rows, 1) for part in (*samples, share_EB)), strict=True):
             label_EB = y.flatten(1)
-            logits_EBV = pack.logits(x, members)
+            logits_EBV = logits(x)
             parts = {
                 "loss": pack.member_step.loss(logits_EBV, label_EB),
                 "error": metrics.wrong(logits_EBV, label_EB),

@@ -68,8 +68,7 @@ class Feed:
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         smaller = FLOAT_BYTES // min(one.x.element_size(), FLOAT_BYTES)  # four bytes take the place of one number
         self.longest = max(1, CHUNK_NUMBERS[self.device.type] * smaller // numbers)
-        self._augment = AUGMENTATIONS[runs[0].data.augmentation]
-        self._augmented = runs[0].data.augmentation != "none"
+        self._augment = AUGMENTATIONS.get(runs[0].data.augmentation)
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
         self._kind, self._label_kind = (dtype if part.is_floating_point() else part.dtype for part in (one.x, one.y))
@@ -112,13 +111,13 @@ class Feed:
                 torch.empty(*shape, *self._shapes[1], dtype=self._label_kind, device=self.device),
             )
         for group in self.groups:
-            if group.world.repeats and not self._augmented:
+            if group.world.repeats and self._augment is None:
                 if fresh and group.pool is not None:
                     self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
                     self._held.y[group.range] = group.pool.y[:, None]
                 continue
             x, y = self._read(group, *group.world.read(start, start + steps))
-            if self._augmented:
+            if self._augment is not None:
                 x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
             self._held.x[group.range, :steps] = x
             self._held.y[group.range, :steps] = y

@@ -3,7 +3,7 @@
 Shapes: E members, S steps of a chunk, B samples of a batch, P parameters of one member.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from safetensors.torch import load_file
@@ -77,16 +77,25 @@ class Pack:
         """Parameters of all members, (E, P)."""
         return self.members.param_EP
 
-    def logits(self, x: Tensor, members: slice = slice(None)) -> Tensor:
-        """Logits of some members, (M, B * answers, V), of their inputs, (M, B, ...)."""
+    def model(self, members: slice = slice(None)) -> Callable[[Tensor], Tensor]:
+        """What gives the logits of some members, (M, B * answers, V), of their inputs, (M, B, ...).
+
+        It holds until others are asked for or the pack is trained.
+        """
         everyone = members.indices(len(self)) == (0, len(self), 1)
-        if self.apart:
-            parts = zip(self.parts[members], x.split(1), strict=True)
-            logits_MBV = torch.cat([_logits(part.step, part.members, own) for part, own in parts])
-        else:
-            logits_MBV = _logits(self.member_step, self.members if everyone else self.members.at(members), x)
+        chosen = Part(None, self.member_step, self.members if everyone else self.members.at(members))
+        parts = self.parts[members] if self.apart else [chosen]
+        for part in parts:
+            part.step.stack.bind(part.members.param_EP, part.members.buffers)
         scale_E11 = self.members.traits.get("output_scale")
-        return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]
+
+        def logits(x: Tensor) -> Tensor:
+            pieces = x.split(1) if self.apart else [x]
+            found = [part.step.stack(part.step.read(own)) for part, own in zip(parts, pieces, strict=True)]
+            logits_MBV = torch.cat(found) if self.apart else found[0]
+            return logits_MBV if scale_E11 is None else logits_MBV * scale_E11[members]
+
+        return logits
 
     def advance(self, chunk: Chunk) -> Iterator[int]:
         """Train on a chunk of data; gives the number of steps each time that some are done."""
@@ -202,11 +211,6 @@ class Pack:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
         return Members(param_EP, buffers, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
-
-
-def _logits(step: MemberStep, members: Members, x: Tensor) -> Tensor:
-    step.stack.bind(members.param_EP, members.buffers)
-    return step.stack(step.read(x))
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

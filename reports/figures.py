@@ -4,7 +4,7 @@ Worlds keep their colour and dash in every figure, so that print and the colour-
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -133,6 +133,14 @@ def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
         )
         handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=label))
     return handles
+
+
+def to_the_last_step(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every world's staircase, drawn on to the last step of all; the real world comes last and lies on top."""
+    last = float(table["step"].max())
+    for world in reversed(ordered(table["world"])):
+        curve = table[table["world"] == world].sort_values("step")
+        yield world, pd.concat([curve, curve.tail(1).assign(step=last)], ignore_index=True)
 
 
 def new_axes() -> Axes:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from reports.clocks import Axis
-from reports.figures import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis
+from reports.figures import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, to_the_last_step
 
 
 def plot_survival(
@@ -25,11 +25,8 @@ def plot_survival(
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
-    last = float(table["step"].max())
-    for world in reversed(ordered(table["world"])):
+    for world, curve in to_the_last_step(table):
         color, dash = look(world, worlds)
-        curve = table[table["world"] == world].sort_values("step")
-        curve = pd.concat([curve, curve.tail(1).assign(step=last)], ignore_index=True)
         steps, share, low, high = (curve[name].to_numpy(float) for name in ("step", "survival", "low", "high"))
         ax.fill_between(steps, low, high, step="post", color=color, alpha=0.13, linewidth=0)
         ax.step(steps, share, where="post", color=color, linestyle=dash, linewidth=1.6, label=world)

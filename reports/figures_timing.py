@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from reports.clocks import Axis
-from reports.figures import GREY, PALE, look, new_axes, ordered, step_axis
+from reports.figures import GREY, PALE, look, new_axes, ordered, step_axis, to_the_last_step
 
 GROUP = 2.8  # height of a cell in the figure of steps: two rows and its name
 BROKEN = ("diverged", "failed")
@@ -62,11 +62,8 @@ def plot_incidence(
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
-    last = float(table["step"].max())
-    for world in reversed(ordered(table["world"])):
+    for world, curve in to_the_last_step(table):
         color, dash = look(world, worlds)
-        curve = table[table["world"] == world].sort_values("step")
-        curve = pd.concat([curve, curve.tail(1).assign(step=last)], ignore_index=True)
         steps, reached, broken = (curve[name].to_numpy(float) for name in ("step", "reached", "diverged"))
         ax.step(steps, reached, where="post", color=color, linestyle=dash, linewidth=1.8, label=world)
         if broken[-1] > 0:

@@ -1,6 +1,7 @@
 """The kinds of claim that ship: a delay, a rate, a bootstrap error, and one world faster than the other."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pandas as pd
@@ -31,10 +32,14 @@ def _for_median(_: Any, confidence: float) -> int:
     return seeds_for_median(confidence)
 
 
-def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(
-        region_of("rate", "share", min_rate=settings.min_rate, max_rate=settings.max_rate), confidence
-    )
+def for_rate(kind: str) -> Callable[[Any, float], int | None]:
+    """Fewest seeds of a kind that bounds a share by ``min_rate`` and ``max_rate``."""
+
+    def fewest(settings: Any, confidence: float) -> int | None:
+        region = region_of(kind, "share", min_rate=settings.min_rate, max_rate=settings.max_rate)
+        return seeds_for_rate(region, confidence)
+
+    return fewest
 
 
 @claim_kind("grokking_delay", min_seeds=_for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
@@ -75,7 +80,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     )
 
 
-@claim_kind("rate", min_seeds=_for_rate, figure=("survival", "steps"))
+@claim_kind("rate", min_seeds=for_rate("rate"), figure=("survival", "steps"))
 def rate(
     evidence: Evidence,
     *,

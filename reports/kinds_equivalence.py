@@ -25,10 +25,9 @@ from reports.intervals import (
     median_bounds,
     median_interval,
     seeds_for_median,
-    seeds_for_rate,
     t_interval,
 )
-from reports.kinds import Rate, counts, region_of
+from reports.kinds import Rate, counts, for_rate, region_of
 from reports.timing import NEVER, ratio_bounds, run_times
 from reports.wording import count, measure, percent, plural
 
@@ -44,12 +43,6 @@ NAMES: dict[At, str] = {
 
 def _for_median(_: Any, confidence: float) -> int:
     return seeds_for_median(2 * confidence - 1)
-
-
-def _for_rate(settings: Any, confidence: float) -> int | None:
-    return seeds_for_rate(
-        region_of("relapse", "share", min_rate=settings.min_rate, max_rate=settings.max_rate), confidence
-    )
 
 
 def _for_band(_: Any, confidence: float) -> int | None:
@@ -126,7 +119,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     )
 
 
-@claim_kind("relapse", min_seeds=_for_rate, figure="test_error", events=("grokking",))
+@claim_kind("relapse", min_seeds=for_rate("relapse"), figure="test_error", events=("grokking",))
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
 ) -> Effect:

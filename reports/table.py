@@ -1,6 +1,11 @@
 """A table of a report: text in rows and columns, as page and Markdown print it."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from reports.intervals import Bounds
 
 
 @dataclass(frozen=True)
@@ -26,3 +31,14 @@ class Table:
         kept = [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
         rows = [tuple(row[place] for place in kept) for row in self.rows]
         return Table(self.title, tuple(self.columns[place] for place in kept), rows, self.numbers, self.note)
+
+
+def bounds_of(row: Mapping[Any, Any], prefix: str = "") -> Bounds | None:
+    """The interval in a row's columns ``low`` and ``high``; None where it has none."""
+    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
+    return None if math.isnan(low) else Bounds(low, high)
+
+
+def notes_of(*parts: str) -> str:
+    """What there is to say in a row's note."""
+    return "; ".join(filter(None, parts))

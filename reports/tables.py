@@ -10,7 +10,7 @@ from reports.clocks import UNITS
 from reports.compare import Comparison, When
 from reports.findings import MOST_NAMES
 from reports.intervals import Bounds
-from reports.table import Table
+from reports.table import Table, bounds_of
 from reports.timing import delay_table, step_table
 from reports.wording import count, measure, plural, setting, span, step_interval, step_span
 
@@ -77,24 +77,29 @@ def _in(comparison: Comparison) -> str:
     return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
 
 
+def _largest(comparison: Comparison) -> dict[str, str]:
+    """The largest mean bootstrap error of every cell, and where."""
+    table = comparison.largest()[["cell_id", "step", "bootstrap_error"]]
+    return {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in table.itertuples(index=False)}
+
+
 def errors(comparison: Comparison, when: When) -> Table:
     """The bootstrap error of every cell at the stopping step, or at the end."""
     table = comparison.at_stopping() if when == "stopping" else comparison.at_end()
-    largest = comparison.largest().set_index("cell_id")[["step", "bootstrap_error"]]
-    gaps = {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in largest.itertuples()}
+    largest = _largest(comparison) if when == "stopping" else {}
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
             row["metric"].replace("_", " "),
             f"{row['n']} of {row['pairs']}",
             step_interval(float(row["step_low"]), float(row["step_high"]), math.inf) if row["n"] else "–",
-            measure(row["ideal"], _bounds(row)),
-            measure(row["real"], _bounds(row)),
-            measure(row["bootstrap_error"], _bounds(row)),
-            "none" if math.isnan(row["low"]) else span(_bounds(row)),
+            measure(row["ideal"], bounds_of(row)),
+            measure(row["real"], bounds_of(row)),
+            measure(row["bootstrap_error"], bounds_of(row)),
+            "none" if math.isnan(row["low"]) else span(bounds_of(row)),
             "" if math.isnan(row["exact_low"]) else span(Bounds(row["exact_low"], row["exact_high"])),
-            gaps.get(row["cell_id"], "") if when == "stopping" else "",
-            measure(row["generalization_gap"], _bounds(row)),
+            largest.get(row["cell_id"], ""),
+            measure(row["generalization_gap"], bounds_of(row)),
             row["note"],
         )
         for row in table.to_dict("records")
@@ -173,10 +178,6 @@ def _range(values: pd.Series) -> str:
     if pd.api.types.is_numeric_dtype(known):
         return f"{setting(known.min())} to {setting(known.max())}"
     return ", ".join(sorted(set(known.map(setting)))[:MOST_NAMES])
-
-
-def _bounds(row: dict[Any, Any]) -> Bounds | None:
-    return None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
 
 
 def _between(low: float, high: float, *, whole: bool = False) -> str:

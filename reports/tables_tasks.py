@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports.compare import Comparison
-from reports.intervals import Bounds
-from reports.table import Table
+from reports.table import Table, bounds_of, notes_of
 from reports.tasks import task_means, task_profiles
 from reports.wording import count, measure, plural, span
 
@@ -22,9 +21,9 @@ def tasks(comparison: Comparison) -> Table:
             row["group"],
             count(row["tasks"]),
             count(row["n"]),
-            measure(row["mean"], None if math.isinf(row["high"]) else _bounds(row)),
-            span(_bounds(row)) if _bounds(row) else "none",
-            _notes(row["note"], f"{plural(row['left_out'], 'run')} left out" if row["left_out"] else ""),
+            measure(row["mean"], None if math.isinf(row["high"]) else bounds_of(row)),
+            span(bounds_of(row)) if bounds_of(row) else "none",
+            notes_of(row["note"], f"{plural(row['left_out'], 'run')} left out" if row["left_out"] else ""),
         )
         for row in table.to_dict("records")
     ]
@@ -60,11 +59,3 @@ def _share(row: Row) -> str:
     resampled = not math.isnan(row["low"]) and row["low"] < row["high"]
     low, high = (row["low"], row["high"]) if resampled else (row["exact_low"], row["exact_high"])
     return f"{100 * row['share']:.0f} % ({100 * low:.0f} to {100 * high:.0f} %)"
-
-
-def _bounds(row: Row) -> Bounds | None:
-    return None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
-
-
-def _notes(*parts: str) -> str:
-    return "; ".join(filter(None, parts))

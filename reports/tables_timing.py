@@ -10,7 +10,7 @@ from typing import Any
 from reports.arms import alike_table, incidence_table, mean_table, ratio_table, slowdown_table
 from reports.compare import Comparison
 from reports.intervals import T_MIN, Bounds, seeds_for_median
-from reports.table import Table
+from reports.table import Table, bounds_of, notes_of
 from reports.timing import NEVER
 from reports.wording import count, measure, plural, span
 
@@ -30,8 +30,8 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
             f"{row['reached']} of {row['n']}",
             _steps(row["mean_low"], row["mean_high"]),
             "none" if math.isnan(row["low"]) else f"{count(row['low'])} to {count(row['high'])}",
-            "–" if math.isnan(row["shape"]) else measure(row["shape"], _bounds(row, "shape_")),
-            span(_bounds(row, "shape_")) if _bounds(row, "shape_") else "none",
+            "–" if math.isnan(row["shape"]) else measure(row["shape"], bounds_of(row, "shape_")),
+            span(bounds_of(row, "shape_")) if bounds_of(row, "shape_") else "none",
             _kind(row),
             _mean_note(row, budget),
         )
@@ -139,7 +139,7 @@ def _mean_note(row: Row, budget: str) -> str:
 def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
     """Pairs, ratio, interval, p and note."""
     never, owner = NEVER[event].removeprefix("never "), "its" if row["alone"] == 1 else "their"
-    notes = _notes(
+    notes = notes_of(
         f"{row['censored']} of {row['n']} with a run that never {never}" if row["censored"] else "",
         f"{row['diverged']} of {row['n']} with a run that diverged or failed before" if row["diverged"] else "",
         f"{plural(row['alone'], 'run')} without {owner} {other}" if row["alone"] else "",
@@ -182,11 +182,6 @@ def _kind(row: Row) -> str:
     return "drift" if row["shape_low"] > 1 else "soon or never" if row["shape_high"] < 1 else "undecided"
 
 
-def _bounds(row: Row, prefix: str = "") -> Bounds | None:
-    low, high = row[f"{prefix}low"], row[f"{prefix}high"]
-    return None if math.isnan(low) else Bounds(low, high)
-
-
 def _share(row: Row, name: str) -> str:
     share, low, high = (100 * row[f"{name}{end}"] for end in ("", "_low", "_high"))
     return f"{share:.0f} % ({low:.0f} to {high:.0f} %)"
@@ -201,7 +196,3 @@ def _method() -> str:
         "Interval: the signed-rank test inverted, from 6 pairs, with the bounds of steps carried through; the sign "
         "test where a run diverged. p: log-rank test within pairs, in which a run that never got there counts as later."
     )
-
-
-def _notes(*parts: str) -> str:
-    return "; ".join(filter(None, parts))

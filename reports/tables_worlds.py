@@ -13,7 +13,7 @@ from reports.compare import Comparison
 from reports.explained import explained_table, prediction_table
 from reports.intervals import T_MIN, Bounds
 from reports.partners import NEGLIGIBLE, noise_table, pairing_table
-from reports.table import Table
+from reports.table import Table, bounds_of, notes_of
 from reports.wording import count, measure, plural, span
 
 PLACES = {"stopping": "stopping step", "end": "end"}
@@ -34,7 +34,7 @@ def pairing(comparison: Comparison) -> Table:
             _ends(row) if row["n"] >= CORRELATION_MIN else "none",
             _digits(row["variance_ratio"]),
             _seeds(row["seeds"], row["n"]),
-            _notes(row["note"], _pairing_note(row)),
+            notes_of(row["note"], _pairing_note(row)),
         )
         for row in table[~table["negligible"].astype(bool)].to_dict("records")
     ]
@@ -90,9 +90,9 @@ def explained(comparison: Comparison) -> Table:
             f"{row['n']} of {row['pairs']}",
             measure(row["gap"]),
             measure(row["bootstrap_error"]),
-            measure(row["share"], _bounds(row)),
+            measure(row["share"], bounds_of(row)),
             _share_span(row),
-            _notes(row["note"], _share_note(row)),
+            notes_of(row["note"], _share_note(row)),
         )
         for row in table[~table["negligible"].astype(bool)].to_dict("records")
     ]
@@ -116,11 +116,11 @@ def predictions(comparison: Comparison) -> Table:
         (
             row["cell"] if row["unit"] == "pair" else _over(row, several),
             f"{row['n']} of {plural(row['total'], row['unit'])}",
-            measure(row["predicted"], _bounds(row)),
-            measure(row["actual"], _bounds(row)),
-            measure(row["error"], _bounds(row)),
+            measure(row["predicted"], bounds_of(row)),
+            measure(row["actual"], bounds_of(row)),
+            measure(row["error"], bounds_of(row)),
             _ends(row),
-            measure(row["mean_absolute"], _bounds(row)),
+            measure(row["mean_absolute"], bounds_of(row)),
             _prediction_note(row),
         )
         for row in table.to_dict("records")
@@ -165,7 +165,7 @@ def _pairing_note(row: Row) -> str:
 
 
 def _noise_note(row: Row) -> str:
-    return _notes(
+    return notes_of(
         "the whole universe is tested" if row["whole"] else "",
         "no column gives the size of the test set" if math.isnan(row["test_size"]) else "",
         "" if row["own"] else "one test set for all seeds: its noise shifts them together",
@@ -196,7 +196,7 @@ def _share_span(row: Row) -> str:
 
 def _prediction_note(row: Row) -> str:
     lost = row["total"] - row["n"]
-    return _notes(
+    return notes_of(
         f"{lost} of {row['total']} without both values" if lost else "",
         f"{plural(row['n'], row['unit'])}: no interval" if 0 < row["n"] < T_MIN else "",
     )
@@ -226,17 +226,9 @@ def _digits(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2g}"
 
 
-def _bounds(row: Row) -> Bounds | None:
-    return None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
-
-
 def _ends(row: Row) -> str:
-    bounds = _bounds(row)
+    bounds = bounds_of(row)
     return span(bounds) if bounds else "none"
-
-
-def _notes(*parts: str) -> str:
-    return "; ".join(filter(None, parts))
 
 
 def _words(metric: str) -> str:

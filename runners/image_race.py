@@ -39,7 +39,6 @@ class Versus:
     """One thing done in two ways; rates a second are medians over turns, the ratio is the median of theirs."""
 
     name: str
-    unit: str
     harness: float
     other: str
     other_rate: float
@@ -48,8 +47,8 @@ class Versus:
     def line(self) -> str:
         """The figure as a line of a table."""
         return (
-            f"{self.name:28} {self.harness:12,.0f} {self.unit}/s   {self.other:24} {self.other_rate:12,.0f} "
-            f"{self.unit}/s   ratio {self.ratio:.2f}"
+            f"{self.name:28} {self.harness:12,.0f} images/s   {self.other:24} {self.other_rate:12,.0f} "
+            f"images/s   ratio {self.ratio:.2f}"
         )
 
 
@@ -119,7 +118,7 @@ def _loader(pack: Pack, images: np.ndarray, labels: np.ndarray) -> Versus:
         return lambda: next(source)
 
     rates = _rates(pack.device, {"ours": (step(ours), 40), "theirs": (step(theirs), 4)})
-    return _versus("loader", "images", "torchvision + DataLoader", rates, BATCH)
+    return _versus("loader", "torchvision + DataLoader", rates, BATCH)
 
 
 def _ready(pack: Pack) -> Iterator[Tensor]:
@@ -145,7 +144,7 @@ def _loop(pack: Pack, device: str) -> Versus:
         pack.device,
         {"ours": (lambda: train_steps(pack, pack.step + steps), 1), "theirs": (constant, 1)},
     )
-    return _versus("training with its loader", "images", "one batch for ever", rates, BATCH * steps)
+    return _versus("training with its loader", "one batch for ever", rates, BATCH * steps)
 
 
 def _whole(pack: Pack, device: str) -> Versus:
@@ -158,7 +157,7 @@ def _whole(pack: Pack, device: str) -> Versus:
         pack.device,
         {"ours": (lambda: train_steps(pack, pack.step + steps), 1), "theirs": (lambda: plain(steps), 1)},
     )
-    return _versus(f"training, {pack.runs[0].model['name']}", "images", "plain PyTorch loop", rates, BATCH * steps)
+    return _versus(f"training, {pack.runs[0].model['name']}", "plain PyTorch loop", rates, BATCH * steps)
 
 
 def _evaluation(pack: Pack, device: str) -> Share:
@@ -243,7 +242,7 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _versus(name: str, unit: str, other: str, rates: dict[str, list[float]], each: int) -> Versus:
+def _versus(name: str, other: str, rates: dict[str, list[float]], each: int) -> Versus:
     ours, theirs = rates["ours"], rates["theirs"]
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    return Versus(name, unit, each * statistics.median(ours), other, each * statistics.median(theirs), ratio)
+    return Versus(name, each * statistics.median(ours), other, each * statistics.median(theirs), ratio)

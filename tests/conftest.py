@@ -1,13 +1,15 @@
-"""One thread per test process, so that results do not depend on how many processes share the machine."""
+"""Fixtures of more than one folder."""
 
 import pytest
 import torch
 
 from runners import shipped
+from tests.datasets.published import serving, write
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
+    """One thread per test process, so that results do not depend on how many processes share the machine."""
     torch.set_num_threads(1)
 
 
@@ -15,3 +17,17 @@ def one_thread():
 def names():
     """Everything that is shipped is known by name."""
     shipped.load()
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    """Servers on this machine are asked themselves."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server of parts 0 and 5 of CIFAR-5m."""
+    write(tmp_path / "served", 0, 5)
+    with serving(tmp_path / "served") as files:
+        yield files

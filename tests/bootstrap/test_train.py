@@ -153,7 +153,7 @@ def test_init_scale_scales_the_start_and_output_scale_the_logits():
     torch.testing.assert_close(scaled.param_EP, 2 * plain.param_EP)
     x = plain.feed.chunk(0, 1).x[:, 0]
     scaled.param_EP.copy_(plain.param_EP)
-    torch.testing.assert_close(scaled.logits(x), 3 * plain.logits(x))
+    torch.testing.assert_close(scaled.model()(x), 3 * plain.model()(x))
 
 
 def test_float64_is_used_throughout():
@@ -213,7 +213,7 @@ def test_online_error_is_the_mean_error_of_batches_before_their_updates():
     pack = Pack(runs, "cpu")
     train_steps(pack, 1)
     chunk = pack.feed.chunk(1, 2)
-    wrong = pack.logits(chunk.x[:, 0]).argmax(-1) != chunk.y[:, 0]
+    wrong = pack.model()(chunk.x[:, 0]).argmax(-1) != chunk.y[:, 0]
     assert outcome.rows[2]["online_error"] == wrong.double().mean().item()
     assert math.isnan(outcome.rows[0]["online_error"])
 

@@ -9,18 +9,7 @@ from datasets.cifar5m_files import download, transfer
 from datasets.cifar5m_files.place import held
 from tests.datasets.published import serving, write
 
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A server of parts 0 and 5."""
-    write(tmp_path / "served", 0, 5)
-    with serving(tmp_path / "served") as files:
-        yield files
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture

@@ -9,20 +9,9 @@ from datasets.cifar5m_files import prepare, transfer
 from runners import data_command, run_study, studies
 from runners.progress import Progress
 from tests.bootstrap.conftest import parity
-from tests.datasets.published import serving, write
+from tests.datasets.published import write
 
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture
-def server(tmp_path):
-    """A server of parts 0 and 5."""
-    write(tmp_path / "served", 0, 5)
-    with serving(tmp_path / "served") as files:
-        yield files
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 def test_download_prepare_verify_and_show_lead_to_each_other(server, tmp_path, deepboot, monkeypatch):

@@ -1,6 +1,7 @@
 """Layouts: chosen from trials, kept with the folder, restored; packs halved when memory runs out."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from safetensors.numpy import load_file
 from bootstrap.pack import Pack
 from bootstrap.program import PROGRAMS
 from bootstrap.sweep import runs_of
+from reports import clocks
 from runners import checkpoints, cli, engine, execute, layout, run_study
 from runners.local import Bench
 from runners.trial import Rate, Trial, measure
@@ -315,6 +317,11 @@ def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_b
 def test_the_command_line_names_every_program():
     """Its list is written out, so that help need not load torch."""
     assert cli.Programs.__args__ == PROGRAMS
+
+
+def test_the_command_line_names_every_unit_of_time():
+    """Likewise, so that help need not load pandas."""
+    assert cli.Axis.__args__ == get_args(clocks.Axis)
 
 
 def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch, capfd):
