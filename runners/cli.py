@@ -3,18 +3,23 @@
 import signal
 import sys
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import tyro
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
 Folder = Annotated[Positional[Path], arg(metavar="DIR", help="output folder of `deepboot run`")]
 Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR", help="one or more output folders")]
 Out = Annotated[Path | None, arg(metavar="DIR", help="output folder; results/<study> if not given")]
-Changes = Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
+Several = UseAppendAction[tuple[tuple[str, ...], ...]]  # some behind an option, more behind the same option again
+Changes = Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
+Parts = Annotated[
+    UseAppendAction[tuple[tuple[int, ...], ...]], arg(metavar="N", help="of the six parts, 0 to 5; all if not given")
+]
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
 Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # bootstrap.program, without loading torch
@@ -60,13 +65,13 @@ def run(
     from runners import engine, planning
 
     if dry_run:
-        for line in planning.describe(study, out, scale=scale, changes=changes, device=device):
+        for line in planning.describe(study, out, scale=scale, changes=tuple(chain(*changes)), device=device):
             say(line)
         return
     place = out or engine.default_folder(study)
     try:
         done = engine.run_study(
-            study, place, scale=scale, changes=changes, device=device, workers=workers,
+            study, place, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
             checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
         )  # fmt: skip
     except KeyboardInterrupt:
@@ -134,7 +139,7 @@ def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale =
     from runners import planning
 
     place = Path(study) if Path(study).is_dir() else out
-    for line in planning.describe(study, place, scale=scale, changes=changes):
+    for line in planning.describe(study, place, scale=scale, changes=tuple(chain(*changes))):
         say(line)
 
 
@@ -169,7 +174,7 @@ def list_(
 def show(
     task: Annotated[Positional[str], arg(metavar="TASK")],
     /,
-    changes: Annotated[tuple[str, ...], arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
+    changes: Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
     seed: int = 0,
     samples: Annotated[int, arg(metavar="N", help="how many; of images, how many of each class")] = 8,
     out: Annotated[
@@ -179,7 +184,7 @@ def show(
     """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet."""
     from runners import catalogue
 
-    for line in catalogue.samples(task, changes, seed=seed, count=samples, out=out):
+    for line in catalogue.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
         say(line)
 
 
@@ -189,7 +194,7 @@ def data(
     action: Positional[Literal["download", "prepare", "verify"]],
     /,
     root: Annotated[Path, arg(metavar="DIR", help="folder of its files: 18.4 GB downloaded, as much again prepared")],
-    parts: Annotated[tuple[int, ...], arg(metavar="N", help="of the six parts, 0 to 5; all if not given")] = (),
+    parts: Parts = (),
     url: Annotated[
         str | None, arg(metavar="URL", help="folder of part0.npz on another server, to download from")
     ] = None,
@@ -198,7 +203,7 @@ def data(
     from runners import data_command
 
     try:
-        for line in data_command.run(action, root, parts, url):
+        for line in data_command.run(action, root, tuple(chain(*parts)), url):
             say(line)
     except KeyboardInterrupt:
         say(data_command.interrupted(action))

@@ -154,6 +154,16 @@ def test_lists_and_samples_are_printed(deepboot):
     assert sum("->" in line for line in shown) == 3
 
 
+def test_an_option_of_several_values_may_be_given_again(study, tmp_path, deepboot):
+    """Nothing that was asked for is lost without a word: settings add up over occurrences of --set."""
+    told = ("--set", "training.max_steps=20", "training.batch_size=8", "--set", "training.seeds=2")
+    assert deepboot("run", str(study()), "--out", str(tmp_path / "out"), *told).returncode == 0
+    runs = results.read(tmp_path / "out").runs
+    assert sorted(runs["seed"].unique()) == [0, 1]
+    assert (runs["max_steps"] == 20).all()
+    assert (runs["batch_size"] == 8).all()
+
+
 def test_doctor_finds_a_healthy_installation(deepboot):
     """Known random numbers match."""
     ran = deepboot("doctor")
