@@ -5,6 +5,7 @@ identical until the first sample is used again, so it is zero by construction up
 Source: Nakkiran, Neyshabur and Sedghi 2021, arXiv 2010.08127.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -188,6 +189,17 @@ class Comparison:
     def _at(self) -> dict[tuple[When, str | None], pd.DataFrame]:
         """What `pairs_at` has found so far: claims ask for the same in every cell."""
         return {}
+
+    def final(self, metric: str = "test_error") -> pd.Series:
+        """Every run's value of a metric at its last evaluation, by run_id; infinite where it diverged or failed.
+
+        Raises:
+            ValueError: no such metric.
+        """
+        self._check(metric)
+        last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
+        status = self.runs.set_index("run_id")["status"]
+        return last.reindex(status.index).mask(status.isin(("diverged", "failed")).to_numpy(dtype=bool), math.inf)
 
     def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -38,6 +39,16 @@ def for_rate(kind: str) -> Callable[[Any, float], int | None]:
     def fewest(settings: Any, confidence: float) -> int | None:
         region = region_of(kind, "share", min_rate=settings.min_rate, max_rate=settings.max_rate)
         return seeds_for_rate(region, confidence)
+
+    return fewest
+
+
+def for_mean(kind: str) -> Callable[[Any, float], int]:
+    """Fewest seeds of a kind that bounds a mean by ``min`` and ``max``."""
+
+    def fewest(settings: Any, _: float) -> int:
+        region_of(kind, "mean", min=settings.min, max=settings.max)
+        return T_MIN
 
     return fewest
 
@@ -103,7 +114,7 @@ def rate(
     return Effect(name, region, n, "runs", Bounds(share, share), interval, note=f"{reached} of {n}")
 
 
-@claim_kind("bootstrap_error", min_seeds=T_MIN, figure="bootstrap_error")
+@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error")
 def bootstrap_error(
     evidence: Evidence,
     *,
@@ -123,10 +134,47 @@ def bootstrap_error(
     name = f"mean bootstrap error {place}"
     missing = len(pairs) - len(values)
     note = f"{missing} of {len(pairs)} without a value there" if missing else ""
+    return mean_effect(name, region, values, "pairs", evidence.confidence, note=note)
+
+
+@claim_kind("final_error", min_seeds=for_mean("final_error"), figure=("test_error", "test_soft_error"))
+def final_error(
+    evidence: Evidence,
+    *,
+    world: str = "real",
+    metric: str = "test_error",
+    min: Number | None = None,
+    max: Number | None = None,
+) -> Effect:
+    """The mean final test error of one world's runs is within bounds.
+
+    Each run counts at its own last evaluation. A mean over runs that diverged or failed is none: then nothing is
+    judged. Interval: t, over runs.
+    """
+    region = region_of("final_error", "mean", min=min, max=max)
+    name = f"mean final {metric.replace('_', ' ')} in the {world} world"
+    values = evidence.runs_of(world)["run_id"].map(evidence.comparison.final(metric)).dropna()
+    broken = int(np.isinf(values).sum())
+    if broken:
+        return Effect(name, region, len(values), "runs", reason=f"{broken} of {len(values)} diverged or failed")
+    return mean_effect(name, region, values, "runs", evidence.confidence)
+
+
+def mean_effect(
+    name: str,
+    region: Bounds,
+    values: pd.Series,
+    items: str,
+    confidence: float,
+    *,
+    note: str = "",
+    cells: int | None = None,
+) -> Effect:
+    """The mean of some values, with its t interval where there are enough."""
     estimate = Bounds(values.mean(), values.mean()) if len(values) else None
-    interval = t_interval(values, evidence.confidence)
-    reason = "" if interval else f"{plural(len(values), 'pair')}, and a t interval needs {T_MIN}"
-    return Effect(name, region, len(values), "pairs", estimate, interval, reason, note=note)
+    interval = t_interval(values, confidence)
+    reason = "" if interval else f"{plural(len(values), items.removesuffix('s'))}, and a t interval needs {T_MIN}"
+    return Effect(name, region, len(values), items, estimate, interval, reason, note, cells=cells)
 
 
 def _median_ratio(

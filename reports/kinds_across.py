@@ -21,7 +21,7 @@ from reports.compare import When
 from reports.evidence import Across, Effect, Evidence, claim_kind
 from reports.failure_time import paired_ratio
 from reports.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from reports.kinds import NOUNS, Number, Rate, Ratio, region_of
+from reports.kinds import NOUNS, Number, Rate, Ratio, for_mean, mean_effect, region_of
 from reports.outcomes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
 from reports.selection import select
 from reports.timing import event_bounds
@@ -77,12 +77,10 @@ def ratio(
     ratios, which it takes to be spread evenly about their center; the sign test where a run diverged or failed.
     """
     region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
-    late, why = _arm(across, "of", of, world)
-    soon, why_not = _arm(across, "to", to, world)
-    if late and soon and (late.cell_id, late.world) == (soon.cell_id, soon.world):
-        why = f"`of` and `to` select the same cell ({late.cell})"
-    if late is None or soon is None or why:
-        return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why or why_not)
+    arms, why = _arms(across, of, to, world)
+    if arms is None:
+        return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why)
+    late, soon = arms
     name = f"typical ratio of the {STEPS[event]} with {late.cell} to that with {soon.cell}{_within(world)}"
     top, bottom = (
         event_bounds(runs, event).assign(seed=runs["seed"]).dropna(subset="outcome")
@@ -136,6 +134,48 @@ def monotone(
     few = f"{plural(n, 'run')}, and an interval of a rank trend needs {RANK_MIN}"
     reason = "" if found.interval else few if estimate else f"the {what} is the same in all {n} runs"
     return Effect(name, region, n, "runs", estimate, found.interval, reason, note, words=words)
+
+
+@claim_kind(
+    "final_difference",
+    min_seeds=for_mean("final_difference"),
+    scope="cells",
+    figure=("test_error", "test_soft_error"),
+)
+def final_difference(
+    across: Across,
+    *,
+    of: dict[str, Any],
+    to: dict[str, Any],
+    world: str = "real",
+    metric: str = "test_error",
+    min: Number | None = None,
+    max: Number | None = None,
+) -> Effect:
+    """The final test error of one arm, minus that of another, is in the mean within bounds.
+
+    ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed, each at its own last
+    evaluation. A mean over a run that diverged or failed is none: then nothing is judged. Interval: paired t.
+    """
+    region = region_of("final_difference", "mean", min=min, max=max)
+    name = f"mean difference of the final {metric.replace('_', ' ')}{_within(world)}"
+    arms, why = _arms(across, of, to, world)
+    if arms is None:
+        return Effect(name, region, 0, "pairs", reason=why)
+    one, other = arms
+    name = f"{name}, {one.cell} minus {other.cell}"
+    final = across.comparison.final(metric)
+    top, bottom = (
+        arm.runs_of(world).set_index("seed")["run_id"].map(final).dropna().rename(place)
+        for place, arm in enumerate(arms)
+    )
+    pairs = pd.concat([top, bottom], axis=1, join="inner")
+    broken, unpaired = int(np.isinf(pairs).any(axis=1).sum()), len(top) + len(bottom) - 2 * len(pairs)
+    note = f"{plural(unpaired, 'run')} without the other of its seed" if unpaired else ""
+    if broken:
+        reason = f"{broken} of {plural(len(pairs), 'pair')} with a run that diverged or failed have no difference"
+        return Effect(name, region, len(pairs), "pairs", reason=reason, note=note, cells=2)
+    return mean_effect(name, region, pairs[0] - pairs[1], "pairs", across.confidence, note=note, cells=2)
 
 
 @claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps")
@@ -317,6 +357,19 @@ def outcome_profile(
     return Effect(name, region, n, "runs", Bounds(shares.mean(), shares.mean()), interval, note=note)
 
 
+def _arms(
+    across: Across, of: Mapping[str, Any], to: Mapping[str, Any], world: str
+) -> tuple[tuple[Evidence, Evidence] | None, str]:
+    """The two cells that a claim sets against each other, or why there are none."""
+    one, why = _arm(across, "of", of, world)
+    other, why_not = _arm(across, "to", to, world)
+    if one is None or other is None:
+        return None, why or why_not
+    if (one.cell_id, one.world) == (other.cell_id, other.world):
+        return None, f"`of` and `to` select the same cell ({one.cell})"
+    return (one, other), ""
+
+
 def _arm(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
     """The one cell that an arm selects of those compared, or why there is none."""
     runs = pd.concat([one.runs for one in across.each])
@@ -377,10 +430,8 @@ def _event_ranks(runs: pd.DataFrame, event: str) -> tuple[pd.Series, str]:
 
 def _final_errors(across: Across, runs: pd.DataFrame) -> tuple[pd.Series, str]:
     """Every run's test error at its last evaluation, infinite where it diverged or failed."""
-    last = across.comparison.evaluations.groupby("run_id").tail(1).set_index("run_id")["test_error"]
-    broken = runs["status"].isin(("diverged", "failed")).to_numpy(dtype=bool)
-    values = runs["run_id"].map(last).astype(float).mask(broken, math.inf)
-    return values, _notes((int(broken.sum()), f"of {int(values.notna().sum())} diverged or failed"))
+    values = runs["run_id"].map(across.comparison.final())
+    return values, _notes((int(np.isinf(values).sum()), f"of {int(values.notna().sum())} diverged or failed"))
 
 
 def _check_outcome(classifier: str, outcome: str) -> None:

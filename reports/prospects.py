@@ -84,7 +84,12 @@ def _equivalent(given: Any, n: int, confidence: float) -> str:
     return _within(given.margin, margin_for_equivalence(n, confidence=confidence))
 
 
-@_for("bootstrap_error")
+@_for("final_error")
+def _mean_run(given: Any, n: int, confidence: float) -> str:
+    return _mean(given, n, confidence).replace("of the pairs", "of the runs")
+
+
+@_for("bootstrap_error", "final_difference")
 def _mean(given: Any, n: int, confidence: float) -> str:
     if given.min is not None and given.max is not None and given.min < given.max:
         margin = (given.max - given.min) / 2

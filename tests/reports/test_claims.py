@@ -12,8 +12,8 @@ from reports.claims import Effect, Evidence, claim_kind, confidences, fewest_see
 from reports.intervals import Bounds, clopper_pearson
 
 KINDS = [
-    "bootstrap_error", "difference", "equivalent", "faster", "grokking_delay", "monotone", "no_delay",
-    "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse",
+    "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "grokking_delay",
+    "monotone", "no_delay", "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse",
     "same_memorization", "threshold",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}

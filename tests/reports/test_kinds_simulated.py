@@ -88,6 +88,17 @@ def arms(random, truth, studies, seeds):
     return {"grokking": 1e4 * np.array([truth, 1])[:, None] * np.exp(scatter)}
 
 
+def finals(random, truth, studies, seeds):
+    """Two cells whose final errors have the truth as their mean difference; runs of one seed have a part in common."""
+    real = 0.3 + random.normal(0, 0.05, (studies, 1, seeds, 1)) + random.normal(0, 0.05, (studies, 2, seeds, 1))
+    return {"real": real + truth * np.array([1, 0])[:, None, None]}
+
+
+def levels(random, truth, studies, seeds):
+    """Runs whose final errors have the truth as their mean."""
+    return {"real": random.normal(truth, 0.05, (studies, 1, seeds, 1))}
+
+
 def power(random, truth, studies, seeds):
     """Three cells whose log grokking steps are normal about a power, the truth, of the size."""
     middles = 1e4 * (np.array(SIZES) / 100.0) ** truth
@@ -122,7 +133,8 @@ def ends(random, truth, studies, seeds):
     return {"real": 0.5 * np.repeat(wrong, 2, axis=1)[..., None]}
 
 
-RATIO = {"of": {"train_size": 100}, "to": {"train_size": 200}, "min_ratio": 2.0}
+OF_TO = {"of": {"train_size": 100}, "to": {"train_size": 200}}
+RATIO = OF_TO | {"min_ratio": 2.0}
 ALONG = {"over": "train_size"}
 SHARE = {"classifier": "liu", "outcome": "comprehension", "min_rate": 0.5}
 LATE = apart("grokking", "memorization", 0.5)
@@ -138,6 +150,8 @@ CASES = {
     ("difference", ""): Case({"min_difference": 0.1}, AT_THREE, 0.1, 0.2, 0.0, supported=0.05, refuted=0.05),
     ("equivalent", ""): Case({"margin": 0.2}, AT_TWO, 0.2, 0.1, 0.3, supported=0.05),
     ("faster", ""): Case({"min_ratio": 2.0}, PAIRED, 2.0, 6.0, 2 / 3, cuts=CUTS),
+    ("final_difference", ""): Case(OF_TO | {"max": -0.1}, finals, -0.1, -0.2, 0.0, sizes=ARMS),
+    ("final_error", ""): Case({"max": 0.3}, levels, 0.3, 0.2, 0.4),
     ("grokking_delay", ""): Case({"min_ratio": 5.0}, LATE, 5.0, 15.0, 5 / 3, cuts=CUTS),
     ("monotone", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("no_delay", ""): Case({"max_ratio": 2.0}, SOON, 2.0, 1.0, 4.0, supported=0.05, cuts=CUTS),

@@ -37,6 +37,17 @@ def prospect(kind, seeds, **given):
             "settled if the mean is at least 1.2 standard deviations of the pairs away from 0.1 (80 % power)",
         ),
         (
+            "final_error",
+            {"max": 0.1},
+            "settled if the mean is at least 1.2 standard deviations of the runs away from 0.1 (80 % power)",
+        ),
+        (
+            "final_difference",
+            {"of": {}, "to": {}, "max": -0.1},
+            "settled if the mean is at least 1.2 standard deviations of the pairs away from \N{MINUS SIGN}0.1 (80 % "
+            "power)",
+        ),
+        (
             "difference",
             {"min_difference": 0.1},
             "supported if the mean is 1.2 standard deviations of the pairs beyond 0.1 at a step (80 % power; of many "
