@@ -122,33 +122,41 @@ def mirrored_share(task: Task, division: Division, train_size: int) -> float | N
 
 
 class Supply:
-    """Samples for the members of a pack, all of one task and one ``data`` table, but for its ``label_noise``."""
+    """Samples for the members of a pack, all of one task and one ``data`` table, but for its ``label_noise``.
+
+    Attributes:
+        device: where samples are wanted.
+        on_host: whether the host makes them.
+        home: where they are made, and where indices are expected: the host, or else the device.
+    """
 
     def __init__(self, task: Task, runs: Sequence[Run], device: torch.device | str = "cpu"):
         self.task, self.data, self.device = task, runs[0].data, device
+        self.on_host = task.on_host(device)
+        self.home: torch.device | str = "cpu" if self.on_host else device
         self.key_E2 = self._keys(runs, "data")
         self.noise_E2 = self._keys(runs, "noise")
         self.test_E2 = self._keys(runs, "test")
         self.pool_sizes = [run.train_size or 0 for run in runs]
         noise = [run.data.label_noise for run in runs]
-        self.label_noise_E = torch.tensor(noise).to(device) if any(noise) else None
+        self.label_noise_E = torch.tensor(noise).to(self.home) if any(noise) else None
         self.cell_EU: Tensor | None = None
         self.test_cell_ET: Tensor | None = None
         if isinstance(task, Universe):
             divisions = [division_of(task, run) for run in runs]
-            self.cell_EU = torch.stack([d.train for d in divisions]).to(device)
+            self.cell_EU = torch.stack([d.train for d in divisions]).to(self.home)
             count = min(self.data.test_samples or task.size, *(len(d.test) for d in divisions))
-            self.test_cell_ET = torch.stack([d.test[:count] for d in divisions]).to(device)
+            self.test_cell_ET = torch.stack([d.test[:count] for d in divisions]).to(self.home)
 
     def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:
-        return streams.keys([run.stream_seed(stream) for run in runs], stream, self.device)
+        return streams.keys([run.stream_seed(stream) for run in runs], stream, self.home)
 
     def train(self, members: slice, index: Tensor, reach: tuple[int, int] | None = None) -> Labelled:
         """Training samples of some members.
 
         Args:
             members: their places, M of them.
-            index: int64, (M, ...).
+            index: int64, (M, ...), at ``home``.
             reach: indices between which all of these lie, both included; None: the device is asked where it matters.
         """
         x, clean = self._samples(members, index)
@@ -156,7 +164,7 @@ class Supply:
         y = clean if swapped is None else self._samples(members, swapped).y
         if self.data.labels == "random":
             y = self._random(members, index, y)
-        return Labelled(x, self._noisy(members, index, y), clean)
+        return self._delivered(x, self._noisy(members, index, y), clean)
 
     def test(self) -> Labelled:
         """Test samples of all members, (E, T, ...)."""
@@ -164,14 +172,17 @@ class Supply:
         if self.test_cell_ET is not None:
             assert isinstance(self.task, Universe)
             x, clean = self.task.cells(self.test_cell_ET)
-            place = torch.arange(self.test_cell_ET.shape[1], device=self.device)
+            place = torch.arange(self.test_cell_ET.shape[1], device=self.home)
         elif self.data.test_samples is None and (exact := self.task.exact(self.test_E2)) is not None:
-            return Labelled(exact.x, exact.y, exact.y)
+            return self._delivered(exact.x, exact.y, exact.y)
         else:
-            place = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.device)
+            place = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.home)
             x, clean = self.task.sample(self.test_E2, (TEST_START + place).expand(everyone.stop, -1))
         index = (TEST_START + place).expand(everyone.stop, -1)
-        return Labelled(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
+        return self._delivered(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
+
+    def _delivered(self, *parts: Tensor) -> Labelled:
+        return Labelled(*(streams.moved(part, self.device) if self.on_host else part for part in parts))
 
     def _samples(self, members: slice, index: Tensor) -> Samples:
         if self.cell_EU is None:
@@ -206,9 +217,9 @@ class Supply:
             size = self.pool_sizes[member]
             block = swapped[row] // size
             first, last = (end // size for end in reach)
-            number = torch.arange(first, last + 1, device=self.device)[None]
+            number = torch.arange(first, last + 1, device=self.home)[None]
             ring_CK = streams.permutation(self.noise_E2[member : member + 1], number, size)[0, :, :count]
-            source_CN = torch.arange(size, device=self.device).repeat(len(ring_CK), 1)
+            source_CN = torch.arange(size, device=self.home).repeat(len(ring_CK), 1)
             source_CN.scatter_(1, ring_CK, ring_CK.roll(-1, 1))
             source = block * size + source_CN[block - first, swapped[row] % size]
             limit = self.cell_EU.shape[1] if self.cell_EU is not None else None

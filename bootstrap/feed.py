@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bootstrap import registry, streams
+from bootstrap.ahead import Ahead, Read
 from bootstrap.augment import AUGMENTATIONS
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
@@ -48,11 +49,13 @@ class Group:
         range: their places in the pack, which are contiguous.
         world: the indices they read.
         pool: their pools, (M, N, ...), where they read nothing else; else None.
+        read: gives inputs and labels of steps start .. stop - 1, each (M, S, B, ...), on the device.
     """
 
     range: slice
     world: World
     pool: Labelled | None
+    read: Read
 
 
 class Feed:
@@ -62,12 +65,12 @@ class Feed:
         self.supply, self.runs, self.dtype = supply, runs, dtype
         self.device = torch.device(supply.device)
         self.batch = runs[0].batch_size
-        self.groups = list(self._groups())
         self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
         one = self.supply.test()
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         smaller = FLOAT_BYTES // min(one.x.element_size(), FLOAT_BYTES)  # four bytes take the place of one number
         self.longest = max(1, CHUNK_NUMBERS[self.device.type] * smaller // numbers)
+        self.groups = list(self._groups())
         self._augment = AUGMENTATIONS.get(runs[0].data.augmentation)
         self._held: Chunk | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
@@ -80,12 +83,24 @@ class Feed:
             world = world_of([self.runs[place] for place in members], self.supply.task, self.device)
             place = slice(members[0], members[-1] + 1)
             pool = self._pool(place, max(world.train_sizes)) if world.rule is real else None
-            yield Group(place, world, pool)
+            yield Group(place, world, pool, self._drawn(place) if pool is None else _gathered(pool, world))
+
+    def _drawn(self, members: slice) -> Read:
+        """What reads samples that no pool holds, ahead where the host makes them."""
+        supply, runs = self.supply, self.runs[members]
+        world = world_of(runs, supply.task, supply.home)  # its own, since a thread may read it
+
+        def read(start: int, stop: int) -> tuple[Tensor, Tensor]:
+            x, y, _ = supply.train(members, *world.read(start, stop))
+            return x, y
+
+        end = min([runs[0].max_steps, *(phase.at_step for phase in runs[0].phases)])
+        return Ahead(read, self.longest, end, self.device) if supply.on_host else read
 
     def _pool(self, members: slice, size: int) -> Labelled:
         """The first ``size`` training samples of these members, (M, size, ...)."""
         limit = capacity(self.supply.task, self.supply.data)
-        index = torch.arange(min(size, limit or size), device=self.device)
+        index = torch.arange(min(size, limit or size), device=self.supply.home)
         return self.supply.train(members, index.expand(members.stop - members.start, -1), (0, len(index) - 1))
 
     def train_sample(self, group: Group, most: int) -> tuple[Labelled, list[int]] | None:
@@ -116,22 +131,26 @@ class Feed:
                     self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
                     self._held.y[group.range] = group.pool.y[:, None]
                 continue
-            x, y = self._read(group, *group.world.read(start, start + steps))
+            x, y = group.read(start, start + steps)
             if self._augment is not None:
                 x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
             self._held.x[group.range, :steps] = x
             self._held.y[group.range, :steps] = y
         return Chunk(self._held.x[:, :steps], self._held.y[:, :steps])
 
-    def _read(self, group: Group, index_MSB: Tensor, reach: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
-        if group.pool is None:
-            samples = self.supply.train(group.range, index_MSB, reach)
-            return samples.x, samples.y
-        size = group.pool.y.shape[1]
-        begin_M11 = torch.arange(0, len(index_MSB) * size, size, device=self.device)[:, None, None]
+
+def _gathered(pool: Labelled, world: World) -> Read:
+    """What reads samples of pools, (M, N, ...)."""
+    members, size = pool.y.shape[:2]
+    begin_M11 = torch.arange(0, members * size, size, device=pool.y.device)[:, None, None]
+
+    def read(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        index_MSB = world.indices(start, stop)
         place = (begin_M11 + index_MSB).flatten()
-        x, y = (part.flatten(0, 1).index_select(0, place) for part in (group.pool.x, group.pool.y))
+        x, y = (part.flatten(0, 1).index_select(0, place) for part in (pool.x, pool.y))
         return x.unflatten(0, index_MSB.shape), y.unflatten(0, index_MSB.shape)
+
+    return read
 
 
 def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu") -> World:

@@ -161,7 +161,7 @@ class Graphed(Compiled):
         for tensor, old in zip(changing, before, strict=True):
             tensor.copy_(old)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others read ahead
             for batch in _batches(chunk, tables):
                 self._step(batch)
         self._pool = graph.pool()

@@ -88,6 +88,10 @@ class Task(ABC):
             index: int64, (E, ...), any shape behind the member axis.
         """
 
+    def on_host(self, device: torch.device | str) -> bool:
+        """Whether the host makes samples for this device, from a disk, say; training data are then read ahead."""
+        return False
+
     def exact(self, key_E2: Tensor) -> Samples | None:
         """A test set over which the mean error is that over the whole population, (E, T, ...); None: there is none."""
         return None

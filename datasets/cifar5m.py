@@ -99,6 +99,10 @@ class Cifar5m(Universe):
         """A SHA-256 of the checksums that were stored when the parts were prepared, in hexadecimal."""
         return prepared.fingerprint(self._index, self.train_parts, self.test_parts)
 
+    def on_host(self, device: torch.device | str) -> bool:
+        there = torch.empty(0, device=device).device  # "cuda" is "cuda:0", say, of which one copy is enough
+        return there.type != "cuda" or _copy(self._stored, self._spans, there) is None
+
     def cells(self, number: Tensor) -> Samples:
         there = _copy(self._stored, self._spans, number.device) if number.is_cuda else None
         if there is not None:
@@ -173,7 +177,7 @@ def _gathered(images: np.ndarray, row_N: np.ndarray) -> np.ndarray:
     x = np.empty((len(row_N), *images.shape[1:]), images.dtype)
     for begin in range(0, len(order_N), BLOCK):  # at no time is everything there twice
         place = order_N[begin : begin + BLOCK]
-        x[place] = images[row_N[place]]
+        x[place] = images.take(row_N[place], axis=0)  # not images[…], for which other threads would wait
     return x
 
 

@@ -3,11 +3,14 @@
 Whatever mixes devices fails on them, and so does whatever asks for a value, which on a GPU would wait for it.
 """
 
+from concurrent.futures import Future
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
-from bootstrap import data
+from bootstrap import ahead, data, streams
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
@@ -68,6 +71,62 @@ def test_no_trait_waits_for_the_device(changes, monkeypatch):
     with FAKE:
         train_steps(pack, 10)
     assert pack.step == 10
+
+
+class Stream:
+    """A stream of a GPU that does not exist, and what was done with it."""
+
+    def __init__(self, *_):
+        self.events, self.awaited = [], []
+
+    def record_event(self):
+        self.events.append(object())
+        return self.events[-1]
+
+    def wait_event(self, event):
+        self.awaited.append(event)
+
+
+class AtOnce:
+    """A pool of threads that does everything at once, in the thread that asks: fakes are known to one thread only."""
+
+    def __init__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        done = Future()
+        done.set_result(function(*arguments))
+        return done
+
+    def shutdown(self, wait):
+        pass
+
+
+@pytest.mark.parametrize("world", [None, *RULES])
+@pytest.mark.parametrize("changes", [{}, {"label_noise": 0.1}, {"swapped_answers": 3}, {"labels": "random"}])
+def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, changes, monkeypatch):
+    """Cells are found where they lie; the training stream waits for every copy, and holds its memory."""
+    training, held = Stream(), []
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: training)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: held.append((tensor.device.type, stream)))
+    monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
+    monkeypatch.setattr(streams, "in_order", lambda lot: lot.argsort(-1))  # the host's way needs values
+    chosen = {"training__world": world} if world else {}
+    chosen |= {f"data__{name}": value for name, value in changes.items()}
+    pack = pretended(monkeypatch, training__train_size=40, task=ADDITION, **chosen)
+    with FAKE:
+        train_steps(pack, 10)
+        train_steps(pack, 30)
+    assert pack.supply.cell_EU.device.type == "cpu"
+    sources = [group.read for group in pack.feed.groups if group.pool is None]
+    copied = [event for source in sources for event in source._stream.events]
+    assert len(training.awaited) > 1
+    assert set(training.awaited) <= set(copied)
+    assert held == [("cuda", training)] * 2 * len(training.awaited)
+    assert pack.step == 30
 
 
 def test_an_evaluation_waits_for_the_device_once(monkeypatch):

@@ -5,13 +5,17 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from bootstrap.ahead import Ahead
 from bootstrap.data import Supply, build_task, capacity, divide
-from bootstrap.feed import world_of
+from bootstrap.feed import Chunk, world_of
 from bootstrap.mistakes import StudyError
+from bootstrap.pack import Pack
 from bootstrap.study import Data
 from bootstrap.sweep import runs_of
 from bootstrap.task import Image
+from bootstrap.train import train
 from datasets import cifar5m
 from datasets.cifar5m import Cifar5m, Spans
 from datasets.cifar5m_files import prepare
@@ -121,6 +125,59 @@ def test_the_copy_of_a_gpu_holds_the_same_cells(root, monkeypatch):
             assert torch.equal(copied.x, x)
             assert torch.equal(copied.y.long(), y)
     cifar5m._copy.cache_clear()
+
+
+def test_the_host_reads_what_no_gpu_holds(task, monkeypatch):
+    """Another GPU may hold it; one that is named without its number is known by it."""
+    copies = {torch.device("cuda:0"): None, torch.device("cuda:1"): task.cells(torch.arange(2))}
+    monkeypatch.setattr(cifar5m, "_copy", lambda stored, spans, device: copies[device])
+    assert task.on_host("cpu")
+    with FakeTensorMode():
+        assert task.on_host("cuda")
+        assert not task.on_host("cuda:1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"training__world": {"rule": "fresh", "share": 0.5}},
+        {"data__augmentation": "crop_flip", "data__label_noise": 0.2},
+    ],
+)
+def test_training_is_the_same_whether_images_are_read_ahead_or_not(study, changes, monkeypatch):
+    """To the last bit of all weights and rows, with evaluations in between."""
+    runs, found = runs_of(study(model={"name": "cnn", "width": 2}, evaluation={"schedule": 5}, **changes)), []
+    for on_host in (True, False):
+        monkeypatch.setattr(Cifar5m, "on_host", lambda task, device, on_host=on_host: on_host)
+        assert on_host == any(type(group.read) is Ahead for group in Pack(runs).feed.groups)
+        found.append(train(runs))
+    for one, other in zip(*found, strict=True):
+        assert one.last_step == 22
+        assert torch.equal(one.state["parameters"], other.state["parameters"])
+        assert repr(one.rows) == repr(other.rows)
+
+
+@pytest.mark.gpu
+def test_images_on_the_disk_reach_a_gpu_without_a_wait(study, monkeypatch):
+    """Its chunks are those of the host, and training asks for nothing that it would have to wait for."""
+    monkeypatch.setattr(cifar5m, "FREE_SHARE", 0.0)
+    cifar5m._copy.cache_clear()
+    runs = runs_of(study(training__train_size=24, model={"name": "cnn", "width": 2}))
+    here, there = Pack(runs).feed, Pack(runs, "cuda").feed
+    assert any(type(group.read) is Ahead for group in there.groups)
+    there.chunk(0, 1)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = [Chunk(*(part.clone() for part in (chunk.x, chunk.y))) for chunk in map(there.chunk, (1, 4), (4, 9))]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    cifar5m._copy.cache_clear()
+    for start, chunk in zip((1, 4), found, strict=True):
+        expected = here.chunk(start, start + chunk.steps)
+        assert torch.equal(chunk.x.cpu(), expected.x)
+        assert torch.equal(chunk.y.cpu(), expected.y)
 
 
 @pytest.mark.gpu
