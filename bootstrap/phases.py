@@ -134,7 +134,9 @@ def _source(start: Start, run: Run) -> Source:
             'Run that study with keep.weights = "final" or "evaluations".'
         ])  # fmt: skip
     cell_id, run_id = str(source["cell_id"]), str(source["run_id"])
-    return Source(path=str(path), cell_id=cell_id, run_id=run_id, step=step, layers=start.layers)
+    return Source(
+        path=str(path), cell_id=cell_id, run_id=run_id, step=step, named_step=start.step, layers=start.layers
+    )  # fmt: skip
 
 
 def _meant(runs: pd.DataFrame, start: Start, run: Run) -> pd.DataFrame:

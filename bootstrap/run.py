@@ -20,6 +20,7 @@ class Source(Settings):
         path: of the file that holds them; not part of the run's identity, since the next ones name what is in it.
         cell_id: the configuration that they come from, the same for all seeds.
         run_id, step: the run of it, and when.
+        named_step: the step if the study names one; None: the last one, which may be another for each seed.
         layers: the beginnings of the names of the parameters that are taken; empty: all.
     """
 
@@ -27,7 +28,13 @@ class Source(Settings):
     cell_id: str
     run_id: str
     step: int
+    named_step: int | None
     layers: list[str]
+
+    def settings(self) -> dict[str, Any]:
+        """What seeds of one configuration have in common."""
+        named = {} if self.named_step is None else {"step": self.named_step}
+        return {"cell_id": self.cell_id, "layers": self.layers, **named}
 
 
 class Run(Settings):
@@ -106,7 +113,7 @@ class Run(Settings):
         if self.schedule.shape == "constant":
             del full["max_steps"]
         if self.start is not None:
-            full["start"] = {"cell_id": self.start.cell_id, "layers": self.start.layers}
+            full["start"] = self.start.settings()
         if self.data.test_set != "rest":
             del full["largest_pool"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
@@ -130,7 +137,7 @@ class Run(Settings):
                 **{name: getattr(self, name) for name in TRAINING},
             },
             "stop": self.stop.model_dump() if self.stop is not None else {},
-            "start": self.start.model_dump(include={"cell_id", "layers"}) if self.start is not None else {},
+            "start": self.start.settings() if self.start is not None else {},
         }
         return dict(_flat(nested))
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import tomllib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
@@ -257,13 +258,16 @@ def parse(raw: dict[str, Any]) -> Study:
 
 
 def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """A copy of a nested dictionary with the value at ``a.b.c`` replaced.
+    """A copy of a nested dictionary with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
+
+    >>> with_value({"sweep": {}}, 'sweep."model.width"', [8, 16])
+    {'sweep': {'model.width': [8, 16]}}
 
     Raises:
-        StudyError: something on the way is not a table.
+        StudyError: something on the way is not a table, or the name is not written as TOML writes it.
     """
     changed = copy.deepcopy(raw)
-    *tables, last = dotted.split(".")
+    *tables, last = _names(dotted)
     inner = changed
     for name in tables:
         inner = inner.setdefault(name, {})
@@ -271,6 +275,24 @@ def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
             raise StudyError([f"`{dotted}`: expected `{name}` to be a table, got {inner!r}. Check the dotted name."])
     inner[last] = copy.deepcopy(value)
     return changed
+
+
+def _names(dotted: str) -> list[str]:
+    """The names that a dotted name is made of."""
+    if '"' not in dotted:
+        return dotted.split(".")
+    try:
+        table: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError([
+            f"`{dotted}`: expected a dotted name, of which parts may be in quotes. Write for instance "
+            'sweep."model.width".'
+        ]) from error  # fmt: skip
+    names = []
+    while isinstance(table, dict):
+        ((name, table),) = table.items()
+        names.append(name)
+    return names
 
 
 def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from reports.agreement import explained_share
 from reports.compare import When
 from reports.evidence import Effect, Evidence, claim_kind
 from reports.intervals import (
@@ -26,6 +27,7 @@ from reports.wording import percent, plural, setting
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+PLACES = {"stopping": "at the stopping step", "end": "at the last common step"}
 NOUNS = {"grokking": "grok", "memorization": "memorise"}
 
 
@@ -130,11 +132,31 @@ def bootstrap_error(
     region = region_of("bootstrap_error", "mean", min=min, max=max)
     pairs = evidence.pairs_at(at, metric)
     values = pairs["bootstrap_error"].dropna()
-    place = {"stopping": "at the stopping step", "end": "at the last common step"}[at]
-    name = f"mean bootstrap error {place}"
+    name = f"mean bootstrap error {PLACES[at]}"
     missing = len(pairs) - len(values)
     note = f"{missing} of {len(pairs)} without a value there" if missing else ""
     return mean_effect(name, region, values, "pairs", evidence.confidence, note=note)
+
+
+@claim_kind("gap_share", min_seeds=T_MIN, figure="bootstrap_error")
+def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
+    """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
+
+    The other part of the gap, test minus train error, is what the ideal world's test error has above the train error.
+    Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may be 0.
+    """
+    name = f"share of the generalisation gap that is bootstrap error, {PLACES[at]}"
+    region = Bounds(-max_share, max_share)
+    pairs = evidence.pairs_at(at, metric)
+    known = pairs.dropna(subset=["generalization_gap", "bootstrap_error"])
+    n, missing = len(known), len(pairs) - len(known)
+    note = f"{missing} of {len(pairs)} without a value there" if missing else ""
+    if n < T_MIN:
+        return Effect(name, region, n, "pairs", reason=f"{plural(n, 'pair')}, and an interval needs {T_MIN}", note=note)
+    found = explained_share(known["generalization_gap"], known["bootstrap_error"], evidence.confidence)
+    estimate = None if math.isnan(found.share) else Bounds(found.share, found.share)
+    reason = "" if found.interval else "the gap may be 0, and any share of it the bootstrap error"
+    return Effect(name, region, n, "pairs", estimate, found.interval, reason, note)
 
 
 @claim_kind("final_error", min_seeds=for_mean("final_error"), figure=("test_error", "test_soft_error"))

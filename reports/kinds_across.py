@@ -21,7 +21,7 @@ from reports.compare import When
 from reports.evidence import Across, Effect, Evidence, claim_kind
 from reports.failure_time import paired_ratio
 from reports.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from reports.kinds import NOUNS, Number, Rate, Ratio, for_mean, mean_effect, region_of
+from reports.kinds import NOUNS, PLACES, Number, Rate, Ratio, for_mean, mean_effect, region_of
 from reports.outcomes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
 from reports.selection import select
 from reports.timing import event_bounds
@@ -272,8 +272,7 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
     pairs = across.pairs_at(at, metric).dropna(subset=["real", "ideal"])
     means = pairs.groupby("place")[["real", "ideal"]].mean()
     n, total = len(means), len(across.cells)
-    place = {"stopping": "at the stopping step", "end": "at the last common step"}[at]
-    name, region = f"rank agreement (tau) of the real with the ideal test error {place}", Bounds(min_tau, math.inf)
+    name, region = f"rank agreement (tau) of the real with the ideal test error {PLACES[at]}", Bounds(min_tau, math.inf)
     note = _notes((total - n, f"of {total} without a value there"))
     few = f"{plural(n, 'cell')} with a value there, and an interval of a rank agreement needs {RANK_MIN}"
     if n < RANK_MIN:

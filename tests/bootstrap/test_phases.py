@@ -175,6 +175,19 @@ def test_seeds_that_start_from_seeds_of_one_configuration_are_one_cell(kept):
     assert [name for name in runs[0].settings() if name.startswith("start")] == ["start.cell_id", "start.layers"]
 
 
+def test_weights_of_two_steps_are_two_configurations(kept):
+    """Swept over, each is a cell of its own, which the tables know by the step that the study names."""
+    folder, outcomes = kept
+    for step in (0, 20):
+        save_file({}, weights_file(folder, outcomes[0].run.run_id, step))
+        save_file({}, weights_file(folder, outcomes[1].run.run_id, step))
+    runs = runs_of(parity(start={"folder": str(folder)}, sweep={"start.step": [0, 20]}))
+    real = [run for run in runs if run.rule == "real"]
+    assert [run.settings()["start.step"] for run in real] == [0, 20]
+    assert len({run.cell_id for run in real}) == 2
+    assert len({run.run_id for run in runs}) == 4
+
+
 def nan_free(row):
     """The train and online metrics, which the worlds do not share at step 0."""
     return {name: value for name, value in row.items() if name.startswith(("train", "online"))}

@@ -21,8 +21,9 @@ from datasets.sparse_parity import SparseParity
 from tests.bootstrap.conftest import parity
 
 CLAIMS = (
-    "bootstrap_error, difference, equivalent, faster, final_difference, final_error, grokking_delay, monotone, "
-    "no_delay, outcome_profile, power_law, predicts, rank_agreement, rate, ratio, relapse, same_memorization, threshold"
+    "bootstrap_error, difference, equivalent, faster, final_difference, final_error, gap_share, grokking_delay, "
+    "monotone, no_delay, outcome_profile, power_law, predicts, rank_agreement, rate, ratio, relapse, "
+    "same_memorization, threshold"
 )
 TASKS = (
     "binary_operations, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, shapes, "

@@ -12,9 +12,9 @@ from reports.claims import Effect, Evidence, claim_kind, confidences, fewest_see
 from reports.intervals import Bounds, clopper_pearson
 
 KINDS = [
-    "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "grokking_delay",
-    "monotone", "no_delay", "outcome_profile", "power_law", "predicts", "rank_agreement", "rate", "ratio", "relapse",
-    "same_memorization", "threshold",
+    "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "gap_share",
+    "grokking_delay", "monotone", "no_delay", "outcome_profile", "power_law", "predicts", "rank_agreement", "rate",
+    "ratio", "relapse", "same_memorization", "threshold",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

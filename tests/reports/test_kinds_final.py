@@ -1,4 +1,4 @@
-"""Claims about final test errors: their level in one world, and the difference between two arms."""
+"""Claims about final test errors: their level in one world, the difference between two arms, the share of the gap."""
 
 import numpy as np
 import pytest
@@ -96,6 +96,38 @@ def test_arms_that_cannot_be_compared(make_pairs, to, reason):
     """With what is wrong with them."""
     cells = {100: ending(0.1, 0.2, 0.3), 400: ending(0.1, 0.2, 0.3)}
     assert judged(make_pairs, cells, LESS | {"to": to}).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("claim", "shares", "expected"),
+    [
+        ({"max_share": 0.5}, [0.18, 0.2, 0.22], "supported"),
+        ({"max_share": 0.19}, [0.18, 0.2, 0.22], "inconclusive"),
+        ({"max_share": 0.1}, [0.18, 0.2, 0.22], "refuted"),
+        ({"max_share": 0.5}, [-0.22, -0.2, -0.18], "supported"),
+        ({"max_share": 0.1}, [-0.22, -0.2, -0.18], "refuted"),  # in size: the real world may be the better one
+        ({"max_share": 0.5}, [0.2, 0.2], "inconclusive"),
+        ({"max_share": 0.5, "at": "stopping"}, [0.2, 0.2, 0.2], "inconclusive"),  # no stopping step
+    ],
+)
+def test_gap_share(make_pairs, claim, shares, expected):
+    """Real test errors end with bootstrap errors that are a share of the gap, which is 0.2 without them."""
+    pairs = ending(*(0.3 + 0.2 * share / (1 - share) for share in shares))
+    assert judged(make_pairs, {100: pairs}, {"kind": "gap_share"} | claim).verdict == expected
+
+
+def test_gap_share_by_hand(make_pairs):
+    """The ratio of the two means, not the mean of ratios; pairs without a value are counted."""
+    pairs = [*ending(0.4, 0.3, 0.35), {"status": "failed"}]
+    one = judged(make_pairs, {100: pairs}, {"kind": "gap_share", "max_share": 1.0})
+    assert one.effect.estimate.low == pytest.approx(0.05 / 0.25)
+    assert (one.effect.n, one.effect.note) == (3, "1 of 4 without a value there")
+
+
+def test_gap_share_where_the_gap_may_be_zero(make_pairs):
+    """The interval is open, and nothing is decided."""
+    one = judged(make_pairs, {100: ending(0.0, 0.1, 0.3)}, {"kind": "gap_share", "max_share": 10.0})
+    assert (one.verdict, one.effect.interval) == ("inconclusive", Bounds(-np.inf, np.inf))
 
 
 def test_what_the_kinds_need():

@@ -94,6 +94,12 @@ def finals(random, truth, studies, seeds):
     return {"real": real + truth * np.array([1, 0])[:, None, None]}
 
 
+def shared(random, truth, studies, seeds):
+    """Pairs whose bootstrap error is in the mean this share of the gap of 0.5; the train error is 0.1."""
+    ideal, error = 0.6 - 0.5 * truth, 0.5 * truth + random.normal(0, 0.03, (studies, 1, seeds, 1))
+    return {"ideal": np.full_like(error, ideal), "real": ideal + error}
+
+
 def levels(random, truth, studies, seeds):
     """Runs whose final errors have the truth as their mean."""
     return {"real": random.normal(truth, 0.05, (studies, 1, seeds, 1))}
@@ -152,6 +158,7 @@ CASES = {
     ("faster", ""): Case({"min_ratio": 2.0}, PAIRED, 2.0, 6.0, 2 / 3, cuts=CUTS),
     ("final_difference", ""): Case(OF_TO | {"max": -0.1}, finals, -0.1, -0.2, 0.0, sizes=ARMS),
     ("final_error", ""): Case({"max": 0.3}, levels, 0.3, 0.2, 0.4),
+    ("gap_share", ""): Case({"max_share": 0.5}, shared, 0.5, 0.2, 0.8),
     ("grokking_delay", ""): Case({"min_ratio": 5.0}, LATE, 5.0, 15.0, 5 / 3, cuts=CUTS),
     ("monotone", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("no_delay", ""): Case({"max_ratio": 2.0}, SOON, 2.0, 1.0, 4.0, supported=0.05, cuts=CUTS),

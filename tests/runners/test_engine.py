@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ import pytest
 
 from bootstrap import results
 from bootstrap.mistakes import StudyError
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS
+from bootstrap.phases import WEIGHTS, weights_file
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
 from runners import engine, run_study, studies
 
 EXACT = {"check_exact": True}
@@ -223,15 +225,32 @@ def test_facts_about_a_finite_universe_are_beside_the_settings(study, tmp_path):
     assert runs.loc[runs["world"] == "real", "facts.mirrored_share"].between(0, 1).all()
 
 
-def test_shipped_studies_are_valid_at_every_scale():
+def test_shipped_studies_are_valid_at_every_scale(tmp_path):
     """Every shipped study, at each of its scales, can be planned; CIFAR-5m's place taken by drawn images."""
     drawn = ['task={ name = "shapes" }', "data.test_set=heldout"]
     for name, path in studies.shipped().items():
-        for scale in [None, *tomllib.loads(path.read_text()).get("scale", {})]:
-            recorded = (name, scale) == ("deep-bootstrap", "full")
-            assert engine.plan(name, scale=scale, changes=drawn if recorded else []).runs, (name, scale)
+        raw = tomllib.loads(path.read_text())
+        for scale, changed in [(None, {}), *raw.get("scale", {}).items()]:
+            changes = drawn if changed.get("task", raw["task"])["name"] == "cifar5m" else []
+            if "start" in raw:
+                changes = [*changes, f"start.folder={pretrained(tmp_path / str(scale), raw, scale)}"]
+            assert engine.plan(name, scale=scale, changes=changes).runs, (name, scale)
     with pytest.raises(StudyError, match="no prepared CIFAR-5m here"):
         engine.plan("deep-bootstrap", scale="full")
+
+
+def pretrained(folder, raw, scale):
+    """The place of the runs that a study starts from, with the names of their weights; nothing is trained."""
+    runs = engine.plan(Path(raw["start"]["folder"]).name, scale=scale).runs
+    steps = raw["scale"][scale]['sweep."start.step"'] if scale else raw["sweep"]["start.step"]
+    (folder / WEIGHTS).mkdir(parents=True)
+    for run in runs:
+        for step in steps:
+            weights_file(folder, run.run_id, step).touch()
+    rows = [{"run_id": run.run_id, "cell_id": run.cell_id, "world": run.rule, "seed": run.seed} for run in runs]
+    write(Results(typed(rows, RUN_COLUMNS), typed([], EVALUATION_COLUMNS)), folder)
+    (folder / "study.toml").touch()
+    return folder
 
 
 def test_changes_and_scales_are_applied_in_that_order(study):
