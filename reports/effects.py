@@ -56,7 +56,9 @@ class Effect:
             return self.words
         if self.region.low == self.region.high:
             return f"exactly {count(self.region.low) if self.whole else measure(self.region.low)}"
-        return _counts(self.region) if self.whole else span(self.region)
+        if self.whole or not all(map(math.isfinite, self.region)):
+            return _counts(self.region) if self.whole else span(self.region)
+        return f"{measure(self.region.low)} to {measure(self.region.high)}"  # as given: no width rounds what is claimed
 
     @property
     def spanned(self) -> str:

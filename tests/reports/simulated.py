@@ -91,5 +91,6 @@ def _evaluations(run_ids, errors):
     """One row per run and step; the pool is fitted throughout, so all that a run does is in its test error."""
     errors_RS = errors.reshape(len(run_ids), -1)
     steps = np.tile(10 * np.arange(1, errors_RS.shape[1] + 1), len(run_ids))
-    table = {"run_id": run_ids.repeat(errors_RS.shape[1]).to_numpy(), "step": steps, "train_error": 0.0}
+    table = {"run_id": run_ids.repeat(errors_RS.shape[1]).to_numpy(), "step": steps}
+    table |= dict.fromkeys(("train_error", "train_soft_error"), 0.0)
     return pd.DataFrame(table | dict.fromkeys((*ERRORS, "test_loss"), errors_RS.ravel()))

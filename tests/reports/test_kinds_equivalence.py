@@ -72,7 +72,7 @@ def test_equivalent_at_one_step_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx(t_interval([0.01, 0.02, 0.03]))
     assert one.sentence == (
         "Supported: the mean bootstrap error at the stopping step is 0.020 (95 % interval −0.005 to 0.045; 3 pairs); "
-        "claimed: −0.10 to 0.10."
+        "claimed: −0.1 to 0.1."
     )
 
 
@@ -82,7 +82,7 @@ def test_equivalent_until_stopping_by_hand(make_pairs):
     assert one.sentence == (
         "Supported: the largest mean bootstrap error up to the earliest stopping step is 0.020 (95 % interval −0.005 "
         "to 0.045; 3 pairs; at step 20, of 2 steps from 10 to 20; 1 of 4 never reached the stopping error); "
-        "claimed: −0.10 to 0.10."
+        "claimed: −0.1 to 0.1."
     )
 
 
@@ -235,7 +235,7 @@ def test_no_delay_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx((0.9, 1 / 0.9))
     assert one.sentence == (
         "Supported: the median ratio of the grokking step to the memorisation step in the real world is 0.90–1.11 "
-        "(95 % interval 0.90 to 1.11; 6 runs); claimed: 0.5 to 2.0."
+        "(95 % interval 0.90 to 1.11; 6 runs); claimed: 0.5 to 2."
     )
 
 
@@ -284,7 +284,7 @@ def test_same_memorization_by_hand(make_pairs):
     assert one.sentence == (
         "Refuted: the median ratio of the real world's memorisation step to its ideal partner's is 9.0–11.1 (95 % "
         "interval 9.0 to 11.1; 9 pairs; 1 of 9 never memorised; 1 of 9 ideal partners never memorised); "
-        "claimed: 0.5 to 2.0."
+        "claimed: 0.5 to 2."
     )
 
 

@@ -95,8 +95,8 @@ def finals(random, truth, studies, seeds):
 
 
 def shared(random, truth, studies, seeds):
-    """Pairs whose bootstrap error is in the mean this share of the gap of 0.5; the train error is 0.1."""
-    ideal, error = 0.6 - 0.5 * truth, 0.5 * truth + random.normal(0, 0.03, (studies, 1, seeds, 1))
+    """Pairs whose bootstrap error is in the mean this share of the gap, 0.5."""
+    ideal, error = 0.5 - 0.5 * truth, 0.5 * truth + random.normal(0, 0.03, (studies, 1, seeds, 1))
     return {"ideal": np.full_like(error, ideal), "real": ideal + error}
 
 
