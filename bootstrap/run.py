@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from bootstrap.registry import Settings
 from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
 MEANING = 2  # raised whenever the same specification begins to give other numbers
@@ -118,7 +119,7 @@ class Run(Settings):
             del full["largest_pool"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
-            for place in ("path", "root"):
+            for place in PLACES:
                 full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
         full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in judged}
         return {"meaning": MEANING, **full}

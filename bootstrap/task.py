@@ -12,6 +12,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+PLACES = ("path", "root", "cifar10")  # settings of tasks that say where recorded data lie
+
 
 @dataclass(frozen=True)
 class Tokens:

@@ -3,6 +3,7 @@
 from datasets import (
     binary_operations,
     cifar5m,
+    cifar10,
     digits,
     gaussian,
     induction,
@@ -16,6 +17,7 @@ from datasets import (
 __all__ = [
     "binary_operations",
     "cifar5m",
+    "cifar10",
     "digits",
     "gaussian",
     "induction",

@@ -20,8 +20,10 @@ from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Samples, Universe
 from datasets.cifar5m_files import Prepared, prepared
 from datasets.cifar5m_files.place import command
+from datasets.cifar10 import Cifar10
 
 FREE_SHARE = 0.6  # of a GPU's free memory that the images may take to be kept there
+NONE = Samples(torch.empty(0, *prepared.IMAGE, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
 BLOCK = 16_384  # images copied at a time, 50 MB
 
 Part = Annotated[int, Field(ge=0, le=5)]
@@ -44,19 +46,20 @@ class Cifar5m(Universe):
     Args:
         root: the folder in which ``deepboot data cifar5m prepare`` wrote them; "~" is the home folder.
         train_parts, test_parts: numbers of the published parts, rising.
+        cifar10: folder of CIFAR-10, as torchvision keeps it; its 10,000 test images then take the place of
+            ``test_parts``, to see what transfers.
 
     Raises:
         ValueError: the parts are not prepared there, or overlap.
     """
 
     endless_passes: ClassVar[bool] = False
-    class_names: ClassVar[tuple[str, ...]] = (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    )  # fmt: skip
+    class_names: ClassVar[tuple[str, ...]] = Cifar10.class_names
 
     root: str
     train_parts: Annotated[tuple[Part, ...], Field(min_length=1)] = (0, 1, 2, 3, 4)
     test_parts: tuple[Part, ...] = (5,)
+    cifar10: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("train_parts", "test_parts"):
@@ -68,7 +71,7 @@ class Cifar5m(Universe):
         if both:
             raise ValueError(f"train_parts and test_parts must not overlap, got {both} in both. Take it from one.")
         known = [entry.part for entry in self._index.parts]
-        named = sorted({*self.train_parts, *self.test_parts})
+        named = sorted(self._parts)
         missing = [part for part in named if part not in known]
         if missing:
             raise ValueError(
@@ -87,34 +90,66 @@ class Cifar5m(Universe):
 
     @property
     def size(self) -> int:
-        return self._spans.ends[-1]
+        return self._spans.ends[-1] + len(self._others.y)
 
     @property
     def reference(self) -> range | None:
         train = sum(len(self._index.rows(part)) for part in self.train_parts)
-        return range(train, self.size) if self.test_parts else None
+        return range(train, self.size) if self.size > train else None
 
     @cached_property
     def fingerprint(self) -> str:
         """A SHA-256 of the checksums that were stored when the parts were prepared, in hexadecimal."""
-        return prepared.fingerprint(self._index, self.train_parts, self.test_parts)
+        own = prepared.fingerprint(self._index, self.train_parts, self._parts[len(self.train_parts) :])
+        return own if self._elsewhere is None else f"{own}-{self._elsewhere.fingerprint}"
 
     def on_host(self, device: torch.device | str) -> bool:
         there = torch.empty(0, device=device).device  # "cuda" is "cuda:0", say, of which one copy is enough
-        return there.type != "cuda" or _copy(self._stored, self._spans, there) is None
+        return there.type != "cuda" or _copy(self._stored, self._spans, self._others, there) is None
 
     def cells(self, number: Tensor) -> Samples:
-        there = _copy(self._stored, self._spans, number.device) if number.is_cuda else None
-        if there is not None:
-            return Samples(there.x[number], there.y[number].long())
-        row_N = self._spans.rows(number.cpu().numpy().ravel())
-        x = torch.from_numpy(_gathered(self._stored.images, row_N)).view(*number.shape, *prepared.IMAGE)
-        y = torch.from_numpy(self._stored.labels[row_N].astype(np.int64)).view(number.shape)
-        return Samples(streams.moved(x, number.device), streams.moved(y, number.device))
+        if number.is_cuda:
+            there = _copy(self._stored, self._spans, self._others, number.device)
+            if there is not None:
+                return Samples(there.x[number], there.y[number].long())
+        cell_N = number.cpu().numpy().ravel()
+        x, y = self._gathered(cell_N[cell_N < self._spans.ends[-1]])
+        if len(y) < len(cell_N):
+            x, y = self._among_others(cell_N, x, y)
+        x_N, y_N = torch.from_numpy(x).view(*number.shape, *prepared.IMAGE), torch.from_numpy(y).view(number.shape)
+        return Samples(streams.moved(x_N, number.device), streams.moved(y_N, number.device))
 
     def show(self, x: Tensor, y: Tensor) -> str:
         red, green, blue = x.double().mean((-2, -1)).tolist()
         return f"image with mean red {red:.0f}, green {green:.0f}, blue {blue:.0f} -> {y.item()} {self.class_names[y]}"
+
+    def _gathered(self, cell_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels, int64, of CIFAR-5m's own cells."""
+        row_N = self._spans.rows(cell_N)
+        return _gathered(self._stored.images, row_N), self._stored.labels[row_N].astype(np.int64)
+
+    def _among_others(self, cell_N: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of all cells, from those of CIFAR-5m's own."""
+        own_N = cell_N < self._spans.ends[-1]
+        there = torch.from_numpy(cell_N[~own_N] - self._spans.ends[-1])
+        all_x, all_y = np.empty((len(cell_N), *prepared.IMAGE), np.uint8), np.empty(len(cell_N), np.int64)
+        all_x[own_N], all_y[own_N] = x, y
+        all_x[~own_N], all_y[~own_N] = (part[there].numpy() for part in self._others)
+        return all_x, all_y
+
+    @property
+    def _parts(self) -> tuple[int, ...]:
+        """The parts that are read, those for training first."""
+        return self.train_parts if self.cifar10 is not None else (*self.train_parts, *self.test_parts)
+
+    @cached_property
+    def _elsewhere(self) -> Cifar10 | None:
+        return None if self.cifar10 is None else Cifar10(root=self.cifar10)
+
+    @cached_property
+    def _others(self) -> Samples:
+        """Cells behind CIFAR-5m's own: the test images of CIFAR-10, if they are asked for."""
+        return NONE if self._elsewhere is None else self._elsewhere.tested
 
     @cached_property
     def _index(self) -> Prepared:
@@ -122,7 +157,7 @@ class Cifar5m(Universe):
 
     @cached_property
     def _spans(self) -> "Spans":
-        return Spans.of([self._index.rows(part) for part in (*self.train_parts, *self.test_parts)])
+        return Spans.of([self._index.rows(part) for part in self._parts])
 
     @cached_property
     def _stored(self) -> "Stored":
@@ -182,9 +217,10 @@ def _gathered(images: np.ndarray, row_N: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _copy(stored: Stored, spans: Spans, device: torch.device) -> Samples | None:
+def _copy(stored: Stored, spans: Spans, others: Samples, device: torch.device) -> Samples | None:
     """All cells on a GPU, uint8 both; None if they do not fit beside what else will be there."""
-    shape = (spans.ends[-1], *prepared.IMAGE)
+    own = spans.ends[-1]
+    shape = (own + len(others.y), *prepared.IMAGE)
     if np.prod(shape) > FREE_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     x, y = (
@@ -193,6 +229,7 @@ def _copy(stored: Stored, spans: Spans, device: torch.device) -> Samples | None:
     )
     for cells, rows in spans.blocks():
         x[cells], y[cells] = (torch.from_numpy(np.array(part[rows])) for part in (stored.images, stored.labels))
+    x[own:], y[own:] = others
     return Samples(x, y)
 
 

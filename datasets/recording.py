@@ -3,6 +3,7 @@
 import hashlib
 import zipfile
 import zlib
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,9 +18,34 @@ from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
 
 
+class Held(Universe):
+    """Recorded samples that are held in memory, and on every device that asked for cells."""
+
+    endless_passes: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def _held(self) -> Samples:
+        """All samples."""
+
+    @property
+    def size(self) -> int:
+        return len(self._held.y)
+
+    def cells(self, number: Tensor) -> Samples:
+        if number.device not in self._copies:
+            self._copies[number.device] = Samples(*(part.to(number.device) for part in self._held))
+        x, y = (part[number] for part in self._copies[number.device])
+        return Samples(x, y)
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, Samples]:
+        return {}
+
+
 @register("task", "recording")
 @dataclass(frozen=True, kw_only=True)
-class Recording(Universe):
+class Recording(Held):
     """Samples of an .npz file: inputs in its array ``x``, integer labels 0, 1, … in its array ``y``, (n,).
 
     What x holds decides the inputs: integers, (n, length), are tokens; floats, (n, size), are vectors;
@@ -36,8 +62,6 @@ class Recording(Universe):
     Raises:
         ValueError: the file cannot be read, or its arrays are not as above.
     """
-
-    endless_passes: ClassVar[bool] = False
 
     path: str
     num_classes: PositiveInt | None = None
@@ -73,16 +97,6 @@ class Recording(Universe):
     def classes(self) -> int:
         return self.num_classes or int(self._held.y.max()) + 1
 
-    @property
-    def size(self) -> int:
-        return len(self._held.y)
-
-    def cells(self, number: Tensor) -> Samples:
-        if number.device not in self._copies:
-            self._copies[number.device] = Samples(*(part.to(number.device) for part in self._held))
-        x, y = (part[number] for part in self._copies[number.device])
-        return Samples(x, y)
-
     def show(self, x: Tensor, y: Tensor) -> str:
         if x.dim() < 3:
             return f"{x.tolist()} -> {y.item()}"
@@ -91,11 +105,6 @@ class Recording(Universe):
     @cached_property
     def _held(self) -> Samples:
         return _load(self.path, self.fingerprint)
-
-    @cached_property
-    def _copies(self) -> dict[torch.device, Samples]:
-        """The recording on every device that asked for cells."""
-        return {}
 
 
 @lru_cache(maxsize=1)  # a study builds its task anew for every cell and pack

@@ -190,7 +190,7 @@ def show(
 
 @app.command
 def data(
-    dataset: Annotated[Positional[Literal["cifar5m"]], arg(metavar="cifar5m")],
+    dataset: Positional[Literal["cifar5m", "cifar10"]],
     action: Positional[Literal["download", "prepare", "verify"]],
     /,
     root: Annotated[Path, arg(metavar="DIR", help="folder of its files: 18.4 GB downloaded, as much again prepared")],
@@ -203,7 +203,7 @@ def data(
     from runners import data_command
 
     try:
-        for line in data_command.run(action, root, tuple(chain(*parts)), url):
+        for line in data_command.run(dataset, action, root, tuple(chain(*parts)), url):
             say(line)
     except KeyboardInterrupt:
         say(data_command.interrupted(action))

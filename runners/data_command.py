@@ -7,13 +7,15 @@ from pathlib import Path
 
 from datasets import cifar5m_files
 from datasets.cifar5m_files.place import command, size
+from datasets.cifar10 import Cifar10
 from runners.progress import Progress
 
 
-def run(action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
+def run(dataset: str, action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
     """Do it, and say line by line what was done and what to type next.
 
     Args:
+        dataset: cifar5m or cifar10.
         action: download, prepare or verify.
         root: the folder of the files.
         parts: their numbers; none means all.
@@ -26,6 +28,9 @@ def run(action: str, root: Path, parts: Sequence[int], url: str | None) -> Itera
         raise ValueError(f"--url: only `download` reads from a server, got {action!r}. Remove it.")
     if parts and action == "verify":
         raise ValueError("--parts: `verify` reads all that is prepared. Remove it.")
+    if dataset == "cifar10":
+        yield from _cifar10(action, root, parts, url)
+        return
     try:
         yield from ACTIONS[action](root, parts or cifar5m_files.ALL_PARTS, url)
     except OSError as error:
@@ -41,6 +46,25 @@ def interrupted(action: str) -> str:
         "prepare": "Stopped. Nothing half done is left; the same command begins again.",
         "verify": "Stopped. Nothing was changed.",
     }[action]
+
+
+def _cifar10(action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
+    """As torchvision does it, which downloads and unpacks in one go."""
+    if action == "prepare" or parts or url is not None:
+        raise ValueError(
+            "deepboot data cifar10: torchvision's files have no parts, come from one place and need no preparing. "
+            "Say `deepboot data cifar10 download` or `verify`, with --root only."
+        )
+    if action == "download":
+        from torchvision.datasets import CIFAR10  # here, since it is slow to load
+
+        try:
+            CIFAR10(root, download=True)
+        except (OSError, RuntimeError) as error:
+            raise ValueError(f"{root}: CIFAR-10 could not be downloaded: {error}. Try again later.") from error
+    found = Cifar10(root=str(root))
+    yield f"{root}: {found.size:,} images of CIFAR-10, of which {len(found.tested.y):,} are for the test."
+    yield f"Next: {shlex.join(['deepboot', 'show', 'cifar10', '--set', f'root={root}'])}"
 
 
 def _download(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:

@@ -12,6 +12,7 @@ from bootstrap.mistakes import StudyError
 from bootstrap.registry import suggestion
 from bootstrap.study import parse
 from bootstrap.sweep import points, with_value
+from bootstrap.task import PLACES
 
 
 def shipped() -> dict[str, Path]:
@@ -73,7 +74,7 @@ def _placed(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     task = raw.get("task")
     if not isinstance(task, dict):
         return raw
-    places = {key: task[key] for key in ("path", "root") if isinstance(task.get(key), str)}
+    places = {key: task[key] for key in PLACES if isinstance(task.get(key), str)}
     return {
         **raw,
         "task": task | {key: str((folder / Path(text).expanduser()).resolve()) for key, text in places.items()},

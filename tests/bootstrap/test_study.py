@@ -26,8 +26,8 @@ CLAIMS = (
     "same_memorization, threshold"
 )
 TASKS = (
-    "binary_operations, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, shapes, "
-    "sparse_parity"
+    "binary_operations, cifar10, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, "
+    "shapes, sparse_parity"
 )
 MODELS = "alexnet, cnn, dconv, densenet, mlp, resnet, transformer, vgg, vit"
 TOP = ", ".join(sorted(Study.model_fields))

@@ -118,7 +118,7 @@ def test_the_copy_of_a_gpu_holds_the_same_cells(root, monkeypatch):
     for free, fits in ((size / 0.6 + 1, True), (size / 0.6 - 1, False)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 0))
         cifar5m._copy.cache_clear()
-        copied = cifar5m._copy(task._stored, task._spans, torch.device("cpu"))
+        copied = cifar5m._copy(task._stored, task._spans, task._others, torch.device("cpu"))
         assert (copied is not None) == fits
         if copied is not None:
             x, y = task.cells(torch.arange(task.size))
@@ -130,7 +130,7 @@ def test_the_copy_of_a_gpu_holds_the_same_cells(root, monkeypatch):
 def test_the_host_reads_what_no_gpu_holds(task, monkeypatch):
     """Another GPU may hold it; one that is named without its number is known by it."""
     copies = {torch.device("cuda:0"): None, torch.device("cuda:1"): task.cells(torch.arange(2))}
-    monkeypatch.setattr(cifar5m, "_copy", lambda stored, spans, device: copies[device])
+    monkeypatch.setattr(cifar5m, "_copy", lambda stored, spans, others, device: copies[device])
     assert task.on_host("cpu")
     with FakeTensorMode():
         assert task.on_host("cuda")
