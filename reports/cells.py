@@ -64,5 +64,8 @@ def _pair(name: str, value: Any) -> str:
 
 
 def _short(name: str, names: list[str]) -> str:
+    """The last part of a dotted name where no other has it; a choice, such as ``loss.name``, is the loss."""
+    if name.endswith(".name"):
+        return name.removesuffix(".name")
     last = name.rsplit(".", 1)[-1]
     return last if sum(other.rsplit(".", 1)[-1] == last for other in names) == 1 else name

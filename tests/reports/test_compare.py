@@ -119,6 +119,12 @@ def test_cells_are_named_by_what_differs(make_results):
     assert compare(make_results(seeds=1)).cells()["cell"].tolist() == ["ideal", "real"]
 
 
+def test_a_choice_is_named_by_what_is_chosen(make_pairs):
+    """A loss is "loss mse", not "name mse"."""
+    cells = [make_pairs([{}], cell=name, **{"loss.name": name}) for name in ("mse", "hinge")]
+    assert compare(cells).cells()["cell"].tolist() == ["loss mse", "ideal, loss mse", "loss hinge", "ideal, loss hinge"]
+
+
 def test_several_results_are_one_comparison(make_pairs):
     """Cells of several folders stand side by side, and a run that occurs twice counts once."""
     first = make_pairs([{}], cell="a", **{"optimizer.lr": 0.1})
