@@ -1,5 +1,7 @@
-"""Small files in the form of CIFAR-5m's parts, and a server of them that misbehaves as told."""
+"""Small files in the form of CIFAR-5m's parts and of CIFAR-10, and a server of them that misbehaves as told."""
 
+import hashlib
+import pickle
 import re
 import threading
 import zipfile
@@ -7,8 +9,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+from torchvision.datasets import CIFAR10
 
 COUNT = 60
+FILE = 20  # images of one of CIFAR-10's files; there are five for training and one for the test
 
 
 def part(number, count=COUNT):
@@ -24,6 +28,31 @@ def write(folder, *numbers, name="part{}.npz", dtype=np.int64, compressed=False,
         x, y = part(number, count)
         save = np.savez_compressed if compressed else np.savez
         save(folder / name.format(number), X=x, Y=y.astype(dtype))
+
+
+def cifar10_file(number):
+    """Images, (20, 32, 32, 3), and labels of a file of CIFAR-10, unlike those of any other."""
+    rng = np.random.default_rng(100 + number)
+    return rng.integers(0, 256, (FILE, 32, 32, 3), dtype=np.uint8), rng.permutation(np.arange(FILE) % 10)
+
+
+def write_cifar10(folder):
+    """Writes a small CIFAR-10 in torchvision's format; gives its class's attributes that hold names and checksums."""
+    (folder / CIFAR10.base_folder).mkdir(parents=True)
+
+    def put(name, content):
+        file = folder / CIFAR10.base_folder / name
+        file.write_bytes(pickle.dumps(content))
+        return [name, hashlib.md5(file.read_bytes()).hexdigest()]
+
+    batches = []
+    for number in range(6):
+        x, y = cifar10_file(number)
+        rows = {"data": x.transpose(0, 3, 1, 2).reshape(FILE, -1), "labels": y.tolist()}
+        batches.append(put("test_batch" if number == 5 else f"data_batch_{number + 1}", rows))
+    filename, md5 = put("batches.meta", {"label_names": [str(label) for label in range(10)]})
+    meta = {"filename": filename, "key": "label_names", "md5": md5}
+    return {"train_list": batches[:5], "test_list": batches[5:], "meta": meta}
 
 
 def damage(file, array):

@@ -1,7 +1,6 @@
 """CIFAR-10 as torchvision keeps it: alone, and as the test set of networks trained on CIFAR-5m."""
 
 import hashlib
-import pickle
 import re
 import shutil
 import tarfile
@@ -18,37 +17,14 @@ from datasets import cifar5m, cifar10
 from datasets.cifar5m_files import prepare
 from runners import data_command
 from tests.bootstrap.conftest import parity
-from tests.datasets.published import part, serving, write
-
-FILE = 20  # images of one file; there are five for training and one for the test
-
-
-def images(number):
-    """Images, (20, 32, 32, 3), and labels of a file, unlike those of any other."""
-    rng = np.random.default_rng(100 + number)
-    return rng.integers(0, 256, (FILE, 32, 32, 3), dtype=np.uint8), rng.permutation(np.arange(FILE) % 10)
+from tests.datasets.published import FILE, cifar10_file, part, serving, write, write_cifar10
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A folder with a small CIFAR-10, in exactly torchvision's format and with its checksums."""
-    folder = tmp_path / "c10" / CIFAR10.base_folder
-    folder.mkdir(parents=True)
-
-    def put(name, content):
-        (folder / name).write_bytes(pickle.dumps(content))
-        return [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
-
-    batches = []
-    for number in range(6):
-        x, y = images(number)
-        rows = {"data": x.transpose(0, 3, 1, 2).reshape(FILE, -1), "labels": y.tolist()}
-        batches.append(put("test_batch" if number == 5 else f"data_batch_{number + 1}", rows))
-    names = list(cifar10.Cifar10.class_names)
-    filename, md5 = put("batches.meta", {"label_names": names})
-    monkeypatch.setattr(CIFAR10, "train_list", batches[:5])
-    monkeypatch.setattr(CIFAR10, "test_list", batches[5:])
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": filename, "key": "label_names", "md5": md5})
+    for name, value in write_cifar10(tmp_path / "c10").items():
+        monkeypatch.setattr(CIFAR10, name, value)
     cifar10._read.cache_clear()
     yield tmp_path / "c10"
     cifar10._read.cache_clear()
@@ -69,7 +45,7 @@ def test_images_and_labels_are_torchvisions(root):
     number = torch.tensor([[119, 0], [57, 100]])
     x, y = task.cells(number)
     for place, cell in np.ndenumerate(number.numpy()):
-        expected_x, expected_y = images(cell // FILE)
+        expected_x, expected_y = cifar10_file(cell // FILE)
         assert np.array_equal(x[place].permute(1, 2, 0).numpy(), expected_x[cell % FILE])
         assert y[place] == expected_y[cell % FILE]
     assert task.class_names[3] == "cat"
@@ -98,7 +74,7 @@ def test_networks_trained_on_cifar_5m_are_tested_on_cifar_10(both):
     assert (task.size, task.reference) == (140, range(120, 140))
     x, y = task.cells(torch.tensor([[3, 139], [120, 61]]))
     for place, (source_x, source_y), row in [
-        ((0, 0), part(0), 3), ((0, 1), images(5), 19), ((1, 0), images(5), 0), ((1, 1), part(1), 1),
+        ((0, 0), part(0), 3), ((0, 1), cifar10_file(5), 19), ((1, 0), cifar10_file(5), 0), ((1, 1), part(1), 1),
     ]:  # fmt: skip
         assert np.array_equal(x[place].permute(1, 2, 0).numpy(), source_x[row])
         assert y[place] == source_y[row]

@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from torchvision.datasets import CIFAR10
 
 import datasets  # noqa: F401  (registers the tasks)
 from bootstrap import registry, streams
 from bootstrap.task import Image, Tokens, Universe, Vector
 from datasets.cifar5m_files import prepare
-from tests.datasets.published import write
+from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {
     "binary_operations": [
@@ -21,7 +22,10 @@ OTHER_SETTINGS = {
         {"operation": "x*y", "modulus": 12},
         {"operation": "x^2+xy+y^2", "modulus": 11, "unordered_pairs": True},
     ],
-    "cifar5m": [{"root": "cifar5m", "train_parts": [5], "test_parts": [0]}],
+    "cifar5m": [
+        {"root": "cifar5m", "train_parts": [5], "test_parts": [0]},
+        {"root": "cifar5m", "train_parts": [0], "cifar10": "cifar10"},
+    ],
     "induction": [{"vocab": 3, "length": 3}, {"vocab": 9, "length": 12}],
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
@@ -29,7 +33,11 @@ OTHER_SETTINGS = {
     "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
-NEEDED_SETTINGS = {"cifar5m": {"root": "cifar5m", "train_parts": [0]}, "recording": {"path": "tokens.npz"}}
+NEEDED_SETTINGS = {
+    "cifar5m": {"root": "cifar5m", "train_parts": [0]},
+    "cifar10": {"root": "cifar10"},
+    "recording": {"path": "tokens.npz"},
+}
 
 CASES = [
     pytest.param((name, settings), id=" ".join([name, *map(str, settings.values())]))
@@ -54,6 +62,8 @@ def recordings(tmp_path, monkeypatch, images):
     """Small recordings in the folder in which the test runs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "cifar5m").symlink_to(images)
+    for name, value in write_cifar10(tmp_path / "cifar10").items():
+        monkeypatch.setattr(CIFAR10, name, value)
     rng = np.random.default_rng(0)
     labels = np.arange(20) % 3
     np.savez("tokens.npz", x=rng.integers(0, 7, (20, 4)), y=labels)
