@@ -161,7 +161,8 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     """Write both tables from what the folder held and what was added, then remove the shards.
 
     Args:
-        runs: the study's runs; runs of the folder that are not among them stay as they are.
+        runs: the study's runs, in whose order they are written; runs of the folder that are not among them stay as
+            they are, and come last.
         facts: further columns by run_id.
     """
     known, evaluations = collect(folder)
@@ -178,7 +179,8 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
             row = run_row(run, row, measured, facts.get(run.run_id, {}))  # noqa: PLW2901 (the row as it now stands)
         kept_evaluations.append(measured)
         rows.append(row)
-    rows.sort(key=lambda row: (row["cell_id"], row["seed"]))
+    places = {run.run_id: place for place, run in enumerate(runs)}
+    rows.sort(key=lambda row: (places.get(row["run_id"], len(runs)), row["cell_id"], row["seed"]))
     table = results.typed(rows, RUN_COLUMNS)
     all_rows = pd.concat(kept_evaluations, ignore_index=True) if kept_evaluations else evaluations
     if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():

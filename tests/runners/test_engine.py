@@ -207,6 +207,18 @@ def test_study_toml_runs_the_same_runs(study, tmp_path):
     assert {run.run_id for run in again.runs} == set(results.read(tmp_path / "out").runs["run_id"])
 
 
+def test_runs_are_in_the_order_of_the_study(study, tmp_path):
+    """Whoever finished first; runs that the study no longer has come last."""
+    path = study(sweep={"optimizer.lr": [0.3, 0.1, 0.2]}, training__seeds=2)
+    runs = run_study(path, tmp_path / "out", workers=2).runs
+    assert runs.loc[runs["world"] == "real", "optimizer.lr"].tolist() == [0.3, 0.3, 0.1, 0.1, 0.2, 0.2]
+    assert runs.loc[runs["world"] == "real", "seed"].tolist() == [0, 1, 0, 1, 0, 1]
+    other = study(sweep={"optimizer.lr": [0.2, 0.4]}, training__seeds=1)
+    runs = run_study(other, tmp_path / "out", workers=1).runs
+    assert runs.loc[runs["world"] == "real", "optimizer.lr"].tolist()[:2] == [0.2, 0.4]
+    assert len(runs) == 14
+
+
 def test_every_rule_can_be_swept_with_one_shared_ideal_world(study, tmp_path):
     """Rules are cells, named by their rule in the column ``world``."""
     worlds = [{"rule": "real"}, {"rule": "fresh", "share": 0.5}, {"rule": "sliding", "shift": 2}]
