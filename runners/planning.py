@@ -55,10 +55,10 @@ def describe(
 
 def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
     real = [run for run in work.runs if run.rule != "ideal"]
-    cells = len({run.cell_id for run in real})
+    cells = len({run.cell_id for run in real or work.runs})
     done = len(work.runs) - work.pending
     finished = f", {done} of them done" if done else ""
-    evaluations = len(evaluation_steps(real[0].evaluation, real[0].max_steps))
+    evaluations = len(evaluation_steps(work.runs[0].evaluation, work.runs[0].max_steps))
     yield f"question   {work.raw['question']}"
     yield f"cells      {cells}, each with {plural(seeds, 'seed')}"
     yield f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}{finished}"

@@ -89,3 +89,11 @@ def test_a_study_whose_trial_fails_is_planned_all_the_same(study, tmp_path):
     said = "\n".join(planning.describe(study(plugins=["plugin.py"], loss={"name": "planned_failure"})))
     assert "failed (RuntimeError: no)" in said
     assert "runs       1 real + 1 ideal = 2" in said
+
+
+def test_a_study_of_the_ideal_world_alone_can_be_planned(study):
+    """It has no real run; its cells are the ideal ones."""
+    path = study(training__world={"rule": "ideal"}, training__ideal=False, training__seeds=2)
+    lines = list(planning.describe(str(path)))
+    assert "cells      1, each with 2 seeds" in lines
+    assert "runs       0 real + 2 ideal = 2" in lines
