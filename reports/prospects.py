@@ -1,6 +1,7 @@
 """What so many seeds can settle of each claim of a study, in one line each, before any run."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from bootstrap.registry import settings
@@ -84,20 +85,18 @@ def _equivalent(given: Any, n: int, confidence: float) -> str:
     return _within(given.margin, margin_for_equivalence(n, confidence=confidence))
 
 
-@_for("final_error")
-def _mean_run(given: Any, n: int, confidence: float) -> str:
-    return _mean(given, n, confidence).replace("of the pairs", "of the runs")
-
-
-@_for("bootstrap_error", "final_difference")
-def _mean(given: Any, n: int, confidence: float) -> str:
+def _mean(given: Any, n: int, confidence: float, items: str) -> str:
     if given.min is not None and given.max is not None and given.min < given.max:
         margin = (given.max - given.min) / 2
         middle = f", around a mean of {measure((given.min + given.max) / 2)}"
-        return _within(margin, margin_for_equivalence(n, confidence=(1 + confidence) / 2), middle)
+        return _within(margin, margin_for_equivalence(n, confidence=(1 + confidence) / 2), middle, items)
     bound = given.min if given.min is not None else given.max
     away = effect_for_difference(n, confidence=confidence)
-    return f"settled if the mean is at least {_deviations(away)} away from {measure(bound)} {POWERED}"
+    return f"settled if the mean is at least {_deviations(away, items)} away from {measure(bound)} {POWERED}"
+
+
+_for("bootstrap_error", "final_difference")(partial(_mean, items="pairs"))
+_for("final_error")(partial(_mean, items="runs"))
 
 
 @_for("difference")
@@ -133,12 +132,12 @@ def _share(given: Any, n: int, confidence: float) -> str:
     return ", ".join(said) or "neither supported nor refuted by any count"
 
 
-def _within(margin: float, in_sd: float, where: str = "") -> str:
-    return f"settled if the spread of the pairs is below {measure(margin / in_sd)}{where} {POWERED}"
+def _within(margin: float, in_sd: float, where: str = "", items: str = "pairs") -> str:
+    return f"settled if the spread of the {items} is below {measure(margin / in_sd)}{where} {POWERED}"
 
 
-def _deviations(effect: float) -> str:
-    return f"{effect:.2g} standard deviations of the pairs"
+def _deviations(effect: float, items: str = "pairs") -> str:
+    return f"{effect:.2g} standard deviations of the {items}"
 
 
 def _all_but(out: int, n: int) -> str:

@@ -193,7 +193,7 @@ def data(
     dataset: Positional[Literal["cifar5m", "cifar10"]],
     action: Positional[Literal["download", "prepare", "verify"]],
     /,
-    root: Annotated[Path, arg(metavar="DIR", help="folder of its files: 18.4 GB downloaded, as much again prepared")],
+    root: Annotated[Path, arg(metavar="DIR", help="folder of its files; cifar5m: 18.4 GB, as much again prepared")],
     parts: Parts = (),
     url: Annotated[
         str | None, arg(metavar="URL", help="folder of part0.npz on another server, to download from")
