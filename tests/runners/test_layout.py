@@ -181,7 +181,7 @@ def test_a_trial_tells_rate_and_memory_or_the_reason():
 def test_trials_run_in_workers_at_once():
     """Rates of two workers are added; one that fails tells why."""
     runs = runs_of(parity(training__seeds=1, training__max_steps=10_000))
-    with Bench("cpu") as bench:
+    with Bench() as bench:
         found = bench(Trial(runs=runs, trial_seconds=0.05), 2)
         assert found.problem is None
         assert found.rate > 100
