@@ -196,10 +196,11 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
         all_rows = all_rows.drop(columns=CLEAN_COLUMN)
     results.write_table(all_rows, folder / "evaluations.parquet")
     results.write_table(table, folder / "runs.parquet")
-    for path in (folder / "shards").glob("*.json"):
+    shards = folder / "shards"
+    for path in shards.glob("*.json"):
         path.unlink()
-    if not any((folder / "shards").iterdir()):
-        (folder / "shards").rmdir()
+    if shards.is_dir() and not any(shards.iterdir()):
+        shards.rmdir()
 
 
 def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:

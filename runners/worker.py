@@ -38,7 +38,7 @@ class Worker:
         dismissed: it was told that there is no more to do.
 
     Raises:
-        StudyError: the system cannot pass pipes on to another program.
+        StudyError: the system cannot start a process, or cannot pass pipes on to one.
     """
 
     def __init__(self) -> None:
@@ -51,12 +51,17 @@ class Worker:
         jobs, self._jobs = Pipe(duplex=False)
         self.messages, messages = Pipe(duplex=False)
         ends = (jobs.fileno(), messages.fileno())
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "runners.worker", *map(str, ends), str(os.getpid())],
-            stdin=subprocess.DEVNULL, stdout=STANDARD_ERROR, pass_fds=ends,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            start_new_session=True,  # an interrupt from the keyboard reaches the parent alone, which then stops it
-        )  # fmt: skip
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "runners.worker", *map(str, ends), str(os.getpid())],
+                stdin=subprocess.DEVNULL, stdout=STANDARD_ERROR, pass_fds=ends,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                start_new_session=True,  # an interrupt from the keyboard reaches the parent alone, which then stops it
+            )  # fmt: skip
+        except OSError as error:
+            raise StudyError(
+                [f"a worker process cannot be started: {error.strerror}. Ask for fewer with --workers."]
+            ) from error
         jobs.close()
         messages.close()
 

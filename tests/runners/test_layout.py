@@ -215,12 +215,14 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
 
     def train(*_, program, apart, begun, **__):
         seen.update(program=program, apart=apart, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
+        execute.stopping.set()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
+    execute.stopping.clear()
     torch.set_num_threads(1)
     assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
 
