@@ -198,10 +198,12 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "choose", lambda *_: pytest.fail("measured again"))
     jobs = []
     monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
-    run_study(path, out, workers=1)
+    with pytest.raises(engine.TrainingError):  # nothing was done
+        run_study(path, out, workers=1)
     assert [len(job.runs) for job in jobs] == [4]
     jobs.clear()
-    run_study(path, out, workers=1, pack_size=2)
+    with pytest.raises(engine.TrainingError):
+        run_study(path, out, workers=1, pack_size=2)
     assert [len(job.runs) for job in jobs] == [2, 2]
 
 

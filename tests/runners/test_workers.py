@@ -146,7 +146,7 @@ def test_a_worker_that_lost_its_device_is_replaced(moody, tmp_path, first, same)
 
 
 def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_path, monkeypatch):
-    """This process never has a context of its own, so that it outlives every worker's."""
+    """The parent never has a context of its own, so that it outlives every worker."""
     monkeypatch.setattr(local, "execute", lambda *_: pytest.fail("executed in this process"))
     started = []
     monkeypatch.setattr(local, "Worker", lambda: started.append(1) or worker.Worker())
