@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack, State
 from bootstrap.program import Program
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
@@ -101,6 +102,7 @@ class Cohort:
 
     Attributes:
         pack: the members still stepped.
+        evaluator: measures them.
         evaluated: the last step that was evaluated, -1 before the first.
     """
 
@@ -116,12 +118,13 @@ class Cohort:
         self.evaluated = max(outcome.last_step for outcome in self._outcomes) if begun else -1
         self._stacked = [place for place, outcome in enumerate(self._outcomes) if not outcome.left]
         states = [self._outcomes[place].state for place in self._stacked] if begun else None
-        self.pack = self._pack(int(states[0]["step"]) if states else 0, states)
+        self._stack(int(states[0]["step"]) if states else 0, states)
 
-    def _pack(self, update: int, states: Sequence[State] | None) -> Pack:
-        """The stacked members under the specification that is in force at this update."""
+    def _stack(self, update: int, states: Sequence[State] | None) -> None:
+        """Stack the members that are still stepped, under the specification that is in force at this update."""
         runs = [self._outcomes[place].run.in_force(update) for place in self._stacked]
-        return Pack(runs, self._device, states, self._program, self._apart)
+        self.pack = Pack(runs, self._device, states, self._program, self._apart)
+        self.evaluator = Evaluator(self.pack)
 
     @property
     def _going(self) -> list[int]:
@@ -144,18 +147,19 @@ class Cohort:
     def restack(self, update: int) -> None:
         """Let ended members leave, and give the others what is in force from this update on."""
         going, states = self._going, self.pack.states()
+        del self.pack, self.evaluator  # so that a device never holds two packs
         for place, state in zip(self._stacked, states, strict=True):
             outcome = self._outcomes[place]
             if outcome.ended:
                 outcome.left, outcome.state = True, state
         kept = [state for place, state in zip(self._stacked, states, strict=True) if place in going]
         self._stacked = going
-        self.pack = self._pack(update, kept)
+        self._stack(update, kept)
 
     def evaluate(self, keep: Keep) -> None:
         """Add a row to every run that is still going, and see which of them end here."""
         step = self.pack.step
-        for member, (place, row) in enumerate(zip(self._stacked, self.pack.evaluator.rows(), strict=True)):
+        for member, (place, row) in enumerate(zip(self._stacked, self.evaluator.rows(), strict=True)):
             outcome = self._outcomes[place]
             if outcome.ended:
                 continue

@@ -11,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
 from bootstrap import ahead, data, streams
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
@@ -140,7 +141,7 @@ def test_an_evaluation_waits_for_the_device_once(monkeypatch):
 
     monkeypatch.setattr(FakeTensor, "tolist", values)
     with FAKE:
-        rows = pack.evaluator.rows()
+        rows = Evaluator(pack).rows()
     assert len(rows) == len(pack)
     assert len(asked) == 1
 
