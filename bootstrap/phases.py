@@ -103,8 +103,10 @@ def _paired(runs: list[Run]) -> list[Run]:
     """The runs with every real one's partner under the identity that the partner has now."""
     half = len(runs) // 2 if any(run.ideal_run_id for run in runs) else len(runs)
     real, ideal = runs[:half], runs[half:]
-    for place, partner in enumerate(ideal):
-        real[place] = real[place].model_copy(update={"ideal_run_id": partner.run_id})
+    for index, one in enumerate(real[: len(ideal)]):
+        if one.stop is not None:
+            ideal[index] = ideal[index].model_copy(update={"partner": one.cell_id})
+        real[index] = one.model_copy(update={"ideal_run_id": ideal[index].run_id})
     return real + ideal
 
 

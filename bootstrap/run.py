@@ -42,6 +42,7 @@ class Run(Settings):
     """Everything that one run is: a pure function of this gives its weights and its rows.
 
     Attributes:
+        partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: what the run becomes at later steps; the runs in them have no phases of their own.
         first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
     """
@@ -72,6 +73,7 @@ class Run(Settings):
     max_steps: int
     code: dict[str, str]
     ideal_run_id: str | None = None
+    partner: str | None = None
     phases: tuple["Phase", ...] = ()
     first_step: int = 0
     first_draw: int = 0
@@ -117,6 +119,8 @@ class Run(Settings):
             full["start"] = self.start.settings()
         if self.data.test_set != "rest":
             del full["largest_pool"]
+        if self.partner is None:
+            del full["partner"]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
             for place in PLACES:
@@ -138,6 +142,7 @@ class Run(Settings):
                 **{name: getattr(self, name) for name in TRAINING},
             },
             "stop": self.stop.model_dump() if self.stop is not None else {},
+            **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
         }
         return dict(_flat(nested))

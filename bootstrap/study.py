@@ -127,7 +127,9 @@ class Evaluation(Settings):
 class Stop(Settings):
     """When a real run and its ideal partner end before the budget: together, once both have fulfilled this.
 
-    A relapse after it is not seen. A diverged run is not waited for.
+    A pair ends by its own two runs, whatever else the study trains. So under a stop rule every real run has an
+    ideal partner of its own: pools share none, and a study with k pools trains k ideal runs per seed.
+    A relapse after the stop is not seen. A diverged run is not waited for.
 
     Attributes:
         metric, at_most, streak: at so many evaluations in a row the metric is at most this.

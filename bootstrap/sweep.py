@@ -109,7 +109,7 @@ def _cell_runs(study: Study) -> list[Run]:
         }  # fmt: skip
         partner = None
         if training.ideal:
-            own_pool = size if study.data.swapped_answers else None
+            own_pool = size if study.data.swapped_answers or study.stop is not None else None
             partner = Run(**common, world={"rule": "ideal"}, train_size=own_pool, train_fraction=None)
             ideal.append(partner)
         real.append(

@@ -98,7 +98,7 @@ def train_steps(pack: Pack, stop: int, tick: Callable[[int], None] = lambda step
 class Cohort:
     """The runs of one pack from their first step to their last: those still stepped, and what all of them gave.
 
-    Members that diverged, and families that their stop rule ended, leave at evaluations; nobody joins.
+    Members that diverged, and pairs that their stop rule ended, leave at evaluations; nobody joins.
 
     Attributes:
         pack: the members still stepped.
@@ -169,7 +169,7 @@ class Cohort:
             outcome.status = "finished" if finite else "diverged"
             if outcome.run.keep.weights == "evaluations":
                 keep(outcome.run, step, self.pack.weights(member))
-        self._stop_families()
+        self._stop_pairs()
         for member, place in enumerate(self._stacked):
             outcome = self._outcomes[place]
             last = outcome.last_step == step and (outcome.ended or step == outcome.run.max_steps)
@@ -179,13 +179,13 @@ class Cohort:
             self.pack.members.sums_3E.zero_()
         self.evaluated = step
 
-    def _stop_families(self) -> None:
-        """End every real run and its ideal partner together, once all of them have fulfilled their stop rule."""
-        families: dict[str, list[Outcome]] = {}
+    def _stop_pairs(self) -> None:
+        """End every real run and its ideal partner together, once both of them have fulfilled their stop rule."""
+        pairs: dict[str, list[Outcome]] = {}
         for outcome in self._outcomes:
-            families.setdefault(outcome.run.ideal_run_id or outcome.run.run_id, []).append(outcome)
-        for family in families.values():
-            waiting = [outcome for outcome in family if outcome.status != "diverged"]
+            pairs.setdefault(outcome.run.ideal_run_id or outcome.run.run_id, []).append(outcome)
+        for pair in pairs.values():
+            waiting = [outcome for outcome in pair if outcome.status != "diverged"]
             if all(fulfilled(outcome) for outcome in waiting):
                 for outcome in waiting:
                     outcome.stopped = True

@@ -263,6 +263,35 @@ def test_a_pair_stops_together_once_both_have_met_the_rule():
             assert not all(fulfilled(outcome) for outcome in cut)
 
 
+def test_a_pair_stops_at_the_same_step_whatever_else_is_trained_beside_it():
+    """Under a stop rule a run's rows follow from its own specification: other pools and worlds change none of them."""
+
+    def rows(**changes):
+        outcomes = train(runs_of(parity(**LONG, training__seeds=3, stop=STOP, **changes)))
+        return {outcome.run.run_id: repr(outcome.rows) for outcome in outcomes}
+
+    worlds = {"sweep": {"training.world": [{"rule": "real"}, {"rule": "fresh", "share": 0.5}]}}
+    alone = rows(training__train_size=[24])
+    for beside in (rows(training__train_size=[12, 24]), rows(training__train_size=[24], **worlds)):
+        assert len(beside) == 2 * len(alone)
+        assert {run_id: beside[run_id] for run_id in alone} == alone
+
+
+def test_under_a_stop_rule_every_real_run_has_an_ideal_partner_of_its_own():
+    """It is named by the configuration that it stops with; without the rule, pools and worlds share one."""
+    changes = {
+        "training__train_size": [12, 24],
+        "sweep": {"training.world": [{"rule": "real"}, {"rule": "redraw", "share": 1}]},
+    }
+    shared, own = runs_of(parity(**LONG, **changes)), runs_of(parity(**LONG, stop=STOP, **changes))
+    assert [sum(run.rule == "ideal" for run in runs) for runs in (shared, own)] == [1, 4]
+    real = [run for run in own if run.rule != "ideal"]
+    partners = {run.run_id: run for run in own if run.rule == "ideal"}
+    assert [partners[run.ideal_run_id].partner for run in real] == [run.cell_id for run in real]
+    assert {run.settings().get("stop.partner") for run in real} == {None}
+    assert {run.settings()["stop.partner"] for run in partners.values()} == {run.cell_id for run in real}
+
+
 def test_members_that_leave_change_no_bit_of_those_that_stay():
     """A member that diverges at once leaves the pack; the others' weights and rows are what they are alone."""
     calm = runs_of(parity(**LONG, training__seeds=2))

@@ -17,7 +17,7 @@ from runners import checkpoints, cli, engine, execute, layout, run_study
 from runners.local import Bench
 from runners.trial import Rate, Trial, measure
 from tests.bootstrap.conftest import parity
-from tests.runners.test_engine import equal
+from tests.runners.test_engine import equal, tables
 
 
 @pytest.fixture(autouse=True)
@@ -312,6 +312,25 @@ def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_b
     stopped = pd.read_parquet(tmp_path / "whole" / "runs.parquet")
     assert (stopped["facts.stopped"] == (stopped["last_step"] < 40)).all()
     assert engine.plan(path, tmp_path / "whole").pending == 0
+
+
+def test_a_study_with_a_stop_rule_extended_by_a_pool_is_the_one_made_at_once(study, tmp_path):
+    """What was trained before stays, and the tables are those of all pools from the start."""
+    changed = {
+        "training__seeds": 3, "training__max_steps": 40, "evaluation__schedule": 5,
+        "stop": {"metric": "test_loss", "at_most": 0.7505, "streak": 2},
+    }  # fmt: skip
+    path = study(**changed, training__train_size=[12, 24])
+    whole = run_study(path, tmp_path / "whole", workers=1, pack_size=12)
+    run_study(path, tmp_path / "extended", workers=1, pack_size=12, changes=["training.train_size=[24]"])
+    before = pd.read_parquet(tmp_path / "extended" / "runs.parquet").set_index("run_id")["last_step"]
+    run_study(path, tmp_path / "extended", workers=1, pack_size=12)
+    for one, other in zip(tables(tmp_path / "whole"), tables(tmp_path / "extended"), strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-5)  # pools evaluated beside each other round differently
+    assert whole.runs.set_index("run_id").loc[before.index, "last_step"].equals(before)
+    pairs = whole.runs.merge(whole.runs, left_on="ideal_run_id", right_on="run_id")
+    assert len(pairs) == 6
+    assert (pairs["last_step_x"] == pairs["last_step_y"]).all()
 
 
 def test_the_command_line_names_every_program():
