@@ -23,6 +23,7 @@ class Source(Settings):
         run_id, step: the run of it, and when.
         named_step: the step if the study names one; None: the last one, which may be another for each seed.
         layers: the beginnings of the names of the parameters that are taken; empty: all.
+        shared: whether the run's partner starts from the same ones.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Source(Settings):
     step: int
     named_step: int | None
     layers: list[str]
+    shared: bool = True
 
     def settings(self) -> dict[str, Any]:
         """What seeds of one configuration have in common."""
@@ -45,6 +47,7 @@ class Run(Settings):
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: what the run becomes at later steps; the runs in them have no phases of their own.
         first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
+        first_unread: the first index that was not read before it, nor any after that.
     """
 
     task: Chosen
@@ -77,6 +80,7 @@ class Run(Settings):
     phases: tuple["Phase", ...] = ()
     first_step: int = 0
     first_draw: int = 0
+    first_unread: int = 0
 
     def in_force(self, update: int) -> "Run":
         """What this run is at an update, 1 for the first: itself, or the latest phase that has begun by then."""
@@ -119,8 +123,9 @@ class Run(Settings):
             full["start"] = self.start.settings()
         if self.data.test_set != "rest":
             del full["largest_pool"]
-        if self.partner is None:
-            del full["partner"]
+        for name in ("partner", "first_unread"):
+            if not full[name]:
+                del full[name]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
             for place in PLACES:
