@@ -76,7 +76,7 @@ class Clock:
         if now - self._told >= TELL_SECONDS:
             self.tell()
         if stopping.is_set() or now - self._written >= self._job.checkpoint_seconds:
-            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart)
+            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart, self._job.device)
             checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot(), manner)
             self._written = time.monotonic()
         if stopping.is_set():
@@ -108,9 +108,7 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
     place = Path(job.folder)
-    manner = checkpoints.read_manner(place, job.name)
-    if manner is not None:
-        job = job.model_copy(update=manner._asdict())
+    job = _as_begun(job, note)
     prepare(job.threads)
     clock = Clock(job, progress)
     try:
@@ -138,6 +136,23 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
     if job.device != "cpu":
         torch.cuda.empty_cache()
     return [failure for one in smaller for failure in execute(one, progress, note)]
+
+
+def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
+    """The job, stepped as it was when its checkpoint was written, so that it goes on to the same bits.
+
+    On a device of another kind, or with a program that is not believed here, it goes on as the job says.
+    """
+    begun = checkpoints.read_manner(Path(job.folder), job.name)
+    if begun is None:
+        return job
+    if begun.device in (None, job.device) and begun.program in ("eager", job.program):
+        return job.model_copy(update={"program": begun.program, "threads": begun.threads, "apart": begun.apart})
+    note(
+        f"pack {job.name} was begun on {begun.device or job.device} ({begun.program}) and goes on on {job.device} "
+        f"({job.program}). Its last bits may differ."
+    )
+    return job
 
 
 def _written(job: Job, outcomes: list[Outcome]) -> list[Failure]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.program import Program
+from bootstrap.program_check import disagreement
 from bootstrap.run import Run
 from bootstrap.train import train_steps
 from runners.process import guest, prepare
@@ -18,7 +19,11 @@ TRIAL_SECONDS = 0.5
 
 
 class Trial(BaseModel):
-    """What is tried: a pack of these runs, stepped in this way for so long once it is warm."""
+    """What is tried: a pack of these runs, stepped in this way for so long once it is warm.
+
+    Attributes:
+        check: whether to try instead if the program trains as ``eager`` does; the rate is then 0.
+    """
 
     runs: list[Run]
     device: str = "cpu"
@@ -27,6 +32,7 @@ class Trial(BaseModel):
     apart: bool = False
     plugins: list[str] = []
     trial_seconds: float = TRIAL_SECONDS
+    check: bool = False
 
 
 class Rate(BaseModel):
@@ -50,6 +56,8 @@ def measure(trial: Trial) -> Rate:
     with guest():
         prepare(trial.threads)
         try:
+            if trial.check:
+                return Rate(rate=0.0, problem=disagreement(trial.runs, trial.device, trial.program, apart=trial.apart))
             return _measure(trial)
         except Exception as error:  # a missing compiler, too little memory, an operation that cannot be captured
             said = str(error).strip().splitlines() or ["no message"]

@@ -206,7 +206,7 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeypatch):
-    """Program and threads of the checkpoint go before those of the job."""
+    """Threads and order of the checkpoint go before those of the job, with the program that the job has too."""
     runs = runs_of(parity())
     taken = []
     execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
@@ -218,11 +218,33 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
-    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, program="compiled")
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
     torch.set_num_threads(1)
     assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
+
+
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        (checkpoints.Manner("graphed", 1, device="cuda"), "cuda (graphed)"),
+        (checkpoints.Manner("eager", 1, device="cuda"), "cuda (eager)"),
+        (checkpoints.Manner("compiled", 1, device="cpu"), "cpu (compiled)"),
+    ],
+)
+def test_a_pack_begun_on_a_gpu_goes_on_on_a_cpu(begun, said, tmp_path):
+    """Or with a program that is not believed any more: from its step, as the job says, with a word about bits."""
+    runs = runs_of(parity())
+    taken, told = [], []
+    (tmp_path / "shards").mkdir()
+    whole = execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], begun)
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
+    assert execute.execute(job, lambda steps: None, told.append) == []
+    assert told == [f"pack pack was begun on {said} and goes on on cpu (eager). Its last bits may differ."]
+    rows = json.loads((tmp_path / "shards" / "pack.json").read_text())["evaluations"]
+    assert str(rows) == str([row for outcome in whole for row in outcome.rows])
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
