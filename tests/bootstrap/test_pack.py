@@ -108,3 +108,21 @@ def test_operands_are_picked_by_an_index_that_lies_on_the_device():
     assert torch.equal(stack(changed), logits)
     changed[..., 4] = (x[..., 4] + 1) % 5
     assert not torch.equal(stack(changed), logits)
+
+
+def test_neighbours_that_diverge_change_no_bit_of_a_pack_of_64():
+    """Eight of 64 members become NaN, some at once and some later; the other 56 are what they are without them."""
+    raw = parity(training__seeds=28, training__max_steps=40, evaluation__schedule=10, optimizer={"name": "sgd"})
+    calm = runs_of(raw)
+    grown = [{**calm[0].optimizer, "lr": lr, "weight_decay": 1.0} for lr in (1e30, 1e4, 100.0, 12.0)]  # by -lr a step
+    wild = [run.model_copy(update={"optimizer": one}) for one in grown for run in (calm[0], calm[28])]
+    mixed = [*wild[:2], *calm[:20], *wild[2:6], *calm[20:], *wild[6:]]
+    together, alone = train(mixed), train(calm)
+    diverged = {outcome.last_step for outcome in together if outcome.status == "diverged"}
+    assert len(mixed) == 64
+    assert len(diverged) >= 3
+    kept = [outcome for outcome in together if outcome.run.optimizer["weight_decay"] == 0]
+    assert [outcome.run.run_id for outcome in kept] == [outcome.run.run_id for outcome in alone]
+    for one, other in zip(kept, alone, strict=True):
+        assert torch.equal(one.state["parameters"], other.state["parameters"])
+        assert repr(one.rows) == repr(other.rows)
