@@ -4,17 +4,15 @@ Shapes: E members, B labels, V classes.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bootstrap import metrics
 from bootstrap.data import Labelled
+from bootstrap.pack import Pack
 from bootstrap.results import CLEAN_COLUMN
-
-if TYPE_CHECKING:
-    from bootstrap.pack import Pack
 
 ROWS = 64, 1 << 10  # fewest and most samples of each member evaluated at a time
 NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 24}  # of their inputs, whatever the pack: sums then do not depend on it
@@ -25,7 +23,7 @@ CLEAN = CLEAN_COLUMN.removeprefix("train_")
 class Evaluator:
     """Evaluates a pack on the same samples every time."""
 
-    def __init__(self, pack: "Pack"):
+    def __init__(self, pack: Pack):
         self.pack = pack
         self.test = pack.supply.test()
         most = pack.runs[0].evaluation.train_samples

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bootstrap import registry, streams
+from bootstrap import streams
 from bootstrap.ahead import Ahead, Read
 from bootstrap.augment import AUGMENTATIONS
 from bootstrap.data import Labelled, Supply, capacity
 from bootstrap.run import Run
-from bootstrap.study import own_settings
-from bootstrap.task import Task
+from bootstrap.run_worlds import world_of
 from bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4
@@ -151,13 +150,3 @@ def _gathered(pool: Labelled, world: World) -> Read:
         return x.unflatten(0, index_MSB.shape), y.unflatten(0, index_MSB.shape)
 
     return read
-
-
-def world_of(runs: Sequence[Run], task: Task, device: torch.device | str = "cpu") -> World:
-    """The indices that runs under one rule read."""
-    first = runs[0]
-    sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
-    key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
-    rule = registry.find("rule", first.rule).target
-    return World(rule, own_settings(first.world), sizes, key_M2, first.batch_size, capacity(task, first.data),
-                 (first.first_step, first.first_draw))  # fmt: skip

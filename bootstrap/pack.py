@@ -11,7 +11,6 @@ from torch import Tensor
 
 from bootstrap import registry, streams
 from bootstrap.data import Supply, build_task
-from bootstrap.evaluate import Evaluator
 from bootstrap.feed import Chunk, Feed
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.program import Part, Program, program_of
@@ -62,7 +61,6 @@ class Pack:
         self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
         self.step = 0
         self.members = self._begun() if states is None else self._restored(states)
-        self.evaluator = Evaluator(self)
         self.parts = [Part(None, self.member_step, self.members)]
         if self.apart:
             places = [slice(place, place + 1) for place in range(len(runs))]
@@ -210,7 +208,8 @@ class Pack:
     ) -> Members:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
-        return Members(param_EP, buffers, slots, sums_3E, traits_of(self.runs, self.dtype, self.device), noise_keys)
+        traits = traits_of(self.runs, self.dtype, self.device)
+        return Members(param_EP, buffers, slots, sums_3E, torch.empty_like(param_EP), traits, noise_keys)
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import pandas as pd
 from bootstrap import results
 from bootstrap.mistakes import StudyError
 from bootstrap.run import Phase, Run, Source
+from bootstrap.run_worlds import unread_after
 from bootstrap.study import Change, Start, Study, parse, with_value
 
 CHANGEABLE = (
@@ -92,7 +93,8 @@ def _whole(stages: tuple[Run, ...], study: Study) -> Run:
     before = first
     for change, run in zip(study.phases, stages[1:], strict=True):
         drawn = before.first_draw + (change.at_step - before.first_step) * before.batch_size
-        origin = {"first_step": change.at_step, "first_draw": drawn}
+        unread = unread_after(before, change.at_step)
+        origin = {"first_step": change.at_step, "first_draw": drawn, "first_unread": unread}
         before = run.model_copy(update={"largest_pool": largest, "ideal_run_id": None, **origin})
         phases.append(Phase(at_step=change.at_step, run=before))
     source = _source(study.start, first) if study.start is not None else None
@@ -103,8 +105,10 @@ def _paired(runs: list[Run]) -> list[Run]:
     """The runs with every real one's partner under the identity that the partner has now."""
     half = len(runs) // 2 if any(run.ideal_run_id for run in runs) else len(runs)
     real, ideal = runs[:half], runs[half:]
-    for place, partner in enumerate(ideal):
-        real[place] = real[place].model_copy(update={"ideal_run_id": partner.run_id})
+    for index, one in enumerate(real[: len(ideal)]):
+        if one.stop is not None:
+            ideal[index] = ideal[index].model_copy(update={"partner": one.cell_id})
+        real[index] = one.model_copy(update={"ideal_run_id": ideal[index].run_id})
     return real + ideal
 
 
@@ -135,7 +139,8 @@ def _source(start: Start, run: Run) -> Source:
         ])  # fmt: skip
     cell_id, run_id = str(source["cell_id"]), str(source["run_id"])
     return Source(
-        path=str(path), cell_id=cell_id, run_id=run_id, step=step, named_step=start.step, layers=start.layers
+        path=str(path), cell_id=cell_id, run_id=run_id, step=step, named_step=start.step, layers=start.layers,
+        shared=start.world != "same",
     )  # fmt: skip
 
 

@@ -6,8 +6,10 @@ was begun with is kept with its checkpoints. Shapes: E members, S steps, B sampl
 
 import itertools
 import logging
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -152,7 +154,7 @@ class Graphed(Compiled):
         tables = {name: table[: chunk.steps] for name, table in self._tables.items()}
         changing = [tensor for part in self.parts for tensor in part.members.changing]
         before = [tensor.clone() for tensor in changing]
-        side = torch.cuda.Stream()
+        side = _side_stream(self.parts[0].members.param_EP.device)
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for batch in itertools.islice(_batches(chunk, tables), WARM_UP_STEPS):
@@ -161,11 +163,18 @@ class Graphed(Compiled):
         for tensor, old in zip(changing, before, strict=True):
             tensor.copy_(old)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others read ahead
+        # other threads read ahead meanwhile, so their calls are allowed
+        with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
             for batch in _batches(chunk, tables):
                 self._step(batch)
         self._pool = graph.pool()
         return graph
+
+
+@cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which graphs are warmed up and captured: one, since each new one gets workspaces that stay."""
+    return torch.cuda.Stream(device)
 
 
 def _batches(chunk: Chunk, tables: Tables) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
@@ -195,5 +204,6 @@ def compiled(member_step: MemberStep) -> WholeStep:
         torch.compiler.reset()
         torch._dynamo.config.recompile_limit = VARIANTS
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
+        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # whether to use them is a setting of the study
         _compiled[member_step.key] = torch.compile(_whole_step(member_step.unbound()), fullgraph=True, dynamic=False)
     return _compiled[member_step.key]

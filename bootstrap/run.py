@@ -23,6 +23,7 @@ class Source(Settings):
         run_id, step: the run of it, and when.
         named_step: the step if the study names one; None: the last one, which may be another for each seed.
         layers: the beginnings of the names of the parameters that are taken; empty: all.
+        shared: whether the run's partner starts from the same ones.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Source(Settings):
     step: int
     named_step: int | None
     layers: list[str]
+    shared: bool = True
 
     def settings(self) -> dict[str, Any]:
         """What seeds of one configuration have in common."""
@@ -42,8 +44,10 @@ class Run(Settings):
     """Everything that one run is: a pure function of this gives its weights and its rows.
 
     Attributes:
+        partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: what the run becomes at later steps; the runs in them have no phases of their own.
         first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
+        first_unread: the first index that was not read before it, nor any after that.
     """
 
     task: Chosen
@@ -72,9 +76,11 @@ class Run(Settings):
     max_steps: int
     code: dict[str, str]
     ideal_run_id: str | None = None
+    partner: str | None = None
     phases: tuple["Phase", ...] = ()
     first_step: int = 0
     first_draw: int = 0
+    first_unread: int = 0
 
     def in_force(self, update: int) -> "Run":
         """What this run is at an update, 1 for the first: itself, or the latest phase that has begun by then."""
@@ -117,6 +123,9 @@ class Run(Settings):
             full["start"] = self.start.settings()
         if self.data.test_set != "rest":
             del full["largest_pool"]
+        for name in ("partner", "first_unread"):
+            if not full[name]:
+                del full[name]
         judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
             for place in PLACES:
@@ -138,6 +147,7 @@ class Run(Settings):
                 **{name: getattr(self, name) for name in TRAINING},
             },
             "stop": self.stop.model_dump() if self.stop is not None else {},
+            **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
         }
         return dict(_flat(nested))

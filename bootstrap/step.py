@@ -20,13 +20,14 @@ IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
 
 
 class Members(NamedTuple):
-    """Tensors of stacked members; the step changes the first four in place.
+    """Tensors of stacked members; the step changes the first five in place.
 
     Attributes:
         param_EP: parameters.
         buffers: what the model's forward pass changes, each (E, ...).
         slots: the optimizer's own tensors, each (E, P).
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
+        grad_EP: memory for the gradient. It is the same for the pack's life, since a captured graph writes to it.
         traits: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
             ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
@@ -36,6 +37,7 @@ class Members(NamedTuple):
     buffers: dict[str, Tensor]
     slots: dict[str, Tensor]
     sums_3E: Tensor
+    grad_EP: Tensor
     traits: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
 
@@ -45,11 +47,12 @@ class Members(NamedTuple):
             {name: tensor[place] for name, tensor in held.items()}
             for held in (self.buffers, self.slots, self.traits, self.noise_keys)
         )
-        return Members(self.param_EP[place], buffers, slots, self.sums_3E[:, place], traits, keys)
+        param_EP, grad_EP = self.param_EP[place], self.grad_EP[place]
+        return Members(param_EP, buffers, slots, self.sums_3E[:, place], grad_EP, traits, keys)
 
     @property
     def changing(self) -> list[Tensor]:
-        """The tensors that the step changes."""
+        """The tensors that carry a member from one step to the next."""
         return [self.param_EP, *self.buffers.values(), *self.slots.values(), self.sums_3E]
 
 
@@ -130,7 +133,9 @@ class MemberStep:
         param_EP = members.param_EP
         if "weight_noise" in members.traits:
             param_EP = param_EP + members.traits["weight_noise"] * _noise(members, "weights", at["step"])
-        grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(param_EP, members.buffers, self.read(x_EB), loss)
+        grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(
+            param_EP, members.buffers, self.read(x_EB), loss, out=members.grad_EP
+        )
         with torch.no_grad():
             if "clip_norm" in members.traits:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)

@@ -45,7 +45,8 @@ class Data(Settings):
         swapped_answers: number of samples per pool whose labels are exchanged among themselves.
         augmentation: of training images, new for every draw: mirrored (``flip``), or shifted by up to 4 pixels and
             mirrored (``crop_flip``).
-        allow_reuse: whether the ideal world of a finite recording may start over at its end.
+        allow_reuse: whether samples that a rule promises as never used may come round again, where a finite task has
+            no others left: at the end of a recording, and of any finite universe under ``fresh`` or ``sliding``.
     """
 
     test_set: Literal["heldout", "rest", "population", "reference"] = "heldout"
@@ -127,7 +128,9 @@ class Evaluation(Settings):
 class Stop(Settings):
     """When a real run and its ideal partner end before the budget: together, once both have fulfilled this.
 
-    A relapse after it is not seen. A diverged run is not waited for.
+    A pair ends by its own two runs, whatever else the study trains. So under a stop rule every real run has an
+    ideal partner of its own: pools share none, and a study with k pools trains k ideal runs per seed.
+    A relapse after the stop is not seen. A diverged run is not waited for.
 
     Attributes:
         metric, at_most, streak: at so many evaluations in a row the metric is at most this.
@@ -155,7 +158,8 @@ class Start(Settings):
 
     Attributes:
         folder: the other study's output folder.
-        world: which of its runs: of the ``same`` world as the new run, or always the ``real`` or ``ideal`` one.
+        world: which of its runs both worlds start from: the ``real`` or the ``ideal`` one. ``same`` takes the run of
+            the new run's own world; the worlds then differ from step 0 on, and so ``first_reuse_step`` is 0.
         seed: of that run; None takes the new run's own.
         where: further columns of its table of runs with their values, until only one run is meant.
         step: when they were kept; None is the last time.
@@ -163,7 +167,7 @@ class Start(Settings):
     """
 
     folder: str
-    world: Literal["same", "real", "ideal"] = "same"
+    world: Literal["real", "ideal", "same"] = "real"
     seed: int | None = None
     where: dict[str, Any] = Field(default_factory=dict)
     step: NonNegativeInt | None = None

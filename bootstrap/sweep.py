@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from bootstrap import data, phases, registry
 from bootstrap.mistakes import StudyError, unwritable
 from bootstrap.models.stack import Stack
 from bootstrap.run import TRAINING, Run
+from bootstrap.run_worlds import second_passes
 from bootstrap.study import Study, own_settings, with_value
 from bootstrap.task import Image, Task, Universe
 from bootstrap.worlds import World
@@ -82,9 +84,23 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
                 found.setdefault(run.run_id, run)
         except StudyError as error:
             problems += error.problems
+    problems += _second_passes(found.values())
     if problems:
         raise StudyError(problems)
     return list(found.values())
+
+
+def _second_passes(runs: Collection[Run]) -> list[str]:
+    """Why some runs would read a finite universe again; seeds of one configuration read alike."""
+    tasks: dict[str, Task] = {}
+    partners = {run.ideal_run_id for run in runs}
+    problems = []
+    for run in {run.cell_id: run for run in runs}.values():
+        name = json.dumps(run.task)
+        if name not in tasks:
+            tasks[name] = data.build_task(run.task)
+        problems += second_passes(run, tasks[name], partner=run.run_id in partners)
+    return problems
 
 
 def _cell_runs(study: Study) -> list[Run]:
@@ -109,7 +125,7 @@ def _cell_runs(study: Study) -> list[Run]:
         }  # fmt: skip
         partner = None
         if training.ideal:
-            own_pool = size if study.data.swapped_answers else None
+            own_pool = size if study.data.swapped_answers or study.stop is not None else None
             partner = Run(**common, world={"rule": "ideal"}, train_size=own_pool, train_fraction=None)
             ideal.append(partner)
         real.append(
@@ -213,8 +229,6 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
     if study.data.noisy_test and not study.data.label_noise:
         problems.append("`data.noisy_test`: there is no label noise to put on the test. Set data.label_noise.")
-    if isinstance(task, Universe) and not task.endless_passes and study.training.ideal and not study.data.allow_reuse:
-        problems += _ends(study, room or 0, sizes)
     if problems:
         raise StudyError(problems)
 
@@ -286,18 +300,6 @@ def _room(study: Study, task: Task) -> str:
 
 def _has_mirror(task: Universe) -> bool:
     return task.mirror(torch.arange(1)) is not None
-
-
-def _ends(study: Study, room: int, sizes: list[int]) -> list[str]:
-    batch = study.training.batch_size
-    need = study.training.max_steps * (max(sizes) if batch == "full" else batch)
-    if need <= room:
-        return []
-    return [
-        f"`training.max_steps`: the ideal world needs {need:,} fresh samples, "
-        f"but the recording has {room:,} for training. Lower max_steps or batch_size, "
-        "set training.ideal = false, or set data.allow_reuse = true."
-    ]
 
 
 def _code(study: Study, task: Task) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack, State
 from bootstrap.program import Program
 from bootstrap.run import Run, evaluation_steps, scheduled_steps
@@ -97,10 +98,11 @@ def train_steps(pack: Pack, stop: int, tick: Callable[[int], None] = lambda step
 class Cohort:
     """The runs of one pack from their first step to their last: those still stepped, and what all of them gave.
 
-    Members that diverged, and families that their stop rule ended, leave at evaluations; nobody joins.
+    Members that diverged, and pairs that their stop rule ended, leave at evaluations; nobody joins.
 
     Attributes:
         pack: the members still stepped.
+        evaluator: measures them.
         evaluated: the last step that was evaluated, -1 before the first.
     """
 
@@ -116,12 +118,13 @@ class Cohort:
         self.evaluated = max(outcome.last_step for outcome in self._outcomes) if begun else -1
         self._stacked = [place for place, outcome in enumerate(self._outcomes) if not outcome.left]
         states = [self._outcomes[place].state for place in self._stacked] if begun else None
-        self.pack = self._pack(int(states[0]["step"]) if states else 0, states)
+        self._stack(int(states[0]["step"]) if states else 0, states)
 
-    def _pack(self, update: int, states: Sequence[State] | None) -> Pack:
-        """The stacked members under the specification that is in force at this update."""
+    def _stack(self, update: int, states: Sequence[State] | None) -> None:
+        """Stack the members that are still stepped, under the specification that is in force at this update."""
         runs = [self._outcomes[place].run.in_force(update) for place in self._stacked]
-        return Pack(runs, self._device, states, self._program, self._apart)
+        self.pack = Pack(runs, self._device, states, self._program, self._apart)
+        self.evaluator = Evaluator(self.pack)
 
     @property
     def _going(self) -> list[int]:
@@ -144,18 +147,19 @@ class Cohort:
     def restack(self, update: int) -> None:
         """Let ended members leave, and give the others what is in force from this update on."""
         going, states = self._going, self.pack.states()
+        del self.pack, self.evaluator  # so that a device never holds two packs
         for place, state in zip(self._stacked, states, strict=True):
             outcome = self._outcomes[place]
             if outcome.ended:
                 outcome.left, outcome.state = True, state
         kept = [state for place, state in zip(self._stacked, states, strict=True) if place in going]
         self._stacked = going
-        self.pack = self._pack(update, kept)
+        self._stack(update, kept)
 
     def evaluate(self, keep: Keep) -> None:
         """Add a row to every run that is still going, and see which of them end here."""
         step = self.pack.step
-        for member, (place, row) in enumerate(zip(self._stacked, self.pack.evaluator.rows(), strict=True)):
+        for member, (place, row) in enumerate(zip(self._stacked, self.evaluator.rows(), strict=True)):
             outcome = self._outcomes[place]
             if outcome.ended:
                 continue
@@ -165,7 +169,7 @@ class Cohort:
             outcome.status = "finished" if finite else "diverged"
             if outcome.run.keep.weights == "evaluations":
                 keep(outcome.run, step, self.pack.weights(member))
-        self._stop_families()
+        self._stop_pairs()
         for member, place in enumerate(self._stacked):
             outcome = self._outcomes[place]
             last = outcome.last_step == step and (outcome.ended or step == outcome.run.max_steps)
@@ -175,13 +179,13 @@ class Cohort:
             self.pack.members.sums_3E.zero_()
         self.evaluated = step
 
-    def _stop_families(self) -> None:
-        """End every real run and its ideal partner together, once all of them have fulfilled their stop rule."""
-        families: dict[str, list[Outcome]] = {}
+    def _stop_pairs(self) -> None:
+        """End every real run and its ideal partner together, once both of them have fulfilled their stop rule."""
+        pairs: dict[str, list[Outcome]] = {}
         for outcome in self._outcomes:
-            families.setdefault(outcome.run.ideal_run_id or outcome.run.run_id, []).append(outcome)
-        for family in families.values():
-            waiting = [outcome for outcome in family if outcome.status != "diverged"]
+            pairs.setdefault(outcome.run.ideal_run_id or outcome.run.run_id, []).append(outcome)
+        for pair in pairs.values():
+            waiting = [outcome for outcome in pair if outcome.status != "diverged"]
             if all(fulfilled(outcome) for outcome in waiting):
                 for outcome in waiting:
                     outcome.stopped = True

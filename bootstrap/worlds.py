@@ -21,6 +21,7 @@ from bootstrap.registry import register
 Share = Annotated[float, Field(ge=0, le=1)]
 Reach = Callable[..., tuple[int, int] | None]
 _reaches: dict[Callable[..., Any], Reach] = {}
+_passing: set[Callable[..., Any]] = set()  # rules that may begin a new pass over a finite universe
 
 
 class Order:
@@ -78,6 +79,9 @@ class Draws:
         train_sizes: pool size N of each member.
         order: keyed orders of each member's pool.
         key_M2: int32, (M, 2), the members' ``order`` stream, for choices per step and slot.
+        begins: steps done and samples drawn before the rule took over.
+        unread: each member's first index that no rule before this one has read, nor any index after it; 0 for the
+            first rule of a run.
     """
 
     start: int
@@ -87,6 +91,8 @@ class Draws:
     train_sizes: tuple[int, ...]
     order: Order
     key_M2: Tensor
+    begins: tuple[int, int] = (0, 0)
+    unread: tuple[int, ...] = (0,)
 
     @property
     def step_S1(self) -> Tensor:
@@ -108,6 +114,14 @@ class Draws:
     def size_M11(self) -> Tensor:
         """Pool sizes, int64, (M, 1, 1)."""
         return self.order.size_M11
+
+    def never_used(self) -> list[tuple[int, int]]:
+        """For each member the first index beyond all that is used, and the step at which the pool is used up."""
+        steps, drawn = self.begins
+        return [
+            (max(size, unread), steps + max(size - drawn, 0) // self.batch_size)
+            for size, unread in zip(self.train_sizes, self.unread, strict=True)
+        ]
 
     def pool_index(self) -> Tensor:
         """Index that each draw reads when the pool is all there is, int64, (M, S, B).
@@ -133,16 +147,20 @@ class Draws:
         return chosen_MSB, chosen_MSB.cumsum(-1) - 1
 
 
-def beyond(reach: Reach) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+def beyond(reach: Reach, *, passes: bool = False) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Decorator that says which indices a rule reads beyond the pool, so that the device need not be asked.
 
     Args:
         reach: takes what the rule takes; gives a smallest and a largest index between which lie all that these
             draws read and that no pool holds, the largest at least the pool's last one; None where it cannot say.
+        passes: whether the rule may begin a new pass over a finite universe at its end. False for a rule that
+            promises samples which were never used.
     """
 
     def decorate(rule: Callable[..., Tensor]) -> Callable[..., Tensor]:
         _reaches[rule] = reach
+        if passes:
+            _passing.add(rule)
         return rule
 
     return decorate
@@ -155,11 +173,27 @@ def real(draws: Draws) -> Tensor:
     return draws.pool_index()
 
 
+def _later(draws: Draws) -> list[int]:
+    """By how much each member's fresh samples are moved on, so that none was used by an earlier rule."""
+    return [max(unread - draws.begins[1], 0) for unread in draws.unread]
+
+
+def _ideal_reach(draws: Draws) -> tuple[int, int]:
+    later = _later(draws)
+    return draws.first + min(later), draws.end - 1 + max(later)
+
+
 @register("rule", "ideal")
-@beyond(lambda draws: (draws.first, draws.end - 1))
+@beyond(_ideal_reach, passes=True)
 def ideal(draws: Draws) -> Tensor:
-    """Always fresh samples: index d."""
-    return draws.number_MSB
+    """Always fresh samples: index d, or after another rule that has read beyond it, as much later as that takes."""
+    later = _later(draws)
+    return draws.number_MSB + _moved(draws.number_MSB, later) if any(later) else draws.number_MSB
+
+
+def _moved(like: Tensor, numbers: Sequence[int]) -> Tensor:
+    """A number per member, int64, (M, 1, 1), on the device of another tensor."""
+    return streams.moved(torch.tensor(numbers), like.device)[:, None, None]
 
 
 def _count(share: float, batch_size: int) -> int:
@@ -168,11 +202,11 @@ def _count(share: float, batch_size: int) -> int:
 
 
 def _fresh_reach(draws: Draws, *, share: float) -> tuple[int, int]:
-    count, smallest, largest = _count(share, draws.batch_size), min(draws.train_sizes), max(draws.train_sizes)
+    count, starts = _count(share, draws.batch_size), draws.never_used()
     since, until = (
-        max(step - size // draws.batch_size, 0) for step, size in ((draws.start, largest), (draws.stop, smallest))
+        [index + max(step - used_up, 0) * count for index, used_up in starts] for step in (draws.start, draws.stop)
     )
-    return smallest + since * count, largest + until * count - 1
+    return min(since), max(until) - 1
 
 
 @register("rule", "fresh")
@@ -181,8 +215,8 @@ def fresh(draws: Draws, *, share: Share) -> Tensor:
     """A pool of N in which a share of every batch's slots is given never-used samples instead."""
     count = _count(share, draws.batch_size)
     chosen_MSB, rank_MSB = draws.chosen(count)
-    before = draws.size_M11 // draws.batch_size  # steps that the first pass fills
-    new_MSB = draws.size_M11 + (draws.step_S1 - before) * count + rank_MSB
+    new_MSB = draws.step_S1 * count + rank_MSB
+    new_MSB = new_MSB + _moved(new_MSB, [index - used_up * count for index, used_up in draws.never_used()])
     reuses = draws.number_MSB >= draws.size_M11
     return torch.where(reuses & chosen_MSB, new_MSB, draws.pool_index())
 
@@ -223,7 +257,7 @@ def _switch_reach(draws: Draws, *, at_step: int, before: str = "real", after: st
 
 
 @register("rule", "switch")
-@beyond(_switch_reach)
+@beyond(_switch_reach, passes=True)
 def switch(draws: Draws, *, at_step: NonNegativeInt, before: str = "real", after: str = "ideal") -> Tensor:
     """One world before a step and another from it on; both are rules that need no settings.
 
@@ -247,16 +281,19 @@ class World:
         capacity: number of training cells of a finite universe, None for an endless task. Past its
             end begins a new permuted pass over all cells.
         begins: steps done and samples drawn before this rule took over.
+        unread: each member's first index that no earlier rule has read, nor any after it; None: 0 each.
     """
 
     def __init__(
         self, rule: Callable[..., Tensor], settings: dict[str, Any], train_sizes: Sequence[int],
         key_M2: Tensor, batch_size: int, capacity: int | None, begins: tuple[int, int] = (0, 0),
+        unread: Sequence[int] | None = None,
     ):  # fmt: skip
         self.rule, self.settings, self.batch_size = rule, settings, batch_size
         self.train_sizes, self.key_M2 = tuple(train_sizes), key_M2
         self._pool_order = Order(key_M2, self.train_sizes)
         self.capacity, self.begins = capacity, begins
+        self.unread = tuple(unread) if unread is not None else (0,) * len(self.train_sizes)
         self._universe_order = Order(key_M2, [capacity] * len(self.train_sizes)) if capacity else None
 
     @property
@@ -271,7 +308,30 @@ class World:
     def draws(self, start: int, stop: int) -> Draws:
         """The draws of steps start .. stop - 1."""
         first = self.begins[1] + (start - self.begins[0]) * self.batch_size
-        return Draws(start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2)
+        return Draws(
+            start, stop, first, self.batch_size, self.train_sizes, self._pool_order, self.key_M2, self.begins,
+            self.unread,
+        )  # fmt: skip
+
+    @property
+    def may_begin_passes(self) -> bool:
+        """Whether the rule may read a finite universe pass after pass."""
+        return self.rule in _passing
+
+    def largest_read(self, stop: int) -> int:
+        """The largest index, passes over a universe left out, that the first member reads before a step; -1: none."""
+        begin = self.begins[0]
+        draws = self.draws(begin, stop)
+        if draws.end <= self.train_sizes[0] or stop <= begin:
+            return draws.end - 1  # every rule reads the pool once, in its order, before anything else
+        reach = _reach(self.rule, draws, **self.settings)
+        return reach[1] if reach else max(int(index.max()) for index in self._endless(begin, stop))
+
+    def _endless(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Indices of the first member, some steps at a time, as if the universe had no end."""
+        stride = max(1, (1 << 20) // self.batch_size)
+        for begin in range(start, stop, stride):
+            yield self.rule(self.draws(begin, min(begin + stride, stop)), **self.settings)[0]
 
     def read(self, start: int, stop: int) -> tuple[Tensor, tuple[int, int] | None]:
         """The same, and two indices between which all of them lie; None where only they themselves say it."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.registry import suggestion
 from bootstrap.run import Run, evaluation_steps
@@ -172,6 +173,7 @@ def _alone(name: str, contest: Contest) -> Alone:
     (specification,) = contest.runs()
     pack = Pack([specification], "cpu")
     plain = plain_loop(contest)
+    evaluator = Evaluator(pack)
     train_steps(pack, 10)
     plain(10)
     plain_times, step_times, evaluation_times = [], [], []
@@ -179,7 +181,7 @@ def _alone(name: str, contest: Contest) -> Alone:
         plain_times.append(_seconds(lambda: plain(contest.steps)) / contest.steps)
         goal = pack.step + contest.steps
         step_times.append(_seconds(lambda goal=goal: train_steps(pack, goal)) / contest.steps)  # type: ignore[misc]
-        evaluation_times.append(_seconds(pack.evaluator.rows))
+        evaluation_times.append(_seconds(evaluator.rows))
     evaluation = statistics.median(evaluation_times) * _evaluations_per_step(specification)
     harness = [step + evaluation for step in step_times]
     ratio = statistics.median(a / b for a, b in zip(plain_times, harness, strict=True))
@@ -240,9 +242,9 @@ def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
 def _evaluation_seconds(runs: list[Run], device: str) -> float:
     """Seconds that one member's evaluation takes on one thread, or on the device."""
     prepare(1)
-    pack = Pack(runs, device)
-    pack.evaluator.rows()
-    seconds = _seconds(pack.evaluator.rows) / len(runs)
+    evaluator = Evaluator(Pack(runs, device))
+    evaluator.rows()
+    seconds = _seconds(evaluator.rows) / len(runs)
     prepare(cores())
     return seconds
 

@@ -22,11 +22,16 @@ from bootstrap.train import Outcome
 
 
 class Manner(NamedTuple):
-    """How a pack was stepped when its checkpoint was written, so that it goes on in the same way."""
+    """How a pack was stepped when its checkpoint was written, so that it goes on in the same way.
+
+    Attributes:
+        device: its kind; None in a checkpoint of a version that did not note it.
+    """
 
     program: Program
     threads: int
     apart: bool = False
+    device: str | None = None
 
 
 def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
-from runners import checkpoints, environment, folder, shipped, studies
+from runners import checkpoints, environment, folder, shipped, studies, trusted_programs
 from runners import layout as layouts
 from runners.execute import Failure, Job
 from runners.layout import Layout
@@ -216,6 +216,7 @@ def _layout(
     asked: Work, place: Path, device: str, workers: int | None, pack_size: int | None, program: Program | None
 ) -> Layout:
     """The layout that a folder was begun with, else one that is measured; what a person asked for goes before both."""
+    plugins = studies.resolved(asked.raw)["plugins"]
     count = 1 if device != "cpu" else workers if workers is not None else cores()
     known = layouts.read(place)
     if known is not None and known.device == device:
@@ -223,12 +224,9 @@ def _layout(
     elif pack_size is not None or program is not None:
         layout = Layout(device=device, workers=count)
     else:
-        work = _left(asked.raw, asked.runs, place, lambda run: 1)
-        pending = [run for pack in work.packs for run in pack.runs]
-        plugins = studies.resolved(asked.raw)["plugins"]
         with Bench() as bench:
             threads = cores() if workers is None else 1
-            layout = layouts.choose(pending, device, count, threads, plugins, bench)
+            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench)
         if layout.compiler not in (None, "found"):
             note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for run in asked.runs if pack_size is not None or program is not None else ():
@@ -240,8 +238,16 @@ def _layout(
                 "program": program or one.program,
             }
         )
+    if any(shape.program != "eager" for shape in layout.shapes.values()):
+        with Bench() as bench:
+            trusted_programs.distrust(layout, _pending(asked, place), plugins, bench, note)
     layouts.write(layout, place)
     return layout
+
+
+def _pending(asked: Work, place: Path) -> list[Run]:
+    """The runs that are still to be trained, in whole families."""
+    return [run for pack in _left(asked.raw, asked.runs, place, lambda run: 1).packs for run in pack.runs]
 
 
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from bootstrap import registry
 from bootstrap.data import build_task
-from bootstrap.feed import world_of
 from bootstrap.pack import State
 from bootstrap.program import Program
 from bootstrap.run import Run
+from bootstrap.run_worlds import worlds_of
 from bootstrap.train import Outcome, Snapshot, train
 from bootstrap.worlds import usage
 from runners import checkpoints, folder
@@ -81,7 +81,7 @@ class Clock:
         if now - self._told >= TELL_SECONDS:
             self.tell()
         if stopping.is_set() or now - self._written >= self._job.checkpoint_seconds:
-            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart)
+            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart, self._job.device)
             checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot(), manner)
             self._written = time.monotonic()
         if stopping.is_set():
@@ -112,9 +112,7 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
     Raises:
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
-    manner = checkpoints.read_manner(Path(job.folder), job.name)
-    if manner is not None:
-        job = job.model_copy(update=manner._asdict())
+    job = _as_begun(job, note)
     clock = Clock(job, progress)
     try:
         outcomes = _trained(job, clock, note)
@@ -134,6 +132,23 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
     how = "in two halves" if len(smaller) > 1 else "one run at a time"
     note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on {how}.")
     return JobResult(smaller=smaller)
+
+
+def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
+    """The job, stepped as it was when its checkpoint was written, so that it goes on to the same bits.
+
+    On a device of another kind, or with a program that is not believed here, it goes on as the job says.
+    """
+    begun = checkpoints.read_manner(Path(job.folder), job.name)
+    if begun is None:
+        return job
+    if begun.device in (None, job.device) and begun.program in ("eager", job.program):
+        return job.model_copy(update={"program": begun.program, "threads": begun.threads, "apart": begun.apart})
+    note(
+        f"pack {job.name} was begun on {begun.device or job.device} ({begun.program}) and goes on on {job.device} "
+        f"({job.program}). Its last bits may differ."
+    )
+    return job
 
 
 def _trained(job: Job, clock: Clock, note: Callable[[str], None]) -> list[Outcome]:
@@ -239,16 +254,15 @@ def _kept(place: Path, run: Run) -> Outcome:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """What training knows of a run; the rest of its row follows from its specification."""
     run, steps = outcome.run, outcome.last_step
-    task = build_task(run.task)
-    worlds = [world_of([one], task) for one in (run, *(phase.run for phase in run.phases))]
-    used = usage(worlds, max(steps, 1))
+    together = run.start is None or run.start.shared or run.rule == "ideal"
+    used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
     return {
         **_failed(run),
         "status": outcome.status,
         "last_step": steps,
         folder.STOPPED: outcome.stopped,
         "seconds": outcome.seconds,
-        "first_reuse_step": used.first_reuse_step,
+        "first_reuse_step": used.first_reuse_step if together else 0,  # from where on the worlds differ
         "reuse": run.samples_seen(steps) / used.distinct,
     }
 

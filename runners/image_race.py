@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from bootstrap import streams
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.sweep import runs_of
@@ -164,7 +165,7 @@ def _evaluation(pack: Pack, device: str) -> Share:
     steps = TIMED[device]
     rates = _rates(
         pack.device,
-        {"ours": (lambda: train_steps(pack, pack.step + steps), 1), "theirs": (pack.evaluator.rows, 1)},
+        {"ours": (lambda: train_steps(pack, pack.step + steps), 1), "theirs": (Evaluator(pack).rows, 1)},
     )
     training = STEPS / (statistics.median(rates["ours"]) * steps)
     evaluating = len(evaluation_steps(pack.runs[0].evaluation, STEPS)) / statistics.median(rates["theirs"])

@@ -239,8 +239,13 @@ def free_memory(device: str) -> int:
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 33
 
 
+def cache_folder() -> Path:
+    """Where what was measured on this machine is kept for later studies."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "deep-bootstrap"
+
+
 def _memory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "deep-bootstrap" / "layouts.json"
+    return cache_folder() / "layouts.json"
 
 
 def _machine(layout: Layout) -> str:

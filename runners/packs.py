@@ -11,7 +11,8 @@ from bootstrap.study import ModelScales
 
 # what members of a pack may each have their own of
 OWN: set[Any] = {
-    "seed", "streams", "world", "train_size", "train_fraction", "largest_pool", "ideal_run_id", "code", "phases",
+    "seed", "streams", "world", "train_size", "train_fraction", "largest_pool", "ideal_run_id", "partner",
+    "code", "phases",
     "clip_norm", "weight_noise", "update_noise", "start",
 }  # fmt: skip
 

@@ -6,8 +6,10 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.program import Program
+from bootstrap.program_check import disagreement
 from bootstrap.run import Run
 from bootstrap.train import train_steps
 from runners.process import guest, prepare
@@ -17,7 +19,11 @@ TRIAL_SECONDS = 0.5
 
 
 class Trial(BaseModel):
-    """What is tried: a pack of these runs, stepped in this way for so long once it is warm."""
+    """What is tried: a pack of these runs, stepped in this way for so long once it is warm.
+
+    Attributes:
+        check: whether to try instead if the program trains as ``eager`` does; the rate is then 0.
+    """
 
     runs: list[Run]
     device: str = "cpu"
@@ -26,6 +32,7 @@ class Trial(BaseModel):
     apart: bool = False
     plugins: list[str] = []
     trial_seconds: float = TRIAL_SECONDS
+    check: bool = False
 
 
 class Rate(BaseModel):
@@ -49,8 +56,10 @@ def measure(trial: Trial) -> Rate:
     with guest():
         prepare(trial.threads)
         try:
+            if trial.check:
+                return Rate(rate=0.0, problem=disagreement(trial.runs, trial.device, trial.program, apart=trial.apart))
             return _measure(trial)
-        except Exception as error:  # a missing compiler, too little memory, an operation that cannot be captured
+        except (Exception, SystemExit) as error:  # a missing compiler, too little memory, an operation that cannot be captured
             said = str(error).strip().splitlines() or ["no message"]
             return Rate(rate=0.0, problem=f"{type(error).__name__}: {said[0]}")
 
@@ -62,6 +71,7 @@ def _measure(trial: Trial) -> Rate:
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
     pack = Pack(trial.runs, trial.device, program=trial.program, apart=trial.apart)
+    evaluator = Evaluator(pack)  # which takes memory too
     budget = trial.runs[0].max_steps
     train_steps(pack, min(WARM_UP_STEPS, budget))
     _wait(on_gpu)
@@ -72,7 +82,7 @@ def _measure(trial: Trial) -> Rate:
         _wait(on_gpu)
         block *= 2 if (time.perf_counter() - warm) * 4 < trial.trial_seconds else 1
     seconds = max(time.perf_counter() - warm, 1e-9)
-    taken = torch.cuda.max_memory_allocated() if on_gpu else sum(map(_bytes, _tensors(pack)))
+    taken = torch.cuda.max_memory_allocated() if on_gpu else sum(map(_bytes, _tensors(pack, evaluator)))
     return Rate(
         rate=(pack.step - first) * len(pack) / seconds,
         member_bytes=taken // len(pack),
@@ -89,9 +99,9 @@ def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _tensors(pack: Pack) -> list[torch.Tensor]:
+def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:
     """The tensors that a pack keeps: parameters and their gradient, slots, data of a chunk, pools and tests."""
     chunk = pack.feed.chunk(pack.step, pack.step + pack.feed.longest)
-    kept: list[Any] = [pack.param_EP, pack.param_EP, *pack.members.slots.values(), chunk.x, chunk.y]
+    kept: list[Any] = [pack.param_EP, pack.members.grad_EP, *pack.members.slots.values(), chunk.x, chunk.y]
     kept += [part for group in pack.feed.groups if group.pool is not None for part in group.pool]
-    return [*kept, pack.evaluator.test.x, pack.evaluator.test.y]
+    return [*kept, evaluator.test.x, evaluator.test.y]

@@ -28,6 +28,8 @@ class MLP(nn.Module):
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
 
+    positions: Tensor
+
     def __init__(
         self, inputs: Inputs, classes: int, *, width: Width = 128, depth: Depth = 1,
         activation: Activation = "relu", bias: bool = True, initialization: Initialization = "he",
@@ -49,6 +51,8 @@ class MLP(nn.Module):
             tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
             self.embeddings = nn.ModuleList(Embedding(inputs.vocab, embedding) for _ in range(tables))
             fan_in = size if operands == "sum" else size * len(inputs.varying)
+            # on the device, since an index that comes from the host is copied at every step
+            self.register_buffer("positions", torch.tensor(inputs.varying), persistent=False)
         elif isinstance(inputs, Vector):
             fan_in = inputs.size
         else:
@@ -70,7 +74,8 @@ class MLP(nn.Module):
 
     def _embed(self, x: Tensor) -> Tensor:
         if len(self.embeddings) == 1:  # one table: look all operands up at once
-            token = x[..., _evenly(self.varying)]
+            evenly = _evenly(self.varying)
+            token = x[..., self.positions if evenly is None else evenly]
             rows = self.embeddings[0](token.flatten(-2)).unflatten(-2, token.shape[-2:])
             return rows.sum(-2) if self.operands == "sum" else rows.flatten(-2)
         parts = []
@@ -82,11 +87,11 @@ class MLP(nn.Module):
         return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)
 
 
-def _evenly(positions: tuple[int, ...]) -> slice | tuple[int, ...]:
-    """The positions as a slice, which copies nothing, where they are evenly spaced."""
+def _evenly(positions: tuple[int, ...]) -> slice | None:
+    """The positions as a slice, which copies nothing; None where they are not evenly spaced."""
     stride = positions[1] - positions[0] if len(positions) > 1 else 1
     spaced = range(positions[0], positions[-1] + 1, stride) if stride > 0 else ()
-    return slice(positions[0], positions[-1] + 1, stride) if tuple(spaced) == positions else positions
+    return slice(positions[0], positions[-1] + 1, stride) if tuple(spaced) == positions else None
 
 
 def _pixels(image: Image) -> int:

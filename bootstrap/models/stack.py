@@ -66,7 +66,6 @@ class Stack:
         self.autocast = False  # whether forward passes compute in bfloat16
         self.leaves: list[nn.Parameter] = []
         self._bound: tuple[Tensor, Buffers] | None = None
-        self._gradient_EP = torch.empty(0)
         self._declared = declared
 
     @property
@@ -100,8 +99,6 @@ class Stack:
             return
         members = param_EP.shape[0]
         self._bound = param_EP, buffers
-        if self._gradient_EP.shape != param_EP.shape:
-            self._gradient_EP = torch.empty_like(param_EP)
         pieces = param_EP.split(self.sizes, dim=1)
         self.leaves = [
             nn.Parameter(piece.view(members, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)
@@ -123,15 +120,22 @@ class Stack:
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
 
     def gradient(
-        self, param_EP: Tensor, buffers: Buffers, x: Tensor, loss: Callable[[Tensor], tuple[Tensor, Any]]
+        self,
+        param_EP: Tensor,
+        buffers: Buffers,
+        x: Tensor,
+        loss: Callable[[Tensor], tuple[Tensor, Any]],
+        out: Tensor | None = None,
     ) -> tuple[Tensor, Any]:
-        """Gradient of every member's mean loss, (E, P), in memory that the next one may reuse.
+        """Gradient of every member's mean loss, (E, P).
 
         Args:
             param_EP: parameters; the next gradient is fastest with the same tensor.
             buffers: changed in place by the forward pass.
             x: inputs, (E, B, ...).
-            loss: gives the loss of every sample, (E, B), a function of the logits, and what is handed back beside.
+            loss: returns the loss of every sample, (E, B), a function of the logits, and a second value that is
+                handed back.
+            out: where the gradient is written, (E, P); None allocates it. A compiled step needs no such memory.
         """
         if torch.compiler.is_compiling():  # one graph of forward and backward pass, which a compiler can fuse
 
@@ -148,7 +152,7 @@ class Stack:
         loss_EB, beside = loss(self(x))
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self.leaves, share_EB, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._gradient_EP), beside
+        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=out), beside
 
     def _unbound(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
         """Logits as a function of the parameters and buffers."""

@@ -188,7 +188,8 @@ def pack(**changes):
 
 def worlds(world, data):
     """A study of this world, its ideal world and, for pools of two sizes, the data changed so."""
-    changes = {f"data__{name}": value for name, value in data.items()} | ({"training__world": world} if world else {})
+    changes = {f"data__{name}": value for name, value in {"allow_reuse": True, **data}.items()}
+    changes |= {"training__world": world} if world else {}
     sizes = 16 if "swapped_answers" in data else [16, 24]
     return {"training__train_size": sizes, "training__seeds": 2, **changes}
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from bootstrap import streams
 from bootstrap.augment import AUGMENTATIONS, PADDING, crop_flip, flip
+from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
@@ -78,10 +79,10 @@ def test_both_worlds_see_the_same_augmented_images_until_the_first_reuse(tmp_pat
     assert chunk.x.dtype == torch.uint8
     assert torch.equal(chunk.x[0, :2], chunk.x[1, :2])
     assert (chunk.x == 0).any()
-    assert not (pack.evaluator.test.x == 0).any()
+    assert not (Evaluator(pack).test.x == 0).any()
     seen = {tuple(image.flatten().tolist()) for image in chunk.x[0].flatten(0, 1)}
     assert len(seen) > 16
-    assert not (pack.evaluator.pools[0][1].x == 0).any()
+    assert not (Evaluator(pack).pools[0][1].x == 0).any()
 
 
 def test_a_full_batch_is_augmented_anew_at_every_step(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bootstrap import registry
+from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
@@ -64,7 +65,7 @@ def study(**choices):
 def final_error(runs, steps):
     pack = Pack(runs, "cpu")
     train_steps(pack, steps)
-    return pack.evaluator.rows()[0]["train_error"]
+    return Evaluator(pack).rows()[0]["train_error"]
 
 
 @pytest.fixture(scope="module")
@@ -118,4 +119,4 @@ def test_every_rule_trains_beside_the_ideal_world(rule):
     raw = study(training__world=named(rule, "rule"), training__ideal=rule != "ideal", training__batch_size=8)
     pack = Pack(runs_of(raw), "cpu")
     train_steps(pack, 9)
-    assert all(row["test_loss"] == row["test_loss"] for row in pack.evaluator.rows())
+    assert all(row["test_loss"] == row["test_loss"] for row in Evaluator(pack).rows())

@@ -31,7 +31,7 @@ def test_an_ideal_run_never_draws_a_held_out_cell(addition):
     """Over several passes of the universe the ideal world's inputs avoid all test inputs and reach all others."""
     runs = runs_of(parity(task=ADDITION))
     supply = Supply(addition, runs[1:])
-    from bootstrap.feed import world_of
+    from bootstrap.run_worlds import world_of
 
     world = world_of(runs[1:], addition)
     assert world.rule is ideal

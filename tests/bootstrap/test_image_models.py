@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from bootstrap import registry, streams
+from bootstrap.evaluate import Evaluator
 from bootstrap.models import convolutions
 from bootstrap.models.dconv import Local
 from bootstrap.models.densenet import beside
@@ -523,7 +524,7 @@ def test_the_worlds_are_identical_until_the_first_reuse(model, apart, settings, 
         for seed in range(2):
             assert same(states[seed], states[seed + 2]) == (step <= 3), step
         assert not same(states[0], states[1])
-        rows = pack.evaluator.rows()
+        rows = Evaluator(pack).rows()
         assert (rows[0]["test_loss"] == rows[2]["test_loss"]) == (step <= 3)
 
 
@@ -606,9 +607,9 @@ def test_an_evaluation_uses_the_running_statistics_and_leaves_them_alone(apart, 
     pack = Pack(study(recording, "cnn", training__dtype="float64"), "cpu", apart=apart)
     train_steps(pack, 6)
     before = pack.states()
-    rows = pack.evaluator.rows()
+    rows = Evaluator(pack).rows()
     assert all(same(one, other) for one, other in zip(before, pack.states(), strict=True))
-    test = pack.evaluator.test
+    test = Evaluator(pack).test
     for place, row in enumerate(rows):
         reference = PlainCNN(3).double()
         reference.output = nn.Linear(24, 4).double()

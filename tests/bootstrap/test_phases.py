@@ -8,12 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from bootstrap import results
 from bootstrap.data import build_task
-from bootstrap.feed import world_of
 from bootstrap.mistakes import StudyError
 from bootstrap.phases import weights_file
+from bootstrap.run_worlds import world_of, worlds_of
 from bootstrap.sweep import runs_of
 from bootstrap.train import fulfilled, train
 from bootstrap.worlds import usage
+from runners.execute import _row
 from tests.bootstrap.conftest import parity
 
 LONG = {"training__max_steps": 40, "evaluation__schedule": 5}
@@ -72,6 +73,42 @@ def test_a_full_batch_follows_its_pool_and_the_ideal_world_stays_fresh():
     worlds = [world_of([run], build_task(real.task)) for run in (real, real.phases[0].run)]
     assert usage(worlds, 40).first_reuse_step == 1
     assert usage(worlds, 40).distinct == 64
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        ({"rule": "fresh", "share": 0.125}, {"rule": "fresh", "share": 0.5}),
+        ({"rule": "fresh", "share": 1.0}, {"rule": "ideal"}),
+        ({"rule": "sliding", "shift": 20}, {"rule": "fresh", "share": 0.25}),
+        ({"rule": "sliding", "shift": 100}, {"rule": "ideal"}),
+        ({"rule": "ideal"}, {"rule": "fresh", "share": 0.5}),
+        ({"rule": "real"}, {"rule": "ideal"}),
+    ],
+)
+@pytest.mark.parametrize("size", [12, 20])
+def test_samples_that_are_never_used_were_not_used_before_a_phase_either(first, later, size):
+    """What a fresh rule reads beyond the pool after a phase is new to the run, whatever the phases before read."""
+    raw = changed((20, {"training.world": later}), training__world=first, training__train_size=size)
+    run = runs_of({**raw, "training": {**raw["training"], "ideal": False}})[0]
+    before, after = worlds_of(run, build_task(run.task))
+    used = set(before.indices(0, 20).flatten().tolist())
+    new = after.indices(20, 40).flatten()
+    new = new[new >= size] if later["rule"] == "fresh" else new
+    assert len(new)
+    assert len(new.unique()) == len(new)
+    assert not used & set(new.tolist())
+    low, high = after.read(20, 40)[1]
+    assert low <= int(new.min()) <= int(new.max()) <= high
+
+
+def test_a_phase_before_the_first_reuse_leaves_the_worlds_alike():
+    """A rule that takes over while the pool still lasts goes on at the next sample, as the ideal world does."""
+    for later in ({"rule": "ideal"}, {"rule": "fresh", "share": 0.5}, {"rule": "real"}):
+        raw = changed((20, {"training.world": later}), training__train_size=200)
+        (run,) = runs_of({**raw, "training": {**raw["training"], "ideal": False}})
+        _, after = worlds_of(run, build_task(run.task))
+        assert after.indices(20, 25).flatten().tolist() == list(range(160, 200))
 
 
 def test_phases_are_part_of_the_identity_and_of_the_table():
@@ -145,7 +182,7 @@ def kept(tmp_path):
 def test_a_run_starts_from_the_weights_that_another_kept(kept):
     """Both worlds begin with their partner's final test loss; with layers named, the others start as usual."""
     folder, before = kept
-    start = {"folder": str(folder)}
+    start = {"folder": str(folder), "world": "same"}
     outcomes = train(runs_of(parity(start=start)))
     for old, new in zip(before, outcomes, strict=True):
         assert new.rows[0]["test_loss"] == old.rows[-1]["test_loss"]
@@ -155,6 +192,18 @@ def test_a_run_starts_from_the_weights_that_another_kept(kept):
     weights = {}
     train(partly, keep=lambda run, step, named: weights.setdefault(run.rule, named))
     assert partly[0].run_id != runs_of(parity(start=start))[0].run_id
+
+
+def test_both_worlds_start_from_the_same_kept_weights_unless_told_otherwise(kept):
+    """By default they are identical until the first reuse; with other weights they differ from step 0 on."""
+    folder, _ = kept
+    real, ideal = train(runs_of(parity(start={"folder": str(folder)})))
+    assert real.run.start.run_id == ideal.run.start.run_id
+    assert real.rows[0]["test_loss"] == ideal.rows[0]["test_loss"]
+    assert _row(real)["first_reuse_step"] == 3
+    own = train(runs_of(parity(start={"folder": str(folder), "world": "same"})))
+    assert own[0].rows[0]["test_loss"] != own[1].rows[0]["test_loss"]
+    assert [_row(one)["first_reuse_step"] for one in own] == [0, None]
 
 
 def test_seeds_that_start_from_seeds_of_one_configuration_are_one_cell(kept):
@@ -168,7 +217,7 @@ def test_seeds_that_start_from_seeds_of_one_configuration_are_one_cell(kept):
     for row in rows:
         save_file({}, weights_file(folder, row["run_id"], 40))
     results.write_table(results.typed(rows, results.RUN_COLUMNS), folder / "runs.parquet")
-    runs = runs_of(parity(start={"folder": str(folder)}, training__seeds=2))
+    runs = runs_of(parity(start={"folder": str(folder), "world": "same"}, training__seeds=2))
     assert len({run.start.run_id for run in runs}) == 4
     assert len({run.cell_id for run in runs if run.rule == "real"}) == 1
     assert len({run.run_id for run in runs}) == 4
@@ -261,6 +310,35 @@ def test_a_pair_stops_together_once_both_have_met_the_rule():
             assert all(fulfilled(outcome) for outcome in pair)
             cut = [dataclasses.replace(outcome, rows=outcome.rows[:-1]) for outcome in pair]
             assert not all(fulfilled(outcome) for outcome in cut)
+
+
+def test_a_pair_stops_at_the_same_step_whatever_else_is_trained_beside_it():
+    """Under a stop rule a run's rows follow from its own specification: other pools and worlds change none of them."""
+
+    def rows(**changes):
+        outcomes = train(runs_of(parity(**LONG, training__seeds=3, stop=STOP, **changes)))
+        return {outcome.run.run_id: repr(outcome.rows) for outcome in outcomes}
+
+    worlds = {"sweep": {"training.world": [{"rule": "real"}, {"rule": "fresh", "share": 0.5}]}}
+    alone = rows(training__train_size=[24])
+    for beside in (rows(training__train_size=[12, 24]), rows(training__train_size=[24], **worlds)):
+        assert len(beside) == 2 * len(alone)
+        assert {run_id: beside[run_id] for run_id in alone} == alone
+
+
+def test_under_a_stop_rule_every_real_run_has_an_ideal_partner_of_its_own():
+    """It is named by the configuration that it stops with; without the rule, pools and worlds share one."""
+    changes = {
+        "training__train_size": [12, 24],
+        "sweep": {"training.world": [{"rule": "real"}, {"rule": "redraw", "share": 1}]},
+    }
+    shared, own = runs_of(parity(**LONG, **changes)), runs_of(parity(**LONG, stop=STOP, **changes))
+    assert [sum(run.rule == "ideal" for run in runs) for runs in (shared, own)] == [1, 4]
+    real = [run for run in own if run.rule != "ideal"]
+    partners = {run.run_id: run for run in own if run.rule == "ideal"}
+    assert [partners[run.ideal_run_id].partner for run in real] == [run.cell_id for run in real]
+    assert {run.settings().get("stop.partner") for run in real} == {None}
+    assert {run.settings()["stop.partner"] for run in partners.values()} == {run.cell_id for run in real}
 
 
 def test_members_that_leave_change_no_bit_of_those_that_stay():

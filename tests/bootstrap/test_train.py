@@ -10,6 +10,7 @@ from scipy import stats
 
 from bootstrap import registry
 from bootstrap.data import TEST_START, Supply, build_task
+from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack, learning_rate_factor
 from bootstrap.sweep import runs_of
@@ -182,7 +183,7 @@ def test_rows_hold_what_a_plain_evaluation_gives():
     runs = runs_of(parity(training__seeds=1))
     pack = Pack(runs, "cpu")
     train_steps(pack, 5)
-    row = pack.evaluator.rows()[0]
+    row = Evaluator(pack).rows()[0]
     hidden, bias, output, last = (leaf.detach()[0].double().numpy() for leaf in pack.member_step.stack.leaves)
     task = build_task(runs[0].task)
     x, y = task.sample(pack.supply.test_E2[:1], TEST_START + torch.arange(64)[None])
@@ -356,5 +357,5 @@ def test_a_gpu_reads_the_same_samples_and_learns_the_same():
         assert torch.equal(one.y, other.y.cpu())
     for pack in (here, there):
         train_steps(pack, 20)
-    for one, other in zip(here.evaluator.rows(), there.evaluator.rows(), strict=True):
+    for one, other in zip(Evaluator(here).rows(), Evaluator(there).rows(), strict=True):
         assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-3)

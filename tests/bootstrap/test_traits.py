@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
 from bootstrap.train import train, train_steps
@@ -76,8 +77,8 @@ def test_random_labels_are_uniform_fixed_per_sample_and_leave_the_test_alone():
     samples = pack.supply.train(slice(0, 2), torch.arange(400).expand(2, -1))
     assert torch.equal(samples.y[0], samples.y[1])
     assert 0.4 < (samples.y != samples.clean)[0].float().mean() < 0.6
-    assert torch.equal(pack.evaluator.test.y, pack.evaluator.test.clean)
-    assert "train_clean_error" in pack.evaluator.rows()[0]
+    assert torch.equal(Evaluator(pack).test.y, Evaluator(pack).test.clean)
+    assert "train_clean_error" in Evaluator(pack).rows()[0]
 
 
 @pytest.mark.parametrize("task", [None, {"name": "binary_operations", "operation": "x+y", "modulus": 7}])

@@ -9,9 +9,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bootstrap.ahead import Ahead
 from bootstrap.data import Supply, build_task, capacity, divide
-from bootstrap.feed import Chunk, world_of
+from bootstrap.feed import Chunk
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack
+from bootstrap.run_worlds import world_of
 from bootstrap.study import Data
 from bootstrap.sweep import runs_of
 from bootstrap.task import Image

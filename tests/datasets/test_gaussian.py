@@ -5,6 +5,7 @@ import torch
 
 from bootstrap import streams
 from bootstrap.data import build_task
+from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
@@ -49,7 +50,7 @@ def test_the_test_error_is_the_populations(features):
     pack = Pack(runs_of(study({"features": features, "noise": 0.2}, optimizer={"lr": 0.01})))
     train_steps(pack, 30)
     task = build_task(pack.runs[0].task)
-    for member, row in enumerate(pack.evaluator.rows()):
+    for member, row in enumerate(Evaluator(pack).rows()):
         w = pack.param_EP[member].double() / (task.spectrum_D.sqrt() if features == "white" else 1)
         exact = (task.spectrum_D * (w - task.teacher_D).square()).sum().item()
         for name in ("test_loss", "test_error", "test_soft_error"):

@@ -317,6 +317,54 @@ def test_the_ideal_world_of_a_recording_refuses_a_second_pass(study, tmp_path):
     assert engine.plan(study(task=task, data={"allow_reuse": True}, training__max_steps=7)).runs
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"training__world": {"rule": "ideal"}}, "`training.max_steps`: the ideal world needs 160 fresh samples"),
+        (
+            {"training__world": {"rule": "fresh", "share": 0.5}},
+            "`training.max_steps`: the rule 'fresh' needs 92 fresh samples",
+        ),
+        (
+            {"training__world": {"rule": "switch", "at_step": 10}},
+            "`training.max_steps`: the rule 'switch' needs 160 fresh samples",
+        ),
+        (
+            {"phases": [{"at_step": 4, "set": {"training.world": {"rule": "ideal"}}}]},
+            "phases[0]: `training.max_steps`: the ideal world needs 160 fresh samples",
+        ),
+        (
+            {"training__world": {"rule": "sliding", "shift": 8}},
+            "`training.max_steps`: the rule 'sliding' needs 72 fresh samples",
+        ),
+    ],
+)
+def test_no_world_of_a_recording_begins_a_second_pass_unasked(study, tmp_path, changes, sentence):
+    """Whichever rule or phase reads beyond the 48 training samples is refused, unless reuse is allowed."""
+    np.savez(tmp_path / "mine.npz", x=np.ones((60, 2), np.float32), y=np.arange(60) % 2)
+    raw = {"task": {"name": "recording", "path": "mine.npz"}, "training__ideal": False, **changes}
+    with pytest.raises(StudyError) as caught:
+        engine.plan(study(data={}, training__max_steps=20, **raw))
+    assert caught.value.problems == [
+        f"{sentence}, but the recording has 48 for training. Lower max_steps or batch_size, "
+        "or set data.allow_reuse = true."
+    ]
+    assert engine.plan(study(data={"allow_reuse": True}, training__max_steps=20, **raw)).runs
+
+
+def test_samples_that_are_promised_as_never_used_end_with_a_small_universe(study):
+    """The ideal world of all 49 equations may go round; a rule that adds fresh samples to a pool may not."""
+    task = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
+    raw = {"task": task, "data": {}, "training__max_steps": 20, "training__world": {"rule": "fresh", "share": 0.5}}
+    with pytest.raises(StudyError) as caught:
+        engine.plan(study(**raw))
+    assert caught.value.problems == [
+        "`training.max_steps`: the rule 'fresh' needs 92 fresh samples, but the universe has 39 for training. "
+        "Lower max_steps or batch_size, or set data.allow_reuse = true."
+    ]
+    assert engine.plan(study(**{**raw, "training__world": {"rule": "redraw", "share": 0.5}})).runs
+
+
 @pytest.mark.parametrize("pack_size", [4, 7, 64])
 def test_packs_of_any_size_give_the_same_tables(study, tmp_path, pack_size):
     """Seeds, learning rates, decays, pools and rules stepped together are each what they are alone, to the last bit."""

@@ -17,7 +17,7 @@ from runners import checkpoints, cli, engine, execute, layout, run_study
 from runners.local import Bench
 from runners.trial import Rate, Trial, measure
 from tests.bootstrap.conftest import parity
-from tests.runners.test_engine import equal
+from tests.runners.test_engine import equal, tables
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +208,7 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeypatch):
-    """Program and threads of the checkpoint go before those of the job."""
+    """Threads and order of the checkpoint go before those of the job, with the program that the job has too."""
     runs = runs_of(parity())
     taken = []
     execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
@@ -221,12 +221,34 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
-    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, program="compiled")
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
     execute.stopping.clear()
     torch.set_num_threads(1)
     assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
+
+
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        (checkpoints.Manner("graphed", 1, device="cuda"), "cuda (graphed)"),
+        (checkpoints.Manner("eager", 1, device="cuda"), "cuda (eager)"),
+        (checkpoints.Manner("compiled", 1, device="cpu"), "cpu (compiled)"),
+    ],
+)
+def test_a_pack_begun_on_a_gpu_goes_on_on_a_cpu(begun, said, tmp_path):
+    """Or with a program that is not believed any more: from its step, as the job says, with a word about bits."""
+    runs = runs_of(parity())
+    taken, told = [], []
+    (tmp_path / "shards").mkdir()
+    whole = execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], begun)
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
+    assert execute.execute(job, lambda steps: None, told.append) == execute.JobResult()
+    assert told == [f"pack pack was begun on {said} and goes on on cpu (eager). Its last bits may differ."]
+    rows = json.loads((tmp_path / "shards" / "pack.json").read_text())["evaluations"]
+    assert str(rows) == str([row for outcome in whole for row in outcome.rows])
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -316,6 +338,25 @@ def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_b
     stopped = pd.read_parquet(tmp_path / "whole" / "runs.parquet")
     assert (stopped["facts.stopped"] == (stopped["last_step"] < 40)).all()
     assert engine.plan(path, tmp_path / "whole").pending == 0
+
+
+def test_a_study_with_a_stop_rule_extended_by_a_pool_is_the_one_made_at_once(study, tmp_path):
+    """What was trained before stays, and the tables are those of all pools from the start."""
+    changed = {
+        "training__seeds": 3, "training__max_steps": 40, "evaluation__schedule": 5,
+        "stop": {"metric": "test_loss", "at_most": 0.7505, "streak": 2},
+    }  # fmt: skip
+    path = study(**changed, training__train_size=[12, 24])
+    whole = run_study(path, tmp_path / "whole", workers=1, pack_size=12)
+    run_study(path, tmp_path / "extended", workers=1, pack_size=12, changes=["training.train_size=[24]"])
+    before = pd.read_parquet(tmp_path / "extended" / "runs.parquet").set_index("run_id")["last_step"]
+    run_study(path, tmp_path / "extended", workers=1, pack_size=12)
+    for one, other in zip(tables(tmp_path / "whole"), tables(tmp_path / "extended"), strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-5)  # pools evaluated beside each other round differently
+    assert whole.runs.set_index("run_id").loc[before.index, "last_step"].equals(before)
+    pairs = whole.runs.merge(whole.runs, left_on="ideal_run_id", right_on="run_id")
+    assert len(pairs) == 6
+    assert (pairs["last_step_x"] == pairs["last_step_y"]).all()
 
 
 def test_the_command_line_names_every_program():

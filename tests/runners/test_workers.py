@@ -18,7 +18,7 @@ from bootstrap.mistakes import StudyError
 from bootstrap.sweep import runs_of
 from runners import checkpoints, engine, execute, folder, local, run_study, worker
 from runners.execute import Job, JobResult
-from runners.trial import Trial
+from runners.trial import Trial, measure
 from tests.bootstrap.conftest import parity
 from tests.runners.test_engine import equal
 
@@ -164,6 +164,12 @@ def test_a_trial_survives_the_death_of_its_worker(moody, tmp_path):
         trials = [Trial(runs=job.runs, plugins=job.plugins, trial_seconds=0.05) for job in (deadly, fine)]
         assert bench(trials[0], 1).problem == "the worker process died (exit status 9)"
         assert bench(trials[1], 1).problem is None
+
+
+def test_a_plugin_that_exits_does_not_end_a_plan(moody, tmp_path):
+    """The command that only asks what a study costs tries it in its own process."""
+    (job,) = jobs_of(moody("exit"), tmp_path)
+    assert measure(Trial(runs=job.runs, plugins=job.plugins, trial_seconds=0.05)).problem == "SystemExit: 3"
 
 
 def test_where_no_worker_can_be_started_every_pack_fails_by_name(study, tmp_path, monkeypatch):
