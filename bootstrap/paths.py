@@ -1,0 +1,32 @@
+"""Paths as a person writes them in a study or behind a command."""
+
+import os
+from pathlib import Path
+
+from bootstrap.mistakes import StudyError
+from bootstrap.registry import clipped, shown
+
+
+def written(text: str | Path, place: str) -> Path:
+    """The path of a text, with ``~`` for somebody's home folder.
+
+    Args:
+        place: the key that holds it, for the message.
+
+    Raises:
+        StudyError: no file can have this name, or there is no such home folder.
+    """
+    name = str(text)
+    if "\0" in name:
+        raise StudyError([f"`{place}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
+    try:
+        path = Path(name).expanduser()
+        os.lstat(path)
+    except RuntimeError as error:
+        home = clipped(Path(name).parts[0])
+        raise StudyError([f"`{place}`: there is no home folder {home}. Write the path from the root on."]) from error
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise StudyError([f"`{place}`: {clipped(name)} cannot be looked at: {error.strerror}. Check it."]) from error
+    return path
