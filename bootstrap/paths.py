@@ -7,11 +7,12 @@ from bootstrap.mistakes import StudyError
 from bootstrap.registry import clipped, shown
 
 
-def written(text: str | Path, place: str) -> Path:
+def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
     """The path of a text, with ``~`` for somebody's home folder.
 
     Args:
         place: the key that holds it, for the message.
+        folder: what it is relative to.
 
     Raises:
         StudyError: no file can have this name, or there is no such home folder.
@@ -21,7 +22,7 @@ def written(text: str | Path, place: str) -> Path:
         raise StudyError([f"`{place}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
     try:
         path = Path(name).expanduser()
-        os.lstat(path)
+        os.lstat(folder / path)
     except RuntimeError as error:
         home = clipped(Path(name).parts[0])
         raise StudyError([f"`{place}`: there is no home folder {home}. Write the path from the root on."]) from error
