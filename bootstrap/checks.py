@@ -1,4 +1,4 @@
-"""What is wrong with a study beside its single keys and its task: budgets, evaluations, and numbers too large to plan."""
+"""What is wrong with a study beside its single keys and its task: budgets, evaluations, numbers too large to plan."""
 
 import math
 from collections.abc import Sequence
@@ -81,8 +81,8 @@ def of_size(points: Sequence[dict[str, Any]]) -> list[str]:
     factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
     place = max(factors, key=lambda name: factors[name])
     return [
-        f"`{place}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} points of "
-        f"the sweep, up to {pools:,} pools and {seeds:,} seeds). Lower the largest number, or divide the study."
+        f"`{place}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
+        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
     ]
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from bootstrap.mistakes import StudyError
-from bootstrap.registry import clipped, shown
+from bootstrap.registry import LONGEST_PATH, clipped, shown
 
 
 def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
@@ -29,5 +29,10 @@ def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
     except FileNotFoundError:
         return path
     except OSError as error:
-        raise StudyError([f"`{place}`: {clipped(name)} cannot be looked at: {error.strerror}. Check it."]) from error
+        raise StudyError([f"`{place}`: {unusable(error)}"]) from error
     return path
+
+
+def unusable(error: OSError) -> str:
+    """Why a path cannot be used."""
+    return f"{clipped(str(error.filename), LONGEST_PATH)} cannot be used: {error.strerror}. Give another path."

@@ -9,7 +9,7 @@ import pandas as pd
 from bootstrap import checks, results
 from bootstrap.mistakes import StudyError
 from bootstrap.paths import written
-from bootstrap.registry import clipped, shown
+from bootstrap.registry import shown
 from bootstrap.run import Phase, Run, Source
 from bootstrap.study import Change, Start, Study, read, with_value
 
@@ -160,10 +160,7 @@ def _folder_problems(study: Study, faulty: set[str]) -> list[str]:
         return error.problems
     if (folder / "runs.parquet").is_file():
         return []
-    return [
-        f"`start.folder`: {clipped(str(folder))} holds no results. Run that study into it first, "
-        'with keep.weights = "final".'
-    ]
+    return [f'`start.folder`: {folder} holds no results. Run that study into it first, with keep.weights = "final".']
 
 
 def _source(start: Start, run: Run) -> Source:

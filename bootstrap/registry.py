@@ -21,7 +21,7 @@ from bootstrap import plugins
 Kind = Literal["task", "model", "optimizer", "loss", "rule", "claim"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Target = TypeVar("Target", bound=Callable[..., Any])
-LONGEST_SHOWN = 80  # characters of a value in a message
+LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in a message
 
 
 @dataclass(frozen=True)
@@ -143,15 +143,15 @@ def shown(value: Any) -> str:
     return clipped(repr(value))
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
     """A text, or the beginning of a long one and its length.
 
     >>> clipped("abc"), clipped("abc" * 1_000)[50:]
     ('abc', 'cabca… (3,000 characters)')
     """
-    if len(text) <= LONGEST_SHOWN:
+    if len(text) <= longest:
         return text
-    return f"{text[: LONGEST_SHOWN - 25]}… ({len(text):,} characters)"
+    return f"{text[: longest - 25]}… ({len(text):,} characters)"
 
 
 @cache

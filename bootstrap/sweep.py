@@ -269,7 +269,7 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
 def _reason(error: BaseException, cure: str) -> str:
     """What an error says, if it is a sentence; else its kind, the first line of what it says, and what to do."""
     text = " ".join(str(error).split("\n")).strip()
-    if text.endswith((".", "?")):
+    if text.endswith((".", "?", "`")):
         return text
     line = clipped(str(error).strip().split("\n", 1)[0])
     return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"

@@ -10,7 +10,7 @@ import tomli_w
 from bootstrap import registry
 from bootstrap.mistakes import StudyError, beside, place_of
 from bootstrap.paths import written
-from bootstrap.registry import clipped, shown, suggestion
+from bootstrap.registry import shown, suggestion
 from bootstrap.study import parse, with_value
 from bootstrap.sweep import points, runs_of
 from bootstrap.task import PLACES
@@ -33,9 +33,7 @@ def find(study: str | Path) -> Path:
         return path / "study.toml"
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
-            raise StudyError([
-                f"study file {clipped(str(path))} does not exist. Check the path, or see `deepboot list studies`."
-            ])  # fmt: skip
+            raise StudyError([f"study file {path} does not exist. Check the path, or see `deepboot list studies`."])
         return path
     known = shipped()
     if str(study) not in known:
@@ -57,14 +55,14 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
     """
     path = find(study)
     raw, problems = _scaled(_tables(path), scale)
-    raw, more = _placed(raw, Path() if path in shipped().values() else path.parent)
+    raw, more = placed(raw, Path() if path in shipped().values() else path.parent)
     problems += more
     for change in changes or []:
         try:
             raw = _changed(raw, change)
         except StudyError as error:
             problems += error.problems
-    raw, more = _placed(raw, Path())
+    raw, more = placed(raw, Path())
     loaded, failed = _load_plugins(raw.get("plugins", []), path.parent)
     raw["plugins"] = loaded
     problems += more + failed
@@ -97,8 +95,12 @@ def _beside(raw: dict[str, Any], problems: list[str], *, unloaded: bool) -> list
     return []
 
 
-def _placed(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The study with the place of its recorded data, which may be relative to a folder or to home, made absolute."""
+def placed(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The study with the place of its recorded data, which may be relative to a folder or to home, made absolute.
+
+    Returns:
+        It, and what is wrong with the paths.
+    """
     task = raw.get("task")
     if not isinstance(task, dict):
         return raw, []
