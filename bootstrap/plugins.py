@@ -45,8 +45,10 @@ class Plugin:
         return all(path.is_file() and _hash(path.read_bytes()) == known for path, known in self.hashes.items())
 
     def activate(self) -> None:
-        """Let imports inside its functions find its own helpers, not those of another plugin."""
-        sys.modules.update(self.modules)
+        """Let imports inside its functions find its own helpers, not another plugin's; the program's own stay."""
+        for name, module in self.modules.items():
+            if sys.modules.get(name, module) is module or sys.modules[name] in _brought:
+                sys.modules[name] = module
 
 
 def run(path: Path) -> Plugin:

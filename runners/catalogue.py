@@ -91,6 +91,7 @@ def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> 
     try:
         contact_sheet.write(task, key_12, path, title=title, count=count)
     except OSError as error:
+        name = clipped(str(path), LONGEST_PATH)
         raise StudyError(
-            [f"--out {clipped(str(path), LONGEST_PATH)} cannot be written: {error.strerror}. Give a file in a folder of yours."]
+            [f"--out {name} cannot be written: {error.strerror}. Give a file in a folder of yours."]
         ) from error
