@@ -14,6 +14,7 @@ from bootstrap import results
 from bootstrap.data import ENDLESS_TEST_SAMPLES, build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
 from bootstrap.program import Program
+from bootstrap.registry import clipped
 from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
@@ -85,8 +86,10 @@ def part_of(runs: list[Run], shard: str) -> list[Run]:
         StudyError: not of that form, or the study has no cell there.
     """
     number, _, count = shard.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise StudyError([f"--shard {shard}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."])
+    if not (len(shard) < 20 and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise StudyError([
+            f"--shard {clipped(shard)}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
+        ])  # fmt: skip
     partners = {run.ideal_run_id for run in runs}
     cells = {run.cell_id for run in runs if run.run_id not in partners}
     mine = {cell for cell in cells if int(cell, 16) % int(count) == int(number) - 1}

@@ -28,6 +28,7 @@ EXTENDABLE_IN = {
     "training": {"seeds", "max_steps", "train_size", "train_fraction"},
     "evaluation": {"threshold", "streak", "stopping_metric", "stopping_threshold"},
 }
+POOLS = ("training", "training.train_fraction", "training.train_size")  # what a sweep that gives pools goes over
 
 
 @contextmanager
@@ -121,8 +122,9 @@ def _fixed(study: dict[str, Any]) -> dict[str, str]:
     extendable = {part: set(names) for part, names in EXTENDABLE_IN.items()}
     if study["schedule"]["shape"] != "constant":
         extendable["training"].discard("max_steps")
-    if study["data"]["test_set"] == "rest":
+    if "rest" in (study["data"]["test_set"], *swept.get("data.test_set", ())):  # the largest pool decides the test
         extendable["training"] -= {"train_size", "train_fraction"}
+        fixed |= {name: json.dumps(values) for name, values in swept.items() if name in POOLS}
     for part, value in study.items():
         if part in EXTENDABLE:
             continue

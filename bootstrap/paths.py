@@ -1,0 +1,38 @@
+"""Paths as a person writes them in a study or behind a command."""
+
+import os
+from pathlib import Path
+
+from bootstrap.mistakes import StudyError
+from bootstrap.registry import LONGEST_PATH, clipped, shown
+
+
+def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
+    """The path of a text, with ``~`` for somebody's home folder.
+
+    Args:
+        place: the key that holds it, for the message.
+        folder: what it is relative to.
+
+    Raises:
+        StudyError: no file can have this name, or there is no such home folder.
+    """
+    name = str(text)
+    if "\0" in name:
+        raise StudyError([f"`{place}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
+    try:
+        path = Path(name).expanduser()
+        os.lstat(folder / path)
+    except RuntimeError as error:
+        home = clipped(Path(name).parts[0])
+        raise StudyError([f"`{place}`: there is no home folder {home}. Write the path from the root on."]) from error
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        raise StudyError([f"`{place}`: {unusable(error)}"]) from error
+    return path
+
+
+def unusable(error: OSError) -> str:
+    """Why a path cannot be used."""
+    return f"{clipped(str(error.filename), LONGEST_PATH)} cannot be used: {error.strerror}. Give another path."
