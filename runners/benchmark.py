@@ -149,7 +149,7 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
     figures: list[Figure]
     if name == "packs":
         peak = _peak(device)
-        with Bench(device) as bench:
+        with Bench() as bench:
             figures = [_packed(one, contest, device, bench, peak) for one, contest in PACKED.items()]
         told = (
             f"plain loop with {cores()} threads, one run after another; ratio = harness / plain model steps a second, "

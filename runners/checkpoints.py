@@ -106,13 +106,23 @@ def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[
     return None, refused
 
 
-def remove_checkpoints(folder: Path, pack: str | None = None) -> None:
-    """Remove a pack's checkpoints, or all of them."""
+def remove_checkpoints(folder: Path, done: set[str]) -> None:
+    """Remove the checkpoints of packs whose runs are all done, and those that cannot be read."""
     place = folder / "checkpoints"
-    for path in place.glob("*.safetensors" if pack is None else f"{pack}.*safetensors"):
-        path.unlink(missing_ok=True)
+    for path in place.glob("*.safetensors"):
+        if _run_ids(path) <= done:
+            path.unlink(missing_ok=True)
     if place.is_dir() and not any(place.iterdir()):
         place.rmdir()
+
+
+def _run_ids(path: Path) -> set[str]:
+    """The runs of a checkpoint; none where it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {one["run"] for one in json.loads((file.metadata() or {})["outcomes"])}
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def _checkpoint_path(folder: Path, pack: str) -> Path:

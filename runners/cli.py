@@ -1,8 +1,10 @@
 """The command line, ``deepboot``. Heavy imports wait until a command needs them, so that help is quick."""
 
+import shlex
 import signal
 import sys
 import threading
+from contextlib import redirect_stdout
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOTDIR
 from itertools import chain
 from pathlib import Path
@@ -71,19 +73,23 @@ def run(
         for line in planning.describe(study, out, scale=scale, changes=tuple(chain(*changes)), device=device):
             say(line)
         return
-    place = out or engine.default_folder(study)
+    place, failed = out or engine.default_folder(study), None
     try:
-        done = engine.run_study(
-            study, place, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
-            checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        say(engine.interrupted(place))
-        sys.exit(130)
-    except engine.TrainingError as failed:
+        try:
+            with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
+                done = engine.run_study(
+                    study, place, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
+                    checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
+                )  # fmt: skip
+        except engine.TrainingError as error:
+            failed = error
         _report((place,), None)
-        _fail([f"{len(failed.failures)} packs failed, the others are in {place}:", str(failed)], code=1)
-    _report((place,), None)
+    except KeyboardInterrupt:
+        say(engine.interrupted(place) + _again())
+        sys.exit(130)
+    if failed is not None:
+        again = f"The same command tries them again:{_again()}"
+        _fail([f"Some planned runs are not done; the others are in {place}:", str(failed), again], code=1)
     more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
     say(f"Next: deepboot claims {place}   or more seeds: {more}")
 
@@ -253,6 +259,11 @@ def _fail(lines: list[str], code: int = 2) -> NoReturn:
     sys.exit(code)
 
 
+def _again() -> str:
+    """The command as it was given, on a line of its own."""
+    return f"\n  {shlex.join(['deepboot', *sys.argv[1:]])}"
+
+
 def _stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -264,7 +275,7 @@ def main() -> None:
     try:
         app.cli(prog="deepboot", description="Train identical models on finite and on endless data, and compare.")
     except KeyboardInterrupt:
-        _fail(["Stopped."], code=130)
+        _fail(["Stopped before it was done; no trained run is lost. The same command begins again:" + _again()], 130)
     except ValueError as error:
         problems = getattr(error, "problems", None)
         if problems is None and type(error) is not ValueError:

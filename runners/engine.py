@@ -1,8 +1,8 @@
 """From a study to a filled output folder."""
 
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,14 +28,26 @@ from runners.packs import PackPlan, plan_packs
 from runners.progress import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
+NAMED = 3  # missing runs that are named; beyond, they are counted
 
 
 class TrainingError(RuntimeError):
-    """Some packs could not be done; the folder holds all the others."""
+    """Some planned runs are not done; the folder holds all the others.
 
-    def __init__(self, failures: list[Failure]):
-        self.failures = failures
-        super().__init__("\n".join(f"pack {failure.job}: {failure.reason}" for failure in failures))
+    Attributes:
+        failures: packs that failed, and why.
+        missing: runs that are not done, and that no failure names.
+    """
+
+    def __init__(self, failures: list[Failure], missing: Sequence[Run] = ()):
+        self.failures, self.missing = failures, missing
+        lines = [f"pack {failure.job}: {failure.reason}" for failure in failures]
+        if missing:
+            lines.append(f"{len(missing)} planned runs are not done, and nothing says why:")
+            lines += [f"{run.rule} world, seed {run.seed}, run {run.run_id}" for run in missing[:NAMED]]
+        if len(missing) > NAMED:
+            lines.append(f"and {len(missing) - NAMED} more")
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,18 @@ class Work:
     pending: int
 
 
+@contextmanager
+def _plugins_cannot_exit() -> Iterator[None]:
+    """A plugin that ends the program, in this process, is something that a user can mend."""
+    try:
+        yield
+    except SystemExit as error:
+        raise StudyError(
+            [f"a plugin ended the program (SystemExit: {error}). Let it raise an error that says why instead."]
+        ) from error
+
+
+@_plugins_cannot_exit()
 def plan(
     study: str | Path,
     out: Path | str | None = None,
@@ -73,8 +97,24 @@ def plan(
 def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: Callable[[Run], int]) -> Work:
     """What of these runs a folder does not hold yet."""
     start = _done_steps(out, runs) if out is not None else {}
-    pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
-    return Work(raw, runs, plan_packs(runs, start, pack_size), len(pending))
+    return Work(raw, runs, plan_packs(runs, start, pack_size), len(_undone(runs, start)))
+
+
+def _undone(runs: list[Run], start: dict[str, int]) -> list[Run]:
+    """Runs that can or must go on, from the steps in ``start``."""
+    return [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
+
+
+def account(place: Path, runs: list[Run], failures: list[Failure]) -> None:
+    """Count the planned runs against the folder's tables, whatever engine did them.
+
+    Raises:
+        TrainingError: some failed, or are not done though nothing failed.
+    """
+    named = {run_id for failure in failures for run_id in failure.run_ids}
+    missing = [run for run in _undone(runs, _done_steps(place, runs)) if run.run_id not in named]
+    if failures or missing:
+        raise TrainingError(failures, missing)
 
 
 def part_of(runs: list[Run], shard: str) -> list[Run]:
@@ -120,6 +160,7 @@ def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
     return steps
 
 
+@_plugins_cannot_exit()
 def run_study(
     study: str | Path,
     out: Path | str | None = None,
@@ -151,7 +192,8 @@ def run_study(
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
-        TrainingError: some packs failed; all others are in the folder.
+        TrainingError: some packs failed or runs are missing; all others are in the folder.
+        KeyboardInterrupt: a stop was asked for; what was done is in the folder, and checkpoints of the rest.
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
@@ -159,6 +201,8 @@ def run_study(
     with folder.held(place):
         try:
             folder.prepare(place, studies.resolved(asked.raw))
+            if folder.has_shard(place):  # of a command that was killed: its rows are put into the tables first
+                folder.merge(place, asked.runs, facts_of(asked.runs))
             layout = _layout(asked, place, chosen, workers, pack_size, program)
             work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
             failures = _work(work, place, layout, checkpoint_seconds)
@@ -167,8 +211,7 @@ def run_study(
                 f"output folder {place} cannot be written: {error.strerror}. What was written before is whole; "
                 "make room and run the same command again."
             ]) from error  # fmt: skip
-    if failures:
-        raise TrainingError(failures)
+        account(place, asked.runs, failures)
     return results.read(place)
 
 
@@ -184,7 +227,7 @@ def _layout(
     elif pack_size is not None or program is not None:
         layout = Layout(device=device, workers=count)
     else:
-        with Bench(device) as bench:
+        with Bench() as bench:
             threads = cores() if workers is None else 1
             layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench)
         if layout.compiler not in (None, "found"):
@@ -199,7 +242,7 @@ def _layout(
             }
         )
     if any(shape.program != "eager" for shape in layout.shapes.values()):
-        with Bench(device) as bench:
+        with Bench() as bench:
             trusted_programs.distrust(layout, _pending(asked, place), plugins, bench, note)
     layouts.write(layout, place)
     return layout
@@ -222,15 +265,14 @@ def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) ->
     ]  # fmt: skip
     try:
         with Progress(sum(pack.steps for pack in work.packs)) as progress:
-            failures = run_jobs(jobs, workers=layout.workers, progress=progress)
-        if not failures:
-            checkpoints.remove_checkpoints(place)
+            return run_jobs(jobs, workers=layout.workers, progress=progress)
     finally:
         folder.merge(place, work.runs, facts_of(work.runs))
+        undone = _undone(work.runs, _done_steps(place, work.runs))
+        checkpoints.remove_checkpoints(place, {run.run_id for run in work.runs} - {run.run_id for run in undone})
         if jobs:
             told = environment.describe(layout.device, time.time() - began)
             write_json({**told, "layout": layout.summary}, place / "environment.json")
-    return failures
 
 
 def default_folder(study: str | Path) -> Path:
@@ -282,7 +324,8 @@ def _facts(run: Run) -> dict[str, Any]:
 
 
 def interrupted(place: Path) -> str:
-    """What a person is told who stopped a study."""
-    runs = len(pd.read_parquet(place / "runs.parquet")) if (place / "runs.parquet").is_file() else 0
-    again = " ".join(["deepboot", *sys.argv[1:]])
-    return f"Stopped. {runs} finished runs are in {place}; the same command goes on from there:\n  {again}"
+    """What a person is told who stopped a study, in training or while its report was written."""
+    table = place / "runs.parquet"
+    status = pd.read_parquet(table, columns=["status"])["status"] if table.is_file() else pd.Series(dtype="string")
+    done = int(status.isin(["finished", "diverged"]).sum())
+    return f"Stopped. {done} finished runs are safe in {place}; the same command goes on from there:"

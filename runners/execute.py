@@ -1,20 +1,10 @@
-"""Doing one pack: train it, keep its states, write its shard. Also the worker process that does so.
+"""Doing one pack: train it, keep its states, write its shard, or write down why it failed."""
 
-A worker is ``python -m runners.execute``: it reads one job or trial a line and says what it did, one
-JSON object a line. It is a plain subprocess, so that notebooks, scripts without a main guard and the
-command line all start it alike.
-"""
-
-import ctypes
-import json
-import os
-import signal
-import sys
+import gc
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +19,14 @@ from bootstrap.run import Run
 from bootstrap.run_worlds import worlds_of
 from bootstrap.train import Outcome, Snapshot, train
 from bootstrap.worlds import usage
-from runners import checkpoints, folder, shipped
+from runners import checkpoints, folder
 from runners.packs import PackPlan
 from runners.process import prepare
-from runners.trial import Trial, measure
 
 TELL_SECONDS = 0.5
-PR_SET_PDEATHSIG = 1  # prctl(2)
+OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own
+    "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 stopping = threading.Event()  # set by a signal: write a checkpoint and stop
 
 
@@ -54,12 +45,26 @@ class Job(BaseModel):
     checkpoint_seconds: float = 30.0
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a pack could not be done."""
+class Failure(BaseModel):
+    """A pack that could not be done: its name, why, and the runs in it."""
 
     job: str
     reason: str
+    run_ids: list[str]
+
+
+class JobResult(BaseModel):
+    """What came of a job, beside what is in the folder.
+
+    Attributes:
+        failures: the job itself, if it failed.
+        smaller: jobs to be done in its place, because it did not fit into memory.
+        device_lost: nothing more can be done on the device by this process.
+    """
+
+    failures: list[Failure] = []
+    smaller: list[Job] = []
+    device_lost: bool = False
 
 
 class Clock:
@@ -98,44 +103,35 @@ class Clock:
         self.tell()
 
 
-def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> list[Failure]:
+def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> JobResult:
     """Do one job, from its last checkpoint if it has one; what it gave lies in the folder afterwards.
 
-    A pack that does not fit into memory is done in two halves, these in halves if need be, and the runs of a
-    single ideal one each apart.
+    A pack that does not fit into memory is to be done in two halves, these in halves if need be, and the runs of a
+    single ideal one each apart. Whatever a plugin raises is a failure of its pack, the end of the program included.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
-    place = Path(job.folder)
     job = _as_begun(job, note)
-    prepare(job.threads)
     clock = Clock(job, progress)
     try:
-        begun, refused = checkpoints.read_checkpoint(place, job.name, job.runs)
-        for sentence in refused:
-            note(sentence)
-        if begun is not None:
-            clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.left))
-        elif job.start:
-            begun = [_kept(place, run) for run in job.runs]
-        outcomes = train(
-            job.runs, device=job.device, program=job.program, apart=job.apart, begun=begun, tick=clock,
-            keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
-        )  # fmt: skip
-    except Exception as error:  # whatever a plugin or a device may raise: the other packs go on
+        outcomes = _trained(job, clock, note)
+        clock.tell()
+        _write(job, outcomes)
+        return JobResult()
+    except BaseException as error:
+        if stopping.is_set() and isinstance(error, KeyboardInterrupt):
+            raise
         smaller = _smaller(job) if out_of_memory(error) else []
         if not smaller:
-            return [_failure(job, error)]
-    else:
-        clock.tell()
-        return _written(job, outcomes)
+            return JobResult(failures=[_failed_by(job, error)], device_lost=device_lost(error))
+        for one in _chain(error):
+            traceback.clear_frames(one.__traceback__)  # they hold the pack
+    _free_memory(job.device)
     clock.take_back()
     how = "in two halves" if len(smaller) > 1 else "one run at a time"
     note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on {how}.")
-    if job.device != "cpu":
-        torch.cuda.empty_cache()
-    return [failure for one in smaller for failure in execute(one, progress, note)]
+    return JobResult(smaller=smaller)
 
 
 def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
@@ -155,26 +151,63 @@ def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
     return job
 
 
-def _written(job: Job, outcomes: list[Outcome]) -> list[Failure]:
-    """Write what a pack gave."""
+def _trained(job: Job, clock: Clock, note: Callable[[str], None]) -> list[Outcome]:
+    """Train a job's runs, from its last checkpoint if it has one."""
     place = Path(job.folder)
-    try:
-        for outcome in outcomes:
-            if outcome.run.keep.final_state and outcome.status == "finished":
-                checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
-        rows = [row for outcome in outcomes for row in outcome.rows]
-        folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
-    except OSError as error:
-        return [_failure(job, error)]
-    checkpoints.remove_checkpoints(place, job.name)
-    return []
+    for plugin in job.plugins:
+        registry.load_plugin(Path(plugin))
+    prepare(job.threads)
+    begun, refused = checkpoints.read_checkpoint(place, job.name, job.runs)
+    for sentence in refused:
+        note(sentence)
+    if begun is not None:
+        clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.left))
+    elif job.start:
+        begun = [_kept(place, run) for run in job.runs]
+    return train(
+        job.runs, device=job.device, program=job.program, apart=job.apart, begun=begun, tick=clock,
+        keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
+    )  # fmt: skip
 
 
-def out_of_memory(error: Exception) -> bool:
+def _write(job: Job, outcomes: list[Outcome]) -> None:
+    """Write what a pack gave; its checkpoints stay until that is in the tables."""
+    place = Path(job.folder)
+    for outcome in outcomes:
+        if outcome.run.keep.final_state and outcome.status == "finished":
+            checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
+
+
+def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the device or on the host."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY)
+
+
+def device_lost(error: BaseException) -> bool:
+    """Whether this process can do nothing more on its device: after most of a GPU's errors all that follows fails."""
+    accelerator: type[BaseException] | tuple[()] = getattr(torch, "AcceleratorError", ())
+    return any(
+        isinstance(one, accelerator) or (isinstance(one, RuntimeError) and "CUDA error" in str(one))
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _free_memory(device: str) -> None:
+    """Give back what a pack held that nothing refers to any more."""
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
 
 
 def _smaller(job: Job) -> list[Job]:
@@ -185,17 +218,24 @@ def _smaller(job: Job) -> list[Job]:
     return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in plan.halves()]
 
 
-def _failure(job: Job, error: Exception) -> Failure:
+def fail(job: Job, reason: str, details: str = "") -> Failure:
     """Write down why a pack failed, as far as the folder can be written; its checkpoints stay."""
     place = Path(job.folder)
-    log = place / "failures.log"
     try:
-        with log.open("a") as file:
-            file.write(f"pack {job.name}\n{''.join(traceback.format_exception(error))}\n")
+        with (place / "failures.log").open("a") as file:
+            file.write(f"pack {job.name}: {reason}\n{details}\n")
         folder.write_shard(place, job.name, [_failed(run) for run in job.runs], [])
     except OSError as unwritable:
-        return Failure(job.name, f"{error}, and the folder cannot be written: {unwritable}")
-    return Failure(job.name, f"{type(error).__name__}: {error} (traceback in {log})")
+        reason = f"{reason}, and the folder cannot be written: {unwritable}"
+    return Failure(job=job.name, reason=reason, run_ids=[run.run_id for run in job.runs])
+
+
+def _failed_by(job: Job, error: BaseException) -> Failure:
+    """Write down the error that a pack failed by, with its traceback."""
+    name, said = type(error).__name__, str(error)
+    reason = f"{name}: {said}" if said else name
+    log = Path(job.folder) / "failures.log"
+    return fail(job, f"{reason} (traceback in {log})", "".join(traceback.format_exception(error)))
 
 
 def _keep(outcome: Outcome) -> State:
@@ -232,42 +272,3 @@ def _failed(run: Run) -> dict[str, Any]:
         "run_id": run.run_id, "cell_id": run.cell_id, "seed": run.seed, "status": "failed", "last_step": 0,
         "seconds": None, "first_reuse_step": None, "reuse": None,
     }  # fmt: skip
-
-
-def work() -> None:
-    """Read jobs from standard input until it ends; tell what happens on standard output."""
-    shipped.load()
-
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    _die_with_parent()
-
-    def say(**message: Any) -> None:
-        try:
-            sys.stdout.write(json.dumps(message) + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os._exit(1)  # whoever asked is gone: leave the pack undone rather than write beside a successor
-
-    for line in sys.stdin:
-        asked = json.loads(line)
-        for plugin in asked["plugins"]:
-            registry.load_plugin(Path(plugin))
-        if "trial_seconds" in asked:
-            say(**measure(Trial.model_validate_json(line)).model_dump())
-            continue
-        job = Job.model_validate_json(line)
-        try:
-            failures = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence))
-        except KeyboardInterrupt:
-            return
-        say(done=job.name, failures=[failure.reason for failure in failures])
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this process with the one that started it, so that no orphan writes into the folder."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    work()

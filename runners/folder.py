@@ -156,23 +156,34 @@ def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def write_shard(folder: Path, name: str, runs: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> None:
     """What one pack gave, written before the next one starts."""
+    (folder / "shards").mkdir(exist_ok=True)
     results.write_json({"runs": runs, "evaluations": evaluations}, folder / "shards" / f"{name}.json")
+
+
+def has_shard(folder: Path, name: str = "*") -> bool:
+    """Whether a pack, or any, was written since the tables were."""
+    return any((folder / "shards").glob(f"{name}.json"))
 
 
 def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
     """Write both tables from what the folder held and what was added, then remove the shards.
 
     Args:
-        runs: the study's runs, in whose order they are written; runs of the folder that are not among them stay as
-            they are, and come last.
+        runs: the study's runs, in whose order both tables are written, evaluations by step within a run; runs of
+            the folder that are not among them stay as they are, and come last, by cell, seed and run_id.
         facts: further columns by run_id.
     """
     known, evaluations = collect(folder)
     specs = {run.run_id: run for run in runs}
+    places = {run.run_id: place for place, run in enumerate(runs)}
+
+    def order(row: dict[str, Any]) -> tuple[Any, ...]:
+        return places.get(row["run_id"], len(runs)), row["cell_id"], row["seed"], row["run_id"]
+
     rows = []
     by_run = dict(list(evaluations.groupby("run_id", sort=False)))
     kept_evaluations = []
-    for row in records(known):
+    for row in sorted(records(known), key=order):
         run = specs.get(row["run_id"])
         measured = by_run.get(row["run_id"], evaluations.iloc[:0])
         if run is not None:
@@ -181,18 +192,17 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
             row = run_row(run, row, measured, facts.get(run.run_id, {}))  # noqa: PLW2901 (the row as it now stands)
         kept_evaluations.append(measured)
         rows.append(row)
-    places = {run.run_id: place for place, run in enumerate(runs)}
-    rows.sort(key=lambda row: (places.get(row["run_id"], len(runs)), row["cell_id"], row["seed"]))
     table = results.typed(rows, RUN_COLUMNS)
     all_rows = pd.concat(kept_evaluations, ignore_index=True) if kept_evaluations else evaluations
     if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():
         all_rows = all_rows.drop(columns=CLEAN_COLUMN)
     results.write_table(all_rows, folder / "evaluations.parquet")
     results.write_table(table, folder / "runs.parquet")
-    for path in (folder / "shards").glob("*.json"):
+    shards = folder / "shards"
+    for path in shards.glob("*.json"):
         path.unlink()
-    if not any((folder / "shards").iterdir()):
-        (folder / "shards").rmdir()
+    if shards.is_dir() and not any(shards.iterdir()):
+        shards.rmdir()
 
 
 def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +231,7 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         "seconds": done["seconds"],
         **run.settings(),
         "evaluation.stopping_metric": metric,
-        **({STOPPED: bool(done.get(STOPPED))} if run.stop is not None else {}),
+        **({STOPPED: done.get(STOPPED) is True} if run.stop is not None else {}),
         **facts,
     }
 

@@ -1,21 +1,22 @@
-"""The local engine: one-thread worker processes on a CPU, this process on one device."""
+"""The local engine: one-thread worker processes on a CPU, or this process; one worker process on a GPU."""
 
-import json
 import os
-import queue
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
+from pathlib import Path
+from typing import Any
 
-from runners.execute import Failure, Job, execute, stopping
+from runners import folder
+from runners.execute import Failure, Job, JobResult, execute, fail, stopping
 from runners.process import guest
-from runners.trial import Rate, Trial, measure
+from runners.trial import Rate, Trial
+from runners.worker import Worker, attentive, stop
 
-STOP_SECONDS = 60  # for a worker to end its step and write its checkpoint
+FALSE_STARTS = 3  # workers in a row that end before they were given a job, after which no more are started
 
 
 def cores() -> int:
@@ -28,92 +29,160 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
 
     Args:
         jobs: the longest first.
-        workers: processes; one means this one.
+        workers: processes; one means this one, except on a GPU: a worker's context is lost after some errors, and
+            this process has to outlive it.
         progress: told the number of member steps done.
+
+    Raises:
+        KeyboardInterrupt: a stop was asked for; checkpoints have been written.
     """
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        with _stoppable(), guest():
-            return [failure for job in jobs for failure in execute(job, progress, note)]
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
-    failures_found: list[Failure] = []
-    processes = [_start() for _ in range(workers)]
-    threads = [
-        threading.Thread(target=_serve, args=(process, waiting, failures_found, progress), daemon=True)
-        for process in processes
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)  # short, so that an interrupt is seen
-    finally:
-        _close(processes)
-    left = [Failure(waiting.get_nowait().name, "no worker was left to do it") for _ in range(waiting.qsize())]
-    return failures_found + left
+    count = min(workers, len(jobs))
+    with _stoppable():
+        if count <= 1 and all(job.device == "cpu" for job in jobs):
+            return _here(jobs, progress)
+        return _Crew(jobs, progress).work(max(count, 1))
+
+
+def _here(jobs: Iterable[Job], progress: Callable[[int], None]) -> list[Failure]:
+    """Do all jobs in this process."""
+    waiting, failures = deque(jobs), list[Failure]()
+    with guest():
+        while waiting:
+            _heed_stop()
+            result = execute(waiting.popleft(), progress, note)
+            failures += result.failures
+            waiting.extendleft(reversed(result.smaller))
+    return failures
+
+
+class _Crew:
+    """Workers, the jobs that wait for them, and the failures so far.
+
+    A job whose worker dies is a failure and not tried again; another worker does what is left.
+    """
+
+    def __init__(self, jobs: Iterable[Job], progress: Callable[[int], None]):
+        self._waiting, self._progress = deque(jobs), progress
+        self._workers: list[Worker] = []
+        self._failures: list[Failure] = []
+        self._false_starts, self._last_end = 0, ""
+
+    def work(self, count: int) -> list[Failure]:
+        """Do all jobs with so many workers; the failures among them come back."""
+        try:
+            for _ in range(count):
+                self._workers.append(Worker())
+            while busy := [worker for worker in self._workers if not worker.dismissed]:
+                _heed_stop()
+                for worker in attentive(busy):
+                    self._heed(worker, worker.message())
+        finally:
+            stop(self._workers)
+        reason = f"no worker process could be started ({self._last_end})"
+        return self._failures + [fail(job, reason) for job in self._waiting]
+
+    def _heed(self, worker: Worker, message: dict[str, Any] | None) -> None:
+        """Do what a worker's message asks for; None: it has ended."""
+        if message is None:
+            self._bury(worker)
+        elif "steps" in message:
+            self._progress(message["steps"])
+        elif "note" in message:
+            note(message["note"])
+        elif "result" in message:
+            self._take(worker, JobResult.model_validate(message["result"]))
+        else:
+            self._give(worker)
+
+    def _take(self, worker: Worker, result: JobResult) -> None:
+        """Take note of what came of a worker's job."""
+        worker.job = None
+        self._false_starts = 0
+        self._failures += result.failures
+        self._waiting.extendleft(reversed(result.smaller))
+        if result.device_lost:
+            self._replace(worker)
+        else:
+            self._give(worker)
+
+    def _give(self, worker: Worker) -> None:
+        """Give a worker its next job, or dismiss it where there is none."""
+        if not self._waiting:
+            worker.dismiss()
+            return
+        with suppress(OSError):  # it is dead: its end is seen next, and the job waits for another
+            worker.ask(self._waiting[0])
+            worker.job = self._waiting.popleft()
+
+    def _bury(self, worker: Worker) -> None:
+        """Take note of a worker that died, and of its job, unless the job had just been done."""
+        self._last_end = worker.ended()
+        if worker.job is None:
+            self._false_starts += 1
+        elif not folder.has_shard(Path(worker.job.folder), worker.job.name):
+            self._failures.append(fail(worker.job, f"the worker process died ({self._last_end})"))
+        self._replace(worker)
+
+    def _replace(self, worker: Worker) -> None:
+        """Let a worker go, and start another while there are jobs and workers can be started."""
+        worker.kill()
+        self._workers.remove(worker)
+        if self._waiting and self._false_starts < FALSE_STARTS:
+            self._workers.append(Worker())
 
 
 class Bench:
-    """Trials in this process, or in worker processes that are started for them and go when it is closed."""
+    """Trials in worker processes, which are started for them and go when it is closed."""
 
-    def __init__(self, device: str):
-        self._device = device
-        self._processes: list[subprocess.Popen[str]] = []
+    def __init__(self) -> None:
+        self._workers: list[Worker] = []
 
     def __enter__(self) -> "Bench":
         return self
 
     def __exit__(self, *_: object) -> None:
-        _close(self._processes)
+        for worker in self._workers:
+            worker.kill()
 
     def __call__(self, trial: Trial, workers: int) -> Rate:
         """Carry out a trial in so many processes at once; the rates are added."""
-        if self._device != "cpu":
-            return measure(trial)
-        while len(self._processes) < workers:
-            self._processes.append(_start())
-        told = []
-        for process in self._processes[:workers]:
-            assert process.stdin is not None
-            process.stdin.write(trial.model_dump_json() + "\n")
-            process.stdin.flush()
-        for process in self._processes[:workers]:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            dead = Rate(rate=0.0, problem="the process died (killed, or out of memory)")
-            told.append(Rate.model_validate_json(line) if line else dead)
-        problems = [one.problem for one in told if one.problem is not None]
+        while len(self._workers) < workers:
+            self._workers.append(Worker())
+        asked = self._workers[:workers]
+        for worker in asked:
+            with suppress(OSError):  # it is dead, which its answer tells
+                worker.ask(trial)
+        rates = [self._rate(worker, trial) for worker in asked]
+        problems = [one.problem for one in rates if one.problem is not None]
         return Rate(
-            rate=0.0 if problems else sum(one.rate for one in told),
-            member_bytes=max(one.member_bytes for one in told),
-            first_seconds=max(one.first_seconds for one in told),
+            rate=0.0 if problems else sum(one.rate for one in rates),
+            member_bytes=max(one.member_bytes for one in rates),
+            first_seconds=max(one.first_seconds for one in rates),
             problem=problems[0] if problems else None,
         )
 
-
-def _close(processes: list["subprocess.Popen[str]"]) -> None:
-    """End worker processes, once they have written their checkpoints."""
-    for process in processes:
-        assert process.stdin is not None
-        with suppress(BrokenPipeError):  # a dead worker has not read what was written last
-            process.stdin.close()  # an idle worker waits for its next line, not for signals
-        process.terminate()
-    for process in processes:
-        _end(process)
-        assert process.stdout is not None
-        process.stdout.close()
+    def _rate(self, worker: Worker, trial: Trial) -> Rate:
+        """A worker's answer; one that died, or failed on a device and may have lost it, is not asked again."""
+        message = worker.message()
+        if message is not None and "ready" in message:
+            message = worker.message()
+        dead = message is None
+        rate = Rate.model_validate(message["rate"]) if message is not None else Rate(rate=0.0)
+        if dead:
+            rate.problem = f"the worker process died ({worker.ended()})"
+        if dead or (rate.problem is not None and trial.device != "cpu"):
+            worker.kill()
+            self._workers.remove(worker)
+        return rate
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Signals ask the running job to write a checkpoint and stop; they are as they were afterwards."""
+    """A signal asks for checkpoints and a stop, a second one for a stop at once; they are as before afterwards."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -122,63 +191,18 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Wait for a worker that was asked to stop to write its checkpoint; kill it if it does not."""
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _ask_to_stop(*_: object) -> None:
+    if stopping.is_set():
+        raise KeyboardInterrupt
+    stopping.set()
+
+
+def _heed_stop() -> None:
+    """Stop here if that was asked for."""
+    if stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def note(sentence: str) -> None:
     """Say something to the person at the terminal, beside the results."""
     print(sentence, file=sys.stderr, flush=True)  # noqa: T201 (said to the person at the terminal)
-
-
-def _start() -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "runners.execute"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        start_new_session=True,  # an interrupt from the keyboard reaches this process alone, which then stops them
-    )  # fmt: skip
-
-
-def _serve(
-    process: "subprocess.Popen[str]",
-    waiting: "queue.SimpleQueue[Job]",
-    failures: list[Failure],
-    progress: Callable[[int], None],
-) -> None:
-    """Give one worker job after job until none is left or the worker is dead."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    while True:
-        try:
-            job = waiting.get_nowait()
-        except queue.Empty:
-            process.stdin.close()
-            return
-        try:
-            process.stdin.write(job.model_dump_json() + "\n")
-            process.stdin.flush()
-            reasons = _listen(process.stdout, progress)
-        except BrokenPipeError:
-            reasons = ["the worker process died"]
-        failures += [Failure(job.name, reason) for reason in reasons]
-        if process.poll() is not None:
-            return
-
-
-def _listen(output: IO[str], progress: Callable[[int], None]) -> list[str]:
-    """Follow one job to its end; why it, or parts of it, failed."""
-    for line in output:
-        message = json.loads(line)
-        if "done" in message:
-            return list(message["failures"])
-        if "note" in message:
-            note(message["note"])
-        else:
-            progress(message["steps"])
-    return ["the worker process died (killed, or out of memory)"]

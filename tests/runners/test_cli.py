@@ -136,6 +136,7 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "the same command goes on from there" in out
+    assert "Traceback" not in err
     held = results.read(tmp_path / "out").runs
     assert 2 <= len(held) < 32
     again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -143,6 +144,26 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     runs = results.read(tmp_path / "out").runs
     assert len(runs) == 32
     assert (runs["status"] == "finished").all()
+
+
+@pytest.mark.parametrize("words", [("run", "--workers", "1"), ("report",)])
+def test_an_interrupt_while_a_report_is_written_says_what_is_safe(study, tmp_path, deepboot, monkeypatch, words):
+    """All runs are done by then; the same command writes the report."""
+    path, out = study(), tmp_path / "out"
+
+    def pressed(*_, **__):
+        raise KeyboardInterrupt
+
+    deepboot("run", path, "--out", out, "--workers", "1")
+    monkeypatch.setattr("reports.page.write_report", pressed)
+    told = [words[0], path, "--out", out, *words[1:]] if words[0] == "run" else ["report", out]
+    ran = deepboot(*told)
+    assert ran.returncode == 130
+    said = {
+        "run": f"Stopped. 2 finished runs are safe in {out}; the same command goes on from there:",
+        "report": "Stopped before it was done; no trained run is lost. The same command begins again:",
+    }
+    assert (ran.stdout + ran.stderr).splitlines() == [said[words[0]], f"  deepboot {' '.join(map(str, told))}"]
 
 
 def test_lists_and_samples_are_printed(deepboot):

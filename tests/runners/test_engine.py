@@ -19,10 +19,9 @@ EXACT = {"check_exact": True}
 
 
 def tables(folder):
-    """Both tables without the seconds, in a fixed order."""
+    """Both tables as they are written, without the seconds."""
     read = results.read(folder)
-    runs = read.runs.drop(columns="seconds").sort_values("run_id", ignore_index=True)
-    return runs, read.evaluations.sort_values(["run_id", "step"], ignore_index=True)
+    return read.runs.drop(columns="seconds"), read.evaluations
 
 
 def equal(one, other):
@@ -74,6 +73,19 @@ def test_running_again_trains_nothing(study, tmp_path, monkeypatch):
     run_study(path, tmp_path / "out", workers=1)
     for left, right in zip(before, tables(tmp_path / "out"), strict=True):
         pd.testing.assert_frame_equal(left, right, **EXACT)
+
+
+def test_rows_are_in_one_order_however_they_came_about(study, tmp_path):
+    """By run, in the order of the study, and step: at once, in two goes, and after a repeated command."""
+    path = study(training__seeds=4, training__train_size=[16, 24])
+    whole = run_study(path, tmp_path / "whole", workers=1)
+    run_study(path, tmp_path / "grown", workers=1, changes=["training.seeds=[2, 1]"])
+    run_study(path, tmp_path / "grown", workers=1)
+    equal(tmp_path / "whole", tmp_path / "grown")
+    run_study(path, tmp_path / "grown", workers=1)
+    equal(tmp_path / "whole", tmp_path / "grown")
+    steps = [(run, step) for run in whole.runs["run_id"] for step in (0, 1, 2, 3, 4, 5, 6)]
+    assert list(zip(whole.evaluations["run_id"], whole.evaluations["step"], strict=True)) == steps
 
 
 def test_more_seeds_and_a_longer_budget_extend_a_folder_to_what_one_run_gives(study, tmp_path):

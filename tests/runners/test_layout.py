@@ -181,7 +181,7 @@ def test_a_trial_tells_rate_and_memory_or_the_reason():
 def test_trials_run_in_workers_at_once():
     """Rates of two workers are added; one that fails tells why."""
     runs = runs_of(parity(training__seeds=1, training__max_steps=10_000))
-    with Bench("cpu") as bench:
+    with Bench() as bench:
         found = bench(Trial(runs=runs, trial_seconds=0.05), 2)
         assert found.problem is None
         assert found.rate > 100
@@ -198,10 +198,12 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "choose", lambda *_: pytest.fail("measured again"))
     jobs = []
     monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
-    run_study(path, out, workers=1)
+    with pytest.raises(engine.TrainingError):  # nothing was done
+        run_study(path, out, workers=1)
     assert [len(job.runs) for job in jobs] == [4]
     jobs.clear()
-    run_study(path, out, workers=1, pack_size=2)
+    with pytest.raises(engine.TrainingError):
+        run_study(path, out, workers=1, pack_size=2)
     assert [len(job.runs) for job in jobs] == [2, 2]
 
 
@@ -215,12 +217,14 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
 
     def train(*_, program, apart, begun, **__):
         seen.update(program=program, apart=apart, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
+        execute.stopping.set()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, program="compiled")
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
+    execute.stopping.clear()
     torch.set_num_threads(1)
     assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
 
@@ -241,7 +245,7 @@ def test_a_pack_begun_on_a_gpu_goes_on_on_a_cpu(begun, said, tmp_path):
     whole = execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
     checkpoints.write_checkpoint(tmp_path, "pack", taken[2], begun)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
-    assert execute.execute(job, lambda steps: None, told.append) == []
+    assert execute.execute(job, lambda steps: None, told.append) == execute.JobResult()
     assert told == [f"pack pack was begun on {said} and goes on on cpu (eager). Its last bits may differ."]
     rows = json.loads((tmp_path / "shards" / "pack.json").read_text())["evaluations"]
     assert str(rows) == str([row for outcome in whole for row in outcome.rows])
