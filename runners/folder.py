@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from bootstrap import results
 from bootstrap.events import run_events
+from bootstrap.losses import default_metric
 from bootstrap.mistakes import StudyError
 from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from bootstrap.run import Run, scheduled_steps
@@ -197,7 +198,8 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
     """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
     judged = run.evaluation
     last_step = int(done["last_step"])
-    metric = judged.stopping_metric or ("train_soft_error" if run.loss["name"] == "cross_entropy" else "train_error")
+    default = default_metric(run.loss["name"])
+    metric = judged.stopping_metric or f"train_{default}"
     events = run_events(
         evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
         stopping_metric=metric, stopping_threshold=judged.stopping_threshold,
@@ -210,6 +212,7 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         "seed": run.seed,
         **{kind: getattr(run, kind)["name"] for kind in ("task", "model", "optimizer")},
         **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
+        "metric": default,
         "status": done["status"],
         "last_step": last_step,
         "samples_seen": run.samples_seen(last_step),
