@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bootstrap import results
+from bootstrap import registry, results
 from reports import compare
 from runners import run_study
 
@@ -23,8 +23,9 @@ def own(logits_EBV, label_EB):
     ("name", "mark", "metric"),
     [("silent", "", "error"), ("outspoken", "@compared_by('soft_error')", "soft_error")],
 )
-def test_a_plugin_loss_stops_and_is_compared_by_one_metric(name, mark, metric, study, tmp_path):
+def test_a_plugin_loss_stops_and_is_compared_by_one_metric(name, mark, metric, study, tmp_path, monkeypatch):
     """The error, or what the loss asks for; both are in the table of runs."""
+    monkeypatch.setitem(registry._entries, "loss", dict(registry._entries["loss"]))  # gone again after the test
     (tmp_path / f"{name}.py").write_text(PLUGIN.format(name=name, mark=mark))
     done = run_study(study(plugins=[f"{name}.py"], loss={"name": name}), tmp_path / "out", workers=1)
     assert set(done.runs["metric"]) == {metric}
