@@ -26,7 +26,7 @@ from reports.cells import KEY
 from reports.compare import Comparison, compare
 from reports.evidence import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
 from reports.judgement import Judgement
-from reports.registration import Registration, name_of, studies
+from reports.registration import Registration, studies
 from reports.selection import select
 from reports.significance import over_verdicts
 from reports.wording import plural
@@ -46,16 +46,15 @@ def judge(results: Results | Comparison) -> list[Judgement]:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take; not if it is withdrawn.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
-    parts = studies(comparison)
-    return [one for part in parts for one in _of_study(part, name_of(part) if len(parts) > 1 else "")]
+    return [one for folder, part in studies(comparison).items() for one in _of_study(part, folder)]
 
 
 def _of_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
     source = comparison.sources[0]
-    registered = Registration.of(source)
+    registered = Registration.of(source)  # its claims share their error as they did then, whatever was added later
     stated = registered.stated(source.study)
     for number, one in enumerate(stated, start=1):
-        together = registered.claims if one.registered else [other.claim for other in stated]  # later ones change nothing
+        together = registered.claims if one.registered else [other.claim for other in stated]
         try:
             found = _judged(comparison, one.claim, number, _sharing(together))
         except ValueError as error:

@@ -1,7 +1,7 @@
 """What an output folder registered before its first run, and what has changed since then.
 
-``claims.json`` holds the claims, and all that their verdicts depend on and that may change in a folder without another
-``cell_id``: the settings of each cell, the seeds, the pools and the sweep, and the code of the users' own kinds of claim.
+``claims.json`` holds the claims and all that their verdicts depend on: the cells with those of their settings that may
+change in a folder, the seeds, the pools and the sweep, and the code of the users' own kinds of claim.
 """
 
 import hashlib
@@ -110,7 +110,7 @@ class Registration:
     def _missing(self, claim: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
         """Registered seeds and cells without a run, where the study plans others now: they may never have one.
 
-        Cells without a run are known by their id only, so of a claim with ``where`` it is unknown whether it selects them.
+        Such a cell is known by its id only, so whether a claim with ``where`` selects it cannot be told.
         """
         seeds = set(self.seeds or ()) - set(runs["seed"].dropna())
         cells = set() if claim.get("where") else set(self.cells or ()) - set(every["cell_id"])
@@ -119,21 +119,22 @@ class Registration:
                 yield f"{plural(len(without), f'registered {word}')} {_were(list(without))} taken out before any run"
 
 
-def studies(comparison: Comparison) -> list[Comparison]:
-    """One comparison for each study: of a single folder, or of folders that are shards of one study.
+def studies(comparison: Comparison) -> dict[str, Comparison]:
+    """One comparison for each study, by its folder; by an empty name if there is one only.
 
-    Shards have one study and one registration, but for its time.
+    Folders that are shards of one study make one comparison: they have one study and, but for its time, registration.
     """
     groups: dict[str, list[Results]] = {}
     for source in comparison.sources:
         registered = {name: value for name, value in source.claims.items() if name not in TIME}
         groups.setdefault(json.dumps([source.study, registered], sort_keys=True, default=str), []).append(source)
-    return [comparison] if len(groups) == 1 else [compare(group) for group in groups.values()]
-
-
-def name_of(comparison: Comparison) -> str:
-    """The folders of a comparison, in words."""
-    return ", ".join(dict.fromkeys(str(source.folder or "results in memory") for source in comparison.sources))
+    if len(groups) == 1:
+        return {"": comparison}
+    found: dict[str, Comparison] = {}
+    for group in groups.values():
+        name = ", ".join(dict.fromkeys(str(source.folder or "results in memory") for source in group))
+        found[f"{name} ({len(found) + 1})" if name in found else name] = compare(group)
+    return found
 
 
 def digest(registered: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +39,18 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Work:
-    """What a study still needs: its runs, those to be done in packs, and those that are done."""
+    """What a study still needs.
+
+    Attributes:
+        raw: the study's tables.
+        every: all its runs.
+        runs: these, or those of one shard.
+        packs: those that are to be done.
+        pending: how many these are.
+    """
 
     raw: dict[str, Any]
+    every: list[Run]
     runs: list[Run]
     packs: list[PackPlan]
     pending: int
@@ -63,17 +72,17 @@ def plan(
     """
     shipped.load()
     raw = studies.load(study, scale=scale, changes=list(changes))
-    runs = runs_of(raw)
-    if shard is not None:
-        runs = part_of(runs, shard)
-    return _left(raw, runs, Path(out) if out is not None else None, lambda run: pack_size)
+    every = runs_of(raw)
+    runs = part_of(every, shard) if shard is not None else every
+    return _left(Work(raw, every, runs, [], 0), Path(out) if out is not None else None, lambda run: pack_size)
 
 
-def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: Callable[[Run], int]) -> Work:
-    """What of these runs a folder does not hold yet."""
+def _left(work: Work, out: Path | None, pack_size: Callable[[Run], int]) -> Work:
+    """The same with what a folder does not hold yet of its runs."""
+    runs = work.runs
     start = _done_steps(out, runs) if out is not None else {}
     pending = [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
-    return Work(raw, runs, plan_packs(runs, start, pack_size), len(pending))
+    return replace(work, packs=plan_packs(runs, start, pack_size), pending=len(pending))
 
 
 def part_of(runs: list[Run], shard: str) -> list[Run]:
@@ -155,9 +164,9 @@ def run_study(
     asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
-            folder.prepare(place, studies.resolved(asked.raw))
+            folder.prepare(place, studies.resolved(asked.raw), asked.every)
             layout = _layout(asked, place, chosen, workers, pack_size, program)
-            work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
+            work = _left(asked, place, lambda run: layout.of(run).pack_size)
             failures = _work(work, place, layout, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
@@ -180,7 +189,7 @@ def _layout(
     elif pack_size is not None or program is not None:
         layout = Layout(device=device, workers=count)
     else:
-        work = _left(asked.raw, asked.runs, place, lambda run: 1)
+        work = _left(asked, place, lambda run: 1)
         pending = [run for pack in work.packs for run in pack.runs]
         plugins = studies.resolved(asked.raw)["plugins"]
         with Bench(device) as bench:
