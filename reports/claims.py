@@ -92,7 +92,7 @@ def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
     Raises:
         ValueError: as in `judge`.
     """
-    given = [_parsed(claim)[1].model_dump() for claim in claims]
+    given = [parsed(claim)[1].model_dump() for claim in claims]
     together = zip(claims, given, confidences(claims), strict=True)
     return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
 
@@ -104,7 +104,12 @@ def _common(claim: Mapping[str, Any]) -> ClaimCommon:
         raise _mistake(claim, error) from error
 
 
-def _parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
+def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
+    """The settings that every kind of claim has, and those of its own kind.
+
+    Raises:
+        ValueError: an unknown kind, or settings that it does not take.
+    """
     common = _common(claim)
     schema = settings("claim", common.kind)
     try:
@@ -119,7 +124,7 @@ def _mistake(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
 
 
 def _judged(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
-    common, given = _parsed(claim)
+    common, given = parsed(claim)
     values, confidence = given.model_dump(), _confidence(common, sharing)
     cells, why = select(comparison, common.where, values.get("world"))
     judged = partial(

@@ -168,7 +168,7 @@ def _problem(source: Results) -> str:
     if "problem" in held:
         return str(held["problem"]).rstrip(".")
     if not held:
-        return "claims.json is missing" if source.folder is not None else ""
+        return "claims.json is missing or cannot be read" if source.folder is not None else ""
     if "sha256" not in held and source.folder is None:
         return ""  # made by hand
     older = hashlib.sha256(json.dumps(held.get("registered"), sort_keys=True).encode()).hexdigest()

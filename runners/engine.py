@@ -18,6 +18,7 @@ from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
+from reports.claim_errors import claim_errors
 from runners import checkpoints, environment, folder, shipped, studies
 from runners import layout as layouts
 from runners.execute import Failure, Job
@@ -70,11 +71,34 @@ def plan(
     Raises:
         StudyError: all that is wrong with the study, at once.
     """
+    place = Path(out) if out is not None else None
+    return _left(_asked(study, place, scale, changes, shard), place, lambda run: pack_size)
+
+
+def _asked(study: str | Path, out: Path | None, scale: str | None, changes: Sequence[str], shard: str | None) -> Work:
+    """A study's runs, and those that are asked for, none of them done; its claims fit them, or those of its folder."""
     shipped.load()
     raw = studies.load(study, scale=scale, changes=list(changes))
     every = runs_of(raw)
     runs = part_of(every, shard) if shard is not None else every
-    return _left(Work(raw, every, runs, [], 0), Path(out) if out is not None else None, lambda run: pack_size)
+    _refuse_claims(raw.get("claims", []), every, out if out is not None else default_folder(study))
+    return Work(raw, every, runs, [], 0)
+
+
+def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], out: Path) -> None:
+    """Refuse claims that can never be judged on these runs, nor on those that a folder holds beside them."""
+    if not claims:
+        return
+    facts = facts_of(runs) if "facts." in str(claims) else {}
+    planned = pd.DataFrame([{**folder.specification_row(run), **facts.get(run.run_id, {})} for run in runs])
+    problems = claim_errors(claims, planned)
+    if problems and (out / "runs.parquet").is_file():
+        held = folder.collect(out)[0]
+        outcomes = [name for name in results.RUN_COLUMNS if name not in planned]
+        both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
+        problems = claim_errors(claims, both)
+    if problems:
+        raise StudyError(problems)
 
 
 def _left(work: Work, out: Path | None, pack_size: Callable[[Run], int]) -> Work:
@@ -161,7 +185,7 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
+    asked = _asked(study, place, scale, changes, shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
             folder.prepare(place, studies.resolved(asked.raw), asked.every)

@@ -18,7 +18,7 @@ from bootstrap.events import run_events
 from bootstrap.losses import default_metric
 from bootstrap.mistakes import StudyError
 from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from bootstrap.run import JUDGED, Run, scheduled_steps
+from bootstrap.run import Run, scheduled_steps
 from runners import registration
 from runners.studies import to_toml
 
@@ -27,7 +27,7 @@ STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: end
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
 EXTENDABLE_IN = {
     "training": {"seeds", "max_steps", "train_size", "train_fraction"},
-    "evaluation": set(JUDGED),
+    "evaluation": {"threshold", "streak", "stopping_metric", "stopping_threshold"},
 }
 
 
@@ -84,7 +84,7 @@ def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
     if not (folder / "claims.json").exists() and not _holds_runs(folder):
-        described = [planned_row(run) for run in runs]
+        described = [specification_row(run) for run in runs]
         results.write_json(registration.registered(study, described), folder / "claims.json")
 
 
@@ -192,14 +192,14 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
 
 def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
     """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
-    planned, judged = planned_row(run), run.evaluation
+    specified, judged = specification_row(run), run.evaluation
     last_step = int(done["last_step"])
     events = run_events(
         evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
-        stopping_metric=planned["evaluation.stopping_metric"], stopping_threshold=judged.stopping_threshold,
+        stopping_metric=specified["evaluation.stopping_metric"], stopping_threshold=judged.stopping_threshold,
     )  # fmt: skip
     return {
-        **planned,
+        **specified,
         "status": done["status"],
         "last_step": last_step,
         "samples_seen": run.samples_seen(last_step),
@@ -212,7 +212,7 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
     }
 
 
-def planned_row(run: Run) -> dict[str, Any]:
+def specification_row(run: Run) -> dict[str, Any]:
     """What a row of ``runs`` holds before the run: its specification, and the metrics by which it is judged."""
     metric = default_metric(run.loss["name"])
     return {

@@ -164,7 +164,7 @@ OLDER = "ae96b9e6459b063b30b395d60a14f8a05fdb98178791518da51af86fbe9cab72"  # of
 @pytest.mark.parametrize(
     ("claims", "problem"),
     [
-        ({}, "claims.json is missing"),
+        ({}, "claims.json is missing or cannot be read"),
         ({"problem": "claims.json cannot be read"}, "claims.json cannot be read"),
         ({"registered": 3, "seeds": {}, "cells": [], "plan": 1}, "claims.json was edited after registration"),
         ({"registered": [3], "cells": {"real-a": 4}}, "claims.json was edited after registration"),
