@@ -11,7 +11,7 @@ from reports.cases import cases
 from reports.claims import judge
 from reports.page import write_report
 from reports.registration import digest
-from reports.verdicts import as_dicts
+from reports.verdicts import as_dicts, changed, flags
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 RATE = {"kind": "rate", "min_rate": 0.5}
@@ -203,3 +203,13 @@ def test_shards_of_one_study_are_judged_together(make_pairs):
     shards[1] = replace(shards[1], runs=_renamed(shards[1].runs), claims={**shards[1].claims, "registered_at": "later"})
     (one,) = judge(compare(shards))
     assert (one.folder, one.cell) == ("", "over 2 cells")
+
+
+def test_a_claim_over_many_cells_says_once_what_changed(make_pairs):
+    """Where no cell is spelt out, the claim's own line has it; its flags are in every table."""
+    (case,) = cases(judge(held(make_pairs, now=[], seeds=5)))
+    assert changed(case) == "Post hoc: 1 seed was added (5)."
+    assert flags(case.first) == "withdrawn, post hoc"
+    assert case.first.sentence.endswith("claimed: at least 5 (withdrawn; post hoc: 1 seed was added (5)).")
+    (case,) = cases(judge(held(make_pairs)))
+    assert changed(case) == flags(case.first) == ""
