@@ -26,6 +26,7 @@ RUN_COLUMNS = {
     "train_fraction": "Float64",
     "batch_size": "Int64",
     "max_steps": "Int64",
+    "metric": "string",  # "soft_error" or "error": in which the worlds are compared, if none is asked for
     "status": "string",
     "last_step": "Int64",
     "samples_seen": "Int64",
@@ -91,6 +92,18 @@ def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) ->
     return table.reindex(columns=[*columns, *extra]).astype(columns)
 
 
+def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs whose ``metric`` is filled in where a table is older than this column.
+
+    Only cross-entropy had the soft error then: no other loss could ask for it. A table without ``loss.name``, made by
+    hand, is taken for cross-entropy.
+    """
+    losses = runs["loss.name"] if "loss.name" in runs else pd.Series(pd.NA, index=runs.index)
+    plain = losses.notna() & (losses != "cross_entropy").fillna(False)
+    old = pd.Series("soft_error", index=runs.index, dtype="string").mask(plain.astype(bool), "error")
+    return runs.assign(metric=runs["metric"].fillna(old))
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file in one move, so that a reader sees the old or the new one, never half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -134,7 +147,7 @@ def read(folder: Path | str) -> Results:
                 "Name the folder that was given to --out."
             )
     return Results(
-        runs=typed(pd.read_parquet(folder / "runs.parquet"), RUN_COLUMNS),
+        runs=with_metric(typed(pd.read_parquet(folder / "runs.parquet"), RUN_COLUMNS)),
         evaluations=typed(pd.read_parquet(folder / "evaluations.parquet"), EVALUATION_COLUMNS),
         study=tomllib.loads((folder / "study.toml").read_text()),
         environment=_json(folder / "environment.json"),

@@ -11,6 +11,7 @@ from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Precision, 
 from bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
+JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")  # read off evaluations: no part of a run
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 
@@ -126,11 +127,10 @@ class Run(Settings):
         for name in ("partner", "first_unread"):
             if not full[name]:
                 del full[name]
-        judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
             for place in PLACES:
                 full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
-        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in judged}
+        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in JUDGED}
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:

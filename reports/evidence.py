@@ -25,6 +25,7 @@ from reports.effects import Effect
 
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
+Unjudgeable = Callable[["Across", Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ class Traits:
     figure: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     tailored: bool = False
+    pairs: bool = False
+    unjudgeable: Unjudgeable | None = None
 
 
 _traits: dict[str, Traits] = {}
@@ -135,6 +138,8 @@ def claim_kind(
     figure: str | tuple[str, ...] = "",
     events: tuple[str, ...] = (),
     tailored: bool = False,
+    pairs: bool = False,
+    unjudgeable: Unjudgeable | None = None,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -148,12 +153,16 @@ def claim_kind(
         events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
             runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
+        pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
+        unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
+            what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
+            they are held against the planned runs, and against the columns of ``evaluations``, by their names.
     """
     figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
-        _traits[name] = Traits(min_seeds, scope, figures, events, tailored)
+        _traits[name] = Traits(min_seeds, scope, figures, events, tailored, pairs, unjudgeable)
         return registered
 
     return decorate

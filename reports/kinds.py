@@ -73,7 +73,7 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
     )
 
 
-@claim_kind("faster", min_seeds=_for_median, figure=("survival", "steps"), events=("grokking",))
+@claim_kind("faster", min_seeds=_for_median, figure=("survival", "steps"), events=("grokking",), pairs=True)
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
@@ -116,7 +116,7 @@ def rate(
     return Effect(name, region, n, "runs", Bounds(share, share), interval, note=f"{reached} of {n}")
 
 
-@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error")
+@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error", pairs=True)
 def bootstrap_error(
     evidence: Evidence,
     *,
@@ -138,7 +138,7 @@ def bootstrap_error(
     return mean_effect(name, region, values, "pairs", evidence.confidence, note=note)
 
 
-@claim_kind("gap_share", min_seeds=T_MIN, figure="bootstrap_error")
+@claim_kind("gap_share", min_seeds=T_MIN, figure="bootstrap_error", pairs=True)
 def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
     """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
 

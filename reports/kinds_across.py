@@ -58,7 +58,15 @@ def _for_share(settings: Any, confidence: float) -> int | None:
     return seeds_for_share(region, confidence)
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"))
+def _no_arms(across: Across, given: Mapping[str, Any]) -> str:
+    return _arms(across, given["of"], given["to"], given["world"])[1]
+
+
+def _no_order(across: Across, given: Mapping[str, Any]) -> str:
+    return _places(across, given.get("over", "train_size"))[1]
+
+
+@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"), unjudgeable=_no_arms)
 def ratio(
     across: Across,
     *,
@@ -100,7 +108,7 @@ def ratio(
     return Effect(name, region, found.n, "pairs", found.estimate, found.interval, reason, note, cells=2)
 
 
-@claim_kind("monotone", scope="cells", figure=("steps", "test_error"))
+@claim_kind("monotone", scope="cells", figure=("steps", "test_error"), unjudgeable=_no_order)
 def monotone(
     across: Across,
     *,
@@ -141,6 +149,7 @@ def monotone(
     min_seeds=for_mean("final_difference"),
     scope="cells",
     figure=("test_error", "test_soft_error"),
+    unjudgeable=_no_arms,
 )
 def final_difference(
     across: Across,
@@ -178,7 +187,7 @@ def final_difference(
     return mean_effect(name, region, pairs[0] - pairs[1], "pairs", across.confidence, note=note, cells=2)
 
 
-@claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps")
+@claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps", unjudgeable=_no_order)
 def power_law(
     across: Across,
     *,
@@ -217,7 +226,7 @@ def power_law(
     return Effect(name, region, n, "runs", Bounds(found.slope, found.slope), found.interval, note=note)
 
 
-@claim_kind("threshold", min_seeds=_for_size, scope="cells", figure="steps")
+@claim_kind("threshold", min_seeds=_for_size, scope="cells", figure="steps", unjudgeable=_no_order)
 def threshold(
     across: Across,
     *,
@@ -262,7 +271,7 @@ def threshold(
     return Effect(name, region, seeds, "seeds", found.estimate, interval, reason, said, whole=True)
 
 
-@claim_kind("rank_agreement", scope="cells", figure="scatter")
+@claim_kind("rank_agreement", scope="cells", figure="scatter", pairs=True)
 def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: str | None = None) -> Effect:
     """Configurations that are better in the ideal world are better in the real one: their errors agree in rank.
 
@@ -284,7 +293,7 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
     return Effect(name, region, n, "cells", estimate, found.interval, note=note)
 
 
-@claim_kind("predicts", scope="cells", figure=("test_soft_error", "test_error"), events=("stopping",))
+@claim_kind("predicts", scope="cells", figure=("test_soft_error", "test_error"), events=("stopping",), pairs=True)
 def predicts(
     across: Across,
     *,

@@ -50,7 +50,7 @@ def _for_band(_: Any, confidence: float) -> int | None:
     return max(1 + (patterns - 1).bit_length(), T_MIN) if patterns <= PATTERNS else None
 
 
-@claim_kind("equivalent", min_seeds=T_MIN, figure="bootstrap_error", tailored=True)
+@claim_kind("equivalent", min_seeds=T_MIN, figure="bootstrap_error", tailored=True, pairs=True)
 def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: str | None = None) -> Effect:
     """The mean bootstrap error is at most ``margin`` in size, at every step until stopping, at stopping or at the end.
 
@@ -97,7 +97,9 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
     )
 
 
-@claim_kind("same_memorization", min_seeds=_for_median, figure="steps", events=("memorization",), tailored=True)
+@claim_kind(
+    "same_memorization", min_seeds=_for_median, figure="steps", events=("memorization",), tailored=True, pairs=True
+)
 def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effect:
     """A run and its ideal partner memorise at steps that are within ``max_ratio`` of each other, in the median pair.
 
@@ -143,7 +145,7 @@ def relapse(
     return Effect(name, region, n, "runs", share, interval, note="; ".join(filter(None, notes)))
 
 
-@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error")
+@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True)
 def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None = None) -> Effect:
     """The mean bootstrap error reaches ``min_difference`` in size at some step after the first reuse.
 

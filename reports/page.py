@@ -1,6 +1,7 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from reports.findings import excluded, finding
 from reports.gallery import draw_all
 from reports.grounds import Grounds, grounds, weightiest
 from reports.judgement import Judgement
+from reports.registration import Registration, studies
 from reports.table import Table
 from reports.tables_tasks import profiles, tasks
 from reports.tables_timing import alike, incidence, means, ratios, slowdowns
@@ -66,7 +68,7 @@ def _place(results: list[Results], out: Path | None) -> Path:
 
 
 def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
-    claims, drawings = cases(judge(comparison)), draw_all(comparison, axis)
+    drawings = draw_all(comparison, axis)
     runs, timed = comparison.runs, comparison.over(axis)
     return {
         "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
@@ -75,10 +77,7 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "counts": tables.plural(len(runs), "run"),
         "pairs": tables.plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": tables.plural(len(comparison.cells()), "cell"),
-        "claims": claims,
-        "grounds": {case.first.number: _grounds(case) for case in claims},
-        "together": verdicts.together(claims),
-        "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
+        "judged": _judged(comparison),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "configuration": tables.configuration(comparison),
@@ -97,6 +96,24 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "most": MOST_ROWS,
         "spelt": MOST_SPELT,
     }
+
+
+def _judged(comparison: Comparison) -> list[dict[str, Any]]:
+    """Each folder's claims under its own heading, with their grounds and tables; none of a folder without claims."""
+    problems = {folder: Registration.of(part.sources[0]).problem for folder, part in studies(comparison).items()}
+    return [
+        {
+            "folder": folder,
+            "problem": problems[folder],
+            "claims": claims,
+            "grounds": [_grounds(case) for case in claims],
+            "together": verdicts.together(claims),
+            "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
+        }
+        for folder, claims in (
+            (folder, list(group)) for folder, group in groupby(cases(judge(comparison)), lambda case: case.first.folder)
+        )
+    ]
 
 
 def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> list[Table]:
@@ -121,7 +138,7 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"pipe": _pipe, "safe_svg": Markup}
-    environment.globals |= {"flags": verdicts.flags, "tally": verdicts.tally}
+    environment.globals |= {"flags": verdicts.flags, "changed": verdicts.changed, "tally": verdicts.tally}
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text())
     return environment.get_template(name).render(context).strip() + "\n"
 

@@ -33,7 +33,7 @@ def score_table(comparison: Comparison) -> pd.DataFrame:
         real run did; the score is NaN where the ideal run did, or where there is none.
     """
     metrics = comparison.runs["metric"].unique()
-    metric = str(metrics[0]) if len(metrics) == 1 else "test_error"
+    metric = f"test_{metrics[0]}" if len(metrics) == 1 else "test_error"
     labelled = comparison.runs[["run_id", "task", "seed", *KEY]].merge(_labels(comparison.runs), on=KEY)
     measured = {"bootstrap error": _bootstrap_errors(comparison, metric), "test error": _errors(comparison, metric)}
     rows = [

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
+from reports.claim_errors import claim_errors
 from runners import checkpoints, environment, folder, shipped, studies, trusted_programs
 from runners import layout as layouts
 from runners.execute import Failure, Job
@@ -52,9 +53,18 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Work:
-    """What a study still needs: its runs, those to be done in packs, and those that are done."""
+    """What a study still needs.
+
+    Attributes:
+        raw: the study's tables.
+        every: all its runs.
+        runs: these, or those of one shard.
+        packs: those that are to be done.
+        pending: how many these are.
+    """
 
     raw: dict[str, Any]
+    every: list[Run]
     runs: list[Run]
     packs: list[PackPlan]
     pending: int
@@ -86,18 +96,41 @@ def plan(
     Raises:
         StudyError: all that is wrong with the study, at once.
     """
+    place = Path(out) if out is not None else None
+    return _left(_asked(study, place, scale, changes, shard), place, lambda run: pack_size)
+
+
+def _asked(study: str | Path, out: Path | None, scale: str | None, changes: Sequence[str], shard: str | None) -> Work:
+    """A study's runs, and those that are asked for, none of them done; its claims fit them, or those of its folder."""
     shipped.load()
     raw = studies.load(study, scale=scale, changes=list(changes))
-    runs = runs_of(raw)
-    if shard is not None:
-        runs = part_of(runs, shard)
-    return _left(raw, runs, Path(out) if out is not None else None, lambda run: pack_size)
+    every = runs_of(raw)
+    runs = part_of(every, shard) if shard is not None else every
+    _refuse_claims(raw.get("claims", []), every, out if out is not None else default_folder(study))
+    return Work(raw, every, runs, [], 0)
 
 
-def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: Callable[[Run], int]) -> Work:
-    """What of these runs a folder does not hold yet."""
+def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], out: Path) -> None:
+    """Refuse claims that can never be judged on these runs, nor on those that a folder holds beside them."""
+    if not claims:
+        return
+    facts = facts_of(runs) if "facts." in str(claims) else {}
+    planned = pd.DataFrame([{**folder.specification_row(run), **facts.get(run.run_id, {})} for run in runs])
+    problems = claim_errors(claims, planned)
+    if problems and (out / "runs.parquet").is_file():
+        held = folder.collect(out)[0]
+        outcomes = [name for name in results.RUN_COLUMNS if name not in planned]
+        both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
+        problems = claim_errors(claims, both)
+    if problems:
+        raise StudyError(problems)
+
+
+def _left(work: Work, out: Path | None, pack_size: Callable[[Run], int]) -> Work:
+    """The same with what a folder does not hold yet of its runs."""
+    runs = work.runs
     start = _done_steps(out, runs) if out is not None else {}
-    return Work(raw, runs, plan_packs(runs, start, pack_size), len(_undone(runs, start)))
+    return replace(work, packs=plan_packs(runs, start, pack_size), pending=len(_undone(runs, start)))
 
 
 def _undone(runs: list[Run], start: dict[str, int]) -> list[Run]:
@@ -197,14 +230,14 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
+    asked = _asked(study, place, scale, changes, shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
-            folder.prepare(place, studies.resolved(asked.raw))
+            folder.prepare(place, studies.resolved(asked.raw), asked.every)
             if folder.has_shard(place):  # of a command that was killed: its rows are put into the tables first
                 folder.merge(place, asked.runs, facts_of(asked.runs))
             layout = _layout(asked, place, chosen, workers, pack_size, program)
-            work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
+            work = _left(asked, place, lambda run: layout.of(run).pack_size)
             failures = _work(work, place, layout, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
@@ -250,7 +283,7 @@ def _layout(
 
 def _pending(asked: Work, place: Path) -> list[Run]:
     """The runs that are still to be trained, in whole families."""
-    return [run for pack in _left(asked.raw, asked.runs, place, lambda run: 1).packs for run in pack.runs]
+    return [run for pack in _left(asked, place, lambda run: 1).packs for run in pack.runs]
 
 
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:

@@ -1,13 +1,12 @@
 """The output folder: what it holds already, what a pack adds, and how it becomes two tables."""
 
-import hashlib
 import json
 import os
 import platform
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from filelock import FileLock, Timeout
 
 from bootstrap import results
 from bootstrap.events import run_events
+from bootstrap.losses import default_metric
 from bootstrap.mistakes import StudyError
 from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from bootstrap.run import Run, scheduled_steps
+from runners import registration
 from runners.studies import to_toml
 
 STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
@@ -62,8 +63,13 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def prepare(folder: Path, study: dict[str, Any]) -> None:
-    """Make a held folder ready for this study's runs, and register its claims at the first one.
+def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
+    """Make a held folder ready for this study's runs, and register its claims before the first one.
+
+    Args:
+        folder: held for writing.
+        study: as resolved.
+        runs: all of the study's, those of other shards too.
 
     Raises:
         StudyError: the folder cannot be written, or holds another study.
@@ -78,23 +84,14 @@ def prepare(folder: Path, study: dict[str, Any]) -> None:
         raise StudyError(
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
-    if not (folder / "claims.json").is_file():
-        claims = study.get("claims", [])
-        text = json.dumps(claims, sort_keys=True)
-        results.write_json(
-            {
-                "registered": claims,
-                "seeds": _seeds(study["training"]["seeds"]),
-                "sha256": hashlib.sha256(text.encode()).hexdigest(),
-                "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-            folder / "claims.json",
-        )
+    if not (folder / "claims.json").exists() and not _holds_runs(folder):
+        described = [specification_row(run) for run in runs]
+        results.write_json(registration.registered(study, described), folder / "claims.json")
 
 
-def _seeds(asked: int | list[int]) -> list[int]:
-    """The seeds that claims were registered with; others are added after looking."""
-    return asked if isinstance(asked, list) else list(range(asked))
+def _holds_runs(folder: Path) -> bool:
+    """Whether something was trained already: what is claimed from then on is post hoc."""
+    return (folder / "runs.parquet").exists() or any((folder / "shards").glob("*.json"))
 
 
 def _refuse_another(folder: Path, study: dict[str, Any]) -> None:
@@ -207,13 +204,29 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
 
 def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
     """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
-    judged = run.evaluation
+    specified, judged = specification_row(run), run.evaluation
     last_step = int(done["last_step"])
-    metric = judged.stopping_metric or ("train_soft_error" if run.loss["name"] == "cross_entropy" else "train_error")
     events = run_events(
         evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
-        stopping_metric=metric, stopping_threshold=judged.stopping_threshold,
+        stopping_metric=specified["evaluation.stopping_metric"], stopping_threshold=judged.stopping_threshold,
     )  # fmt: skip
+    return {
+        **specified,
+        "status": done["status"],
+        "last_step": last_step,
+        "samples_seen": run.samples_seen(last_step),
+        "first_reuse_step": done["first_reuse_step"],
+        "reuse": done["reuse"],
+        **events,
+        "seconds": done["seconds"],
+        **({STOPPED: done.get(STOPPED) is True} if run.stop is not None else {}),
+        **facts,
+    }
+
+
+def specification_row(run: Run) -> dict[str, Any]:
+    """What a row of ``runs`` holds before the run: its specification, and the metrics by which it is judged."""
+    metric = default_metric(run.loss["name"])
     return {
         "run_id": run.run_id,
         "ideal_run_id": run.ideal_run_id,
@@ -222,17 +235,9 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         "seed": run.seed,
         **{kind: getattr(run, kind)["name"] for kind in ("task", "model", "optimizer")},
         **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
-        "status": done["status"],
-        "last_step": last_step,
-        "samples_seen": run.samples_seen(last_step),
-        "first_reuse_step": done["first_reuse_step"],
-        "reuse": done["reuse"],
-        **events,
-        "seconds": done["seconds"],
+        "metric": metric,
         **run.settings(),
-        "evaluation.stopping_metric": metric,
-        **({STOPPED: done.get(STOPPED) is True} if run.stop is not None else {}),
-        **facts,
+        "evaluation.stopping_metric": run.evaluation.stopping_metric or f"train_{metric}",
     }
 
 

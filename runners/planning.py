@@ -96,7 +96,7 @@ def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:
     for number, claim in enumerate(claims, start=1):
         yield f"  {number:<8} {heading(claim)}"
         for one in found:
-            if one.judgement.number == number:
+            if one.judgement.claim == claim:
                 cell = one.judgement.cell
                 yield f"  {'':8}   {f'{cell}: ' if cell not in (None, 'real') else ''}{one.sentence}"
     yield from _altogether(found, folder)

@@ -245,7 +245,9 @@ def test_claims_that_were_not_registered_are_post_hoc(make_pairs):
     changed = [DELAY, DELAY | {"min_ratio": 4.0}, {"kind": "faster"}]
     found = judge(make_pairs([LATE] * 6, claims=changed, registered=registered))
     assert [one.post_hoc for one in found] == [False, True, True]
-    assert found[1].sentence.endswith("claimed: at least 4 (post hoc).")
+    assert found[1].sentence.endswith(
+        "claimed: at least 4 (post hoc: the claim was not registered before the first run)."
+    )
 
 
 def test_seeds_that_were_added_after_looking_make_all_claims_post_hoc(make_pairs):
