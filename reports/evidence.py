@@ -66,10 +66,16 @@ class Evidence:
             return self.runs
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
+    def lost(self, world: str) -> int:
+        """How many runs of a world are not among the runs, although the cell's own name them as their partners."""
+        if world != "ideal" or self.world == "ideal":
+            return 0
+        return len(set(self.runs["ideal_run_id"].dropna()) - set(self.comparison.runs["run_id"]))
+
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The cell's pairs whose ideal run is there, and the rows of these ideal runs, in one order."""
-        pairs = self.pairs.dropna(subset=["ideal_status"])
-        return pairs, self.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+        """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
+        pairs = self.pairs
+        return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
@@ -106,6 +112,11 @@ class Across:
         """The cells' own runs, or for "ideal" their ideal partners, with ``place``: of their cell, from 0."""
         tables = [one.runs_of(world).assign(place=place) for place, one in enumerate(self.each)]
         return pd.concat(tables, ignore_index=True)
+
+    def lost(self, world: str) -> int:
+        """As `Evidence.lost`, over all cells; a run that several name counts once."""
+        named = set().union(*(one.runs["ideal_run_id"].dropna() for one in self.each if one.world != "ideal"))
+        return len(named - set(self.comparison.runs["run_id"])) if world == "ideal" else 0
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""
