@@ -93,7 +93,7 @@ def ratio(
         return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why)
     late, soon = arms
     name = f"typical ratio of the {STEPS[event]} with {late.cell} to that with {soon.cell}{_within(world)}"
-    found, both, unpaired = _ratio_of(late.runs_of(world), soon.runs_of(world), event, across.confidence)
+    found, both, unpaired = _ratio_of(late, soon, world, event, across.confidence)
     few = f"{plural(both, 'pair')}, and a {percent(across.confidence)} interval of a ratio needs "
     reason = "" if found.interval else few + str(seeds_for_median(across.confidence))
     note = _notes(
@@ -177,14 +177,16 @@ def monotone(
     total = runs["run_id"].nunique() + lost
     if why:
         return Effect(name, region, 0, "runs", reason=why, total=total)
-    tables = [one.runs_of(world) for one in cells]
-    steps = [(one, other, tolerance) for one, other in pairwise(tables)]
-    steps += [(tables[0], tables[-1], 0.0)] if tolerance else []
+    steps = [(one, other, tolerance) for one, other in pairwise(cells)]
+    steps += [(cells[0], cells[-1], 0.0)] if tolerance else []
     each, found = 1 - (1 - across.confidence) / len(steps), []
     for one, other, room in steps:
         before, after = (other, one) if rises else (one, other)
-        moved = _moved_by_error if errors else _moved_by_ratio
-        found.append(moved(across, before, after, event, room, (across.confidence, each)))
+        levels = (across.confidence, each)
+        if errors:
+            found.append(_moved_by_error(before, after, world, room, levels))
+        else:
+            found.append(_moved_by_ratio(before, after, world, event, room, levels))
     reason = next((one.reason for one in found if one.reason), "")
     n, note = int((~_unknown(across, runs, event)).sum()), broken(runs, lost)
     if reason:
@@ -205,20 +207,11 @@ class _Move:
     reason: str = ""
 
 
-def _moved_by_error(
-    across: Across, one: pd.DataFrame, other: pd.DataFrame, _: str, room: float, levels: tuple[float, float]
-) -> _Move:
-    """Mean difference of the final errors, other minus one."""
+def _moved_by_error(one: Evidence, other: Evidence, world: str, room: float, levels: tuple[float, float]) -> _Move:
+    """Mean difference of the final errors, other minus one, less the room."""
     confidence, each = levels
-    final = across.comparison.final()
-    rows = [finite(runs.set_index("seed")["run_id"].map(final)) for runs in (other, one)]
-    table = pd.concat(
-        [pd.Series(row, index=runs["seed"]) for row, runs in zip(rows, (other, one), strict=True)], axis=1
-    )
-    differences = (table[0] - table[1]).to_numpy(dtype=float)
-    low, high = across.comparison.limits("test_error", pd.concat([one, other]))
-    limits = Bounds(low - high, high - low)
-    above, below = mean_interval(differences, confidence, limits), mean_interval(differences, each, limits)
+    differences, limits, _ = _differences(other, one, world, "test_error")
+    above, below = (mean_interval(differences, level, limits) for level in (confidence, each))
     middle = mean_bounds(differences, limits)
     if above is None or middle is None:
         return _Move(reason=no_interval(differences, "pairs", confidence))
@@ -227,18 +220,33 @@ def _moved_by_error(
 
 
 def _moved_by_ratio(
-    across: Across, one: pd.DataFrame, other: pd.DataFrame, event: str, room: float, levels: tuple[float, float]
+    one: Evidence, other: Evidence, world: str, event: str, room: float, levels: tuple[float, float]
 ) -> _Move:
-    """Typical ratio of the steps, other over one."""
-    (found, both, _), (corrected, _, _) = (_ratio_of(other, one, event, level) for level in levels)
+    """Typical ratio of the steps, other over one, over one and the room."""
+    (found, both, _), (corrected, _, _) = (_ratio_of(other, one, world, event, level) for level in levels)
     if found.interval is None or found.estimate is None:
         needed = f"a {percent(levels[0])} interval of a ratio needs {seeds_for_median(levels[0])}"
         return _Move(reason=f"{plural(both, 'pair')}, and {needed}")
-    low = corrected.interval.low if corrected.interval else 0.0
-    less = 1 + room
-    return _Move(
-        Bounds(found.estimate.low / less, found.estimate.high / less), Bounds(low / less, found.interval.high / less)
-    )
+    low, less = corrected.interval.low if corrected.interval else 0.0, 1 + room
+    ends = Bounds(low / less, found.interval.high / less)
+    return _Move(Bounds(found.estimate.low / less, found.estimate.high / less), ends)
+
+
+def _differences(one: Evidence, other: Evidence, world: str, metric: str) -> tuple[np.ndarray, Bounds, str]:
+    """Final values of one cell minus those of another, seed by seed, NaN where missing; their limits; what is missing."""
+    final, comparison = one.comparison.final(metric), one.comparison
+    runs = [arm.runs_of(world) for arm in (one, other)]
+    rows = [arm.set_index("seed")["run_id"].map(final).rename(place) for place, arm in enumerate(runs)]
+    pairs = pd.concat(rows, axis=1).reindex(_seeds(one, other))
+    unpaired = len(pairs) - len(set(rows[0].index) & set(rows[1].index))
+    differences = finite(pairs[0]) - finite(pairs[1])
+    low, high = comparison.limits(metric, pd.concat(runs))
+    note = _notes(
+        (int(np.isnan(differences).sum()) - unpaired,
+         f"of {plural(len(pairs), 'pair')} with a run that diverged, failed or is unfinished"),
+        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
+    )  # fmt: skip
+    return differences, Bounds(low - high, high - low), note
 
 
 @claim_kind(
@@ -270,19 +278,7 @@ def final_difference(
         return Effect(name, region, 0, "pairs", reason=why)
     one, other = arms
     name = f"{name}, {one.cell} minus {other.cell}"
-    final = across.comparison.final(metric)
-    arms_runs = [arm.runs_of(world) for arm in (one, other)]
-    rows = [runs.set_index("seed")["run_id"].map(final).rename(place) for place, runs in enumerate(arms_runs)]
-    pairs = pd.concat(rows, axis=1)
-    unpaired = len(pairs) - len(set(rows[0].index) & set(rows[1].index))
-    lacking = int((~np.isfinite(pairs[[0, 1]].astype(float))).any(axis=1).sum()) - unpaired
-    note = _notes(
-        (lacking, f"of {plural(len(pairs), 'pair')} with a run that diverged, failed or is unfinished"),
-        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
-    )
-    low, high = across.comparison.limits(metric, pd.concat(arms_runs))
-    differences = finite(pairs[0]) - finite(pairs[1])
-    limits = Bounds(low - high, high - low)
+    differences, limits, note = _differences(one, other, world, metric)
     return mean_effect(name, region, differences, "pairs", across.confidence, limits, note=note, cells=2)
 
 
@@ -512,24 +508,31 @@ def outcome_profile(
     return Effect(name, region, n, "runs", Bounds(least.mean(), most.mean()), interval, note=note, total=total)
 
 
-def _ratio_of(top: pd.DataFrame, bottom: pd.DataFrame, event: str, confidence: float) -> tuple[PairedRatio, int, int]:
-    """Steps of one cell's runs over another's, seed by seed; how many pairs there are, and how many runs are alone."""
+def _ratio_of(
+    top: Evidence, bottom: Evidence, world: str, event: str, confidence: float
+) -> tuple[PairedRatio, int, int]:
+    """Steps of one cell's runs over another's, seed by seed; how many pairs are there, and how many lack a run."""
     sides = []
-    for runs in (top, bottom):
+    for one in (top, bottom):
+        runs = one.runs_of(world)
         bounds = event_bounds(runs, event).assign(seed=runs["seed"]).dropna(subset="outcome")
         bounds.loc[bounds["outcome"] == "failed", ["low", "high"]] = [0.0, math.inf]
-        sides.append(bounds.set_index("seed")[["low", "high"]])
-    table = pd.concat(sides, axis=1, keys=["top", "bottom"])
+        sides.append(bounds.set_index("seed"))
+    table = pd.concat(sides, axis=1, keys=["top", "bottom"]).reindex(_seeds(top, bottom))
     both = int(table.notna().all(axis=1).sum())
     table = table if both else table.head(0)
     (top_low, top_high), (bottom_low, bottom_high) = (
         (table[side, "low"].fillna(0.0), table[side, "high"].fillna(math.inf)) for side in ("top", "bottom")
     )
-    return (
-        paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence),
-        both,
-        sum(len(side) for side in sides) - 2 * both,
-    )
+    outcomes = pd.concat([table["top", "outcome"], table["bottom", "outcome"]], axis=1)
+    found = paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence)
+    found = replace(found, censored=int((outcomes == "censored").any(axis=1).sum()))
+    return found, both, len(_seeds(top, bottom)) - both
+
+
+def _seeds(one: Evidence, other: Evidence) -> pd.Index:
+    """Seeds that either cell has."""
+    return pd.Index(pd.concat([one.runs["seed"], other.runs["seed"]]).unique(), name="seed")
 
 
 def _unknown(across: Across, runs: pd.DataFrame, event: str) -> pd.Series:
