@@ -213,7 +213,9 @@ class Comparison:
         if not metric.endswith("error"):
             return Bounds(-math.inf, math.inf)
         squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
-        rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
+        rows = self.evaluations.head(0)
+        if len(squared):
+            rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
         real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
         return Bounds(0.0, math.inf if real_valued else 1.0)
 

@@ -233,7 +233,7 @@ def _moved_by_ratio(
 
 
 def _differences(one: Evidence, other: Evidence, world: str, metric: str) -> tuple[np.ndarray, Bounds, str]:
-    """Final values of one cell minus those of another, seed by seed, NaN where missing; their limits; what is missing."""
+    """Final values of one cell minus those of another, seed by seed, NaN where missing; their limits; what lacks."""
     final, comparison = one.comparison.final(metric), one.comparison
     runs = [arm.runs_of(world) for arm in (one, other)]
     rows = [arm.set_index("seed")["run_id"].map(final).rename(place) for place, arm in enumerate(runs)]
