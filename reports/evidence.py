@@ -67,10 +67,16 @@ class Evidence:
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
     def lost(self, world: str) -> int:
-        """How many runs of a world are not among the runs, although the cell's own name them as their partners."""
-        if world != "ideal" or self.world == "ideal":
-            return 0
-        return len(set(self.runs["ideal_run_id"].dropna()) - set(self.comparison.runs["run_id"]))
+        """How many runs of a world are not among the runs, although others name them as their partners.
+
+        The others are the cell's own runs, or of an ideal cell all runs of the cells that it has partners in.
+        """
+        runs = self.comparison.runs
+        named = self.runs
+        if self.world == "ideal":
+            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
+            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
+        return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
 
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
@@ -114,9 +120,8 @@ class Across:
         return pd.concat(tables, ignore_index=True)
 
     def lost(self, world: str) -> int:
-        """As `Evidence.lost`, over all cells; a run that several name counts once."""
-        named = set().union(*(one.runs["ideal_run_id"].dropna() for one in self.each if one.world != "ideal"))
-        return len(named - set(self.comparison.runs["run_id"])) if world == "ideal" else 0
+        """As `Evidence.lost`, over all cells, of which several may have lost the same run."""
+        return sum(one.lost(world) for one in self.each)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""

@@ -173,7 +173,9 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     estimate = None if math.isnan(found.share) else Bounds(found.share, found.share)
     reason = "" if found.interval else "the gap may be 0, and any share of it the bootstrap error"
     if n < both.shape[1]:
-        reason = f"{both.shape[1] - n} of {plural(both.shape[1], 'pair')} without a value, and a share takes all"
+        reason = (
+            f"{both.shape[1] - n} of {plural(both.shape[1], 'pair')} without a value, and a share takes all ({note})"
+        )
     elif still(error - found.share * gap) and not order_rank(n, evidence.confidence):
         reason = no_interval(np.zeros(n), "pairs", evidence.confidence).replace("value", "share")
     interval = None if reason else found.interval

@@ -52,11 +52,13 @@ SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|wit
 
 
 def scales():
-    """Every study with claims, as it is and at every scale."""
+    """Every study with claims, as it is and, in the slow suite, at every scale."""
     found = []
     for name, path in studies.shipped().items():
-        named = tomllib.loads(path.read_text()).get("scale", {})
-        found += [(name, scale) for scale in (None, *named) if studies.load(name, scale=scale).get("claims")]
+        for scale in (None, *tomllib.loads(path.read_text()).get("scale", {})):
+            marks = [pytest.mark.slow] if scale else []
+            if studies.load(name, scale=scale).get("claims"):
+                found.append(pytest.param(name, scale, marks=marks))
     return found
 
 
