@@ -31,7 +31,7 @@ def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking", missing=0
         sizes: train size of each cell.
         cut: share of all real runs that the budget ends before their event.
         event: which one.
-        missing: share of every cell's real runs that failed, or of one-run cells: those that would speak most against the
+        missing: share of every cell's real runs that failed, or of one-run cells: those that speak most against the
             survivors, with the largest errors or the latest events.
     """
     runs_KCN = drawn.get("real", drawn.get(event))
@@ -60,7 +60,7 @@ def _judged(comparison, claim):
 
 
 def _latest(values_KCN, share):
-    """Whether each run is among the share of its cell with the largest values; of its study, where cells have one run."""
+    """Whether a run is among the share of its cell with the largest values; of its study, where cells have one run."""
     flat = values_KCN.reshape(len(values_KCN), -1) if values_KCN.shape[2] == 1 else values_KCN
     ranks = np.argsort(np.argsort(-flat, axis=-1), axis=-1)
     return (ranks < math.ceil(share * flat.shape[-1] - 1e-9)).reshape(values_KCN.shape)

@@ -117,7 +117,7 @@ def two_powers(random, truth, studies, seeds):
 
 
 def bump(random, truth, studies, seeds):
-    """Three cells whose final errors fall by 0.3, and then rise by the truth; runs of one seed have a part in common."""
+    """Three cells whose final errors fall by 0.3, then rise by the truth; runs of one seed have a part in common."""
     middles = np.array([0.6, 0.3, 0.3 + truth])[:, None, None]
     scatter = random.normal(0, 0.05, (studies, 1, seeds, 1)) + random.normal(0, 0.05, (studies, 3, seeds, 1))
     return {"real": middles + scatter}
