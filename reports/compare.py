@@ -17,7 +17,7 @@ import pandas as pd
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
 from reports.cells import cell_table
 from reports.clocks import UNITS, Axis, on_one_grid, timed
-from reports.intervals import T_MIN, t_interval
+from reports.intervals import T_MIN, Bounds, t_interval
 from reports.paired import sign_flip_interval
 
 When = Literal["stopping", "end"]
@@ -112,8 +112,8 @@ class Comparison:
             metric: as in `bootstrap_error`.
 
         Returns:
-            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, step, real, ideal,
-            bootstrap_error, generalization_gap`` (test minus train in the real world).
+            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
+            step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
         """
         if (when, metric) not in self._at:
             self._at[when, metric] = self._find_at(when, metric)
@@ -190,7 +190,9 @@ class Comparison:
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:
-        """Every run's value of a metric at its last evaluation, by run_id; infinite where it diverged or failed.
+        """Every run's value of a metric at the end of its budget, by run_id.
+
+        Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
 
         Raises:
             ValueError: no such metric.
@@ -198,13 +200,30 @@ class Comparison:
         self._check(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
         status = self.runs.set_index("run_id")["status"]
-        return last.reindex(status.index).mask(status.isin(("diverged", "failed")).to_numpy(dtype=bool), math.inf)
+        known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
+        return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
+
+    def limits(self, metric: str, runs: pd.DataFrame) -> Bounds:
+        """Ends between which a metric of these runs lies, whatever became of them: 0 and 1 for an error, else none.
+
+        Of real-valued labels, which only the squared loss has, error and soft error are the squared error, without an
+        upper end.
+        """
+        if not metric.endswith("error"):
+            return Bounds(-math.inf, math.inf)
+        squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
+        rows = self.evaluations.head(0)
+        if len(squared):
+            rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
+        real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
+        return Bounds(0.0, math.inf if real_valued else 1.0)
 
     def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        pairs = pairs[["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status"]].assign(step=step)
+        own = ["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status", "first_reuse_step"]
+        pairs = pairs[own].assign(step=step)
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
         table = pairs.merge(errors, on=["run_id", "step"], how="left")

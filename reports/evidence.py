@@ -67,10 +67,22 @@ class Evidence:
             return self.runs
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
+    def lost(self, world: str) -> int:
+        """How many runs of a world are not among the runs, although others name them as their partners.
+
+        The others are the cell's own runs, or of an ideal cell all runs of the cells that it has partners in.
+        """
+        runs = self.comparison.runs
+        named = self.runs
+        if self.world == "ideal":
+            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
+            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
+        return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
+
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The cell's pairs whose ideal run is there, and the rows of these ideal runs, in one order."""
-        pairs = self.pairs.dropna(subset=["ideal_status"])
-        return pairs, self.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+        """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
+        pairs = self.pairs
+        return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
@@ -107,6 +119,10 @@ class Across:
         """The cells' own runs, or for "ideal" their ideal partners, with ``place``: of their cell, from 0."""
         tables = [one.runs_of(world).assign(place=place) for place, one in enumerate(self.each)]
         return pd.concat(tables, ignore_index=True)
+
+    def lost(self, world: str) -> int:
+        """As `Evidence.lost`, over all cells, of which several may have lost the same run."""
+        return sum(one.lost(world) for one in self.each)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""

@@ -11,7 +11,7 @@ from bootstrap.study import ClaimCommon
 from reports.effects import Effect, Verdict
 from reports.evidence import Across, Evidence
 from reports.significance import UNKNOWN, Question, Significance, significance
-from reports.wording import percent, plural, setting
+from reports.wording import percent, setting
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Judgement:
             noted = f"; {effect.note}" if effect.note else ""
             said = (
                 f"{self.verdict}{place}: the {effect.name} is {effect.estimated} ({percent(self.confidence)} interval "
-                f"{effect.spanned}; {plural(effect.n, effect.items.removesuffix('s'))}{noted}); "
+                f"{effect.spanned}; {effect.sample}{noted}); "
                 f"claimed: {effect.claimed}"
             )
         return f"{said[0].upper()}{said[1:]}{self._marks}."
@@ -119,6 +119,7 @@ class Judgement:
             "estimate": _closed(effect.estimate if effect else None),
             "interval": _closed(effect.interval if effect else None),
             "n": effect.n if effect else 0,
+            "total": effect.n + effect.missing if effect else 0,
             "threshold": _closed(effect.region if effect else None),
             "confidence": self.confidence,
             "primary": self.primary,

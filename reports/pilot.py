@@ -209,6 +209,10 @@ def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
     if effect is None or effect.estimate is None or effect.leaning != "inconclusive":
         return ""
     noted = f" ({effect.note})" if effect.note else ""
+    if effect.missing:
+        return (
+            f"complete the missing runs first: with {effect.sample}{noted} the estimate lies on both sides of the claim"
+        )
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
         return f"{first}: the estimate, {effect.estimated}, lies on both sides of the claim"

@@ -89,7 +89,7 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
                 one.verdict,
                 effect.estimated if effect else "–",
                 effect.spanned if effect else "no interval",
-                count(effect.n) if effect else "0",
+                effect.counted if effect else "0",
                 effect.claimed if effect else "–",
                 one.significance.written if cells[one.number] <= MOST_TESTED else "",
                 "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),

@@ -23,7 +23,7 @@ from tests.bootstrap.conftest import parity
 CLAIMS = (
     "bootstrap_error, difference, equivalent, faster, final_difference, final_error, gap_share, grokking_delay, "
     "monotone, no_delay, outcome_profile, power_law, predicts, rank_agreement, rate, ratio, relapse, "
-    "same_memorization, threshold"
+    "same_memorization, threshold, trend"
 )
 TASKS = (
     "binary_operations, cifar10, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, "
