@@ -4,11 +4,11 @@ import datetime
 
 import pytest
 
-from bootstrap import checks, phases, registry, sweep
+from bootstrap import checks, registry
 from bootstrap.mistakes import LARGEST_NUMBER, StudyError
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
-from bootstrap.study import parse, with_value
-from bootstrap.sweep import points, runs_of
+from bootstrap.study import with_value
+from bootstrap.sweep import runs_of
 from tests.bootstrap.conftest import parity
 
 UNIVERSE = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
@@ -42,7 +42,7 @@ def problems(raw):
          "`evaluation.per_octave`: expected at most 100,000 evaluations of a run, got 2,584,962,503. "
          "Lower it, or lower training.max_steps."),
         ({"evaluation": {"schedule": 1}, "training__max_steps": 10**12},
-         "`evaluation.schedule`: expected at most 100,000 evaluations of a run, got 1,000,000,000,002. "
+         "`evaluation.schedule`: expected at most 100,000 evaluations of a run, got 1,000,000,000,001. "
          "Raise it, or lower training.max_steps."),
         ({"evaluation": {"schedule": list(range(100_001))}, "training__max_steps": 10**6},
          "`evaluation.schedule`: expected at most 100,000 evaluations of a run, got 100,002. "
@@ -58,7 +58,7 @@ def test_a_table_of_evaluations_too_large_to_read_is_refused(monkeypatch):
     """Many runs times many evaluations, none of them too large alone."""
     monkeypatch.setattr(checks, "MOST_ROWS", 100)
     assert problems(parity(training__seeds=5, evaluation={"schedule": 1}, training__max_steps=20)) == [
-        "`evaluation.schedule`: expected at most 100 evaluations in a study, got 220 of 10 runs. "
+        "`evaluation.schedule`: expected at most 100 evaluations in a study, got 210 of 10 runs. "
         "Evaluate less often, or divide the study."
     ]
 
@@ -91,9 +91,9 @@ def test_a_table_of_evaluations_too_large_to_read_is_refused(monkeypatch):
         ({"sweep": {"training.max_steps": [6, 12]}},
          "`sweep`: the points (training.max_steps = 6) and (training.max_steps = 12) ask for the same run. "
          "Remove one of the two."),
-        ({"task": UNIVERSE, "data": {}, "training": {"train_fraction": [0.5, 0.501, 0.6], "batch_size": 4,
+        ({"task": UNIVERSE, "data": {}, "training": {"train_fraction": [0.51, 0.52, 0.6], "batch_size": 4,
                                                      "max_steps": 6, "seeds": 1}},
-         "`training.train_fraction`: expected different pools, got 0.5 and 0.501, both 25 of 49 cells. Remove one."),
+         "`training.train_fraction`: expected different pools, got 0.51 and 0.52, both 25 of 49 cells. Remove one."),
         ({"phases": [{"at_step": 3, "set": {"optimizer.lr": 0.01}}]},
          "`phases[0].set`: this phase changes nothing, since these are the values that it follows. "
          "Change a value, or remove the phase."),
@@ -101,9 +101,6 @@ def test_a_table_of_evaluations_too_large_to_read_is_refused(monkeypatch):
 )  # fmt: skip
 def test_what_cannot_have_been_meant_is_refused(changes, sentence):
     """The full sentence, and no other."""
-    if "0.501" in sentence:
-        changes["training"]["train_fraction"] = [0.5 + 1e-9, 0.501, 0.6]
-        sentence = sentence.replace("got 0.5 and", f"got {0.5 + 1e-9} and")
     assert problems(parity(**changes)) == [sentence]
 
 
@@ -182,8 +179,7 @@ def test_a_dotted_name_that_is_none_is_refused(dotted):
     with pytest.raises(StudyError) as caught:
         with_value({}, dotted, 1)
     assert caught.value.problems == [
-        f"`{dotted}`: expected a dotted name, of which parts may be in quotes. Write for instance "
-        'sweep."model.width".'
+        f'`{dotted}`: expected a dotted name, of which parts may be in quotes. Write for instance sweep."model.width".'
     ]
 
 
@@ -217,7 +213,7 @@ def test_the_first_phase_does_not_hide_the_second():
         phases=[{"at_step": 2, "set": {"training.train_size": 12}}, {"at_step": 4, "set": {"optimizer.lr": -1.0}}],
     )
     assert problems(raw) == [
-        "`training.batch_size`: expected at most the pool's 24 samples, got 25. Lower it, or set it to \"full\".",
+        '`training.batch_size`: expected at most the pool\'s 24 samples, got 25. Lower it, or set it to "full".',
         "phases[0]: `training.batch_size`: expected at most the pool's 12 samples, got 25. Lower it, or set it to "
         '"full".',
         "phases[1]: `optimizer.lr`: expected a number above 0, got -1. Change it.",

@@ -514,8 +514,7 @@ def test_a_study_without_sweep_is_one_point():
 def test_equal_points_of_a_sweep_are_refused():
     """The same run would stand for two cells."""
     assert problems(parity(sweep={"optimizer.lr": [0.1, 0.2, 0.10]})) == [
-        "`sweep`: the points (optimizer.lr = 0.1) and (optimizer.lr = 0.1) ask for the same run. "
-        "Remove one of the two."
+        "`sweep`: the points (optimizer.lr = 0.1) and (optimizer.lr = 0.1) ask for the same run. Remove one of the two."
     ]
 
 
