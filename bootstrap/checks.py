@@ -65,9 +65,9 @@ def _evaluations(study: Study, stops: bool) -> list[str]:
 def asked_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
     """The key that decides how often a run is evaluated, and how often that is at most."""
     if isinstance(evaluation.schedule, list):
-        return "schedule", len(evaluation.schedule) + 1
+        return "schedule", len({*evaluation.schedule, max_steps})
     if isinstance(evaluation.schedule, int):
-        return "schedule", max_steps // evaluation.schedule + 2
+        return "schedule", 1 + math.ceil(max_steps / evaluation.schedule)
     return "per_octave", math.ceil(math.log2(max_steps) * evaluation.per_octave) + 2
 
 

@@ -29,10 +29,10 @@ def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
     except FileNotFoundError:
         return path
     except OSError as error:
-        raise StudyError([f"`{place}`: {unusable(error)}"]) from error
+        raise StudyError([f"`{place}`: {unusable(name, error)}"]) from error
     return path
 
 
-def unusable(error: OSError) -> str:
+def unusable(name: str, error: OSError) -> str:
     """Why a path cannot be used."""
-    return f"{clipped(str(error.filename), LONGEST_PATH)} cannot be used: {error.strerror}. Give another path."
+    return f"{clipped(name, LONGEST_PATH)} cannot be used: {error.strerror}. Give another path."

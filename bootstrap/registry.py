@@ -5,6 +5,7 @@ annotations are its types and limits, their defaults its defaults. Nothing else 
 for a study to validate them, list them and suggest the nearest name for a misspelt one.
 """
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from bootstrap import plugins
 
@@ -165,6 +166,8 @@ def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
             f"Import or define them where {target.__qualname__} is defined."
         ) from error
     keyword_only = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    made = {each.name: Field(default_factory=each.default_factory) for each in _fields(target)
+            if each.default_factory is not dataclasses.MISSING}  # fmt: skip
     fields: dict[str, Any] = {}
     for parameter in keyword_only:
         if parameter.name not in hints:
@@ -173,11 +176,16 @@ def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
                 f"Annotate it where {target.__qualname__} is defined, for instance `{parameter.name}: float`."
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        fields[parameter.name] = (hints[parameter.name], made.get(parameter.name, default))
     try:
         return create_model(name, __base__=Settings, **fields)
     except Exception as error:  # pydantic has several for a type, and a NameError for a name that it reserves
         raise ValueError(_unusable(target, name, fields)) from error
+
+
+def _fields(target: Callable[..., Any]) -> tuple[dataclasses.Field[Any], ...]:
+    """The fields of a dataclass, none of anything else."""
+    return dataclasses.fields(target) if inspect.isclass(target) and dataclasses.is_dataclass(target) else ()
 
 
 def _unusable(target: Callable[..., Any], name: str, fields: dict[str, Any]) -> str:

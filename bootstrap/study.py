@@ -7,6 +7,7 @@ import tomllib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from bootstrap import registry
 from bootstrap.mistakes import StudyError, beside, place_of, sentences, table_of, unwritable, writable
@@ -375,7 +376,13 @@ def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]
     if settings is None or (kind == "model" and scales is None):
         return None
     extra = scales.model_dump() if scales is not None else {}
-    return {name_key: name, **settings.model_dump(mode="json"), **extra}
+    try:
+        return {name_key: name, **settings.model_dump(mode="json", warnings="error"), **extra}
+    except PydanticSerializationError as error:
+        reason = str(error).split("\n")[-1].strip().rstrip(".")
+        problems.append(f"`{place}`: a default of {name!r} is no value that a study can give: {reason}. "
+                        "Mend it where it is defined.")  # fmt: skip
+    return None
 
 
 def _claim(raw: Any, place: str, problems: list[str]) -> None:

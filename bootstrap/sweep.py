@@ -3,8 +3,8 @@
 import itertools
 import json
 import math
-from collections.abc import Collection
-from functools import lru_cache, partial
+from collections.abc import Collection, Set
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -106,7 +106,8 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     swept, problems = _sound_points(raw)
     faulty = [place_of(problem).removeprefix("sweep.") for problem in problems]
     too_many = checks.of_size(swept)
-    found, more = _at_points(swept[:1] if too_many else swept, {})
+    # of too large a study one point is looked at, without making its runs, for what else is wrong with it
+    found, more = _at_points(swept[:1], {}, {"training"}) if too_many else _at_points(swept, {})
     problems += too_many + beside(more, faulty)
     if not problems and any(run.data.test_set == "rest" for runs in found for run in runs):
         found, problems = _at_points(swept, _largest_pools(found))
@@ -135,13 +136,15 @@ def _second_passes(runs: Collection[Run]) -> list[str]:
     return problems
 
 
-def _at_points(swept: list[dict[str, Any]], largest: dict[str, int]) -> tuple[list[list[Run]], list[str]]:
-    """The runs of every point of a sweep, and all that is wrong with any of them."""
+def _at_points(
+    swept: list[dict[str, Any]], largest: dict[str, int], known: Set[str] = frozenset()
+) -> tuple[list[list[Run]], list[str]]:
+    """The runs of every point of a sweep, and all that is wrong with any of them beside known faulty tables."""
     found: list[list[Run]] = []
     problems: list[str] = []
     for point in swept:
         try:
-            found.append(phases.of(point, partial(_cell_runs, largest=largest)))
+            found.append(phases.of(point, lambda study, faulty: _cell_runs(study, faulty | known, largest)))
         except StudyError as error:
             problems += error.problems
     return found, problems

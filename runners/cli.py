@@ -286,7 +286,7 @@ def main() -> None:
             raise
         from bootstrap.paths import unusable
 
-        _fail([unusable(error)])
+        _fail([unusable(str(error.filename), error)])
 
 
 if __name__ == "__main__":
