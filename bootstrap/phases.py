@@ -10,6 +10,7 @@ from bootstrap import results
 from bootstrap.mistakes import StudyError
 from bootstrap.run import Phase, Run, Source
 from bootstrap.study import Change, Start, Study, parse, with_value
+from bootstrap.task import expanded
 
 CHANGEABLE = (
     "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.train_fraction",
@@ -114,12 +115,15 @@ def _source(start: Start, run: Run) -> Source:
     Raises:
         StudyError: no folder, no such run, several, or their weights were not kept.
     """
-    folder = Path(start.folder)
-    if not (folder / "runs.parquet").is_file():
+    try:
+        folder = expanded(start.folder)
+    except ValueError as error:
+        raise StudyError([f"`start.folder`: {error}"]) from error
+    if not (folder / "runs.parquet").exists():
         raise StudyError([
             f"`start.folder`: {folder} holds no results. Run that study into it first, with keep.weights = \"final\"."
         ])  # fmt: skip
-    meant = _meant(results.read(folder).runs, start, run)
+    meant = _meant(results.read_table(folder / "runs.parquet", results.RUN_COLUMNS), start, run)
     if len(meant) != 1:
         raise StudyError([
             f"`start`: expected one run of {folder} for the {run.rule} run of seed {run.seed}, found {len(meant)}. "

@@ -7,12 +7,26 @@ in a file. Which indices a world reads is not the task's affair (``worlds``).
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 PLACES = ("path", "root", "cifar10")  # settings of tasks that say where recorded data lie
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` and ``~name`` replaced by the home they mean.
+
+    Raises:
+        ValueError: no such user has a home on this machine.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        home = Path(path).parts[0]
+        raise ValueError(f"{path}: {home} is nobody's home on this machine. Write out the path.") from error
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bootstrap.registry import register
-from bootstrap.task import Image, Inputs, Samples
+from bootstrap.task import Image, Inputs, Samples, expanded
 from datasets.recording import Held
 
 
@@ -70,7 +70,7 @@ class Cifar10(Held):
 
     @cached_property
     def _recorded(self) -> "Recorded":
-        return _read(Path(self.root).expanduser())
+        return _read(expanded(self.root))
 
 
 class Recorded(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bootstrap import streams
 from bootstrap.registry import register
-from bootstrap.task import Image, Inputs, Samples, Universe
+from bootstrap.task import Image, Inputs, Samples, Universe, expanded
 from datasets.cifar5m_files import Prepared, prepared
 from datasets.cifar5m_files.place import command
 from datasets.cifar10 import Cifar10
@@ -161,7 +161,7 @@ class Cifar5m(Universe):
 
     @cached_property
     def _stored(self) -> "Stored":
-        return _opened(Path(self.root).expanduser(), self._index)
+        return _opened(expanded(self.root), self._index)
 
 
 class Spans(NamedTuple):

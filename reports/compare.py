@@ -193,13 +193,16 @@ class Comparison:
     def final(self, metric: str = "test_error") -> pd.Series:
         """Every run's value of a metric at its last evaluation, by run_id; infinite where it diverged or failed.
 
+        Of an unfinished run it is null: its last evaluation so far is not its last.
+
         Raises:
             ValueError: no such metric.
         """
         self._check(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
         status = self.runs.set_index("run_id")["status"]
-        return last.reindex(status.index).mask(status.isin(("diverged", "failed")).to_numpy(dtype=bool), math.inf)
+        last = last.reindex(status.index).mask((status == "unfinished").fillna(False).to_numpy(dtype=bool))
+        return last.mask(status.isin(("diverged", "failed")).to_numpy(dtype=bool), math.inf)
 
     def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs

@@ -47,6 +47,8 @@ def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Pa
     Raises:
         StudyError: no such task, settings that do not fit it, or ``out`` where it cannot be written.
     """
+    if count < 1:
+        raise StudyError([f"--samples: expected at least 1, got {count:,}. Ask for one or more."])
     settings = _settings(name, changes)
     try:
         task = build_task(settings)

@@ -18,7 +18,7 @@ from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
-from runners import checkpoints, environment, folder, shipped, studies
+from runners import checkpoints, environment, folder, mending, shipped, studies
 from runners import layout as layouts
 from runners.execute import Failure, Job
 from runners.layout import Layout
@@ -155,6 +155,8 @@ def run_study(
     asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
+            for sentence in mending.mend(place, asked.runs):
+                note(sentence)
             folder.prepare(place, studies.resolved(asked.raw))
             layout = _layout(asked, place, chosen, workers, pack_size, program)
             work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
@@ -185,7 +187,7 @@ def _layout(
         plugins = studies.resolved(asked.raw)["plugins"]
         with Bench(device) as bench:
             threads = cores() if workers is None else 1
-            layout = layouts.choose(pending, device, count, threads, plugins, bench)
+            layout = layouts.choose(pending, device, count, threads, plugins, bench, note)
         if layout.compiler not in (None, "found"):
             note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for run in asked.runs if pack_size is not None or program is not None else ():
@@ -204,7 +206,9 @@ def _layout(
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
     plugins = studies.resolved(work.raw)["plugins"]
-    began = time.time()
+    began, facts = time.time(), facts_of(work.runs)
+    if work.packs:
+        folder.announce(place, work.runs, facts)
     jobs = [
         Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
             threads=layout.threads, program=shape.program, apart=shape.apart, plugins=plugins,
@@ -212,13 +216,15 @@ def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) ->
         for pack in work.packs for shape in (layout.of(pack.runs[0]),)
     ]  # fmt: skip
     try:
-        with Progress(sum(pack.steps for pack in work.packs)) as progress:
+        steps, stopping = sum(pack.steps for pack in work.packs), any(run.stop is not None for run in work.runs)
+        restored = sum(checkpoints.restored_steps(place, job.name, job.start) for job in jobs)
+        with Progress(steps, restored=restored, at_most=stopping) as progress:
             failures = run_jobs(jobs, workers=layout.workers, progress=progress)
         if not failures:
             checkpoints.remove_checkpoints(place)
     finally:
-        folder.merge(place, work.runs, facts_of(work.runs))
-        if jobs:
+        folder.merge(place, work.runs, facts)
+        if jobs or not (place / "environment.json").exists():
             told = environment.describe(layout.device, time.time() - began)
             write_json({**told, "layout": layout.summary}, place / "environment.json")
     return failures

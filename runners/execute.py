@@ -22,13 +22,10 @@ import torch
 from pydantic import BaseModel
 
 from bootstrap import registry
-from bootstrap.data import build_task
-from bootstrap.feed import world_of
 from bootstrap.pack import State
 from bootstrap.program import Program
 from bootstrap.run import Run
 from bootstrap.train import Outcome, Snapshot, train
-from bootstrap.worlds import usage
 from runners import checkpoints, folder, shipped
 from runners.packs import PackPlan
 from runners.process import prepare
@@ -198,18 +195,13 @@ def _kept(place: Path, run: Run) -> Outcome:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     """What training knows of a run; the rest of its row follows from its specification."""
-    run, steps = outcome.run, outcome.last_step
-    task = build_task(run.task)
-    worlds = [world_of([one], task) for one in (run, *(phase.run for phase in run.phases))]
-    used = usage(worlds, max(steps, 1))
     return {
-        **_failed(run),
+        **_failed(outcome.run),
         "status": outcome.status,
-        "last_step": steps,
+        "last_step": outcome.last_step,
         folder.STOPPED: outcome.stopped,
         "seconds": outcome.seconds,
-        "first_reuse_step": used.first_reuse_step,
-        "reuse": run.samples_seen(steps) / used.distinct,
+        **folder.reuse_of(outcome.run, outcome.last_step),
     }
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import tomli_w
 
 from bootstrap import registry
+from bootstrap.damage import read_study
 from bootstrap.mistakes import StudyError
 from bootstrap.registry import suggestion
 from bootstrap.study import parse
 from bootstrap.sweep import points, with_value
-from bootstrap.task import PLACES
+from bootstrap.task import PLACES, expanded
 
 
 def shipped() -> dict[str, Path]:
@@ -28,7 +29,8 @@ def find(study: str | Path) -> Path:
         StudyError: there is no such file or name.
     """
     path = Path(study)
-    if path.is_dir() and (path / "study.toml").is_file():
+    if path.is_dir() and (path / "study.toml").exists():
+        read_study(path / "study.toml")  # damage is told with its cure
         return path / "study.toml"
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
@@ -77,7 +79,7 @@ def _placed(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
     places = {key: task[key] for key in PLACES if isinstance(task.get(key), str)}
     return {
         **raw,
-        "task": task | {key: str((folder / Path(text).expanduser()).resolve()) for key, text in places.items()},
+        "task": task | {key: str((folder / expanded(text)).resolve()) for key, text in places.items()},
     }
 
 
