@@ -70,7 +70,8 @@ def _write(page: Path, context: dict[str, Any]) -> None:
 def _reason(error: OSError) -> str:
     """What the system said, and of which file."""
     said = error.strerror or str(error)
-    return f"{said} ({error.filename})" if error.filename else said
+    file = error.filename2 or error.filename
+    return f"{said} ({file})" if file else said
 
 
 def _folders(results: list[Results]) -> list[str]:

@@ -6,11 +6,13 @@ import shutil
 
 import pandas as pd
 import pytest
+import tomli_w
 
 from bootstrap import results
 from bootstrap.results import read, write_table
 from reports import page
 from runners import checkpoints, mending, run_study
+from tests.bootstrap.conftest import parity
 from tests.runners.test_engine import equal
 
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
@@ -22,20 +24,39 @@ CURES = {
     "claims.json": "put back a copy of it. Until then every claim counts as post hoc.",
     "environment.json": "moves it aside and writes it anew.",
 }
+LONGER = {"training__seeds": 2, "training__max_steps": 9, "claims": [CLAIM]}
 TABLES = ("runs.parquet", "evaluations.parquet")
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A study and a finished folder of it; tests work on copies."""
-    import tomli_w
-
-    from tests.bootstrap.conftest import parity
-
     place = tmp_path_factory.mktemp("finished")
     (place / "small.toml").write_text(tomli_w.dumps(parity(training__seeds=2, claims=[CLAIM])))
     run_study(place / "small.toml", place / "out", workers=1)
     return place
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory):
+    """A folder of the study with a longer budget, trained at once."""
+    place = tmp_path_factory.mktemp("longer")
+    (place / "longer.toml").write_text(tomli_w.dumps(parity(**LONGER)))
+    run_study(place / "longer.toml", place / "out", workers=1)
+    return place / "out"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Reports without a page: it takes most of the time, and no part in what a damaged file does."""
+    monkeypatch.setattr(page, "_context", lambda *_: {})
+    monkeypatch.setattr(page, "_write", lambda *_: None)
+
+
+@pytest.fixture
+def unreported(monkeypatch):
+    """``deepboot run`` without the report at its end."""
+    monkeypatch.setattr("runners.cli._report", lambda *_: None)
 
 
 @pytest.fixture
@@ -71,7 +92,8 @@ def of_another_form(path):
         path.write_text("[1, 2]\n" if path.suffix == ".json" else 'other = "x"\n')
 
 
-DAMAGES = (truncated, emptied, a_folder, binary, of_another_form)
+RARER = (emptied, a_folder, binary, of_another_form)
+DAMAGES = [truncated, *(pytest.param(one, marks=pytest.mark.slow) for one in RARER)]
 ENDS = {  # exit status of report, claims, plan and export, by file
     **dict.fromkeys(TABLES, (2, 2, 2, 2)),
     "study.toml": (2, 2, 2, 2),
@@ -84,12 +106,11 @@ ENDS = {  # exit status of report, claims, plan and export, by file
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", ENDS)
-def test_commands_that_read_name_the_damaged_file_and_the_cure(name, damage, copy, tmp_path, deepboot, monkeypatch):
+def test_commands_that_read_name_the_damaged_file_and_the_cure(name, damage, copy, tmp_path, deepboot, quick):
     """Tables and study are needed; without the others a command goes on, and says so where it would have used them."""
     _, out = copy
     (out / name).touch()
     damage(out / name)
-    monkeypatch.setattr(page, "_write", lambda *_: None)
     commands = [("report", out), ("claims", out), ("plan", out), ("export", out, "--out", tmp_path / "tables")]
     for words, status in zip(commands, ENDS[name], strict=True):
         ran = deepboot(*words)
@@ -101,7 +122,9 @@ def test_commands_that_read_name_the_damaged_file_and_the_cure(name, damage, cop
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", ENDS)
-def test_run_sets_a_damaged_file_aside_and_ends_with_the_same_tables(name, damage, copy, finished, deepboot):
+def test_run_sets_a_damaged_file_aside_and_ends_with_the_same_tables(
+    name, damage, copy, finished, deepboot, unreported
+):
     """What it was is kept under another name, what can be made again is, and the registered claims stay."""
     study, out = copy
     (out / name).touch()
@@ -154,7 +177,7 @@ def test_a_second_damage_does_not_overwrite_the_first(copy):
     assert (out / "environment.json.damaged.2").read_text() == "two"
 
 
-def test_a_damaged_registration_is_left_and_its_claims_are_post_hoc(copy, deepboot):
+def test_a_damaged_registration_is_left_and_its_claims_are_post_hoc(copy, deepboot, unreported):
     """Claims are never registered anew as if nothing had happened."""
     study, out = copy
     assert not json.loads(deepboot("claims", out, "--json").stdout)[0]["post_hoc"]
@@ -188,41 +211,38 @@ def test_a_folder_named_as_the_study_says_what_helps_when_its_study_is_damaged(c
     )
 
 
-@pytest.mark.parametrize("damage", [truncated, emptied, a_folder, binary, of_another_form], ids=lambda it: it.__name__)
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("place", ["shards", "states", "checkpoints"])
-def test_damaged_files_of_packs_and_runs_cost_their_own_work_only(place, damage, copy, study, tmp_path, deepboot):
+def test_damaged_files_of_packs_and_runs_cost_their_own_work(place, damage, copy, longer, study, deepboot, unreported):
     """Shards, states and checkpoints that cannot be read: the runs are trained again, to the same tables."""
     _, out = copy
-    longer = study(training__seeds=2, training__max_steps=9, claims=[CLAIM])
     names = {"shards": "abc.json", "checkpoints": "abc.safetensors"}
     path = sorted(out.glob("states/*"))[0] if place == "states" else out / place / names[place]
     path.parent.mkdir(exist_ok=True)
-    path.write_text(path.read_text("latin-1") if path.exists() else '{"runs": [{', "latin-1")
+    if not path.exists():
+        path.write_text('{"runs": [{')
     damage(path)
-    assert deepboot("report", out).returncode == 0
-    ran = deepboot("run", longer, "--out", out, "--workers", 1)
+    assert deepboot("claims", out).returncode == 0
+    ran = deepboot("run", study(**LONGER), "--out", out, "--workers", 1)
     assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
-    run_study(longer, tmp_path / "whole", workers=1)
-    equal(tmp_path / "whole", out)
+    equal(longer, out)
 
 
-@pytest.mark.parametrize("name", mending.FOLDERS)
-def test_a_file_where_a_folder_belongs_is_set_aside(name, copy, study, deepboot):
-    """It is named, and a folder made in its place."""
+def test_files_where_folders_belong_are_set_aside(copy, study, deepboot, unreported):
+    """Each is named, and a folder made in its place."""
     _, out = copy
-    shutil.rmtree(out / name, ignore_errors=True)
-    (out / name).write_text("not a folder")
+    for name in mending.FOLDERS:
+        shutil.rmtree(out / name, ignore_errors=True)
+        (out / name).write_text("not a folder")
     ran = deepboot("run", study(training__seeds=3, claims=[CLAIM]), "--out", out, "--workers", 1)
     assert ran.returncode == 0, ran.stderr
-    assert (
-        f"{out / name} is damaged: it is a file, not a folder. It is kept as {name}.damaged. It is made anew."
-        in ran.stderr
-    )
-    assert (out / f"{name}.damaged").read_text() == "not a folder"
+    for name in mending.FOLDERS:
+        sentence = f"it is a file, not a folder. It is kept as {name}.damaged. It is made anew."
+        assert f"{out / name} is damaged: {sentence}" in ran.stderr
+        assert (out / f"{name}.damaged").read_text() == "not a folder"
 
 
-@pytest.mark.parametrize("what", ["report.html", "report.md", "figures"])
-@pytest.mark.parametrize("command", ["run", "report"])
+@pytest.mark.parametrize(("what", "command"), [("report.html", "run"), ("report.md", "report"), ("figures", "report")])
 def test_a_report_that_cannot_be_written_is_said_and_the_runs_are_safe(what, command, copy, deepboot, monkeypatch):
     """A full disk while the report is written: one sentence and exit status 2."""
     study, out = copy
@@ -233,6 +253,7 @@ def test_a_report_that_cannot_be_written_is_said_and_the_runs_are_safe(what, com
             raise OSError(errno.ENOSPC, "No space left on device")
         return (write if rest else save)(path, *rest, **named)
 
+    monkeypatch.setattr(page, "draw_all", lambda *_: [])
     monkeypatch.setattr(page, "write_atomically", full)
     monkeypatch.setattr(page.Path, "mkdir", full)
     ran = deepboot("report", out) if command == "report" else deepboot("run", study, "--out", out, "--workers", 1)
@@ -246,8 +267,9 @@ def test_a_report_that_cannot_be_written_is_said_and_the_runs_are_safe(what, com
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "figures"])
-def test_a_folder_or_file_in_the_way_of_the_report_is_named(name, copy, deepboot):
+def test_a_folder_or_file_in_the_way_of_the_report_is_named(name, copy, deepboot, monkeypatch):
     """What the system says, and of which file."""
+    monkeypatch.setattr(page, "draw_all", lambda *_: [])
     _, out = copy
     if name == "figures":
         (out / name).write_text("")
@@ -288,8 +310,8 @@ def test_a_home_that_nobody_has_is_said(study, tmp_path, deepboot):
     """Paths of tasks and of a start; folders of the command line are taken as they are."""
     task = {"name": "recording", "path": "~nouser/mine.npz"}
     for path, place in (
-        (study(task=task, data={}), "~nouser/mine.npz"),
-        (study(start={"folder": "~nouser/out"}), "~nouser/out"),
+        (study("one.toml", task=task, data={}), "~nouser/mine.npz"),
+        (study("other.toml", start={"folder": "~nouser/out"}), "~nouser/out"),
     ):
         ran = deepboot("run", path, "--out", tmp_path / "out")
         assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
