@@ -7,6 +7,19 @@ from bootstrap.mistakes import StudyError
 from bootstrap.registry import LONGEST_PATH, clipped, shown
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` and ``~name`` replaced by the home folder that they mean.
+
+    Raises:
+        ValueError: no such user has a home folder on this machine.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        home = clipped(Path(path).parts[0])
+        raise ValueError(f"there is no home folder {home}. Write the path from the root on.") from error
+
+
 def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
     """The path of a text, with ``~`` for somebody's home folder.
 
@@ -21,13 +34,12 @@ def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
     if "\0" in name:
         raise StudyError([f"`{place}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
     try:
-        path = Path(name).expanduser()
+        path = expanded(name)
         os.lstat(folder / path)
-    except RuntimeError as error:
-        home = clipped(Path(name).parts[0])
-        raise StudyError([f"`{place}`: there is no home folder {home}. Write the path from the root on."]) from error
     except FileNotFoundError:
         return path
+    except ValueError as error:
+        raise StudyError([f"`{place}`: {error}"]) from error
     except OSError as error:
         raise StudyError([f"`{place}`: {unusable(name, error)}"]) from error
     return path

@@ -174,7 +174,7 @@ def _source(start: Start, run: Run) -> Source:
         StudyError: no such run, several, or their weights were not kept.
     """
     folder = written(start.folder, "start.folder")
-    meant = _meant(results.read(folder).runs, start, run)
+    meant = _meant(results.read_table(folder / "runs.parquet", results.RUN_COLUMNS), start, run)
     if len(meant) != 1:
         raise StudyError([
             f"`start`: expected one run of {folder} for the {run.rule} run of seed {run.seed}, found {len(meant)}. "

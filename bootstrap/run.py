@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from bootstrap.registry import Settings
-from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from bootstrap.study import CHOICES, JUDGED, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
 from bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
-JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")  # read off evaluations: no part of a run
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 

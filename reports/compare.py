@@ -194,6 +194,8 @@ class Comparison:
 
         Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
 
+        Of an unfinished run it is null: its last evaluation so far is not its last.
+
         Raises:
             ValueError: no such metric.
         """

@@ -8,13 +8,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from bootstrap.mistakes import StudyError
 from bootstrap.results import Results, read, write_atomically
 from reports import tables, verdicts
 from reports.cases import Case, cases
 from reports.claims import judge
 from reports.clocks import Axis
 from reports.compare import Comparison, compare
-from reports.findings import excluded, finding
+from reports.findings import excluded, finding, progress
 from reports.gallery import draw_all
 from reports.grounds import Grounds, grounds, weightiest
 from reports.judgement import Judgement
@@ -43,19 +44,40 @@ def write_report(
 
     Raises:
         ValueError: no folder to write to, or a folder without results.
+        StudyError: the report cannot be written.
     """
     several = list(source) if isinstance(source, Sequence) else [source]
     results = [one if isinstance(one, Results) else read(one) for one in several]
     page = _place(results, out)
-    comparison = compare(results)
-    context = _context(comparison, axis)
+    context = _context(compare(results), axis)
+    try:
+        _write(page, context)
+    except OSError as error:
+        raise StudyError([
+            f"report {page} cannot be written: {_reason(error)}. The results are whole: make room, or give another "
+            f"file with --out, and write it again with `deepboot report {' '.join(_folders(results))}`."
+        ]) from error  # fmt: skip
+    return page
+
+
+def _write(page: Path, context: dict[str, Any]) -> None:
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for drawing in context["drawings"]:
         drawing.save(figures)
     write_atomically(page.with_suffix(".md"), _rendered("report.md.j2", context).encode())
     write_atomically(page, _rendered("report.html.j2", context).replace(" %", "\N{NO-BREAK SPACE}%").encode())
-    return page
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, and of which file."""
+    said = error.strerror or str(error)
+    file = error.filename2 or error.filename
+    return f"{said} ({file})" if file else said
+
+
+def _folders(results: list[Results]) -> list[str]:
+    return [str(one.folder) for one in results if one.folder is not None] or ["DIR"]
 
 
 def _place(results: list[Results], out: Path | None) -> Path:
@@ -78,6 +100,8 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "pairs": tables.plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": tables.plural(len(comparison.cells()), "cell"),
         "judged": _judged(comparison),
+        "so_far": progress(comparison),
+        "unfinished": int((runs["status"] == "unfinished").sum()),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "configuration": tables.configuration(comparison),
@@ -130,9 +154,11 @@ def _unique(comparison: Comparison, key: str) -> list[str]:
 
 
 def _rendered(name: str, context: dict[str, Any]) -> str:
+    page = name.endswith("html.j2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=name.endswith("html.j2"),
+        autoescape=page,
+        finalize=None if page else _in_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -143,11 +169,19 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
     return environment.get_template(name).render(context).strip() + "\n"
 
 
-def _pipe(table: Table) -> str:
+def _in_markdown(value: Any) -> Any:
+    """A value on one line, without the HTML and the links that Markdown would make of a name."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return value.replace("\n", " ").replace("<", "&lt;").replace("](", "]\\(")
+
+
+def _pipe(table: Table) -> Markup:
     """A table in Markdown."""
     rule = ["--:" if name in table.numbers else "---" for name in table.columns]
     lines = [table.columns, rule, *table.rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    cells = [[str(_in_markdown(str(cell))).replace("|", "\\|") for cell in line] for line in lines]
+    return Markup("\n".join("| " + " | ".join(line) + " |" for line in cells))
 
 
 __all__ = ["Judgement", "finding", "write_report"]

@@ -86,7 +86,8 @@ def _errors(comparison: Comparison, metric: str) -> pd.Series:
     """Last test error by run."""
     last = comparison.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric]
     runs = comparison.runs.set_index("run_id")
-    return last.reindex(runs.index).mask(runs["status"].isin(BROKEN), np.inf)
+    last = last.reindex(runs.index).mask((runs["status"] == "unfinished").fillna(False))
+    return last.mask(runs["status"].isin(BROKEN), np.inf)
 
 
 def _labels(runs: pd.DataFrame) -> pd.DataFrame:

@@ -137,9 +137,14 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from bootstrap import results
     from reports.cases import cases
     from reports.claims import judge
+    from reports.compare import compare
+    from reports.findings import progress
     from reports.verdicts import as_dicts, lines
 
-    judged = cases(judge(results.read(folder)))
+    comparison = compare(results.read(folder))
+    judged = cases(judge(comparison))
+    for sentence in progress(comparison):
+        print(sentence, file=sys.stderr if json else sys.stdout)
     if json:
         say(dumps(as_dicts(judged), indent=2))
     else:

@@ -20,7 +20,7 @@ from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
 from reports.claim_errors import claim_errors
-from runners import checkpoints, environment, folder, shipped, studies, trusted_programs
+from runners import checkpoints, environment, folder, mending, shipped, studies, trusted_programs
 from runners import layout as layouts
 from runners.execute import Failure, Job
 from runners.layout import Layout
@@ -233,6 +233,8 @@ def run_study(
     asked = _asked(study, place, scale, changes, shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
+            for sentence in mending.mend(place, asked.runs):
+                note(sentence)
             folder.prepare(place, studies.resolved(asked.raw), asked.every)
             if folder.has_shard(place):  # of a command that was killed: its rows are put into the tables first
                 folder.merge(place, asked.runs, facts_of(asked.runs))
@@ -262,7 +264,7 @@ def _layout(
     else:
         with Bench() as bench:
             threads = cores() if workers is None else 1
-            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench)
+            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench, note)
         if layout.compiler not in (None, "found"):
             note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for run in asked.runs if pack_size is not None or program is not None else ():
@@ -289,7 +291,9 @@ def _pending(asked: Work, place: Path) -> list[Run]:
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
     plugins = studies.resolved(work.raw)["plugins"]
-    began = time.time()
+    began, facts = time.time(), facts_of(work.runs)
+    if work.packs:
+        folder.announce(place, work.runs, facts)
     jobs = [
         Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
             threads=layout.threads, program=shape.program, apart=shape.apart, plugins=plugins,
@@ -297,13 +301,15 @@ def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) ->
         for pack in work.packs for shape in (layout.of(pack.runs[0]),)
     ]  # fmt: skip
     try:
-        with Progress(sum(pack.steps for pack in work.packs)) as progress:
+        steps, stopping = sum(pack.steps for pack in work.packs), any(run.stop is not None for run in work.runs)
+        restored = sum(checkpoints.restored_steps(place, job.name, job.start) for job in jobs)
+        with Progress(steps, restored=restored, at_most=stopping) as progress:
             return run_jobs(jobs, workers=layout.workers, progress=progress)
     finally:
-        folder.merge(place, work.runs, facts_of(work.runs))
+        folder.merge(place, work.runs, facts)
         undone = _undone(work.runs, _done_steps(place, work.runs))
         checkpoints.remove_checkpoints(place, {run.run_id for run in work.runs} - {run.run_id for run in undone})
-        if jobs:
+        if jobs or not (place / "environment.json").exists():
             told = environment.describe(layout.device, time.time() - began)
             write_json({**told, "layout": layout.summary}, place / "environment.json")
 

@@ -8,6 +8,7 @@ from typing import Any
 import tomli_w
 
 from bootstrap import registry
+from bootstrap.damage import read_study
 from bootstrap.mistakes import StudyError, beside, place_of
 from bootstrap.paths import written
 from bootstrap.registry import shown, suggestion
@@ -29,7 +30,8 @@ def find(study: str | Path) -> Path:
         StudyError: there is no such file or name.
     """
     path = written(study, "STUDY")
-    if path.is_dir() and (path / "study.toml").is_file():
+    if path.is_dir() and (path / "study.toml").exists():
+        read_study(path / "study.toml")  # damage is told with its cure
         return path / "study.toml"
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
