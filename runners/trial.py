@@ -59,10 +59,7 @@ def measure(trial: Trial) -> Rate:
             if trial.check:
                 return Rate(rate=0.0, problem=disagreement(trial.runs, trial.device, trial.program, apart=trial.apart))
             return _measure(trial)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # a missing compiler, too little memory, an operation that cannot be captured
+        except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
             said = str(error).strip().splitlines() or ["no message"]
             return Rate(rate=0.0, problem=f"{type(error).__name__}: {said[0]}")
 

@@ -317,6 +317,6 @@ def test_a_home_that_nobody_has_is_said(study, tmp_path, deepboot):
         assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
         assert f"`{place}`: there is no home folder ~nouser. Write the path from the root on." in ran.stderr
     shown = deepboot("show", "recording", "--set", "path=~nouser/x.npz")
-    assert (shown.returncode, "is nobody's home" in shown.stderr) == (2, True)
+    assert (shown.returncode, "there is no home folder ~nouser" in shown.stderr) == (2, True)
     assert deepboot("report", "~nouser/out").returncode == 2
     assert checkpoints.read_state(tmp_path, "none") is None
