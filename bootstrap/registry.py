@@ -165,7 +165,8 @@ def reason(error: BaseException, cure: str) -> str:
     'KeyError: 3. Mend the model.'
     """
     text = " ".join(str(error).split())
-    if re.fullmatch(r".*[.?] .*[.?`]", text):
+    ours = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
+    if ours or re.fullmatch(r".*[.?] .*[.?`]", text):
         return text
     if text.endswith("."):
         return f"{text} {cure}"

@@ -359,7 +359,7 @@ def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]
         return None  # the study's own schema has already said so
     name = raw.get(name_key)
     if not isinstance(name, str):
-        problems.append(f"`{place}.{name_key}`: expected the name of {'an' if kind == 'optimizer' else 'a'} {kind}, got {shown(name)}. "
+        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
                         f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
         return None
     try:

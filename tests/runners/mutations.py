@@ -81,7 +81,8 @@ ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
 LONG = {"training__max_steps": 40}
 STUDIES = [
     parity(),
-    parity(task=ADDITION, data={"test_set": "rest"}, model={"name": "transformer", "width": 8, "heads": 2, "layers": 1}),
+    parity(task=ADDITION, data={"test_set": "rest"},
+           model={"name": "transformer", "width": 8, "heads": 2, "layers": 1}),
     parity(task=ADDITION, data={"split": "orbits"}, training={"train_fraction": [0.2, 0.4], "batch_size": 4,
                                                               "max_steps": 6, "seeds": [1, 2]}),
     parity(task={"name": "permutations", "degree": 3}, data={}, training__world={"rule": "fresh", "share": 0.1}),
@@ -102,13 +103,13 @@ VALUES = [
     -1, 0, 1, 2, 3, 7, 60, 10**6, 10**9, 10**12, 2**53, 2**53 + 1, 10**30, True, False, 0.0, -0.5, 0.5, 0.99, 1.0, 2.5,
     1e-320, 1e30, 1e308, math.nan, math.inf, -math.inf, "", " ", "real", "ideal", "full", "log", "rest", "mse", "sgd",
     "heldout", "float64", "cosine", "x" * 5_000, "a\0b", "~nobody-of-that-name/x", "..", "é", "a.b", "`", "\n",
-    datetime.date(2026, 7, 1), datetime.datetime(2026, 7, 1, 12), datetime.time(12), [], {}, [[]], [0], [3, 3], [1, "x"],
-    {"a": 1}, {"name": "adam"}, {"rule": "switch", "at_step": 3}, [{}], list(range(300)), {"name": {"name": "mlp"}},
+    datetime.date(2026, 7, 1), datetime.datetime(2026, 7, 1, 12), datetime.time(12), [], {}, [[]], [0], [3, 3],
+    [1, "x"], {"a": 1}, {"name": "adam"}, {"rule": "switch", "at_step": 3}, [{}], list(range(300)), {"name": {"name": "mlp"}},
 ]  # fmt: skip
 DOTTED = [
     "optimizer.lr", "model.width", "training.seeds", "training.train_size", "training.max_steps", "data.label_noise",
-    "training.world", "task", "model", "loss.name", "data.test_set", "evaluation.streak", "optimizer", "plugins", "keep",
-    "optimizer.lr.x", 'a".b', '"a"', "..", "", "sweep", "phases", 'sweep."model.width"', "start.step", "stop.at_most",
+    "training.world", "task", "model", "loss.name", "data.test_set", "evaluation.streak", "optimizer", "plugins",
+    "keep", "optimizer.lr.x", 'a".b', '"a"', "..", "", "sweep", "phases", 'sweep."model.width"', "start.step", "stop.at_most",
 ]  # fmt: skip
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 2.0}, {"kind": "rate", "event": "grokking", "min_rate": 0.5}, {"kind": "x"},
@@ -217,8 +218,12 @@ class Mutant:
 
     def _somewhere(self, raw):
         """A table or list, and a key or index in it, anywhere in the study."""
-        places = [(table, key) for table in _tables(raw) for key in (table if isinstance(table, dict) else range(len(table)))]
-        return self.dice.choice(places)
+        return self.dice.choice([(table, key) for table in _tables(raw) for key in _keys(table)])
+
+
+def _keys(table):
+    """The keys of a table, or the indices of a list."""
+    return table if isinstance(table, dict) else range(len(table))
 
 
 def _tables(value):
