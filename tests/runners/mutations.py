@@ -104,12 +104,14 @@ VALUES = [
     1e-320, 1e30, 1e308, math.nan, math.inf, -math.inf, "", " ", "real", "ideal", "full", "log", "rest", "mse", "sgd",
     "heldout", "float64", "cosine", "x" * 5_000, "a\0b", "~nobody-of-that-name/x", "..", "é", "a.b", "`", "\n",
     datetime.date(2026, 7, 1), datetime.datetime(2026, 7, 1, 12), datetime.time(12), [], {}, [[]], [0], [3, 3],
-    [1, "x"], {"a": 1}, {"name": "adam"}, {"rule": "switch", "at_step": 3}, [{}], list(range(300)), {"name": {"name": "mlp"}},
+    [1, "x"], {"a": 1}, {"name": "adam"}, {"rule": "switch", "at_step": 3}, [{}], list(range(300)),
+    {"name": {"name": "mlp"}},
 ]  # fmt: skip
 DOTTED = [
     "optimizer.lr", "model.width", "training.seeds", "training.train_size", "training.max_steps", "data.label_noise",
     "training.world", "task", "model", "loss.name", "data.test_set", "evaluation.streak", "optimizer", "plugins",
-    "keep", "optimizer.lr.x", 'a".b', '"a"', "..", "", "sweep", "phases", 'sweep."model.width"', "start.step", "stop.at_most",
+    "keep", "optimizer.lr.x", 'a".b', '"a"', "..", "", "sweep", "phases", 'sweep."model.width"', "start.step",
+    "stop.at_most",
 ]  # fmt: skip
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 2.0}, {"kind": "rate", "event": "grokking", "min_rate": 0.5}, {"kind": "x"},
