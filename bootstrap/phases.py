@@ -46,7 +46,7 @@ def of(point: dict[str, Any], cell_runs: CellRuns) -> list[Run]:
     later = {key: value for key, value in point.items() if key not in ("phases", "start")}
     for number, change in enumerate(study.phases if "phases" not in faulty else ()):
         impossible = _problems(study, number, change) if "training" not in faulty else []
-        if not impossible:
+        if not impossible and faulty.isdisjoint(dotted.partition(".")[0] for dotted in change.set):
             later, runs, found = _next_stage(later, change, cell_runs)
             stages.append(runs)
             impossible = [f"phases[{number}]: {problem}" for problem in found if problem not in known]

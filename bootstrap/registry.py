@@ -8,6 +8,7 @@ for a study to validate them, list them and suggest the nearest name for a missp
 import dataclasses
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -155,6 +156,24 @@ def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
     return f"{text[: longest - 25]}… ({len(text):,} characters)"
 
 
+def reason(error: BaseException, cure: str) -> str:
+    """What an error of a user's code says, and what to do, unless it says that itself, in a second sentence.
+
+    >>> reason(ValueError("No such layer. Count them."), "Mend the model.")
+    'No such layer. Count them.'
+    >>> reason(KeyError(3), "Mend the model.")
+    'KeyError: 3. Mend the model.'
+    """
+    text = " ".join(str(error).split())
+    ours = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
+    if ours or re.fullmatch(r".*[.?] .*[.?`]", text):
+        return text
+    if text.endswith("."):
+        return f"{text} {cure}"
+    line = clipped(str(error).strip().split("\n", 1)[0], LONGEST_PATH)
+    return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"
+
+
 @cache
 def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
     function = target.__init__ if inspect.isclass(target) else target
@@ -194,10 +213,10 @@ def _unusable(target: Callable[..., Any], name: str, fields: dict[str, Any]) -> 
         try:
             create_model(name, __base__=Settings, **{setting: field_})
         except Exception as error:
-            reason = str(error).split("\n", 1)[0].rstrip(".")
+            why = str(error).split("\n", 1)[0].rstrip(".")
             break
     return (
-        f"setting {setting!r} of {name!r} cannot be given by a study: {reason}. Give it a plain name and type "
+        f"setting {setting!r} of {name!r} cannot be given by a study: {why}. Give it a plain name and type "
         f"where {target.__qualname__} is defined, for instance `{setting}: float`."
     )
 
@@ -239,7 +258,7 @@ def _run(path: Path) -> tuple[plugins.Plugin, list[Entry]]:
         plugin = plugins.run(path)
     except (Exception, SystemExit) as error:
         _entries.update(before)
-        raise ValueError(f"plugin file {path} failed to load: {type(error).__name__}: {error}") from error
+        raise ValueError(f"plugin file {path} failed to load: {reason(error, 'Mend the file.')}") from error
     finally:
         _loading.reset(token)
     return plugin, [replace(entry, source=plugin.source) for entry in registered]

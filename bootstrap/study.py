@@ -18,6 +18,10 @@ Precision = Literal["float32", "tf32", "bf16"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
+STAND_INS: dict[str, Any] = {  # for tables that every study needs, where they are faulty
+    "question": "?", "task": {}, "model": {}, "optimizer": {},
+    "training": {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1},
+}  # fmt: skip
 NAME = r'\s*(?:[\w-]+|"(?:[^"\\\n]|\\.)*")\s*'  # one part of a dotted name
 DOTTED = rf"{NAME}(?:\.{NAME})*"
 
@@ -275,7 +279,9 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
         _claim(claim, f"claims[{number}]", found)
     problems += beside(found, faulty)
     tables = {table_of(problem) for problem in problems}
-    study = study or _stand_in(raw, tables)
+    if study is None:
+        tables |= {name for name in STAND_INS if name not in raw}
+        study = _stand_in(raw, tables)
     contradictions = _contradictions(study, tables)
     tables |= {table_of(problem) for problem in contradictions}
     if rule is not None:
@@ -286,10 +292,8 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
 
 def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
     """The study with something valid in place of its faulty tables."""
-    training = {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1}
-    needed: dict[str, Any] = {"question": "?", "task": {}, "model": {}, "optimizer": {}, "training": training}
     sound = {name: raw[name] for name in Study.model_fields if name in raw and name not in faulty}
-    study: Study = _validated(Study, needed | sound, "", [])
+    study: Study = _validated(Study, STAND_INS | sound, "", [])
     return study
 
 

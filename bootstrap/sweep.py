@@ -13,11 +13,11 @@ from bootstrap import checks, data, phases, registry
 from bootstrap.checks import MOST_PAIRS
 from bootstrap.mistakes import StudyError, beside, place_of, unwritable
 from bootstrap.models.stack import Stack
-from bootstrap.registry import Entry, clipped, shown
+from bootstrap.registry import Entry, reason, shown
 from bootstrap.run import TRAINING, Run
 from bootstrap.run_worlds import second_passes
 from bootstrap.study import CHOICES, Study, own_settings, with_value
-from bootstrap.task import Image, Samples, Task, Universe
+from bootstrap.task import Image, Inputs, Samples, Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
@@ -234,15 +234,26 @@ def _built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
             return None, [
                 f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
             ]
+        _look_at(task)
         _cached(_two_samples, task)
     except (Exception, SystemExit) as error:  # a plugin's task may raise anything
-        return None, [f"`task`: {_reason(error, 'Mend the task.')}"]
+        return None, [f"`task`: {reason(error, 'Mend the task.')}"]
     try:
         if "model" not in faulty:
             _cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
     except StudyError as error:
         return task, error.problems
     return task, []
+
+
+def _look_at(task: Task) -> None:
+    """Ask a task for all that a study is checked by, so that what a plugin's task raises is known to be its own."""
+    if not isinstance(task.inputs, Inputs):
+        raise ValueError(f"expected its `inputs` to be Tokens, Vector or Image, got {shown(task.inputs)}. Mend them.")
+    if not isinstance(task.classes, int) or task.classes < 1:
+        raise ValueError(f"expected its `classes` to be a number above 0, got {shown(task.classes)}. Mend them.")
+    if isinstance(task, Universe):
+        _ = task.mirror(torch.arange(1)), task.reference
 
 
 def _cached(check: Any, task: Task, *more: Any) -> Any:
@@ -277,21 +288,12 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
         stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
         shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
     except (Exception, SystemExit) as error:  # a plugin's model may raise anything
-        raise StudyError([f"`model`: {_reason(error, 'Mend the model, or give it another task.')}"]) from error
+        raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
     if shape != expected:
         raise StudyError([
             f"`model`: expected logits of shape {expected} for two samples, got {shape}. "
             "Its forward pass must give one row of class logits per answer."
         ])  # fmt: skip
-
-
-def _reason(error: BaseException, cure: str) -> str:
-    """What an error says, if it is a sentence; else its kind, the first line of what it says, and what to do."""
-    text = " ".join(str(error).split("\n")).strip()
-    if text.endswith((".", "?", "`")):
-        return text
-    line = clipped(str(error).strip().split("\n", 1)[0])
-    return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"
 
 
 def _pools(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:
@@ -355,7 +357,11 @@ def _problems(study: Study, task: Task, sizes: list[int]) -> list[str]:
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
         )
-    problems += _rule_problems(study, sizes) + _augmentation_problems(study, task) + _label_problems(study, task)
+    problems += _augmentation_problems(study, task) + _label_problems(study, task)
+    try:
+        problems += _rule_problems(study, sizes)
+    except (Exception, SystemExit) as error:  # a plugin's rule may raise anything
+        problems.append(f"`training.world`: {reason(error, 'Mend the rule.')}")
     problems += _reference_problems(study, task)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
@@ -381,8 +387,8 @@ def _label_problems(study: Study, task: Task) -> list[str]:
     try:
         loss = registry.find("loss", study.loss["name"]).target
         loss(torch.zeros(1, 1, 1), torch.zeros(1, 1), **own_settings(study.loss))
-    except ValueError as error:
-        return [f"`loss.name`: {error}"]
+    except (Exception, SystemExit) as error:  # a plugin's loss may raise anything
+        return [f"`loss.name`: {reason(error, 'Use mse.')}"]
     if study.data.label_noise or study.data.labels != "true":
         return ["`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."]
     return []

@@ -137,7 +137,7 @@ def test_a_plugin_that_fails_leaves_nothing_behind(plugin, tmp_path):
     path = list(sys.path)
     with pytest.raises(
         ValueError,
-        match=f"^{re.escape(f'plugin file {tmp_path}/one/mine.py failed to load: SystemExit: 3')}$",
+        match=f"^{re.escape(f'plugin file {tmp_path}/one/mine.py failed to load: SystemExit: 3. Mend the file.')}$",
     ):
         plugin("import helper\nimport sys", value="1\nsys.exit(3)", helper="VALUE = 1")
     assert "test_mine" not in registry.names("loss")
