@@ -504,10 +504,13 @@ def outcome_profile(
     runs = runs.assign(outcome=runs["run_id"].map(found))
     unknown = runs["outcome"].isna() | runs["status"].isin(("failed", "unfinished"))
     hits = (runs["outcome"] == outcome).fillna(False).astype(bool) & ~unknown
-    total, n = len(runs), int((~unknown).sum())
+    total, n, lost = len(runs), int((~unknown).sum()), across.lost(world)
     name = f"share of runs that end as “{outcome}” ({CLASSIFIERS[classifier].source} classes){_within(world)}"
     if not n:
         return Effect(name, region, 0, "runs", reason="no run measures it", total=total)
+    if lost:
+        reason = f"{lost} of {plural(total + lost, 'run')} without a row, whose seed is not known"
+        return Effect(name, region, n, "runs", reason=reason, total=total + lost)
     least, most = (held.groupby(runs["seed"]).mean() for held in (hits, hits | unknown))
     diverged = int((runs["outcome"] == "diverged").sum())
     note = f"{int(hits.sum())} of {total}, in {plural(len(least), 'seed')}"

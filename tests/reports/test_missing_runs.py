@@ -351,6 +351,12 @@ def test_a_profile_is_bounded_by_runs_that_failed(make_pairs):
     one = across(make_pairs, failed, claim)
     assert (one.verdict, one.effect.n, one.effect.total) == ("inconclusive", 10, 16)
     assert one.effect.estimate == (0.625, 1.0)
+    made = [make_pairs([soon] * 8, cell=str(n), claims=[claim | {"world": "ideal"}], train_size=n) for n in (100, 200)]
+    for results in made:
+        ideal = results.evaluations["run_id"].str.startswith("ideal")
+        results.evaluations["online_error"] = results.evaluations["test_error"].where(ideal)
+    one = judged(compare([without_partners(made[0], 3), made[1]]))
+    assert one.reason == "1 of 16 runs without a row, whose seed is not known"
 
 
 def test_what_would_change_it_and_who_is_missing(make_pairs):
