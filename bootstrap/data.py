@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bootstrap import registry, streams
+from bootstrap.registry import nearest
 from bootstrap.run import Run
 from bootstrap.study import Data, own_settings
 from bootstrap.task import Samples, Task, Universe
@@ -33,9 +34,21 @@ def build_task(chosen: dict[str, Any]) -> Task:
     """The task of a study's ``task`` table.
 
     Raises:
-        ValueError: its settings do not go together.
+        ValueError: its settings do not go together, or its class lacks what every task has.
     """
-    return registry.find("task", chosen["name"]).target(**own_settings(chosen))
+    target = registry.find("task", chosen["name"]).target
+    missing = sorted(getattr(target, "__abstractmethods__", ()))
+    if missing:
+        raise ValueError(" ".join(_lacks(target, name) for name in missing))
+    task: Task = target(**own_settings(chosen))
+    return task
+
+
+def _lacks(target: Any, name: str) -> str:
+    """What a task's class lacks, and which of its own names may be meant for it."""
+    near = nearest(name, [own for own in vars(target) if not own.startswith("_")])
+    cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
+    return f"class {target.__qualname__} lacks {name!r}, which every task has. {cure}"
 
 
 def capacity(task: Task, data: Data) -> int | None:

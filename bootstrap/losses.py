@@ -1,15 +1,49 @@
-"""Losses, one number per labelled sample. Shapes: E members, B labels, V classes."""
+"""Losses, one number per labelled sample, and the metric that goes with each. Shapes: E members, B labels, V classes.
 
-from typing import Annotated, Literal
+A plugin's loss is one registered function, too. Where its logits are log-probabilities, up to a constant, it says so:
+
+    @register("loss", "focal")
+    @compared_by("soft_error")
+    def focal(logits_EBV: Tensor, label_EB: Tensor, *, gamma: float = 2.0) -> Tensor:
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.registry import register
+from bootstrap.registry import find, register
+
+Metric = Literal["soft_error", "error"]
+
+
+def compared_by(metric: Metric) -> Callable[[Any], Any]:
+    """Decorator that names the metric in which the worlds of runs with this loss are compared.
+
+    The soft error suits a loss that fits probabilities. Under any other a perfect fit may have a large one: 0.77 for
+    ten one-hot targets fitted by squares. So a loss that names none is compared by the error.
+    """
+
+    def mark(loss: Any) -> Any:
+        loss.compared_by = metric
+        return loss
+
+    return mark
+
+
+def default_metric(loss: str) -> Metric:
+    """The metric in which runs with this loss are compared and by which their real world stops, if none is asked for.
+
+    Raises:
+        ValueError: no such loss.
+    """
+    return getattr(find("loss", loss).target, "compared_by", "error")
 
 
 @register("loss", "cross_entropy")
+@compared_by("soft_error")
 def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float32", "float64"] = "float32") -> Tensor:
     """Minus the log-softmax of the label, (E, B), computed in ``dtype``.
 

@@ -1,12 +1,16 @@
 """What is wrong with a study, in sentences: where, what was expected, what came, what to do."""
 
-from typing import Any
+import re
+from collections.abc import Iterable
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from bootstrap.registry import Settings, suggestion
+from bootstrap.registry import Settings, clipped, nearest, shown, suggestion
 
-LARGEST_INTEGER = 1 << 53
+LARGEST_INTEGER = 1 << 53  # up to which a float64 holds every one
+LARGEST_NUMBER = (2 - 2**-23) * 2.0**127  # of float32, in which models compute
 NAMES = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -30,8 +34,34 @@ class StudyError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
+def place_of(problem: str) -> str:
+    """The key that a sentence begins with, "" if it begins with none.
+
+    >>> place_of("`training.seeds[0]`: expected a number at least 0, got -1. Change it.")
+    'training.seeds[0]'
+    """
+    found = re.match("`([^`]*)`", problem)
+    return found[1] if found else ""
+
+
+def table_of(problem: str) -> str:
+    """The outermost table that a sentence is about."""
+    return re.split(r"[.\[]", place_of(problem), maxsplit=1)[0]
+
+
+def beside(problems: Iterable[str], places: Iterable[str]) -> list[str]:
+    """The sentences that are not about these keys, about what they lie in, or about what lies in them."""
+    known = list(places)
+    return [text for text in problems if not any(_touch(place_of(text), place) for place in known)]
+
+
+def _touch(one: str, other: str) -> bool:
+    shorter, longer = sorted((one, other), key=len)
+    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
+
+
 def unwritable(value: Any, place: str = "") -> list[str]:
-    """Values that no setting can have: dates and times, and integers that a float64 does not hold."""
+    """Values that no setting can have: dates, times, and numbers that float64 or float32 does not hold."""
     if isinstance(value, dict):
         return [text for key, inner in value.items() for text in unwritable(inner, f"{place}.{key}".lstrip("."))]
     if isinstance(value, list | tuple):
@@ -41,9 +71,23 @@ def unwritable(value: Any, place: str = "") -> list[str]:
             f"`{place}`: expected a whole number between -2^53 and 2^53, got one of {value.bit_length()} bits. "
             "Move it into this range."
         ]
+    if isinstance(value, float) and LARGEST_NUMBER < abs(value) < float("inf"):
+        return [
+            f"`{place}`: expected a number between -{LARGEST_NUMBER:.2g} and {LARGEST_NUMBER:.2g}, as float32 holds "
+            f"them, got {value!r}. Move it into this range."
+        ]
     if not isinstance(value, str | int | float | bool | None):
         return [f"`{place}`: expected text, a number, a list or a table, got {value}. Put it in quotes."]
     return []
+
+
+def writable(value: Any) -> Any:
+    """The value with None for all that is unwritable in it."""
+    if isinstance(value, dict):
+        return {key: writable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [writable(inner) for inner in value]
+    return None if unwritable(value) else value
 
 
 def sentences(error: ValidationError, raw: Any, place: str, schema: type[Settings]) -> list[str]:
@@ -56,11 +100,29 @@ def sentences(error: ValidationError, raw: Any, place: str, schema: type[Setting
     for detail in error.errors():
         if not _told_elsewhere(detail, place):
             by_path.setdefault(_path(detail, raw), []).append(detail)
-    return [
-        _sentence(_dotted(place, path), details, schema)
+    found = {
+        path: _sentence(_dotted(place, path), details, schema)
         for path, details in by_path.items()
         if not (all(map(_is_of_type, details)) and any(_is_inside(other, path) for other in by_path))
-    ]
+    }
+    for path, details in by_path.items():
+        meant = _meant(path, details, schema)
+        if meant in by_path and by_path[meant][0]["type"] == "missing":  # one mistake: the key is there, misspelt
+            found[meant] = found.pop(path)
+    return list(found.values())
+
+
+def _meant(path: tuple[int | str, ...], details: list[Any], schema: type[Settings]) -> tuple[int | str, ...] | None:
+    """Where the key lies that an unknown one is taken for; None for any other mistake."""
+    if details[0]["type"] != "extra_forbidden":
+        return None
+    near = nearest(str(path[-1]), _known(details[0], schema))
+    return None if near is None else (*path[:-1], near)
+
+
+def _known(detail: Any, schema: type[Settings]) -> list[str]:
+    """The keys of the table that an unknown key lies in."""
+    return sorted(_model_at(schema, detail["loc"][:-1]).model_fields)
 
 
 def _told_elsewhere(detail: Any, place: str) -> bool:
@@ -94,7 +156,7 @@ def _path(detail: Any, raw: Any) -> tuple[int | str, ...]:
 
 def _dotted(place: str, path: tuple[int | str, ...]) -> str:
     for part in path:
-        place = f"{place}[{part}]" if isinstance(part, int) else f"{place}.{part}".lstrip(".")
+        place = f"{place}[{part}]" if isinstance(part, int) else f"{place}.{clipped(part)}".lstrip(".")
     return place or "study"
 
 
@@ -103,10 +165,9 @@ def _sentence(path: str, details: list[Any], schema: type[Settings]) -> str:
     detail = specific[0]
     kind, came, context = detail["type"], detail["input"], detail.get("ctx", {})
     last = detail["loc"][-1] if detail["loc"] else ""
-    got, cure = repr(came), "Change its type or value."
+    got, cure = shown(came), "Change its type or value."
     if kind == "extra_forbidden":
-        known = sorted(_model_at(schema, detail["loc"][:-1]).model_fields)
-        return f"`{path}`: unknown key. {suggestion(str(last), known)}"
+        return f"`{path}`: unknown key. {suggestion(str(last), _known(detail, schema))}"
     if kind == "missing" and isinstance(last, str):
         return f"`{path}`: expected a value, but the key is missing. Add it."
     if kind in SIGNS:
@@ -152,9 +213,17 @@ def _expected(detail: Any) -> str:
 
 
 def _model_at(schema: type[Settings], path: tuple[int | str, ...]) -> type[Settings]:
+    """The schema of the table at a path: a key may hold one, a list of them, or nothing in its place."""
     for part in path:
-        inner = schema.model_fields[str(part)].annotation if str(part) in schema.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, Settings)):
-            return schema
-        schema = inner
+        if str(part) in schema.model_fields:
+            schema = _table_in(schema.model_fields[str(part)].annotation) or schema
     return schema
+
+
+def _table_in(annotation: Any) -> type[Settings] | None:
+    """The schema of a table inside an annotation such as ``list[Change]`` or ``Stop | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    if get_origin(annotation) not in (list, Union, UnionType, Annotated):
+        return None
+    return next((found for found in map(_table_in, get_args(annotation)) if found is not None), None)

@@ -6,11 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap import results
+from bootstrap import checks, results
 from bootstrap.mistakes import StudyError
+from bootstrap.paths import written
+from bootstrap.registry import shown
 from bootstrap.run import Phase, Run, Source
 from bootstrap.run_worlds import unread_after
-from bootstrap.study import Change, Start, Study, parse, with_value
+from bootstrap.study import Change, Start, Study, read, with_value
+
+CellRuns = Callable[[Study, set[str]], list[Run]]  # of a study, as far as its tables are not among these faulty ones
 
 CHANGEABLE = (
     "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.train_fraction",
@@ -24,34 +28,64 @@ def weights_file(folder: Path, run_id: str, step: int) -> Path:
     return folder / WEIGHTS / f"{run_id}-{step}.safetensors"
 
 
-def of(point: dict[str, Any], cell_runs: Callable[[Study], list[Run]]) -> list[Run]:
+def of(point: dict[str, Any], cell_runs: CellRuns) -> list[Run]:
     """The runs of one point of a sweep, with all their phases and with the weights they start from.
 
     Args:
         point: the study as it was written, without a sweep.
-        cell_runs: gives the runs of a study that has neither phases nor a start.
+        cell_runs: gives the runs of a study that has neither phases nor a start; takes the study and the names of its
+            faulty tables, and raises a StudyError with all that is wrong beside them where there are any.
 
     Raises:
-        StudyError: all that is wrong with it.
+        StudyError: all that is wrong with it, as far as each part can be judged without the faulty ones.
     """
-    study = parse(point)
-    problems = [problem for number, change in enumerate(study.phases) for problem in _problems(study, number, change)]
+    study, faulty, problems = read(point)
+    runs, found = _stage(study, faulty, cell_runs)
+    problems += checks.of_budget(study, faulty) + _folder_problems(study, faulty) + found
+    stages, known = [runs], set(problems)
+    later = {key: value for key, value in point.items() if key not in ("phases", "start")}
+    for number, change in enumerate(study.phases if "phases" not in faulty else ()):
+        impossible = _problems(study, number, change) if "training" not in faulty else []
+        if not impossible and faulty.isdisjoint(dotted.partition(".")[0] for dotted in change.set):
+            later, runs, found = _next_stage(later, change, cell_runs)
+            stages.append(runs)
+            impossible = [f"phases[{number}]: {problem}" for problem in found if problem not in known]
+            known.update(found)
+        problems += impossible
     if problems:
         raise StudyError(problems)
-    stages = [cell_runs(study)]
-    later = {key: value for key, value in point.items() if key not in ("phases", "start")}
-    for number, change in enumerate(study.phases):
+    alike = [stages[0], *(_as_many(stage, stages[0], number) for number, stage in enumerate(stages[1:]))]
+    return _paired([_whole(runs, study) for runs in zip(*alike, strict=True)])
+
+
+def _stage(study: Study, faulty: set[str], cell_runs: CellRuns) -> tuple[list[Run], list[str]]:
+    """The runs of one phase by themselves, or none and what is wrong."""
+    try:
+        return cell_runs(study, faulty), []
+    except StudyError as error:
+        return [], error.problems
+
+
+def _next_stage(
+    before: dict[str, Any], change: Change, cell_runs: CellRuns
+) -> tuple[dict[str, Any], list[Run], list[str]]:
+    """The study after a change of settings, its runs, and all that is wrong with it."""
+    later = before
+    try:
         for dotted, value in change.set.items():
             later = with_value(later, dotted, value)
-        stages.append(_as_many(_said_where(number, later, cell_runs), stages[0], number))
-    return _paired([_whole(runs, study) for runs in zip(*stages, strict=True)])
+    except StudyError as error:
+        return before, [], error.problems
+    study, faulty, problems = read(later)
+    runs, found = _stage(study, faulty, cell_runs)
+    return later, runs, problems + found
 
 
 def _problems(study: Study, number: int, change: Change) -> list[str]:
     """What is wrong with a change of settings, beside the settings themselves."""
     place = f"`phases[{number}]"
     found = [
-        f"{place}.set`: {dotted!r} cannot change within a run. Change one of {', '.join(CHANGEABLE)}."
+        f"{place}.set`: {shown(dotted)} cannot change within a run. Change one of {', '.join(CHANGEABLE)}."
         for dotted in change.set
         if dotted == "optimizer.name" or not any(dotted == name or dotted.startswith(f"{name}.") for name in CHANGEABLE)
     ]
@@ -62,13 +96,6 @@ def _problems(study: Study, number: int, change: Change) -> list[str]:
             f"got {change.at_step:,}. Phases follow each other within training.max_steps."
         )
     return found
-
-
-def _said_where(number: int, later: dict[str, Any], cell_runs: Callable[[Study], list[Run]]) -> list[Run]:
-    try:
-        return cell_runs(parse(later))
-    except StudyError as error:
-        raise StudyError([f"phases[{number}]: {problem}" for problem in error.problems]) from error
 
 
 def _as_many(runs: list[Run], first: list[Run], number: int) -> list[Run]:
@@ -101,6 +128,21 @@ def _whole(stages: tuple[Run, ...], study: Study) -> Run:
     return first.model_copy(update={"phases": tuple(phases), "start": source, "largest_pool": largest})
 
 
+def idle(runs: list[Run]) -> list[str]:
+    """Why a phase of a study is none: it changes no setting of any of these runs."""
+    numbers = range(1, 1 + max((len(run.phases) for run in runs), default=0))
+    return [
+        f"`phases[{number - 1}].set`: this phase changes nothing, since these are the values that it follows. "
+        "Change a value, or remove the phase."
+        for number in numbers
+        if not any(
+            name.startswith(f"phases.{number}.") and name != f"phases.{number}.at_step"
+            for run in runs
+            for name in run.settings()
+        )
+    ]
+
+
 def _paired(runs: list[Run]) -> list[Run]:
     """The runs with every real one's partner under the identity that the partner has now."""
     half = len(runs) // 2 if any(run.ideal_run_id for run in runs) else len(runs)
@@ -112,18 +154,27 @@ def _paired(runs: list[Run]) -> list[Run]:
     return real + ideal
 
 
+def _folder_problems(study: Study, faulty: set[str]) -> list[str]:
+    """Why there is no folder to start from."""
+    if study.start is None or "start" in faulty:
+        return []
+    try:
+        folder = written(study.start.folder, "start.folder")
+    except StudyError as error:
+        return error.problems
+    if (folder / "runs.parquet").is_file():
+        return []
+    return [f'`start.folder`: {folder} holds no results. Run that study into it first, with keep.weights = "final".']
+
+
 def _source(start: Start, run: Run) -> Source:
-    """The kept weights that a run starts from.
+    """The kept weights that a run starts from, in a folder with results.
 
     Raises:
-        StudyError: no folder, no such run, several, or their weights were not kept.
+        StudyError: no such run, several, or their weights were not kept.
     """
-    folder = Path(start.folder)
-    if not (folder / "runs.parquet").is_file():
-        raise StudyError([
-            f"`start.folder`: {folder} holds no results. Run that study into it first, with keep.weights = \"final\"."
-        ])  # fmt: skip
-    meant = _meant(results.read(folder).runs, start, run)
+    folder = written(start.folder, "start.folder")
+    meant = _meant(results.read_table(folder / "runs.parquet", results.RUN_COLUMNS), start, run)
     if len(meant) != 1:
         raise StudyError([
             f"`start`: expected one run of {folder} for the {run.rule} run of seed {run.seed}, found {len(meant)}. "
@@ -151,7 +202,9 @@ def _meant(runs: pd.DataFrame, start: Start, run: Run) -> pd.DataFrame:
     for name, value in start.where.items():
         if name not in chosen:
             raise StudyError(
-                [f"`start.where`: {start.folder} has no column {name!r}. Use a column of its runs.parquet."]
+                [f"`start.where`: {start.folder} has no column {shown(name)}. Use a column of its runs.parquet."]
             )
+        if isinstance(value, list | dict):
+            raise StudyError([f"`start.where`: expected one value of {name}, got {shown(value)}. Give one."])
         chosen = chosen[chosen[name] == value]
     return chosen

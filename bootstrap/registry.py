@@ -5,38 +5,53 @@ annotations are its types and limits, their defaults its defaults. Nothing else 
 for a study to validate them, list them and suggest the nearest name for a misspelt one.
 """
 
+import dataclasses
 import difflib
-import hashlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from bootstrap import plugins
 
 Kind = Literal["task", "model", "optimizer", "loss", "rule", "claim"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Target = TypeVar("Target", bound=Callable[..., Any])
+LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in a message
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered thing: what builds it, and the hash of its file where a plugin brought it."""
+    """One registered thing.
+
+    Attributes:
+        target: what builds it.
+        source: the hash of its file, and of what that imports, where a plugin brought it.
+        file: where it is defined.
+    """
 
     kind: Kind
     name: str
     target: Callable[..., Any]
     source: str | None
+    file: str = field(default="", compare=False)
 
     @property
     def summary(self) -> str:
         """The first line of its docstring."""
         return (inspect.getdoc(self.target) or "").split("\n", 1)[0]
+
+    @property
+    def version(self) -> str | None:
+        """Its attribute ``version``, a number or text that its author changes with what no hash sees; None: none."""
+        stated = getattr(self.target, "version", None)
+        return str(stated) if isinstance(stated, int | str) else None
 
 
 class Settings(BaseModel):
@@ -46,7 +61,8 @@ class Settings(BaseModel):
 
 
 _entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
-_loading: ContextVar[str | None] = ContextVar("_loading", default=None)
+_plugins: dict[Path, tuple[plugins.Plugin, list[Entry]]] = {}  # with what each has registered
+_loading: ContextVar[list[Entry] | None] = ContextVar("_loading", default=None)
 
 
 def register(kind: Kind, name: str) -> Callable[[Target], Target]:
@@ -57,21 +73,38 @@ def register(kind: Kind, name: str) -> Callable[[Target], Target]:
     """
 
     def decorate(target: Target) -> Target:
-        known = _entries[kind].get(name)
-        if known is not None and not _same_place(known.target, target):
+        known, entry = _entries[kind].get(name), Entry(kind, name, target, None, _file(target))
+        if known is not None and not _is_again(known, entry):
             raise ValueError(
                 f"{kind} name {name!r} is taken by {known.target.__module__}.{known.target.__qualname__}, "
                 f"and {target.__module__}.{target.__qualname__} asks for it too. Choose another name."
             )
-        _entries[kind][name] = Entry(kind, name, target, _loading.get())
+        _entries[kind][name] = entry
+        registered = _loading.get()
+        if registered is not None:
+            registered.append(entry)
         return target
 
     return decorate
 
 
-def _same_place(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether both are the same definition, at most edited and loaded again."""
-    return one.__qualname__ == other.__qualname__ and inspect.getfile(one) == inspect.getfile(other)
+def _file(target: Callable[..., Any]) -> str:
+    """The file that defines something, or its module where there is none, as for a class in a notebook."""
+    try:
+        return inspect.getfile(target)
+    except (TypeError, OSError):
+        return target.__module__
+
+
+def _is_again(known: Entry, entry: Entry) -> bool:
+    """Whether both are the same definition, at most edited and loaded again, or a copy of the same plugin."""
+    if known.target.__qualname__ != entry.target.__qualname__:
+        return False
+    return known.file == entry.file or (known.source is not None and _text(known.file) == _text(entry.file) != b"")
+
+
+def _text(file: str) -> bytes:
+    return Path(file).read_bytes() if Path(file).is_file() else b""
 
 
 def names(kind: Kind) -> list[str]:
@@ -86,8 +119,14 @@ def find(kind: Kind, name: str) -> Entry:
         ValueError: there is none; the message has the nearest name and all known ones.
     """
     if name not in _entries[kind]:
-        raise ValueError(f"unknown {kind} {name!r}. {suggestion(name, names(kind))}")
+        raise ValueError(f"unknown {kind} {shown(name)}. {suggestion(name, names(kind))}")
     return _entries[kind][name]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like this one, if any is like it."""
+    near = difflib.get_close_matches(word[:LONGEST_SHOWN], list(known), n=1)
+    return near[0] if near else None
 
 
 def suggestion(word: str, known: list[str]) -> str:
@@ -96,27 +135,90 @@ def suggestion(word: str, known: list[str]) -> str:
     >>> suggestion("sparse_party", ["digits", "sparse_parity"])
     "Did you mean 'sparse_parity'? Known: digits, sparse_parity."
     """
-    near = difflib.get_close_matches(word, known, n=1)
-    guess = f"Did you mean {near[0]!r}? " if near else ""
+    near = nearest(word, known)
+    guess = f"Did you mean {near!r}? " if near is not None else ""
     return f"{guess}Known: {', '.join(known) or 'none'}."
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python writes it, and clipped."""
+    return clipped(repr(value))
+
+
+def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """A text, or the beginning of a long one and its length.
+
+    >>> clipped("abc"), clipped("abc" * 1_000)[50:]
+    ('abc', 'cabca… (3,000 characters)')
+    """
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 25]}… ({len(text):,} characters)"
+
+
+def reason(error: BaseException, cure: str) -> str:
+    """What an error of a user's code says, and what to do, unless it says that itself, in a second sentence.
+
+    >>> reason(ValueError("No such layer. Count them."), "Mend the model.")
+    'No such layer. Count them.'
+    >>> reason(KeyError(3), "Mend the model.")
+    'KeyError: 3. Mend the model.'
+    """
+    text = " ".join(str(error).split())
+    ours = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
+    if ours or re.fullmatch(r".*[.?] .*[.?`]", text):
+        return text
+    if text.endswith("."):
+        return f"{text} {cure}"
+    line = clipped(str(error).strip().split("\n", 1)[0], LONGEST_PATH)
+    return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"
 
 
 @cache
 def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
     function = target.__init__ if inspect.isclass(target) else target
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception as error:  # an annotation is evaluated, and may raise anything
+        raise ValueError(
+            f"the types of the settings of {name!r} cannot be read: {error}. "
+            f"Import or define them where {target.__qualname__} is defined."
+        ) from error
     keyword_only = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    made = {each.name: Field(default_factory=each.default_factory) for each in _fields(target)
+            if each.default_factory is not dataclasses.MISSING}  # fmt: skip
+    fields: dict[str, Any] = {}
     for parameter in keyword_only:
         if parameter.name not in hints:
             raise ValueError(
                 f"setting {parameter.name!r} of {name!r} has no type. "
                 f"Annotate it where {target.__qualname__} is defined, for instance `{parameter.name}: float`."
             )
-    fields: dict[str, Any] = {
-        parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
-        for parameter in keyword_only
-    }
-    return create_model(name, __base__=Settings, **fields)
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], made.get(parameter.name, default))
+    try:
+        return create_model(name, __base__=Settings, **fields)
+    except Exception as error:  # pydantic has several for a type, and a NameError for a name that it reserves
+        raise ValueError(_unusable(target, name, fields)) from error
+
+
+def _fields(target: Callable[..., Any]) -> tuple[dataclasses.Field[Any], ...]:
+    """The fields of a dataclass, none of anything else."""
+    return dataclasses.fields(target) if inspect.isclass(target) and dataclasses.is_dataclass(target) else ()
+
+
+def _unusable(target: Callable[..., Any], name: str, fields: dict[str, Any]) -> str:
+    """Which of some settings no study can hold, and why."""
+    for setting, field_ in fields.items():
+        try:
+            create_model(name, __base__=Settings, **{setting: field_})
+        except Exception as error:
+            why = str(error).split("\n", 1)[0].rstrip(".")
+            break
+    return (
+        f"setting {setting!r} of {name!r} cannot be given by a study: {why}. Give it a plain name and type "
+        f"where {target.__qualname__} is defined, for instance `{setting}: float`."
+    )
 
 
 def settings(kind: Kind, name: str) -> type[Settings]:
@@ -129,27 +231,34 @@ def settings(kind: Kind, name: str) -> type[Settings]:
 
 
 def load_plugin(path: Path) -> None:
-    """Run a user's Python file, so that what it registers is known, with the hash of its text.
+    """Run a user's Python file, so that what it registers is known, with the hash of its text and of its helpers'.
+
+    It is run again when its text or a helper's has changed.
 
     Raises:
         ValueError: the file is missing, or running it failed.
     """
     if not path.is_file():
         raise ValueError(f"plugin file {path} does not exist. Give a path relative to the study's folder.")
-    source = hashlib.sha256(path.read_bytes()).hexdigest()
-    module_name = f"deepboot_plugin_{source[:16]}"
-    if module_name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ValueError(f"plugin file {path} is not a Python file. Its name must end in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    token = _loading.set(source)
+    if path not in _plugins or not _plugins[path][0].is_current():
+        _plugins[path] = _run(path)
+    plugin, entries = _plugins[path]
+    plugin.activate()
+    for entry in entries:
+        _entries[entry.kind][entry.name] = entry
+
+
+def _run(path: Path) -> tuple[plugins.Plugin, list[Entry]]:
+    """A plugin that has been run, and what it has registered; if it fails, nothing is registered."""
+    before, registered = {kind: dict(found) for kind, found in _entries.items()}, list[Entry]()
+    token = _loading.set(registered)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise ValueError(f"plugin file {path} failed to load: {type(error).__name__}: {error}") from error
+        plugin = plugins.run(path)
+    except (Exception, SystemExit) as error:
+        _entries.update(before)
+        raise ValueError(f"plugin file {path} failed to load: {reason(error, 'Mend the file.')}") from error
     finally:
         _loading.reset(token)
+    return plugin, [replace(entry, source=plugin.source) for entry in registered]

@@ -6,12 +6,16 @@ nullable integers (a censored event has no upper bound), measurements are float6
 
 import json
 import os
-import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from bootstrap import underway
+from bootstrap.damage import DamagedFileError, read_json, read_study, reading
+from bootstrap.underway import PLANNED, Underway, outcome_row
 
 RUN_COLUMNS = {
     "run_id": "string",
@@ -26,6 +30,7 @@ RUN_COLUMNS = {
     "train_fraction": "Float64",
     "batch_size": "Int64",
     "max_steps": "Int64",
+    "metric": "string",  # "soft_error" or "error": in which the worlds are compared, if none is asked for
     "status": "string",
     "last_step": "Int64",
     "samples_seen": "Int64",
@@ -59,7 +64,7 @@ EVALUATION_COLUMNS = {
     ),
 }
 CLEAN_COLUMN = "train_clean_error"  # beside train_error where labels are noisy
-STATUSES = ("finished", "diverged", "failed")
+STATUSES = ("finished", "diverged", "failed", "unfinished")  # unfinished: interrupted, or under way
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Results:
         environment: versions, machine and the command.
         claims: what was claimed before the first run, and its hash.
         folder: where it lies, None if only in memory.
+        planned: the run_ids of a study under way or interrupted, those too of which there is no row yet; else empty.
+        damage: a sentence for every file of the folder that could be done without, but not read.
     """
 
     runs: pd.DataFrame
@@ -82,6 +89,8 @@ class Results:
     environment: dict[str, Any] = field(default_factory=dict)
     claims: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    planned: tuple[str, ...] = ()
+    damage: tuple[str, ...] = ()
 
 
 def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
@@ -89,6 +98,18 @@ def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) ->
     table = pd.DataFrame(rows)
     extra = [name for name in table.columns if name not in columns]
     return table.reindex(columns=[*columns, *extra]).astype(columns)
+
+
+def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs whose ``metric`` is filled in where a table is older than this column.
+
+    Only cross-entropy had the soft error then: no other loss could ask for it. A table without ``loss.name``, made by
+    hand, is taken for cross-entropy.
+    """
+    losses = runs["loss.name"] if "loss.name" in runs else pd.Series(pd.NA, index=runs.index)
+    plain = losses.notna() & (losses != "cross_entropy").fillna(False)
+    old = pd.Series("soft_error", index=runs.index, dtype="string").mask(plain.astype(bool), "error")
+    return runs.assign(metric=runs["metric"].fillna(old))
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -120,28 +141,122 @@ def write(results: Results, folder: Path) -> None:
     write_table(results.evaluations, folder / "evaluations.parquet")
 
 
+def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
+    """One table of an output folder, with these columns first.
+
+    Raises:
+        FileNotFoundError, DamagedFileError: as in `bootstrap.damage.reading`.
+    """
+    with reading(path):
+        table = pd.read_parquet(path)
+        missing = [name for name in ("run_id", "status" if "status" in columns else "step") if name not in table]
+        if missing:
+            raise ValueError(f"it has no column {' or '.join(missing)}")
+        return typed(table, columns)
+
+
+def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Runs and evaluations of a folder; None where it does not hold both.
+
+    Raises:
+        DamagedFileError: one of them cannot be read, or they do not belong together.
+    """
+    paths = [folder / "runs.parquet", folder / "evaluations.parquet"]
+    if not all(path.exists() for path in paths):
+        return None
+    runs, evaluations = (
+        read_table(path, columns) for path, columns in zip(paths, (RUN_COLUMNS, EVALUATION_COLUMNS), strict=True)
+    )
+    bare = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(evaluations["run_id"]), "run_id"]
+    if len(bare):
+        raise DamagedFileError(
+            paths[1], f"it has no rows of {len(bare)} of the {len(runs)} runs, such as {bare.iloc[0]}"
+        )
+    return runs, evaluations
+
+
 def read(folder: Path | str) -> Results:
-    """Read an output folder.
+    """Read an output folder, also while a study is trained into it or after that was interrupted.
+
+    Runs that are not in the tables yet have the rows that shards and checkpoints hold of them; those that are not at
+    their budget have status "unfinished". Nothing is locked or changed.
 
     Raises:
         ValueError: the folder or one of its tables is missing.
+        DamagedFileError: one of its tables, or its study, cannot be read.
     """
     folder = Path(folder)
-    for name in ("runs.parquet", "evaluations.parquet", "study.toml"):
-        if not (folder / name).is_file():
+    held = underway.read(folder)  # first: what a pack gave goes from here to the tables
+    planned = _optional(folder / PLANNED, lambda path: read_table(path, RUN_COLUMNS), typed([], RUN_COLUMNS), held)
+    tables = read_tables(folder)
+    if tables is None and len(planned) and not held.done:
+        raise ValueError(
+            f"{folder}: a study has begun here, but no run of it has been evaluated and saved yet. "
+            "Ask again after the first checkpoint."
+        )
+    needed = ("study.toml",) if len(planned) else ("runs.parquet", "evaluations.parquet", "study.toml")
+    for name in needed:
+        if not (folder / name).exists():
             raise ValueError(
                 f"{folder} holds no {name}: expected the output folder of `deepboot run`. "
                 "Name the folder that was given to --out."
             )
+    runs, evaluations = tables or (typed([], RUN_COLUMNS), typed([], EVALUATION_COLUMNS))
+    runs, evaluations = _with_unfinished(runs, evaluations, planned, held)
     return Results(
-        runs=typed(pd.read_parquet(folder / "runs.parquet"), RUN_COLUMNS),
-        evaluations=typed(pd.read_parquet(folder / "evaluations.parquet"), EVALUATION_COLUMNS),
-        study=tomllib.loads((folder / "study.toml").read_text()),
-        environment=_json(folder / "environment.json"),
-        claims=_json(folder / "claims.json"),
+        runs=with_metric(runs),
+        evaluations=evaluations,
+        study=read_study(folder / "study.toml"),
+        environment=_optional(folder / "environment.json", read_json, {}, held),
+        claims=_optional(folder / "claims.json", read_json, {}, held),
         folder=folder,
+        planned=tuple(planned["run_id"]),
+        damage=tuple(held.notes),
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+def _optional(path: Path, reader: Callable[[Path], Any], otherwise: Any, held: Underway) -> Any:
+    """What a file holds that can be done without; where it is damaged, that is noted."""
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        return otherwise
+    except DamagedFileError as damage:
+        held.notes += damage.problems
+        return otherwise
+
+
+def _with_unfinished(
+    runs: pd.DataFrame, evaluations: pd.DataFrame, planned: pd.DataFrame, held: Underway
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with the planned runs that went further since they were written, in the order of the plan."""
+    last_steps = dict(zip(runs["run_id"], runs["last_step"].fillna(0), strict=True))
+    specs: dict[str, Any] = {row["run_id"]: row for row in planned.to_dict("records")}
+    further = {
+        run_id: done for run_id, done in held.done.items()
+        if run_id in specs and last_steps.get(run_id, -1) < done["last_step"]
+    }  # fmt: skip
+    if not further:
+        return runs, evaluations
+    rows = [row for run_id in further for row in held.rows[run_id]]
+    parts = [part for part in (evaluations, typed(rows, EVALUATION_COLUMNS)) if len(part)]
+    evaluations = pd.concat(parts or [evaluations], ignore_index=True)
+    evaluations = evaluations.drop_duplicates(["run_id", "step"], keep="last")
+    evaluations = evaluations.sort_values(["run_id", "step"], ignore_index=True)
+    by_run = dict(list(evaluations.groupby("run_id")))
+    added = [
+        outcome_row(specs[run_id], done, by_run.get(run_id, evaluations.iloc[:0])) for run_id, done in further.items()
+    ]
+    kept = runs[~runs["run_id"].isin(further)]
+    runs = pd.DataFrame([*kept.astype(object).to_dict("records"), *added])
+    places = {run_id: place for place, run_id in enumerate(specs)}
+    order = runs["run_id"].map(places).fillna(len(places)).argsort(kind="stable")
+    runs = typed(runs.iloc[order].reset_index(drop=True), RUN_COLUMNS)
+    return runs, _in_order_of(runs, evaluations)
+
+
+def _in_order_of(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
+    """Evaluations in the order of their runs, by step within a run."""
+    places = {run_id: place for place, run_id in enumerate(runs["run_id"])}
+    at = evaluations["run_id"].map(places)
+    return evaluations.assign(_at=at).sort_values(["_at", "step"], ignore_index=True).drop(columns="_at")

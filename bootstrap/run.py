@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from bootstrap.registry import Settings
-from bootstrap.study import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from bootstrap.study import CHOICES, JUDGED, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
 from bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
@@ -126,11 +126,10 @@ class Run(Settings):
         for name in ("partner", "first_unread"):
             if not full[name]:
                 del full[name]
-        judged = ("threshold", "streak", "stopping_metric", "stopping_threshold")
         if "data" in self.code:
             for place in PLACES:
                 full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
-        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in judged}
+        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in JUDGED}
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:

@@ -2,20 +2,28 @@
 
 import copy
 import json
+import re
 import tomllib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from bootstrap import registry
-from bootstrap.mistakes import StudyError, sentences, unwritable
-from bootstrap.registry import Kind, Settings
+from bootstrap.mistakes import StudyError, beside, place_of, sentences, table_of, unwritable, writable
+from bootstrap.registry import Kind, Settings, clipped, shown
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["float32", "tf32", "bf16"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
+STAND_INS: dict[str, Any] = {  # for tables that every study needs, where they are faulty
+    "question": "?", "task": {}, "model": {}, "optimizer": {},
+    "training": {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1},
+}  # fmt: skip
+NAME = r'\s*(?:[\w-]+|"(?:[^"\\\n]|\\.)*")\s*'  # one part of a dotted name
+DOTTED = rf"{NAME}(?:\.{NAME})*"
 
 
 class Streams(Settings):
@@ -34,7 +42,7 @@ class Data(Settings):
 
     Attributes:
         test_set: of a finite universe: cells that neither world sees (``heldout``), all outside the
-            largest pool (``rest``; the ideal world draws them too), all cells (``population``), or those that
+            study's largest pool (``rest``; the ideal world draws them too), all cells (``population``), or those that
             the task itself names (``reference``; all others are for training).
         test_fraction: share of cells held out.
         test_samples: size of the test set; None is 5,000 of an endless task, all test cells of a finite one.
@@ -123,6 +131,10 @@ class Evaluation(Settings):
     streak: PositiveInt = 3
     stopping_metric: Literal["train_soft_error", "train_error", "train_loss"] | None = None
     stopping_threshold: PositiveFloat = 0.01
+
+
+# settings of ``evaluation`` by which rows are judged: no part of a run, they may change without training anew
+JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")
 
 
 class Stop(Settings):
@@ -238,27 +250,51 @@ def parse(raw: dict[str, Any]) -> Study:
     Raises:
         StudyError: all that is wrong with it, at once.
     """
-    problems = unwritable(raw)
+    study, _, problems = read(raw)
     if problems:
         raise StudyError(problems)
-    study = _validated(Study, raw, "", problems)
+    return study
+
+
+def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
+    """A study as far as it can be read.
+
+    Returns:
+        The study, with stand-ins in place of its faulty tables; the names of these tables; all that is wrong.
+    """
+    problems = unwritable(raw)
+    faulty = [place_of(problem) for problem in problems]
+    raw = writable(raw) if problems else raw
+    found: list[str] = []
+    study = _validated(Study, raw, "", found)
     choices = raw if study is None else study.model_dump()
     resolved: dict[str, Any] = {
-        kind: _choice(kind, choices[kind], kind, "name", problems) for kind in CHOICES if kind in choices
+        kind: _choice(kind, choices[kind], kind, "name", found) for kind in CHOICES if kind in choices
     }
     training = choices.get("training")
     world = training.get("world") if isinstance(training, dict) else None
-    rule = _choice("rule", world, "training.world", "rule", problems) if world is not None else None
+    rule = _choice("rule", world, "training.world", "rule", found) if world is not None else None
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
-        _claim(claim, f"claims[{number}]", problems)
-    if study is not None:
-        problems += _contradictions(study)
-    if problems or study is None:
-        raise StudyError(problems)
-    return study.model_copy(
-        update={**resolved, "training": study.training.model_copy(update={"world": rule})},
-    )
+        _claim(claim, f"claims[{number}]", found)
+    problems += beside(found, faulty)
+    tables = {table_of(problem) for problem in problems}
+    if study is None:
+        tables |= {name for name in STAND_INS if name not in raw}
+        study = _stand_in(raw, tables)
+    contradictions = _contradictions(study, tables)
+    tables |= {table_of(problem) for problem in contradictions}
+    if rule is not None:
+        resolved["training"] = study.training.model_copy(update={"world": rule})
+    sound = {name: value for name, value in resolved.items() if name not in tables}
+    return study.model_copy(update=sound), tables, problems + contradictions
+
+
+def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
+    """The study with something valid in place of its faulty tables."""
+    sound = {name: raw[name] for name in Study.model_fields if name in raw and name not in faulty}
+    study: Study = _validated(Study, STAND_INS | sound, "", [])
+    return study
 
 
 def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
@@ -270,13 +306,16 @@ def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
     Raises:
         StudyError: something on the way is not a table, or the name is not written as TOML writes it.
     """
-    changed = copy.deepcopy(raw)
     *tables, last = _names(dotted)
-    inner = changed
+    inner = changed = dict(raw)
     for name in tables:
-        inner = inner.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise StudyError([f"`{dotted}`: expected `{name}` to be a table, got {inner!r}. Check the dotted name."])
+        table = inner.get(name, {})
+        if not isinstance(table, dict):
+            raise StudyError([
+                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(table)}. Check the dotted name."
+            ])  # fmt: skip
+        inner[name] = dict(table)
+        inner = inner[name]
     inner[last] = copy.deepcopy(value)
     return changed
 
@@ -286,10 +325,12 @@ def _names(dotted: str) -> list[str]:
     if '"' not in dotted:
         return dotted.split(".")
     try:
+        if not re.fullmatch(DOTTED, dotted):
+            raise ValueError(dotted)
         table: Any = tomllib.loads(f"{dotted} = 0")
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise StudyError([
-            f"`{dotted}`: expected a dotted name, of which parts may be in quotes. Write for instance "
+            f"`{clipped(dotted)}`: expected a dotted name, of which parts may be in quotes. Write for instance "
             'sweep."model.width".'
         ]) from error  # fmt: skip
     names = []
@@ -326,7 +367,7 @@ def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]
         return None  # the study's own schema has already said so
     name = raw.get(name_key)
     if not isinstance(name, str):
-        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {name!r}. "
+        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
                         f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
         return None
     try:
@@ -343,7 +384,13 @@ def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]
     if settings is None or (kind == "model" and scales is None):
         return None
     extra = scales.model_dump() if scales is not None else {}
-    return {name_key: name, **settings.model_dump(mode="json"), **extra}
+    try:
+        return {name_key: name, **settings.model_dump(mode="json", warnings="error"), **extra}
+    except PydanticSerializationError as error:
+        reason = str(error).split("\n")[-1].strip().rstrip(".")
+        problems.append(f"`{place}`: a default of {name!r} is no value that a study can give: {reason}. "
+                        "Mend it where it is defined.")  # fmt: skip
+    return None
 
 
 def _claim(raw: Any, place: str, problems: list[str]) -> None:
@@ -356,9 +403,11 @@ def _claim(raw: Any, place: str, problems: list[str]) -> None:
         _choice("claim", {"kind": raw["kind"], **own}, place, "kind", problems)
 
 
-def _contradictions(study: Study) -> list[str]:
-    """What no single key can show to be wrong."""
+def _contradictions(study: Study, faulty: set[str]) -> list[str]:
+    """What no single key can show to be wrong, in the tables that are not faulty already."""
     training, found = study.training, []
+    if not study.question.strip():
+        found.append(f"`question`: expected a question, got {study.question!r}. Write down what the study asks.")
     if (training.train_size is None) == (training.train_fraction is None):
         found.append(
             "`training`: expected exactly one of train_size and train_fraction, "
@@ -369,7 +418,7 @@ def _contradictions(study: Study) -> list[str]:
         if isinstance(values, list) and not values:
             found.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
         elif isinstance(values, list) and len(set(values)) < len(values):
-            found.append(f"`training.{key}`: expected different values, got {values}. Remove the repeated ones.")
+            found.append(f"`training.{key}`: expected different values, got {shown(values)}. Remove the repeated ones.")
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
         found.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
-    return found
+    return [problem for problem in found if table_of(problem) not in faulty]

@@ -2,19 +2,22 @@
 
 import itertools
 import json
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Set
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from bootstrap import data, phases, registry
-from bootstrap.mistakes import StudyError, unwritable
+from bootstrap import checks, data, phases, registry
+from bootstrap.checks import MOST_PAIRS
+from bootstrap.mistakes import StudyError, beside, place_of, unwritable
 from bootstrap.models.stack import Stack
+from bootstrap.registry import Entry, reason, shown
 from bootstrap.run import TRAINING, Run
 from bootstrap.run_worlds import second_passes
-from bootstrap.study import Study, own_settings, with_value
-from bootstrap.task import Image, Task, Universe
+from bootstrap.study import CHOICES, Study, own_settings, with_value
+from bootstrap.task import Image, Inputs, Samples, Task, Universe
 from bootstrap.worlds import World
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
@@ -26,30 +29,54 @@ def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
     """The raw study at every point of its sweep's product, without the sweep.
 
     Raises:
-        StudyError: the sweep is no table of lists, or sweeps what is no setting.
+        StudyError: the sweep is no table of lists, sweeps what is no setting, or has too many points.
     """
-    sweep = raw.get("sweep", {})
-    problems = _sweep_problems(sweep)
+    swept, problems = _sound_points(raw)
     if problems:
         raise StudyError(problems)
-    base = {key: value for key, value in raw.items() if key != "sweep"}
-    swept = []
-    for values in itertools.product(*sweep.values()):
-        point = base
-        for dotted, value in zip(sweep, values, strict=True):
-            point = with_value(point, dotted, value)
-        swept.append(point)
     return swept
+
+
+def _sound_points(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The points of a study's sweep, without those of its lists that are faulty, and what is wrong with these."""
+    sweep = raw.get("sweep", {})
+    problems = _sweep_problems(sweep)
+    base = {key: value for key, value in raw.items() if key != "sweep"}
+    if not isinstance(sweep, dict):
+        return [base], problems
+    faulty = {place_of(problem) for problem in problems}
+    sound = {key: values for key, values in sweep.items() if beside([f"`sweep.{key}`"], faulty)}
+    sizes = [len(values) for values in sound.values()]
+    if math.prod(sizes) > MOST_PAIRS:
+        lists = " × ".join(f"{size:,}" for size in sizes)
+        problems.append(
+            f"`sweep`: expected at most {MOST_PAIRS:,} points, got {math.prod(sizes):,} ({lists}). Shorten its lists."
+        )
+        return [base], problems
+    swept = []
+    for values in itertools.product(*sound.values()):
+        point = base
+        try:
+            for dotted, value in zip(sound, values, strict=True):
+                point = with_value(point, dotted, value)
+        except StudyError as error:
+            problems += error.problems
+            continue
+        swept.append(point)
+    return swept, problems
 
 
 def _sweep_problems(sweep: Any) -> list[str]:
     found = unwritable(sweep, "sweep")
-    if found:
-        return found
     if not isinstance(sweep, dict):
-        return [f'`sweep`: expected a table of lists, got {sweep!r}. Write for instance "optimizer.lr" = [0.1, 0.01].']
+        return found or [
+            f'`sweep`: expected a table of lists, got {shown(sweep)}. Write for instance "optimizer.lr" = [0.1, 0.01].'
+        ]
+    faulty = [place_of(problem) for problem in found]
     for dotted, values in sweep.items():
         where = f"`sweep.{dotted}`"
+        if not beside([where], faulty):
+            continue
         if dotted.partition(".")[0] in NOT_SWEPT:
             found.append(f"{where}: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
         elif isinstance(values, dict) and values:
@@ -58,7 +85,7 @@ def _sweep_problems(sweep: Any) -> list[str]:
                 for name in _inner_names(dotted, values)
             ]
         elif not isinstance(values, list) or not values:
-            got = "an empty list" if values == [] else "an empty table" if values == {} else repr(values)
+            got = "an empty list" if values == [] else "an empty table" if values == {} else shown(values)
             found.append(f"{where}: expected a list of at least one value, got {got}. List what to sweep over.")
     return found
 
@@ -76,18 +103,24 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     Raises:
         StudyError: all mistakes of all points of the sweep, at once.
     """
-    found: dict[str, Run] = {}
-    problems: list[str] = []
-    for point in points(raw):
-        try:
-            for run in phases.of(point, _cell_runs):
-                found.setdefault(run.run_id, run)
-        except StudyError as error:
-            problems += error.problems
-    problems += _second_passes(found.values())
+    swept, problems = _sound_points(raw)
+    faulty = [place_of(problem).removeprefix("sweep.") for problem in problems]
+    too_many = checks.of_size(swept)
+    # of too large a study one point is looked at, without making its runs, for what else is wrong with it
+    found, more = _at_points(swept[:1], {}, {"training"}) if too_many else _at_points(swept, {})
+    problems += too_many + beside(more, faulty)
+    if not problems and any(run.data.test_set == "rest" for runs in found for run in runs):
+        found, problems = _at_points(swept, _largest_pools(found))
+    runs = [run for at_point in found for run in at_point]
+    if not problems:
+        problems = _same_runs(raw.get("sweep", {}), found) + phases.idle(runs) + checks.of_rows(runs)
+    problems = problems or _second_passes(runs)
     if problems:
         raise StudyError(problems)
-    return list(found.values())
+    once: dict[str, Run] = {}
+    for run in runs:
+        once.setdefault(run.run_id, run)
+    return list(once.values())
 
 
 def _second_passes(runs: Collection[Run]) -> list[str]:
@@ -103,15 +136,70 @@ def _second_passes(runs: Collection[Run]) -> list[str]:
     return problems
 
 
-def _cell_runs(study: Study) -> list[Run]:
-    """The runs of one point of the sweep: its pools and seeds in both worlds."""
-    task = _built(study)
-    universe = task.size if isinstance(task, Universe) else None
-    pools = _pools(study, universe)
-    _check(study, task, [size for size, _ in pools])
+def _at_points(
+    swept: list[dict[str, Any]], largest: dict[str, int], known: Set[str] = frozenset()
+) -> tuple[list[list[Run]], list[str]]:
+    """The runs of every point of a sweep, and all that is wrong with any of them beside known faulty tables."""
+    found: list[list[Run]] = []
+    problems: list[str] = []
+    for point in swept:
+        try:
+            found.append(phases.of(point, lambda study, faulty: _cell_runs(study, faulty | known, largest)))
+        except StudyError as error:
+            problems += error.problems
+    return found, problems
+
+
+def _universe(task: dict[str, Any]) -> str:
+    return json.dumps(task, sort_keys=True)
+
+
+def _largest_pools(found: list[list[Run]]) -> dict[str, int]:
+    """The size of the largest pool of the whole study in each universe, by the task that it belongs to."""
+    largest: dict[str, int] = {}
+    for run in (run for runs in found for run in runs):
+        universe = _universe(run.task)
+        largest[universe] = max(largest.get(universe, 0), run.largest_pool or 0)
+    return largest
+
+
+def _same_runs(sweep: dict[str, list[Any]], found: list[list[Run]]) -> list[str]:
+    """Why points of a sweep are no different ones: they ask for the same run. Ideal runs may be shared."""
+    points_ = [", ".join(f"{key} = {shown(value)}" for key, value in zip(sweep, values, strict=True))
+               for values in itertools.product(*sweep.values())]  # fmt: skip
+    first: dict[str, str] = {}
+    problems = []
+    for point, runs in zip(points_, found, strict=True):
+        partners = {run.ideal_run_id for run in runs}
+        own = {run.run_id for run in runs} - partners
+        twice = next((first[run_id] for run_id in own if run_id in first), None)
+        if twice is not None:
+            problems.append(f"`sweep`: the points ({twice}) and ({point}) ask for the same run. Remove one of the two.")
+        first.update(dict.fromkeys(own, point))
+    return problems
+
+
+def _cell_runs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[Run]:
+    """The runs of one point of the sweep: its pools and seeds in both worlds.
+
+    Args:
+        faulty: tables that are known to be faulty, so that nothing is said that depends on them.
+        largest: the largest pool of the study in each universe, where it is known.
+
+    Raises:
+        StudyError: all that is wrong with it beside the faulty tables.
+    """
+    task, problems = _built(study, faulty)
+    pools: list[tuple[int, float | None]] = []
+    if task is not None and faulty.isdisjoint(("data", "loss", "training")):
+        pools, more = _pools(study, task.size if isinstance(task, Universe) else None)
+        problems += more or _problems(study, task, [size for size, _ in pools])
+    if problems or faulty or task is None:
+        raise StudyError(problems)
     training = study.training
     seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
     code = _code(study, task)
+    largest_pool = max(largest.get(_universe(study.task), 0), *(size for size, _ in pools))
     real, ideal = [], []
     for (size, fraction), seed in itertools.product(pools, seeds):
         common = {
@@ -119,7 +207,7 @@ def _cell_runs(study: Study) -> list[Run]:
             **{part: getattr(study, part) for part in ("data", "schedule", "evaluation", "keep")},
             **{name: getattr(training, name) for name in ("streams", *TRAINING)},
             "stop": study.stop, "start": None, "seed": seed, "code": code,
-            "largest_pool": max(size for size, _ in pools),
+            "largest_pool": largest_pool,
             "batch_size": size if training.batch_size == "full" else training.batch_size,
             "max_steps": training.max_steps,
         }  # fmt: skip
@@ -135,34 +223,72 @@ def _cell_runs(study: Study) -> list[Run]:
     return real + ideal
 
 
-def _built(study: Study) -> Task:
-    """The study's task, once its model has agreed to it and given logits for two of its samples."""
+def _built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
+    """The study's task, and what is wrong with it, or with its model, which is tried on two of its samples."""
+    if "task" in faulty:
+        return None, []
     try:
         task = data.build_task(study.task)
-    except ValueError as error:
-        raise StudyError([f"`task`: {error}"]) from error
-    if isinstance(task, Universe) and task.size > LARGEST_UNIVERSE:
-        raise StudyError([
-            f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {task.size:,}. Choose a smaller universe."
-        ])  # fmt: skip
-    _try_model(json.dumps(study.model), task)
-    return task
+        size = task.size if isinstance(task, Universe) else 0
+        if size > LARGEST_UNIVERSE:
+            return None, [
+                f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
+            ]
+        _look_at(task)
+        _cached(_two_samples, task)
+    except (Exception, SystemExit) as error:  # a plugin's task may raise anything
+        return None, [f"`task`: {reason(error, 'Mend the task.')}"]
+    try:
+        if "model" not in faulty:
+            _cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
+    except StudyError as error:
+        return task, error.problems
+    return task, []
+
+
+def _look_at(task: Task) -> None:
+    """Ask a task for all that a study is checked by, so that what a plugin's task raises is known to be its own."""
+    if not isinstance(task.inputs, Inputs):
+        raise ValueError(f"expected its `inputs` to be Tokens, Vector or Image, got {shown(task.inputs)}. Mend them.")
+    if not isinstance(task.classes, int) or task.classes < 1:
+        raise ValueError(f"expected its `classes` to be a number above 0, got {shown(task.classes)}. Mend them.")
+    if isinstance(task, Universe):
+        _ = task.mirror(torch.arange(1)), task.reference
+
+
+def _cached(check: Any, task: Task, *more: Any) -> Any:
+    """What a check of a task gives, without its cache where a plugin's task is not hashable."""
+    return (check if _is_hashable(task) else check.__wrapped__)(task, *more)
+
+
+def _is_hashable(task: Task) -> bool:
+    try:
+        hash(task)
+    except TypeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=256)
-def _try_model(model: str, task: Task) -> None:
+def _two_samples(task: Task) -> Samples:
+    """The first two samples of a task under some key."""
+    return task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.arange(2)[None])
+
+
+@lru_cache(maxsize=256)
+def _try_model(task: Task, model: str, entry: Entry) -> None:
     """Refuse a model that cannot be built for a task or cannot compute two of its samples."""
     settings = json.loads(model)
     try:
-        stack = Stack(settings["name"], own_settings(settings), task)
+        stack = Stack(entry.name, own_settings(settings), task)
         if stack.size > LARGEST_TRIAL:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
-        x, y = task.sample(key_12, torch.arange(2)[None])
+        x, y = _cached(_two_samples, task)
         stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
         shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
-    except Exception as error:  # a plugin's model may raise anything
-        raise StudyError([f"`model`: {error}"]) from error
+    except (Exception, SystemExit) as error:  # a plugin's model may raise anything
+        raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
     if shape != expected:
         raise StudyError([
             f"`model`: expected logits of shape {expected} for two samples, got {shape}. "
@@ -170,23 +296,31 @@ def _try_model(model: str, task: Task) -> None:
         ])  # fmt: skip
 
 
-def _pools(study: Study, universe: int | None) -> list[tuple[int, float | None]]:
-    """Every pool's size, and its share of the universe where there is one."""
+def _pools(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:
+    """Every pool's size, with its share of the universe where there is one; or why they cannot be had."""
     sizes, fractions = study.training.train_size, study.training.train_fraction
-    if fractions is not None:
-        if universe is None:
-            raise StudyError([
-                f"`training.train_fraction`: task {study.task['name']!r} is endless, so a pool is no fraction of it. "
-                "Give training.train_size instead."
-            ])  # fmt: skip
-        shares = fractions if isinstance(fractions, list) else [fractions]
-        return [(round(share * universe), share) for share in shares]
-    listed = sizes if isinstance(sizes, list) else [sizes or 0]
-    return [(size, size / universe if universe else None) for size in listed]
+    if fractions is None:
+        listed = sizes if isinstance(sizes, list) else [sizes or 0]
+        return [(size, size / universe if universe else None) for size in listed], []
+    if universe is None:
+        return [], [
+            f"`training.train_fraction`: task {study.task['name']!r} is endless, so a pool is no fraction of it. "
+            "Give training.train_size instead."
+        ]
+    pools: dict[int, float | None] = {}
+    for share in fractions if isinstance(fractions, list) else [fractions]:
+        size = round(share * universe)
+        if size in pools:
+            return [], [
+                f"`training.train_fraction`: expected different pools, got {pools[size]} and {share}, both {size:,} of "
+                f"{universe:,} cells. Remove one."
+            ]
+        pools[size] = share
+    return list(pools.items()), []
 
 
-def _check(study: Study, task: Task, sizes: list[int]) -> None:
-    """Refuse pools, batches and budgets that the task cannot serve."""
+def _problems(study: Study, task: Task, sizes: list[int]) -> list[str]:
+    """Pools, batches and budgets that the task cannot serve."""
     problems = []
     place = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
     room = data.capacity(task, study.data)
@@ -223,14 +357,17 @@ def _check(study: Study, task: Task, sizes: list[int]) -> None:
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
         )
-    problems += _rule_problems(study, sizes) + _augmentation_problems(study, task) + _label_problems(study, task)
+    problems += _augmentation_problems(study, task) + _label_problems(study, task)
+    try:
+        problems += _rule_problems(study, sizes)
+    except (Exception, SystemExit) as error:  # a plugin's rule may raise anything
+        problems.append(f"`training.world`: {reason(error, 'Mend the rule.')}")
     problems += _reference_problems(study, task)
     if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
         problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
     if study.data.noisy_test and not study.data.label_noise:
         problems.append("`data.noisy_test`: there is no label noise to put on the test. Set data.label_noise.")
-    if problems:
-        raise StudyError(problems)
+    return problems
 
 
 def _augmentation_problems(study: Study, task: Task) -> list[str]:
@@ -250,8 +387,8 @@ def _label_problems(study: Study, task: Task) -> list[str]:
     try:
         loss = registry.find("loss", study.loss["name"]).target
         loss(torch.zeros(1, 1, 1), torch.zeros(1, 1), **own_settings(study.loss))
-    except ValueError as error:
-        return [f"`loss.name`: {error}"]
+    except (Exception, SystemExit) as error:  # a plugin's loss may raise anything
+        return [f"`loss.name`: {reason(error, 'Use mse.')}"]
     if study.data.label_noise or study.data.labels != "true":
         return ["`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."]
     return []
@@ -304,14 +441,23 @@ def _has_mirror(task: Universe) -> bool:
 
 def _code(study: Study, task: Task) -> dict[str, str]:
     """What the run depends on beside its settings: the task's version, recorded files, plugins' sources."""
-    chosen = {kind: getattr(study, kind)["name"] for kind in ("task", "model", "optimizer", "loss")}
-    entries = [registry.find(kind, name) for kind, name in chosen.items()]  # type: ignore[arg-type]
-    sources: dict[str, str] = {entry.kind: entry.source for entry in entries if entry.source}
+    entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
+    stated = {key: value for entry in entries if entry.kind != "task" for key, value in _stated(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
-    return {"task_version": str(task.version), **sources, **({"data": fingerprint} if fingerprint else {})}
+    return {
+        "task_version": str(task.version),
+        **{entry.kind: entry.source for entry in entries if entry.source},
+        **stated,
+        **({"data": fingerprint} if fingerprint else {}),
+    }
 
 
 def _rule_code(study: Study) -> dict[str, str]:
-    """The source of a plugin's index rule, on which the ideal world does not depend."""
-    source = registry.find("rule", study.training.world["rule"]).source
-    return {"rule": source} if source else {}
+    """The source and version of a plugin's index rule, on which the ideal world does not depend."""
+    entry = registry.find("rule", study.training.world["rule"])
+    return {**({"rule": entry.source} if entry.source else {}), **_stated(entry)}
+
+
+def _stated(entry: Entry) -> dict[str, str]:
+    """The version that something registered states, if it states one."""
+    return {f"{entry.kind}_version": entry.version} if entry.version is not None else {}

@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
+from bootstrap.paths import expanded
 from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Samples
 from datasets.recording import Held
@@ -70,7 +71,7 @@ class Cifar10(Held):
 
     @cached_property
     def _recorded(self) -> "Recorded":
-        return _read(Path(self.root).expanduser())
+        return _read(expanded(self.root))
 
 
 class Recorded(NamedTuple):

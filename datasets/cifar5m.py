@@ -16,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bootstrap import streams
+from bootstrap.paths import expanded
 from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Samples, Universe
 from datasets.cifar5m_files import Prepared, prepared
@@ -161,7 +162,7 @@ class Cifar5m(Universe):
 
     @cached_property
     def _stored(self) -> "Stored":
-        return _opened(Path(self.root).expanduser(), self._index)
+        return _opened(expanded(self.root), self._index)
 
 
 class Spans(NamedTuple):

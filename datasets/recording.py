@@ -6,7 +6,6 @@ import zlib
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from bootstrap.paths import expanded
 from bootstrap.registry import register
 from bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
 
@@ -77,7 +77,7 @@ class Recording(Held):
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 of the file's bytes, in hexadecimal."""
-        file = Path(self.path).expanduser()
+        file = expanded(self.path)
         if not file.is_file():
             raise ValueError(f"recording {self.path} is not a file. Give the path of an .npz file with arrays x and y.")
         with file.open("rb") as opened:
@@ -150,7 +150,7 @@ def _inputs(x: np.ndarray, where: str) -> Tensor:
 def _arrays(path: str, where: str) -> tuple[np.ndarray, np.ndarray]:
     """The arrays x and y of the file."""
     cure = "Save it with numpy.savez(path, x=x, y=y)"
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{where} expected an .npz file, which is a zip archive, got another kind of file. {cure}.")
     try:

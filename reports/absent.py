@@ -120,12 +120,13 @@ def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:
     broken: set[str] = set()
     for event in events:
         bounds = event_bounds(runs, event)
-        never = runs[bounds["outcome"] == "censored"]
+        under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
+        never = runs[(bounds["outcome"] == "censored") & ~under_way]
         if len(never):
             yield f"{seeds_of(never)} {NEVER[event]} by step {_steps(bounds.loc[never.index, 'low'])}"
-        broken |= set(runs.loc[bounds["outcome"].isin(("diverged", "failed")), "run_id"])
+        broken |= set(runs.loc[bounds["outcome"].isin(("diverged", "failed")) | under_way, "run_id"])
     lost = runs[runs["run_id"].isin(broken)] if events else runs
-    for status in ("diverged", "failed"):
+    for status in ("diverged", "failed", "unfinished"):
         found = lost[lost["status"] == status]
         if len(found):
             before = f", before {_noun(events[-1])}" if events else ""

@@ -133,6 +133,37 @@ def rank_agreement(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> tupl
     return _kendall(x, y, missed), _spearman(x, y, missed)
 
 
+def rank_agreement_between(
+    x: tuple[ArrayLike, ArrayLike], y: tuple[ArrayLike, ArrayLike], confidence: float = 0.95
+) -> tuple[Bounds, Bounds | None]:
+    """Bounds of Kendall's tau of values that lie between ends, and an interval that holds that of any of them.
+
+    Two cells whose order is not known on either side count as discordant below and as concordant above. Fisher's z
+    interval grows with tau, so from its lower end at the least tau to its upper end at the largest one it covers as
+    often as with known values.
+
+    Args:
+        x, y: lower and upper ends, float, (n,) each, in the same order.
+        confidence: coverage, in (0, 1).
+
+    Returns:
+        the interval is None below 5 values.
+
+    >>> rank_agreement_between(([1, 2, 3], [1, 2, 3]), ([1, 2, 2], [1, 2, 4]))[0]
+    Bounds(low=0.333..., high=1.0)
+    """
+    missed, signs = tail(confidence), []
+    for low, high in (x, y):
+        above, below = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+        signs.append((above[:, None] > below).astype(int) - (below[:, None] < above).astype(int))
+    n = len(signs[0])
+    known = (signs[0] * signs[1])[np.triu_indices(n, 1)]
+    least, most = (float(np.where(known == 0, side, known).mean()) for side in (-1, 1))
+    variance = 0.437 / (n - 4) if n >= RANK_MIN else math.inf
+    lower, upper = (_fisher_z(tau, variance, 2 / (n * (n - 1)), missed) for tau in (least, most))
+    return Bounds(least, most), None if lower is None or upper is None else Bounds(lower.low, upper.high)
+
+
 def monotone_trend(groups: Sequence[ArrayLike], confidence: float = 0.95) -> RankCorrelation:
     """Whether values rise (tau > 0) or fall from group to group: the Jonckheere–Terpstra test, ties included.
 

@@ -72,22 +72,27 @@ class Case:
 
 
 def cases(judgements: Iterable[Judgement]) -> list[Case]:
-    """Every claim with its judgements, in the study's order, and adjusted p values.
+    """Every claim with its judgements, in the order of these, and adjusted p values.
 
-    The family is the primary claims, or all where none is primary. A claim that has no p value counts as p = 1.
+    The family is the primary claims of one folder, or all of its claims where none is primary; withdrawn ones stay in
+    it. A claim that has no p value counts as p = 1.
     """
-    found = [Case(tuple(group)) for _, group in groupby(judgements, key=lambda one: one.number)]
+    every = [Case(tuple(group)) for _, group in groupby(judgements, key=lambda one: (one.folder, one.number))]
+    return [one for _, group in groupby(every, key=lambda one: one.first.folder) for one in _adjusted(list(group))]
+
+
+def _adjusted(found: list[Case]) -> list[Case]:
+    """The claims of one folder, adjusted for each other."""
     name = "primary" if any(one.first.primary for one in found) else "all"
     family = [place for place, one in enumerate(found) if name == "all" or one.first.primary]
     p_values = [_known(found[place].significance) for place in family]
     adjusted = dict(zip(family, zip(holm(p_values), benjamini_hochberg(p_values), strict=True), strict=True))
     return [
-        Case(one.judgements, *_adjusted(one, adjusted.get(place)), (name, len(family)))
-        for place, one in enumerate(found)
+        Case(one.judgements, *_values(one, adjusted.get(place)), (name, len(family))) for place, one in enumerate(found)
     ]
 
 
-def _adjusted(case: Case, values: tuple[float, float] | None) -> tuple[float | None, float | None]:
+def _values(case: Case, values: tuple[float, float] | None) -> tuple[float | None, float | None]:
     return (None, None) if values is None or case.significance.p is None else values
 
 

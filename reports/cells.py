@@ -40,6 +40,8 @@ def varied(cells: pd.DataFrame) -> list[str]:
     groups = pd.Series(0, index=cells.index)
     for name in settings_of(cells):
         codes = pd.factorize(cells[name].map(setting, na_action=None))[0]
+        if len(set(codes)) == 1:
+            continue  # most settings of most studies, and what follows is slow
         finer = pd.Series(pd.factorize(pd.MultiIndex.from_arrays([groups, codes]))[0], index=cells.index)
         if finer.nunique() > groups.nunique():
             chosen, groups = [*chosen, name], finer

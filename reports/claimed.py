@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.compare import Comparison
 from reports.equivalence import max_t_band
+from reports.registration import studies
 from reports.selection import select
 from reports.wording import measure
 
@@ -24,7 +25,8 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     """Where claims want the mean bootstrap error of these cells to lie, one row per cell and region.
 
     Args:
-        comparison: whose claims; those of the kinds ``equivalent`` and ``bootstrap_error`` have a region.
+        comparison: whose claims, each folder's in its own cells; those of the kinds ``equivalent`` and
+            ``bootstrap_error`` have a region.
         errors: rows of `Comparison.bootstrap_error`: only claims about the metric that a cell has there are kept.
 
     Returns:
@@ -33,8 +35,9 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     metrics = dict(zip(errors["cell_id"].astype(str), errors["metric"].astype(str), strict=True))
     rows = [
         (cell_id, low, high, said)
-        for claim, (low, high, said) in _claims(comparison)
-        for cell_id in select(comparison, claim.get("where") or {}, None)[0]["cell_id"].astype(str)
+        for part in studies(comparison).values()
+        for claim, (low, high, said) in _claims(part.sources[0].study)
+        for cell_id in select(part, claim.get("where") or {}, None)[0]["cell_id"].astype(str)
         if cell_id in metrics and claim.get("metric") in (None, metrics[cell_id])
     ]
     return pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(ignore_index=True)
@@ -53,17 +56,16 @@ def whole_curve(errors: pd.DataFrame, cell_id: str) -> pd.DataFrame | None:
     return None if band is None or math.isinf(band.critical) else band.table[["step", "low", "high"]]
 
 
-def _claims(comparison: Comparison) -> Iterator[tuple[Mapping[str, Any], tuple[float, float, str]]]:
-    """Every claim that has a region, with its ends and a sentence."""
-    for source in comparison.sources:
-        for claim in source.study.get("claims") or []:
-            if claim.get("kind") == "equivalent":
-                margin, when = float(claim["margin"]), WHEN[claim.get("at", "until_stopping")]
-                yield claim, (-margin, margin, f"Shaded: the claimed margin of ±{measure(margin)} {when}.")
-            elif claim.get("kind") == "bootstrap_error":
-                low, high = _end(claim.get("min"), -math.inf), _end(claim.get("max"), math.inf)
-                mark, when = "Green line" if math.isinf(high - low) else "Shaded", WHEN[claim.get("at", "stopping")]
-                yield claim, (low, high, f"{mark}: claimed to be {_wanted(low, high)} {when}.")
+def _claims(study: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[float, float, str]]]:
+    """Every claim of a study that has a region, with its ends and a sentence."""
+    for claim in study.get("claims") or []:
+        if claim.get("kind") == "equivalent":
+            margin, when = float(claim["margin"]), WHEN[claim.get("at", "until_stopping")]
+            yield claim, (-margin, margin, f"Shaded: the claimed margin of ±{measure(margin)} {when}.")
+        elif claim.get("kind") == "bootstrap_error":
+            low, high = _end(claim.get("min"), -math.inf), _end(claim.get("max"), math.inf)
+            mark, when = "Green line" if math.isinf(high - low) else "Shaded", WHEN[claim.get("at", "stopping")]
+            yield claim, (low, high, f"{mark}: claimed to be {_wanted(low, high)} {when}.")
 
 
 def _end(value: float | None, without: float) -> float:

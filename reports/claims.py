@@ -8,7 +8,7 @@ cell; that every cell supports "all", or refutes "any", needs no correction. Imp
 kinds known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from reports.cells import KEY
 from reports.compare import Comparison, compare
 from reports.evidence import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
 from reports.judgement import Judgement
+from reports.registration import Registration, studies
 from reports.selection import select
 from reports.significance import over_verdicts
 from reports.wording import plural
@@ -34,21 +35,34 @@ __all__ = ["Across", "Effect", "Evidence", "Judgement", "claim_kind", "confidenc
 
 
 def judge(results: Results | Comparison) -> list[Judgement]:
-    """A judgement for every claim of the study and every cell that it selects, in the study's order.
+    """A judgement for every claim and every cell that it selects: first those registered, in their order, then others.
 
     A claim whose kind compares cells has one judgement over all of them. A claim whose ``where`` selects nothing, or
-    fewer than two cells to compare, has one judgement, without a cell. Of several folders compared, a claim is judged
-    over all cells, and is post hoc unless each of them registered it.
+    fewer than two cells to compare, has one judgement, without a cell. A registered claim that is no longer in the
+    study is judged too, as withdrawn. Of several folders, each is judged by its own claims, in its own cells; shards
+    of one study are judged as one folder.
 
     Raises:
-        ValueError: a claim of an unknown kind, or with settings that its kind does not take.
+        ValueError: a claim of an unknown kind, or with settings that its kind does not take; not if it is withdrawn.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
-    claims = _claims(comparison)
-    found: list[Judgement] = []
-    for number, (claim, confidence) in enumerate(zip(claims, confidences(claims), strict=True), start=1):
-        found += _judged(comparison, claim, number, confidence)
-    return found
+    return [one for folder, part in studies(comparison).items() for one in _of_study(part, folder)]
+
+
+def _of_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
+    source = comparison.sources[0]
+    registered = Registration.of(source)  # its claims share their error as they did then, whatever was added later
+    stated = registered.stated(source.study)
+    for number, one in enumerate(stated, start=1):
+        together = registered.claims if one.registered else [other.claim for other in stated]
+        try:
+            found = _judged(comparison, one.claim, number, _sharing(together))
+        except ValueError as error:
+            if not one.withdrawn:
+                raise
+            found = [_unjudged(one.claim, number, str(error).removesuffix("."))]
+        changed = tuple(registered.changes(one, source.study, _runs(comparison, found), comparison.runs))
+        yield from (replace(each, changed=changed, withdrawn=one.withdrawn, folder=folder) for each in found)
 
 
 def confidences(claims: list[dict[str, Any]]) -> list[float]:
@@ -57,10 +71,16 @@ def confidences(claims: list[dict[str, Any]]) -> list[float]:
     >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
     [0.95, 0.975, 0.975]
     """
-    primary = max(sum(bool(claim.get("primary")) for claim in claims), 1)
-    asked = [_common(claim).confidence for claim in claims]
-    shared = [1 - (1 - confidence) / primary for confidence in asked]
-    return [s if claim.get("primary") else a for claim, a, s in zip(claims, asked, shared, strict=True)]
+    return [_confidence(_common(claim), _sharing(claims)) for claim in claims]
+
+
+def _sharing(claims: list[dict[str, Any]]) -> int:
+    """How many claims share the error of a primary one."""
+    return max(sum(bool(claim.get("primary")) for claim in claims), 1)
+
+
+def _confidence(common: ClaimCommon, sharing: int) -> float:
+    return 1 - (1 - common.confidence) / sharing if common.primary else common.confidence
 
 
 def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
@@ -72,16 +92,9 @@ def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
     Raises:
         ValueError: as in `judge`.
     """
-    given = [_parsed(claim)[1].model_dump() for claim in claims]
+    given = [parsed(claim)[1].model_dump() for claim in claims]
     together = zip(claims, given, confidences(claims), strict=True)
     return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
-
-
-def _claims(comparison: Comparison) -> list[dict[str, Any]]:
-    claims: list[dict[str, Any]] = []
-    for source in comparison.sources:
-        claims += [claim for claim in source.study.get("claims") or [] if claim not in claims]
-    return claims
 
 
 def _common(claim: Mapping[str, Any]) -> ClaimCommon:
@@ -91,7 +104,12 @@ def _common(claim: Mapping[str, Any]) -> ClaimCommon:
         raise _mistake(claim, error) from error
 
 
-def _parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
+def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
+    """The settings that every kind of claim has, and those of its own kind.
+
+    Raises:
+        ValueError: an unknown kind, or settings that it does not take.
+    """
     common = _common(claim)
     schema = settings("claim", common.kind)
     try:
@@ -105,9 +123,9 @@ def _mistake(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
     return ValueError(f"claim of kind {claim.get('kind')!r}: {mistakes}. See `deepboot list claims`.")
 
 
-def _judged(comparison: Comparison, claim: dict[str, Any], number: int, confidence: float) -> list[Judgement]:
-    common, given = _parsed(claim)
-    values = given.model_dump()
+def _judged(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
+    common, given = parsed(claim)
+    values, confidence = given.model_dump(), _confidence(common, sharing)
     cells, why = select(comparison, common.where, values.get("world"))
     judged = partial(
         Judgement,
@@ -116,7 +134,6 @@ def _judged(comparison: Comparison, claim: dict[str, Any], number: int, confiden
         overall="inconclusive",
         confidence=confidence,
         primary=common.primary,
-        post_hoc=not all(_foreseen(claim, source) for source in comparison.sources),
         settings=values,
     )
     function = find("claim", common.kind).target
@@ -135,6 +152,21 @@ def _judged(comparison: Comparison, claim: dict[str, Any], number: int, confiden
         )
     overall = over_verdicts([one.verdict for one in found], common.quantifier, lambda place: _surely(found, place))
     return [replace(one, overall=overall) for one in found]
+
+
+def _unjudged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
+    """Of a withdrawn claim that cannot be judged, so that a mistake that was taken out does not stand in the way."""
+    primary = bool(claim.get("primary"))
+    claim = {"kind": "unknown", **claim}
+    return Judgement(claim, number, None, None, None, "inconclusive", "inconclusive", 0.95, primary, reason)
+
+
+def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
+    """The runs that a claim's verdict rests on: of the cells that it was judged in, and their ideal partners."""
+    evidence = [one.evidence for one in judged if one.evidence is not None]
+    cells = [cell for one in evidence for cell in (one.each if isinstance(one, Across) else [one])]
+    held = {run_id for cell in cells for world in (cell.world, "ideal") for run_id in cell.runs_of(world)["run_id"]}
+    return comparison.runs[comparison.runs["run_id"].isin(held)]
 
 
 def _places(
@@ -157,10 +189,3 @@ def _surely(judged: list[Judgement], place: int) -> bool:
     """Whether a cell's verdict is reached at the error divided by the number of cells, each of which had a chance."""
     one = judged[place]
     return len(judged) == 1 or one.at(1 - (1 - one.confidence) / len(judged)).verdict == one.verdict
-
-
-def _foreseen(claim: dict[str, Any], source: Results) -> bool:
-    """Whether a folder registered the claim before its first run, and with all the seeds that it now holds."""
-    seeds = source.claims.get("seeds")
-    grown = seeds is not None and not source.runs["seed"].isin(seeds).all()
-    return claim in (source.claims.get("registered") or []) and not grown

@@ -14,14 +14,13 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
 from reports.cells import cell_table
 from reports.clocks import UNITS, Axis, on_one_grid, timed
-from reports.intervals import T_MIN, t_interval
+from reports.intervals import T_MIN, Bounds, t_interval
 from reports.paired import sign_flip_interval
 
 When = Literal["stopping", "end"]
-PLAIN_LOSSES = ("mse", "hinge")  # a perfect one-hot fit has a soft error of 0.77: their error takes its place
 EVENTS = ("stopping", "memorization", "grokking")
 PAIR = ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
 PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
@@ -33,7 +32,7 @@ class Comparison:
     """Runs of one or several results, with every real run joined to its ideal partner.
 
     Attributes:
-        runs: one row per run, with its cell's label as ``cell`` and its default metric as ``metric``.
+        runs: one row per run, with its cell's label as ``cell``.
         evaluations: one row per run and evaluated step.
         sources: the results that it was made of.
         axis: what every column of steps counts: optimiser updates, samples seen or seconds.
@@ -63,7 +62,7 @@ class Comparison:
 
     def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
-        return cell_table(self.runs.drop(columns=["cell", "metric"]))
+        return cell_table(self.runs.drop(columns="cell"))
 
     def pairs(self) -> pd.DataFrame:
         """One row per pair: the real run's columns, the ideal partner's under ``ideal_…``, ``last_common_step``.
@@ -77,8 +76,8 @@ class Comparison:
         """The bootstrap error of every pair at every step that both worlds evaluated.
 
         Args:
-            metric: a column of ``evaluations``; by default the test soft error, for MSE and hinge losses the test
-                error.
+            metric: a column of ``evaluations``; by default the one that each run names: the test soft error under
+                cross-entropy, else the test error, unless a plugin's loss says otherwise.
 
         Returns:
             ``run_id, ideal_run_id, cell_id, cell, world, seed, step, real, ideal, bootstrap_error`` (real minus
@@ -113,8 +112,8 @@ class Comparison:
             metric: as in `bootstrap_error`.
 
         Returns:
-            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, step, real, ideal,
-            bootstrap_error, generalization_gap`` (test minus train in the real world).
+            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
+            step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
         """
         if (when, metric) not in self._at:
             self._at[when, metric] = self._find_at(when, metric)
@@ -191,7 +190,11 @@ class Comparison:
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:
-        """Every run's value of a metric at its last evaluation, by run_id; infinite where it diverged or failed.
+        """Every run's value of a metric at the end of its budget, by run_id.
+
+        Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
+
+        Of an unfinished run it is null: its last evaluation so far is not its last.
 
         Raises:
             ValueError: no such metric.
@@ -199,17 +202,34 @@ class Comparison:
         self._check(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
         status = self.runs.set_index("run_id")["status"]
-        return last.reindex(status.index).mask(status.isin(("diverged", "failed")).to_numpy(dtype=bool), math.inf)
+        known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
+        return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
+
+    def limits(self, metric: str, runs: pd.DataFrame) -> Bounds:
+        """Ends between which a metric of these runs lies, whatever became of them: 0 and 1 for an error, else none.
+
+        Of real-valued labels, which only the squared loss has, error and soft error are the squared error, without an
+        upper end.
+        """
+        if not metric.endswith("error"):
+            return Bounds(-math.inf, math.inf)
+        squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
+        rows = self.evaluations.head(0)
+        if len(squared):
+            rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
+        real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
+        return Bounds(0.0, math.inf if real_valued else 1.0)
 
     def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        pairs = pairs[["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status"]].assign(step=step)
+        own = ["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status", "first_reuse_step"]
+        pairs = pairs[own].assign(step=step)
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
         table = pairs.merge(errors, on=["run_id", "step"], how="left")
-        table["metric"] = metric or table["run_id"].map(self.runs.set_index("run_id")["metric"])
+        table["metric"] = metric or table["run_id"].map(_test_metric(self.runs.set_index("run_id")))
         return table.merge(gaps, on=["run_id", "step"], how="left")
 
     @cached_property
@@ -218,6 +238,7 @@ class Comparison:
         measured = [name for name in self.evaluations.columns if name not in PLACES]
         at = "step" if self.axis == "step" else "update"
         real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
+        real = real.assign(metric=_test_metric(real))
         partner = self.evaluations[["run_id", at, *measured]]
         partner = partner.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
         rows = self.evaluations[["run_id", *dict.fromkeys(("step", at)), *measured]]
@@ -253,9 +274,12 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
     labels = cell_table(runs)[["cell_id", "world", "cell"]]
-    plain = runs["loss.name"].isin(PLAIN_LOSSES) if "loss.name" in runs else pd.Series(False, index=runs.index)
-    metric = pd.Series(np.where(plain, "test_error", "test_soft_error"), index=runs.index, dtype="string")
-    return runs.merge(labels, on=["cell_id", "world"], how="left").assign(metric=metric)
+    return with_metric(runs.merge(labels, on=["cell_id", "world"], how="left"))
+
+
+def _test_metric(runs: pd.DataFrame) -> pd.Series:
+    """The column of ``evaluations`` in which each of these runs is compared."""
+    return "test_" + runs["metric"]
 
 
 def _chosen(table: pd.DataFrame, suffix: str) -> pd.Series:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports.intervals import Bounds
-from reports.wording import count, measure, span
+from reports.wording import count, measure, plural, span
 
 Verdict = Literal["supported", "refuted", "inconclusive"]
 
@@ -17,7 +17,7 @@ class Effect:
     Attributes:
         name: what was measured, as a noun phrase.
         region: the claimed values, both ends included; infinite where not limited.
-        n: how many entered.
+        n: how many of which something is known.
         items: what they are, in the plural.
         estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
         interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
@@ -25,6 +25,7 @@ class Effect:
         words: the claimed region in words, where its numbers do not say it.
         whole: whether the values are counts, which are written in full.
         cells: how many cells were compared, where these are not all that the claim selects.
+        total: how many there are, with those of which nothing is known; None: as many as ``n``.
     """
 
     name: str
@@ -38,6 +39,23 @@ class Effect:
     words: str = ""
     whole: bool = False
     cells: int | None = None
+    total: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many do not enter with a value of their own."""
+        return 0 if self.total is None else self.total - self.n
+
+    @property
+    def counted(self) -> str:
+        """How many are known: "5 of 8", or "8" where all are."""
+        return f"{count(self.n)} of {count(self.n + self.missing)}" if self.missing else count(self.n)
+
+    @property
+    def sample(self) -> str:
+        """The same with what they are: "5 of 8 pairs"."""
+        noun = self.items.removesuffix("s")
+        return f"{count(self.n)} of {plural(self.n + self.missing, noun)}" if self.missing else plural(self.n, noun)
 
     @property
     def verdict(self) -> Verdict:
@@ -78,7 +96,8 @@ class Effect:
             return f"more than {measure(low)}" if low > 0 else "unknown"
         if low == high:
             return measure(low, finite)
-        return f"{measure(low, self.estimate)}–{measure(high, self.estimate)}"
+        joint = " to " if low < 0 else "–"
+        return f"{measure(low, self.estimate)}{joint}{measure(high, self.estimate)}"
 
 
 def _place(bounds: Bounds, region: Bounds) -> Verdict:

@@ -25,6 +25,7 @@ from reports.effects import Effect
 
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
+Unjudgeable = Callable[["Across", Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,22 @@ class Evidence:
             return self.runs
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
+    def lost(self, world: str) -> int:
+        """How many runs of a world are not among the runs, although others name them as their partners.
+
+        The others are the cell's own runs, or of an ideal cell all runs of the cells that it has partners in.
+        """
+        runs = self.comparison.runs
+        named = self.runs
+        if self.world == "ideal":
+            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
+            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
+        return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
+
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The cell's pairs whose ideal run is there, and the rows of these ideal runs, in one order."""
-        pairs = self.pairs.dropna(subset=["ideal_status"])
-        return pairs, self.comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]].set_axis(pairs.index)
+        """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
+        pairs = self.pairs
+        return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
@@ -107,6 +120,10 @@ class Across:
         tables = [one.runs_of(world).assign(place=place) for place, one in enumerate(self.each)]
         return pd.concat(tables, ignore_index=True)
 
+    def lost(self, world: str) -> int:
+        """As `Evidence.lost`, over all cells, of which several may have lost the same run."""
+        return sum(one.lost(world) for one in self.each)
+
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""
         tables = [one.pairs_at(when, metric).assign(place=place) for place, one in enumerate(self.each)]
@@ -122,6 +139,8 @@ class Traits:
     figure: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     tailored: bool = False
+    pairs: bool = False
+    unjudgeable: Unjudgeable | None = None
 
 
 _traits: dict[str, Traits] = {}
@@ -135,6 +154,8 @@ def claim_kind(
     figure: str | tuple[str, ...] = "",
     events: tuple[str, ...] = (),
     tailored: bool = False,
+    pairs: bool = False,
+    unjudgeable: Unjudgeable | None = None,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -148,12 +169,16 @@ def claim_kind(
         events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
             runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
+        pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
+        unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
+            what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
+            they are held against the planned runs, and against the columns of ``evaluations``, by their names.
     """
     figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
-        _traits[name] = Traits(min_seeds, scope, figures, events, tailored)
+        _traits[name] = Traits(min_seeds, scope, figures, events, tailored, pairs, unjudgeable)
         return registered
 
     return decorate

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from bootstrap.results import Results
 from reports.compare import Comparison
 from reports.intervals import Bounds
 from reports.timing import NEVER, step_table
@@ -40,7 +41,27 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
         if rest > 0
         else []
     )
-    return [*said.values(), *more, *excluded(comparison)]
+    return [*progress(comparison), *said.values(), *more, *excluded(comparison)]
+
+
+def progress(comparison: Comparison) -> list[str]:
+    """How far each folder's study has come, where it is under way or interrupted, and which files are damaged."""
+    return [sentence for source in comparison.sources for sentence in _so_far(source, len(comparison.sources) > 1)]
+
+
+def _so_far(source: Results, several: bool) -> list[str]:
+    runs = source.runs[source.runs["run_id"].isin(source.planned)]
+    going = int((runs["status"] == "unfinished").sum())
+    ended, planned = len(runs) - going, len(source.planned)
+    if ended == planned:
+        return list(source.damage)
+    where = f" in {source.folder}" if several else ""
+    left = [
+        *([f"{count(going)} {'is' if going == 1 else 'are'} under way"] if going else []),
+        *([f"{count(rest)} {'has' if rest == 1 else 'have'} not begun"] if (rest := planned - len(runs)) else []),
+    ]
+    done = f"{count(ended)} of {plural(planned, 'run')}{where} {'is' if ended == 1 else 'are'} done"
+    return [f"So far: {', '.join([done, *left])}.", *source.damage]
 
 
 def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:

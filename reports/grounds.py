@@ -12,7 +12,7 @@ from reports.evidence import events_of, traits_of
 from reports.judgement import Judgement
 from reports.significance import p_value
 from reports.turning import turning
-from reports.wording import count, percent
+from reports.wording import percent
 
 SHOWN = {  # events that figures show, where they do not show all
     "survival": {"grokking"},
@@ -98,7 +98,7 @@ def _numbers(case: Case, judgement: Judgement) -> list[tuple[str, str]]:
         return []
     alone = len(case.judgements) == 1
     rows = [
-        (f"n ({effect.items})", count(effect.n)),
+        (f"n ({effect.items})", effect.counted),
         ("estimate", effect.estimated),
         (f"{percent(judgement.confidence)} interval", effect.spanned),
         ("claimed", effect.claimed),

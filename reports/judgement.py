@@ -11,7 +11,7 @@ from bootstrap.study import ClaimCommon
 from reports.effects import Effect, Verdict
 from reports.evidence import Across, Evidence
 from reports.significance import UNKNOWN, Question, Significance, significance
-from reports.wording import percent, plural, setting
+from reports.wording import percent, setting
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Judgement:
 
     Attributes:
         claim: as written in the study.
-        number: its place among the study's claims, from 1.
+        number: its place among the registered claims, from 1, and after them among those that were added.
         cell_id: where it was judged; None over several cells, or where ``where`` selects too few.
         cell: the same in words ("over 5 cells"); None where ``where`` selects too few.
         effect: what was measured; None where nothing could be.
@@ -28,7 +28,9 @@ class Judgement:
         overall: of the claim over all cells that it selects, by its quantifier.
         confidence: of the interval, corrected if the claim is primary.
         primary: whether it shares the family-wise error.
-        post_hoc: not among the claims registered before the first run, or seeds were added after looking.
+        changed: what is other than registered before the first run, one clause each; empty if nothing is.
+        withdrawn: whether it was registered, and the study has it no longer.
+        folder: whose claim it is, where several folders are judged; else empty.
         reason: why it could not be judged, else empty.
         evidence: what it was judged on; None where nothing could be.
         settings: the claim's own, as its kind was called with.
@@ -43,8 +45,10 @@ class Judgement:
     overall: Verdict
     confidence: float
     primary: bool
-    post_hoc: bool
     reason: str
+    changed: tuple[str, ...] = ()
+    withdrawn: bool = False
+    folder: str = ""
     evidence: Evidence | Across | None = field(default=None, repr=False, compare=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -66,6 +70,11 @@ class Judgement:
         return significance(self.question) if self.question else UNKNOWN
 
     @property
+    def post_hoc(self) -> bool:
+        """Whether something that the verdict depends on is other than registered."""
+        return bool(self.changed)
+
+    @property
     def title(self) -> str:
         """The claim's own text, or its kind and settings."""
         given = {key: value for key, value in self.claim.items() if key not in ClaimCommon.model_fields}
@@ -84,10 +93,17 @@ class Judgement:
             noted = f"; {effect.note}" if effect.note else ""
             said = (
                 f"{self.verdict}{place}: the {effect.name} is {effect.estimated} ({percent(self.confidence)} interval "
-                f"{effect.spanned}; {plural(effect.n, effect.items.removesuffix('s'))}{noted}); "
+                f"{effect.spanned}; {effect.sample}{noted}); "
                 f"claimed: {effect.claimed}"
             )
-        return f"{said[0].upper()}{said[1:]}{' (post hoc)' if self.post_hoc else ''}."
+        return f"{said[0].upper()}{said[1:]}{self._marks}."
+
+    @property
+    def _marks(self) -> str:
+        """In brackets, that it was withdrawn, and what makes it post hoc."""
+        changed = f"post hoc: {'; '.join(self.changed)}" if self.changed else ""
+        marks = "; ".join(filter(None, ["withdrawn" if self.withdrawn else "", changed]))
+        return f" ({marks})" if marks else ""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: open ends are null."""
@@ -103,10 +119,14 @@ class Judgement:
             "estimate": _closed(effect.estimate if effect else None),
             "interval": _closed(effect.interval if effect else None),
             "n": effect.n if effect else 0,
+            "total": effect.n + effect.missing if effect else 0,
             "threshold": _closed(effect.region if effect else None),
             "confidence": self.confidence,
             "primary": self.primary,
             "post_hoc": self.post_hoc,
+            "changed": list(self.changed),
+            "withdrawn": self.withdrawn,
+            "folder": self.folder or None,
             "reason": self.reason,
             "sentence": self.sentence,
         }

@@ -1,22 +1,25 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
+from bootstrap.mistakes import StudyError
 from bootstrap.results import Results, read, write_atomically
 from reports import tables, verdicts
 from reports.cases import Case, cases
 from reports.claims import judge
 from reports.clocks import Axis
 from reports.compare import Comparison, compare
-from reports.findings import excluded, finding
+from reports.findings import excluded, finding, progress
 from reports.gallery import draw_all
 from reports.grounds import Grounds, grounds, weightiest
 from reports.judgement import Judgement
+from reports.registration import Registration, studies
 from reports.table import Table
 from reports.tables_tasks import profiles, tasks
 from reports.tables_timing import alike, incidence, means, ratios, slowdowns
@@ -41,19 +44,40 @@ def write_report(
 
     Raises:
         ValueError: no folder to write to, or a folder without results.
+        StudyError: the report cannot be written.
     """
     several = list(source) if isinstance(source, Sequence) else [source]
     results = [one if isinstance(one, Results) else read(one) for one in several]
     page = _place(results, out)
-    comparison = compare(results)
-    context = _context(comparison, axis)
+    context = _context(compare(results), axis)
+    try:
+        _write(page, context)
+    except OSError as error:
+        raise StudyError([
+            f"report {page} cannot be written: {_reason(error)}. The results are whole: make room, or give another "
+            f"file with --out, and write it again with `deepboot report {' '.join(_folders(results))}`."
+        ]) from error  # fmt: skip
+    return page
+
+
+def _write(page: Path, context: dict[str, Any]) -> None:
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for drawing in context["drawings"]:
         drawing.save(figures)
     write_atomically(page.with_suffix(".md"), _rendered("report.md.j2", context).encode())
     write_atomically(page, _rendered("report.html.j2", context).replace(" %", "\N{NO-BREAK SPACE}%").encode())
-    return page
+
+
+def _reason(error: OSError) -> str:
+    """What the system said, and of which file."""
+    said = error.strerror or str(error)
+    file = error.filename2 or error.filename
+    return f"{said} ({file})" if file else said
+
+
+def _folders(results: list[Results]) -> list[str]:
+    return [str(one.folder) for one in results if one.folder is not None] or ["DIR"]
 
 
 def _place(results: list[Results], out: Path | None) -> Path:
@@ -66,7 +90,7 @@ def _place(results: list[Results], out: Path | None) -> Path:
 
 
 def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
-    claims, drawings = cases(judge(comparison)), draw_all(comparison, axis)
+    drawings = draw_all(comparison, axis)
     runs, timed = comparison.runs, comparison.over(axis)
     return {
         "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
@@ -75,10 +99,9 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "counts": tables.plural(len(runs), "run"),
         "pairs": tables.plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": tables.plural(len(comparison.cells()), "cell"),
-        "claims": claims,
-        "grounds": {case.first.number: _grounds(case) for case in claims},
-        "together": verdicts.together(claims),
-        "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
+        "judged": _judged(comparison),
+        "so_far": progress(comparison),
+        "unfinished": int((runs["status"] == "unfinished").sum()),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "configuration": tables.configuration(comparison),
@@ -99,6 +122,24 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
     }
 
 
+def _judged(comparison: Comparison) -> list[dict[str, Any]]:
+    """Each folder's claims under its own heading, with their grounds and tables; none of a folder without claims."""
+    problems = {folder: Registration.of(part.sources[0]).problem for folder, part in studies(comparison).items()}
+    return [
+        {
+            "folder": folder,
+            "problem": problems[folder],
+            "claims": claims,
+            "grounds": [_grounds(case) for case in claims],
+            "together": verdicts.together(claims),
+            "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
+        }
+        for folder, claims in (
+            (folder, list(group)) for folder, group in groupby(cases(judge(comparison)), lambda case: case.first.folder)
+        )
+    ]
+
+
 def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> list[Table]:
     return [maker(comparison) for maker in makers]
 
@@ -113,24 +154,34 @@ def _unique(comparison: Comparison, key: str) -> list[str]:
 
 
 def _rendered(name: str, context: dict[str, Any]) -> str:
+    page = name.endswith("html.j2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=name.endswith("html.j2"),
+        autoescape=page,
+        finalize=None if page else _in_markdown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"pipe": _pipe, "safe_svg": Markup}
-    environment.globals |= {"flags": verdicts.flags, "tally": verdicts.tally}
+    environment.globals |= {"flags": verdicts.flags, "changed": verdicts.changed, "tally": verdicts.tally}
     environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text())
     return environment.get_template(name).render(context).strip() + "\n"
 
 
-def _pipe(table: Table) -> str:
+def _in_markdown(value: Any) -> Any:
+    """A value on one line, without the HTML and the links that Markdown would make of a name."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return value.replace("\n", " ").replace("<", "&lt;").replace("](", "]\\(")
+
+
+def _pipe(table: Table) -> Markup:
     """A table in Markdown."""
     rule = ["--:" if name in table.numbers else "---" for name in table.columns]
     lines = [table.columns, rule, *table.rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    cells = [[str(_in_markdown(str(cell))).replace("|", "\\|") for cell in line] for line in lines]
+    return Markup("\n".join("| " + " | ".join(line) + " |" for line in cells))
 
 
 __all__ = ["Judgement", "finding", "write_report"]

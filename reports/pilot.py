@@ -34,23 +34,24 @@ CLOSE = 1e-6
 
 
 def forecasts(results: Results | Comparison) -> list[Forecast]:
-    """A forecast for every judgement of `reports.claims.judge`, in its order.
+    """A forecast for every judgement of `reports.claims.judge` but those of withdrawn claims, in its order.
 
     Raises:
         ValueError: as in `judge`.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
     found: dict[int, Forecast] = {}
-    asked: dict[tuple[tuple[str, str], ...], dict[int, Question]] = {}
-    for place, judgement in enumerate(judge(comparison)):
+    asked: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Question]] = {}
+    for place, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
         if judgement.evidence is None:
             found[place] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
             continue
         fewest = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
         question = Question(judgement, judgement.evidence, fewest)
-        asked.setdefault(question.cells, {})[place] = question
-    for cells, questions in asked.items():
-        pilot = Pilot.of(_part(comparison, cells))
+        asked.setdefault((judgement.folder, question.cells), {})[place] = question
+    for (_, cells), questions in asked.items():
+        own = next(iter(questions.values())).evidence.comparison
+        pilot = Pilot.of(_part(own, cells))
         found |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
     return [found[place] for place in sorted(found)]
 
@@ -208,6 +209,10 @@ def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
     if effect is None or effect.estimate is None or effect.leaning != "inconclusive":
         return ""
     noted = f" ({effect.note})" if effect.note else ""
+    if effect.missing:
+        return (
+            f"complete the missing runs first: with {effect.sample}{noted} the estimate lies on both sides of the claim"
+        )
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
         return f"{first}: the estimate, {effect.estimated}, lies on both sides of the claim"

@@ -19,14 +19,14 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     something that only real runs have, such as the train size, in those cells' ideal partners. A condition
     must hold in all of a cell's runs.
     """
-    runs, where = comparison.runs, _flat(where)
+    runs, where = comparison.runs, flat(where)
     unknown = [name for name in where if name not in runs]
     if unknown:
         near = suggestion(unknown[0], settings_of(runs)).removesuffix(".")
         return runs.head(0), f"`where` names no column {unknown[0]!r}. {near}"
     fits = pd.Series(True, index=runs.index)
     for name, value in where.items():
-        fits &= runs[name].map(lambda held, wanted=value: _equal(held, wanted), na_action=None).astype(bool)
+        fits &= runs[name].map(lambda held, wanted=value: same(held, wanted), na_action=None).astype(bool)
     whole = fits.groupby([runs["cell_id"], runs["world"]]).transform("all").astype(bool)
     chosen = runs[whole].drop_duplicates(["cell_id", "world"])[["cell_id", "world", "cell"]]
     ideal = chosen["world"] == "ideal"
@@ -41,10 +41,12 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     return found, f"no cell has {listed}" if listed else f"no cell of the {world or 'real'} world (there are: {worlds})"
 
 
-def _equal(held: Any, wanted: Any) -> bool:
-    if isinstance(wanted, list) and not hasattr(held, "__len__"):
-        return any(_equal(held, one) for one in wanted)
-    if isinstance(held, bool) or isinstance(wanted, bool | str | list) or held is pd.NA or held is None:
+def same(held: Any, wanted: Any) -> bool:
+    """Whether a value of a table is the one that a study writes, or one of several that it lists."""
+    if isinstance(wanted, list):
+        single = isinstance(held, str) or not hasattr(held, "__len__")
+        return setting(held) == setting(wanted) or (single and any(same(held, one) for one in wanted))
+    if isinstance(held, bool) or isinstance(wanted, bool | str) or held is pd.NA or held is None:
         return setting(held) == setting(wanted)
     try:
         return math.isclose(float(held), float(wanted), rel_tol=1e-9)
@@ -52,9 +54,9 @@ def _equal(held: Any, wanted: Any) -> bool:
         return False
 
 
-def _flat(where: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(where: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """``{optimizer = {lr = 1}}``, which is what TOML makes of an unquoted dotted key, as ``optimizer.lr``."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in where.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -33,7 +33,7 @@ def score_table(comparison: Comparison) -> pd.DataFrame:
         real run did; the score is NaN where the ideal run did, or where there is none.
     """
     metrics = comparison.runs["metric"].unique()
-    metric = str(metrics[0]) if len(metrics) == 1 else "test_error"
+    metric = f"test_{metrics[0]}" if len(metrics) == 1 else "test_error"
     labelled = comparison.runs[["run_id", "task", "seed", *KEY]].merge(_labels(comparison.runs), on=KEY)
     measured = {"bootstrap error": _bootstrap_errors(comparison, metric), "test error": _errors(comparison, metric)}
     rows = [
@@ -86,7 +86,8 @@ def _errors(comparison: Comparison, metric: str) -> pd.Series:
     """Last test error by run."""
     last = comparison.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric]
     runs = comparison.runs.set_index("run_id")
-    return last.reindex(runs.index).mask(runs["status"].isin(BROKEN), np.inf)
+    last = last.reindex(runs.index).mask((runs["status"] == "unfinished").fillna(False))
+    return last.mask(runs["status"].isin(BROKEN), np.inf)
 
 
 def _labels(runs: pd.DataFrame) -> pd.DataFrame:

@@ -116,7 +116,8 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     """Bounds of the grokking step of one set of runs over an event of another, row by row: ``low, high``.
 
     A censored run's bound is carried through (> 4,000 over 100–200 is above 20). Both ends are open (0 and
-    infinity) where a run diverged or failed before its event, or both are censored.
+    infinity) where a run diverged or failed before its event, both are censored, or the lower event was there at
+    step 0, over which nothing has a ratio.
 
     Args:
         above: runs whose grokking step is divided.
@@ -125,7 +126,7 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     top_low, top_high = _known(above, "grokking").to_numpy().T
     bottom_low, bottom_high = _known(below, over).to_numpy().T
     with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where((top_low == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)
+        low = np.where((top_low == 0) | (bottom_high == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)
         high = np.where(np.isinf(top_high) | (bottom_low == 0), np.inf, top_high / bottom_low)
     unknown = np.isnan(top_low) | np.isnan(bottom_low)
     low[unknown] = high[unknown] = np.nan

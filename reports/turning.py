@@ -25,7 +25,7 @@ def turning(judgement: Judgement) -> list[str]:
         return [f"No number of seeds settles it at a confidence of {percent(judgement.confidence)}."]
     if held < needed and effect.items != "cells":
         return [f"More seeds: a verdict takes at least {count(needed)}, and there are {count(held)}."]
-    return list(filter(None, [_more(effect, held), _budget(judgement, effect)]))
+    return list(filter(None, [_missing(effect), _more(effect, held), _budget(judgement, effect)]))
 
 
 def seeds_to_settle(effect: Effect, seeds: int) -> float | None:
@@ -61,6 +61,13 @@ def _sides(estimate: Bounds, interval: Bounds, region: Bounds) -> list[tuple[flo
         (interval.high - estimate.high, region.high - estimate.high),
     )
     return [(reach, room) for reach, room in (below, above) if math.isfinite(room)]
+
+
+def _missing(effect: Effect) -> str:
+    """The runs that bound the effect, where it is open because of them."""
+    if not effect.missing or (effect.estimate and effect.leaning != "inconclusive" and effect.interval):
+        return ""
+    return f"The missing runs: only {effect.sample} are known, and what the others come to may settle it."
 
 
 def _more(effect: Effect, held: int) -> str:

@@ -14,9 +14,15 @@ from reports.wording import count, percent, plural
 
 
 def flags(judgement: Judgement) -> str:
-    """Whether a claim is primary, and whether it is post hoc, in words."""
-    marks = {"primary": judgement.primary, "post hoc": judgement.post_hoc}
+    """Whether a claim is primary, withdrawn and post hoc, in words."""
+    marks = {"primary": judgement.primary, "withdrawn": judgement.withdrawn, "post hoc": judgement.post_hoc}
     return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def changed(case: Case) -> str:
+    """What is other than registered, in a sentence; empty if nothing is."""
+    said = "; ".join(case.first.changed)
+    return f"Post hoc: {said}." if said else ""
 
 
 def tally(case: Case) -> str:
@@ -83,7 +89,7 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
                 one.verdict,
                 effect.estimated if effect else "–",
                 effect.spanned if effect else "no interval",
-                count(effect.n) if effect else "0",
+                effect.counted if effect else "0",
                 effect.claimed if effect else "–",
                 one.significance.written if cells[one.number] <= MOST_TESTED else "",
                 "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
-from bootstrap.registry import suggestion
+from bootstrap.registry import shown, suggestion
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.train import train_steps
 from runners import environment, layout, shipped
@@ -116,7 +116,7 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
     known = [*ALONE, "packs", "scale", "images"]
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown benchmark {name!r}. {suggestion(name, known)}")
+            raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, known)}")
     shipped.load()
     figures: list[Figure] = []
     lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]

@@ -11,7 +11,7 @@ from torch import Tensor
 from bootstrap import registry, streams
 from bootstrap.data import build_task
 from bootstrap.mistakes import StudyError
-from bootstrap.registry import KINDS, Kind
+from bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
 from bootstrap.study import chosen
 from bootstrap.task import Image, Task
 from runners import shipped, studies
@@ -47,6 +47,8 @@ def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Pa
     Raises:
         StudyError: no such task, settings that do not fit it, or ``out`` where it cannot be written.
     """
+    if count < 1:
+        raise StudyError([f"--samples: expected a number above 0, got {count}. Change it."])
     settings = _settings(name, changes)
     try:
         task = build_task(settings)
@@ -73,9 +75,12 @@ def _settings(name: str, changes: Sequence[str]) -> dict[str, Any]:
     for change in changes:
         setting, sign, text = change.partition("=")
         if not sign:
-            raise StudyError([f"--set {change!r}: expected key=value. Write for instance --set num_bits=10."])
+            raise StudyError([f"--set {shown(change)}: expected key=value. Write for instance --set num_bits=10."])
         raw[setting.removeprefix("task.")] = studies.value(text)
-    return chosen("task", raw)
+    found, problems = studies.placed({"task": raw}, Path())
+    if problems:
+        raise StudyError(problems)
+    return chosen("task", found["task"])
 
 
 def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
@@ -86,6 +91,7 @@ def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> 
     try:
         contact_sheet.write(task, key_12, path, title=title, count=count)
     except OSError as error:
+        name = clipped(str(path), LONGEST_PATH)
         raise StudyError(
-            [f"--out {path} cannot be written: {error.strerror}. Give a file in a folder of yours."]
+            [f"--out {name} cannot be written: {error.strerror}. Give a file in a folder of yours."]
         ) from error

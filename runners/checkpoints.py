@@ -6,6 +6,7 @@ checkpoint every so often, with the one before it kept until the pack is done.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +91,17 @@ def read_manner(folder: Path, pack: str) -> Manner | None:
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def restored_steps(folder: Path, pack: str, start: int) -> int:
+    """Member steps that a pack need not do again, since its last good checkpoint holds them."""
+    path = _checkpoint_path(folder, pack)
+    for candidate in (path, _previous(path)):
+        with suppress(OSError, SafetensorError, ValueError, KeyError), safe_open(candidate, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["outcomes"])
+            steps = [int(file.get_tensor(f"{place}.step")) for place, one in enumerate(told) if not one["left"]]
+            return sum(step - start for step in steps)
+    return 0
 
 
 def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:

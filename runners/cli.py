@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from contextlib import redirect_stdout
+from errno import EACCES, ELOOP, ENAMETOOLONG, ENOTDIR
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -28,6 +29,8 @@ Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # bootst
 Axis = Literal["step", "samples", "seconds"]  # reports.clocks, without loading pandas
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
+
+UNUSABLE = (EACCES, ELOOP, ENAMETOOLONG, ENOTDIR)  # of paths that a person may have written
 
 app = tyro.extras.SubcommandApp()
 
@@ -99,8 +102,15 @@ def report(
     axis: Annotated[Axis, arg(help="unit of time in figures and tables; claims are judged in steps")] = "step",
 ) -> None:
     """Write the report of one folder, or of several side by side."""
+    _at_least_one(folders, "report")
     _report(folders, out, axis)
     say(f"Next: deepboot claims {folders[0]}")
+
+
+def _at_least_one(folders: tuple[Path, ...], command: str) -> None:
+    if not folders:
+        example = f"deepboot {command} results/demo{' --out tables' if command == 'export' else ''}"
+        _fail([f"DIR: expected at least one output folder, got none. Write for instance `{example}`."])
 
 
 def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") -> None:
@@ -127,9 +137,14 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from bootstrap import results
     from reports.cases import cases
     from reports.claims import judge
+    from reports.compare import compare
+    from reports.findings import progress
     from reports.verdicts import as_dicts, lines
 
-    judged = cases(judge(results.read(folder)))
+    comparison = compare(results.read(folder))
+    judged = cases(judge(comparison))
+    for sentence in progress(comparison):
+        print(sentence, file=sys.stderr if json else sys.stdout)
     if json:
         say(dumps(as_dicts(judged), indent=2))
     else:
@@ -159,6 +174,7 @@ def export(
     """Write the tables of one or more folders as CSV or parquet."""
     from runners.export import export_tables
 
+    _at_least_one(folder, "export")
     for path in export_tables(folder, out, format):
         say(str(path))
     say("Next: open them in pandas, R or a spreadsheet; run_id joins the two tables.")
@@ -270,6 +286,12 @@ def main() -> None:
         if problems is None and type(error) is not ValueError:
             raise  # only our own sentences are meant for the person at the terminal
         _fail(problems or [str(error)])
+    except OSError as error:
+        if error.errno not in UNUSABLE or error.filename is None:
+            raise
+        from bootstrap.paths import unusable
+
+        _fail([unusable(str(error.filename), error)])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +14,13 @@ from bootstrap import results
 from bootstrap.data import ENDLESS_TEST_SAMPLES, build_task, capacity, division_of, mirrored_share
 from bootstrap.mistakes import StudyError
 from bootstrap.program import Program
+from bootstrap.registry import clipped
 from bootstrap.results import Results, write_json
 from bootstrap.run import Run
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
-from runners import checkpoints, environment, folder, shipped, studies, trusted_programs
+from reports.claim_errors import claim_errors
+from runners import checkpoints, environment, folder, mending, shipped, studies, trusted_programs
 from runners import layout as layouts
 from runners.execute import Failure, Job
 from runners.layout import Layout
@@ -51,9 +53,18 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Work:
-    """What a study still needs: its runs, those to be done in packs, and those that are done."""
+    """What a study still needs.
+
+    Attributes:
+        raw: the study's tables.
+        every: all its runs.
+        runs: these, or those of one shard.
+        packs: those that are to be done.
+        pending: how many these are.
+    """
 
     raw: dict[str, Any]
+    every: list[Run]
     runs: list[Run]
     packs: list[PackPlan]
     pending: int
@@ -85,18 +96,41 @@ def plan(
     Raises:
         StudyError: all that is wrong with the study, at once.
     """
+    place = Path(out) if out is not None else None
+    return _left(_asked(study, place, scale, changes, shard), place, lambda run: pack_size)
+
+
+def _asked(study: str | Path, out: Path | None, scale: str | None, changes: Sequence[str], shard: str | None) -> Work:
+    """A study's runs, and those that are asked for, none of them done; its claims fit them, or those of its folder."""
     shipped.load()
     raw = studies.load(study, scale=scale, changes=list(changes))
-    runs = runs_of(raw)
-    if shard is not None:
-        runs = part_of(runs, shard)
-    return _left(raw, runs, Path(out) if out is not None else None, lambda run: pack_size)
+    every = runs_of(raw)
+    runs = part_of(every, shard) if shard is not None else every
+    _refuse_claims(raw.get("claims", []), every, out if out is not None else default_folder(study))
+    return Work(raw, every, runs, [], 0)
 
 
-def _left(raw: dict[str, Any], runs: list[Run], out: Path | None, pack_size: Callable[[Run], int]) -> Work:
-    """What of these runs a folder does not hold yet."""
+def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], out: Path) -> None:
+    """Refuse claims that can never be judged on these runs, nor on those that a folder holds beside them."""
+    if not claims:
+        return
+    facts = facts_of(runs) if "facts." in str(claims) else {}
+    planned = pd.DataFrame([{**folder.specification_row(run), **facts.get(run.run_id, {})} for run in runs])
+    problems = claim_errors(claims, planned)
+    if problems and (out / "runs.parquet").is_file():
+        held = folder.collect(out)[0]
+        outcomes = [name for name in results.RUN_COLUMNS if name not in planned]
+        both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
+        problems = claim_errors(claims, both)
+    if problems:
+        raise StudyError(problems)
+
+
+def _left(work: Work, out: Path | None, pack_size: Callable[[Run], int]) -> Work:
+    """The same with what a folder does not hold yet of its runs."""
+    runs = work.runs
     start = _done_steps(out, runs) if out is not None else {}
-    return Work(raw, runs, plan_packs(runs, start, pack_size), len(_undone(runs, start)))
+    return replace(work, packs=plan_packs(runs, start, pack_size), pending=len(_undone(runs, start)))
 
 
 def _undone(runs: list[Run], start: dict[str, int]) -> list[Run]:
@@ -125,8 +159,10 @@ def part_of(runs: list[Run], shard: str) -> list[Run]:
         StudyError: not of that form, or the study has no cell there.
     """
     number, _, count = shard.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise StudyError([f"--shard {shard}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."])
+    if not (len(shard) < 20 and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise StudyError([
+            f"--shard {clipped(shard)}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
+        ])  # fmt: skip
     partners = {run.ideal_run_id for run in runs}
     cells = {run.cell_id for run in runs if run.run_id not in partners}
     mine = {cell for cell in cells if int(cell, 16) % int(count) == int(number) - 1}
@@ -194,14 +230,16 @@ def run_study(
     """
     chosen = choose_device(device)
     place = Path(out) if out is not None else default_folder(study)
-    asked = plan(study, scale=scale, changes=changes, shard=shard)  # mistakes come before the folder is touched
+    asked = _asked(study, place, scale, changes, shard)  # mistakes come before the folder is touched
     with folder.held(place):
         try:
-            folder.prepare(place, studies.resolved(asked.raw))
+            for sentence in mending.mend(place, asked.runs):
+                note(sentence)
+            folder.prepare(place, studies.resolved(asked.raw), asked.every)
             if folder.has_shard(place):  # of a command that was killed: its rows are put into the tables first
                 folder.merge(place, asked.runs, facts_of(asked.runs))
             layout = _layout(asked, place, chosen, workers, pack_size, program)
-            work = _left(asked.raw, asked.runs, place, lambda run: layout.of(run).pack_size)
+            work = _left(asked, place, lambda run: layout.of(run).pack_size)
             failures = _work(work, place, layout, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
@@ -226,7 +264,7 @@ def _layout(
     else:
         with Bench() as bench:
             threads = cores() if workers is None else 1
-            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench)
+            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench, note)
         if layout.compiler not in (None, "found"):
             note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for run in asked.runs if pack_size is not None or program is not None else ():
@@ -247,13 +285,15 @@ def _layout(
 
 def _pending(asked: Work, place: Path) -> list[Run]:
     """The runs that are still to be trained, in whole families."""
-    return [run for pack in _left(asked.raw, asked.runs, place, lambda run: 1).packs for run in pack.runs]
+    return [run for pack in _left(asked, place, lambda run: 1).packs for run in pack.runs]
 
 
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
     plugins = studies.resolved(work.raw)["plugins"]
-    began = time.time()
+    began, facts = time.time(), facts_of(work.runs)
+    if work.packs:
+        folder.announce(place, work.runs, facts)
     jobs = [
         Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
             threads=layout.threads, program=shape.program, apart=shape.apart, plugins=plugins,
@@ -261,13 +301,15 @@ def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) ->
         for pack in work.packs for shape in (layout.of(pack.runs[0]),)
     ]  # fmt: skip
     try:
-        with Progress(sum(pack.steps for pack in work.packs)) as progress:
+        steps, stopping = sum(pack.steps for pack in work.packs), any(run.stop is not None for run in work.runs)
+        restored = sum(checkpoints.restored_steps(place, job.name, job.start) for job in jobs)
+        with Progress(steps, restored=restored, at_most=stopping) as progress:
             return run_jobs(jobs, workers=layout.workers, progress=progress)
     finally:
-        folder.merge(place, work.runs, facts_of(work.runs))
+        folder.merge(place, work.runs, facts)
         undone = _undone(work.runs, _done_steps(place, work.runs))
         checkpoints.remove_checkpoints(place, {run.run_id for run in work.runs} - {run.run_id for run in undone})
-        if jobs:
+        if jobs or not (place / "environment.json").exists():
             told = environment.describe(layout.device, time.time() - began)
             write_json({**told, "layout": layout.summary}, place / "environment.json")
 

@@ -12,13 +12,10 @@ import torch
 from pydantic import BaseModel
 
 from bootstrap import registry
-from bootstrap.data import build_task
 from bootstrap.pack import State
 from bootstrap.program import Program
 from bootstrap.run import Run
-from bootstrap.run_worlds import worlds_of
 from bootstrap.train import Outcome, Snapshot, train
-from bootstrap.worlds import usage
 from runners import checkpoints, folder
 from runners.packs import PackPlan
 from runners.process import prepare
@@ -253,17 +250,13 @@ def _kept(place: Path, run: Run) -> Outcome:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     """What training knows of a run; the rest of its row follows from its specification."""
-    run, steps = outcome.run, outcome.last_step
-    together = run.start is None or run.start.shared or run.rule == "ideal"
-    used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
     return {
-        **_failed(run),
+        **_failed(outcome.run),
         "status": outcome.status,
-        "last_step": steps,
+        "last_step": outcome.last_step,
         folder.STOPPED: outcome.stopped,
         "seconds": outcome.seconds,
-        "first_reuse_step": used.first_reuse_step if together else 0,  # from where on the worlds differ
-        "reuse": run.samples_seen(steps) / used.distinct,
+        **folder.reuse_of(outcome.run, outcome.last_step),
     }
 
 

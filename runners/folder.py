@@ -1,13 +1,10 @@
 """The output folder: what it holds already, what a pack adds, and how it becomes two tables."""
 
-import hashlib
-import json
 import os
 import platform
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +12,18 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bootstrap import results
-from bootstrap.events import run_events
+from bootstrap.damage import DamagedFileError, read_json
+from bootstrap.data import build_task
+from bootstrap.losses import default_metric
 from bootstrap.mistakes import StudyError
 from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from bootstrap.run import Run, scheduled_steps
+from bootstrap.run_worlds import worlds_of
+from bootstrap.underway import PLANNED, STOPPED, outcome_row, read_shard
+from bootstrap.worlds import usage
+from runners import registration
+from runners.extension import refuse_another
 from runners.studies import to_toml
-
-STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
-
-EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
-EXTENDABLE_IN = {
-    "training": {"seeds", "max_steps", "train_size", "train_fraction"},
-    "evaluation": {"threshold", "streak", "stopping_metric", "stopping_threshold"},
-}
 
 
 @contextmanager
@@ -42,13 +38,13 @@ def held(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
+        if owner.is_dir():
+            set_aside(owner)
         host = {"process": os.getpid(), "host": platform.node(), "since": datetime.now().astimezone().isoformat()}
         results.write_json(host, owner)
     except Timeout as error:
-        told = json.loads(owner.read_text()) if owner.is_file() else {}
-        who = f"process {told.get('process', '?')} on {told.get('host', '?')} since {told.get('since', '?')}"
         raise StudyError(
-            [f"output folder {folder} is being written by {who}. Wait for it, or choose another with --out."]
+            [f"output folder {folder} is being written by {_who(owner)}. Wait for it, or choose another with --out."]
         ) from error
     except OSError as error:
         raise StudyError(
@@ -61,8 +57,31 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def prepare(folder: Path, study: dict[str, Any]) -> None:
-    """Make a held folder ready for this study's runs, and register its claims at the first one.
+def _who(owner: Path) -> str:
+    """The process that holds a folder, as far as it could say so."""
+    try:
+        told = read_json(owner)
+    except (FileNotFoundError, DamagedFileError):
+        told = {}
+    words = {"process": "process {}", "host": "on {}", "since": "since {}"}
+    said = [word.format(told[key]) for key, word in words.items() if key in told]
+    return " ".join(said) if "process" in told else " ".join(["another process", *said])
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be used, so that nothing is written over it; its new path."""
+    names = (f"{path.name}.damaged{number}" for number in ("", *(f".{count}" for count in range(2, 1_000))))
+    aside = next(place for name in names if not (place := path.with_name(name)).exists())
+    return path.rename(aside)
+
+
+def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
+    """Make a held folder ready for this study's runs, and register its claims before the first one.
+
+    Args:
+        folder: held for writing.
+        study: as resolved.
+        runs: all of the study's, those of other shards too.
 
     Raises:
         StudyError: the folder cannot be written, or holds another study.
@@ -71,79 +90,37 @@ def prepare(folder: Path, study: dict[str, Any]) -> None:
         (folder / "shards").mkdir(exist_ok=True)
         for leftover in folder.glob("**/.*.part"):  # of a process that was killed while it wrote
             leftover.unlink()
-        _refuse_another(folder, study)
+        refuse_another(folder, study)
         results.write_atomically(folder / "study.toml", to_toml(study))
     except OSError as error:
         raise StudyError(
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
-    if not (folder / "claims.json").is_file():
-        claims = study.get("claims", [])
-        text = json.dumps(claims, sort_keys=True)
-        results.write_json(
-            {
-                "registered": claims,
-                "seeds": _seeds(study["training"]["seeds"]),
-                "sha256": hashlib.sha256(text.encode()).hexdigest(),
-                "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-            folder / "claims.json",
-        )
+    if not (folder / "claims.json").exists() and not _holds_runs(folder):
+        described = [specification_row(run) for run in runs]
+        results.write_json(registration.registered(study, described), folder / "claims.json")
 
 
-def _seeds(asked: int | list[int]) -> list[int]:
-    """The seeds that claims were registered with; others are added after looking."""
-    return asked if isinstance(asked, list) else list(range(asked))
-
-
-def _refuse_another(folder: Path, study: dict[str, Any]) -> None:
-    """Refuse a folder whose study differs in more than seeds, budget, pools, sweep or claims."""
-    path = folder / "study.toml"
-    if not path.is_file():
-        return
-    try:
-        held = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError([f"output folder {folder} holds a study.toml that cannot be read: {error}. "
-                          "Choose another with --out."]) from error  # fmt: skip
-    differences = sorted(_fixed(held).items() ^ _fixed(study).items())
-    if differences:
-        keys = ", ".join(dict.fromkeys(key for key, _ in differences))
-        raise StudyError(
-            [f"output folder {folder} holds another study: it differs in {keys}. Choose another with --out."]
-        )
-
-
-def _fixed(study: dict[str, Any]) -> dict[str, str]:
-    """What may not change between the runs of one folder, under dotted names."""
-    fixed: dict[str, str] = {}
-    swept = study.get("sweep", {})
-    extendable = {part: set(names) for part, names in EXTENDABLE_IN.items()}
-    if study["schedule"]["shape"] != "constant":
-        extendable["training"].discard("max_steps")
-    if study["data"]["test_set"] == "rest":
-        extendable["training"] -= {"train_size", "train_fraction"}
-    for part, value in study.items():
-        if part in EXTENDABLE:
-            continue
-        inner = value if isinstance(value, dict) else {"": value}
-        for name, item in inner.items():
-            dotted = f"{part}.{name}".rstrip(".")
-            if name not in extendable.get(part, ()) and dotted not in swept:
-                fixed[dotted] = json.dumps(item, sort_keys=True)
-    return fixed
+def _holds_runs(folder: Path) -> bool:
+    """Whether something was trained already: what is claimed from then on is post hoc."""
+    return (folder / "runs.parquet").exists() or any((folder / "shards").glob("*.json"))
 
 
 def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs (only what training knows of them) and evaluations: the tables' and the shards', the latest kept."""
+    """Runs (only what training knows of them) and evaluations: the tables' and the shards', the latest kept.
+
+    Raises:
+        DamagedFileError: one of them cannot be read.
+    """
     runs, evaluations = [], []
-    if (folder / "runs.parquet").is_file() and (folder / "evaluations.parquet").is_file():
-        runs.append(pd.read_parquet(folder / "runs.parquet"))
-        evaluations.append(pd.read_parquet(folder / "evaluations.parquet"))
+    tables = results.read_tables(folder)
+    if tables is not None:
+        runs.append(tables[0])
+        evaluations.append(tables[1])
     for path in sorted((folder / "shards").glob("*.json")):
-        shard = json.loads(path.read_text())
-        runs.append(pd.DataFrame(shard["runs"]))
-        evaluations.append(results.typed(shard["evaluations"], EVALUATION_COLUMNS))
+        done, measured = read_shard(path)
+        runs.append(pd.DataFrame(done))
+        evaluations.append(results.typed(measured, EVALUATION_COLUMNS))
     if not runs:
         return results.typed([], RUN_COLUMNS), results.typed([], EVALUATION_COLUMNS)
     run_table = pd.concat(runs, ignore_index=True).drop_duplicates("run_id", keep="last")
@@ -201,17 +178,46 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
         path.unlink()
     if shards.is_dir() and not any(shards.iterdir()):
         shards.rmdir()
+    ended = set(table.loc[table["status"] != "unfinished", "run_id"])
+    if ended >= set(places):
+        (folder / PLANNED).unlink(missing_ok=True)
+
+
+def announce(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
+    """Write down which runs are planned, so that a folder can be read while they are trained."""
+    rows = [{**planned_row(run, facts.get(run.run_id, {})), "first_reuse_step": _first_reuse(run)} for run in runs]
+    results.write_table(results.typed(rows, RUN_COLUMNS), folder / PLANNED)
+
+
+def _first_reuse(run: Run) -> int | None:
+    """The first update that uses a sample again within the budget; None where only going through all draws tells."""
+    counted = run.rule in ("real", "ideal") and not run.phases
+    return reuse_of(run, run.max_steps)["first_reuse_step"] if counted else None
 
 
 def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
     """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
-    judged = run.evaluation
-    last_step = int(done["last_step"])
-    metric = judged.stopping_metric or ("train_soft_error" if run.loss["name"] == "cross_entropy" else "train_error")
-    events = run_events(
-        evaluations, world=run.rule, threshold=judged.threshold, streak=judged.streak,
-        stopping_metric=metric, stopping_threshold=judged.stopping_threshold,
-    )  # fmt: skip
+    status = done["status"]
+    if status not in ("diverged", "failed"):
+        complete = done.get(STOPPED) is True or done["last_step"] >= run.max_steps
+        status = "finished" if complete else "unfinished"
+    return outcome_row(planned_row(run, facts), {**done, "status": status}, evaluations)
+
+
+def planned_row(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``runs`` as far as the specification gives it, and the data: nothing is trained yet."""
+    return {
+        **specification_row(run),
+        "status": "unfinished",
+        "last_step": 0,
+        **({STOPPED: False} if run.stop is not None else {}),
+        **facts,
+    }
+
+
+def specification_row(run: Run) -> dict[str, Any]:
+    """What a row of ``runs`` holds before the run: its specification, and the metrics by which it is judged."""
+    metric = default_metric(run.loss["name"])
     return {
         "run_id": run.run_id,
         "ideal_run_id": run.ideal_run_id,
@@ -220,18 +226,18 @@ def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: di
         "seed": run.seed,
         **{kind: getattr(run, kind)["name"] for kind in ("task", "model", "optimizer")},
         **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
-        "status": done["status"],
-        "last_step": last_step,
-        "samples_seen": run.samples_seen(last_step),
-        "first_reuse_step": done["first_reuse_step"],
-        "reuse": done["reuse"],
-        **events,
-        "seconds": done["seconds"],
+        "metric": metric,
         **run.settings(),
-        "evaluation.stopping_metric": metric,
-        **({STOPPED: done.get(STOPPED) is True} if run.stop is not None else {}),
-        **facts,
+        "evaluation.stopping_metric": run.evaluation.stopping_metric or f"train_{metric}",
     }
+
+
+def reuse_of(run: Run, steps: int) -> dict[str, Any]:
+    """How a run uses its samples over this many steps: ``first_reuse_step`` and ``reuse``."""
+    used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
+    together = run.start is None or run.start.shared or run.rule == "ideal"
+    first = used.first_reuse_step if together else 0  # worlds that start from different weights differ at once
+    return {"first_reuse_step": first, "reuse": run.samples_seen(steps) / used.distinct}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from torch import nn
 
 from bootstrap.data import build_task
@@ -34,6 +34,7 @@ FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  #
 APART_RATE = 500  # member steps a second of one process, below which members are tried one after another
 FREE_SHARE = 0.5  # of the free memory that packs may plan with
 FLOPS, STEP_SECONDS = 2e10, 3e-4  # of a modest core, by which it is guessed whether a study is worth a trial
+SHORT, LONG = "a few seconds", "a minute or two, since it is compiled"  # that one trial takes
 
 Measure = Callable[[Trial, int], Rate]  # a trial by so many processes at once: the sum of their rates
 
@@ -95,7 +96,7 @@ def read(folder: Path) -> Layout | None:
     """The layout that a folder was begun with."""
     try:
         return Layout.model_validate_json((folder / "layout.json").read_text())
-    except (OSError, ValidationError):
+    except (OSError, ValueError):
         return None
 
 
@@ -105,7 +106,13 @@ def write(layout: Layout, folder: Path) -> None:
 
 
 def choose(
-    runs: Sequence[Run], device: str, workers: int, threads: int, plugins: list[str], measure: Measure
+    runs: Sequence[Run],
+    device: str,
+    workers: int,
+    threads: int,
+    plugins: list[str],
+    measure: Measure,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Layout:
     """The layout for these runs, after as many trials as they are worth.
 
@@ -116,6 +123,7 @@ def choose(
         threads: that one process may use instead.
         plugins: files that the runs need.
         measure: carries out a trial.
+        say: is told what is tried, and how long that takes.
     """
     kinds: dict[str, list[list[Run]]] = {}
     for family in families_of(runs):
@@ -124,8 +132,9 @@ def choose(
     longest = max(kinds.values(), key=_guess, default=[])
     for name, families in kinds.items():
         if _guess(families) / workers > TRY_SECONDS:
-            layout.shapes[name] = _shape(families, layout, plugins, measure)
+            layout.shapes[name] = _shape(families, layout, plugins, measure, say)
     if device == "cpu" and _guess(longest) / workers > TRY_SECONDS and threads > 1:
+        say(f"Trying one process of {threads} threads: {SHORT}.")
         _threads(longest, layout, threads, plugins, measure)
     return layout
 
@@ -165,7 +174,9 @@ def _products(run: Run) -> int:
     return found
 
 
-def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measure: Measure) -> Shape:
+def _shape(
+    families: list[list[Run]], layout: Layout, plugins: list[str], measure: Measure, say: Callable[[str], None]
+) -> Shape:
     """The best number of members and program for the packs of one shape."""
     known = _remembered(layout, families[0][0])
     if known is not None:
@@ -176,9 +187,11 @@ def _shape(families: list[list[Run]], layout: Layout, plugins: list[str], measur
     def attempt(families_together: int, program: Program, *, apart: bool = False) -> Rate:
         pack = in_order(run for family in families[:families_together] for run in family)
         trial = Trial(runs=list(pack), device=layout.device, program=program, apart=apart, plugins=plugins)
+        what = f"{len(pack)} members{' one after another' if apart else ''}, {program}"
+        say(f"Trying what is fastest, {what}: {LONG if program.startswith('compiled') else SHORT}.")
         rate = measure(trial, workers)
         told = f"{rate.rate:,.0f} member steps/s" if rate.problem is None else rate.problem
-        found.measured.append(f"{len(pack)} members{' one after another' if apart else ''}, {program}: {told}")
+        found.measured.append(f"{what}: {told}")
         return rate
 
     found = Shape(pack_size=len(families[0]), program=program)

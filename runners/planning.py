@@ -20,6 +20,7 @@ from runners.packs import PackPlan
 from runners.progress import duration
 from runners.trial import Trial, measure
 
+PILOT = 3  # seeds, the fewest that show a spread
 TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
 
 
@@ -50,7 +51,8 @@ def describe(
         yield f"claims     what {plural(seeds, 'seed')} can settle; spreads are standard deviations over seeds"
         for number, line in enumerate(prospects(claims, seeds), start=1):
             yield f"  {number:<8} {line}"
-        yield f"\nNext: deepboot run {study}   or first a pilot of a few seeds: --set training.seeds=3"
+        pilot = f"   or first a pilot of a few seeds: --set training.seeds={PILOT}" if seeds > PILOT else ""
+        yield f"\nNext: deepboot run {study}{pilot}"
 
 
 def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
@@ -62,16 +64,18 @@ def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
     yield f"question   {work.raw['question']}"
     yield f"cells      {cells}, each with {plural(seeds, 'seed')}"
     yield f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}{finished}"
-    yield f"steps      {sum(pack.steps for pack in work.packs):,} to do, {evaluations} evaluations a run"
+    bound = "at most " if any(run.stop is not None for run in work.runs) else ""
+    steps = sum(pack.steps for pack in work.packs)
+    yield f"steps      {bound}{steps:,} to do, {bound}{evaluations} evaluations a run"
     if work.packs:
-        yield f"time       {_time(work.packs, device)}"
+        yield f"time       {_time(work.packs, device, bound or 'about ')}"
 
 
 def _where(device: str) -> str:
     return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
 
 
-def _time(packs: list[PackPlan], device: str) -> str:
+def _time(packs: list[PackPlan], device: str, bound: str) -> str:
     """How long these packs will take, from a short trial of each shape, or why that cannot be said."""
     shapes: dict[str, tuple[PackPlan, int]] = {}
     for pack in packs:
@@ -85,7 +89,7 @@ def _time(packs: list[PackPlan], device: str) -> str:
         if trial.problem is not None:
             return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
         seconds += steps / trial.rate
-    return f"about {duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_where(device)}"
+    return f"{bound}{duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_where(device)}"
 
 
 def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:
@@ -96,7 +100,7 @@ def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:
     for number, claim in enumerate(claims, start=1):
         yield f"  {number:<8} {heading(claim)}"
         for one in found:
-            if one.judgement.number == number:
+            if one.judgement.claim == claim:
                 cell = one.judgement.cell
                 yield f"  {'':8}   {f'{cell}: ' if cell not in (None, 'real') else ''}{one.sentence}"
     yield from _altogether(found, folder)

@@ -9,23 +9,47 @@ from typing import Literal
 from tqdm import tqdm
 
 LINE_SECONDS = 60
+WORTH_SECONDS, WORTH_SHARE = 10, 0.01  # of new work, or its share, from which a rate says something
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}{postfix}"
 UNITS = {"step": (1, "steps"), "B": (1_000_000, "MB")}  # what is counted, and how a log says it
 
 
 class Progress:
-    """Counts done member steps, or bytes, and shows done / total, rate and time left; safe to call from threads."""
+    """Counts done member steps, or bytes, and shows done / total, rate and time left; safe to call from threads.
 
-    def __init__(self, total: int, work: str = "training", unit: Literal["step", "B"] = "step"):
+    Args:
+        total: what is to be done.
+        work: what it is, before the bar.
+        unit: what is counted.
+        restored: how much of it an interrupted run did; it is counted as done, but not in the rate.
+        at_most: whether a stop rule may end the work early, so that the time left is a bound.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        work: str = "training",
+        unit: Literal["step", "B"] = "step",
+        *,
+        restored: int = 0,
+        at_most: bool = False,
+    ):
         self._scale, self._unit = UNITS[unit]
-        self._total, self._done, self._began = total, 0, time.monotonic()
-        self._said = self._began
+        self._total, self._done, self._restored, self._at_most = total, 0, restored, at_most
+        self._began = self._said = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._lock = threading.Lock()
-        self._bar = tqdm(total=total, unit=unit, unit_scale=True, desc=work) if sys.stderr.isatty() else None
+        self._bar = (
+            tqdm(total=total, unit=unit, unit_scale=True, desc=work, bar_format=BAR) if sys.stderr.isatty() else None
+        )
 
     def __call__(self, steps: int) -> None:
         with self._lock:
             self._done += steps
+            if self._first is None and self._done > self._restored:
+                self._first = (time.monotonic(), self._done - self._restored)
             if self._bar is not None:
+                self._bar.set_postfix_str(self._left(), refresh=False)
                 self._bar.update(steps)
             elif time.monotonic() - self._said >= LINE_SECONDS:
                 self._said = time.monotonic()
@@ -33,10 +57,27 @@ class Progress:
 
     def line(self) -> str:
         """What a log is told: done / total, rate, time left."""
-        rate = self._done / max(time.monotonic() - self._began, 1e-9)
-        left = (self._total - self._done) / rate if rate else float("inf")
-        done, total, rate = (number / self._scale for number in (self._done, self._total, rate))
-        return f"{done:,.0f} of {total:,.0f} {self._unit}, {rate:,.0f} a second, {duration(left)} left"
+        done, total = (number / self._scale for number in (self._done, self._total))
+        return f"{done:,.0f} of {total:,.0f} {self._unit}, {self._left()}"
+
+    def _left(self) -> str:
+        rate = self._rate()
+        if not rate:
+            return "estimating the time left"
+        bound = "at most " if self._at_most else ""
+        left = duration((self._total - self._done) / rate)
+        return f"{rate / self._scale:,.0f} a second, {bound}{left} left"
+
+    def _rate(self) -> float | None:
+        """New work a second; None while starting and compiling are most of what was seen."""
+        if self._first is None:
+            return None
+        now, new = time.monotonic(), self._done - self._restored
+        then, before = self._first
+        if now - then >= WORTH_SECONDS:
+            return (new - before) / (now - then)
+        enough = new >= WORTH_SHARE * (self._total - self._restored)
+        return new / max(now - self._began, 1e-9) if enough else None
 
     def __enter__(self) -> "Progress":
         return self

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveInt, ValidationError
 
+from bootstrap.paths import expanded
 from bootstrap.registry import Settings
 from datasets.cifar5m_files.place import Progress, Tell, bytes_of, command, silent
 from datasets.cifar5m_files.published import ALL_PARTS, BLOCK, CLASSES, IMAGE_BYTES, OFFICIAL_IMAGES
@@ -67,7 +68,7 @@ def read(root: str | Path) -> Prepared:
     Raises:
         ValueError: nothing is, or the files are not as the index says.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     index = root / INDEX
     if not index.is_file():
         raise ValueError(f"{root}: no prepared CIFAR-5m here ({INDEX} is missing). {_cure(root)}")
@@ -139,7 +140,7 @@ def verify(root: str | Path, *, progress: Progress = silent) -> list[str]:
     Raises:
         ValueError: all that is not as the index says, one line each.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     found = read(root)
     whole = arrays(root, found)
     problems: list[str] = []

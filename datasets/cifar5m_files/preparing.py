@@ -8,6 +8,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from bootstrap.paths import expanded
 from datasets.cifar5m_files import prepared, published
 from datasets.cifar5m_files.place import Progress, Tell, bytes_of, check_room, command, held, keep, silent
 from datasets.cifar5m_files.prepared import IMAGES, INDEX, LABELS, Entry, Prepared
@@ -50,7 +51,7 @@ def prepare(root: str | Path, parts: Sequence[int] = ALL_PARTS, *, progress: Pro
     Raises:
         ValueError: a part is missing, damaged or of another form, or the disk has no room.
     """
-    root = Path(root).expanduser()
+    root = expanded(root)
     wanted = set(published.in_order(parts))
     if not root.is_dir():
         raise ValueError(f"{root} is no folder. Download the parts first: {command('download', root, sorted(wanted))}")

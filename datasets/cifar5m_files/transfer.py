@@ -11,6 +11,7 @@ from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from bootstrap.paths import expanded
 from datasets.cifar5m_files import published
 from datasets.cifar5m_files.place import Progress, Tell, bytes_of, check_room, held, keep, silent
 from datasets.cifar5m_files.published import ALL_PARTS, OFFICIAL_IMAGES, OFFICIAL_URL
@@ -63,7 +64,7 @@ def download(
     Raises:
         ValueError: the server has no such file, is out of reach, or sends something else; or the disk has no room.
     """
-    root, numbers = Path(root).expanduser(), published.in_order(parts)
+    root, numbers = expanded(root), published.in_order(parts)
     if not re.match(r"https?://", base_url):
         raise ValueError(f"--url: expected an address with http:// or https://, got {base_url!r}. Write it in full.")
     with held(root):

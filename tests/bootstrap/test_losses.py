@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from bootstrap import registry, streams
-from bootstrap.losses import cross_entropy, hinge, mse
+from bootstrap.losses import cross_entropy, default_metric, hinge, mse
 
 LOSSES = {name: registry.find("loss", name).target for name in ("cross_entropy", "mse", "hinge")}
 KEY = streams.keys([0, 1, 2], "test")
@@ -146,3 +146,9 @@ def test_losses_pass_nan_on():
     """A diverged network has no finite loss."""
     for loss in LOSSES.values():
         assert loss(torch.full((1, 1, 3), torch.nan), torch.tensor([[1]])).isnan().all()
+
+
+def test_only_cross_entropy_is_compared_by_the_soft_error():
+    """Squares and hinges have no probabilities."""
+    found = {name: default_metric(name) for name in LOSSES}
+    assert found == {"cross_entropy": "soft_error", "mse": "error", "hinge": "error"}

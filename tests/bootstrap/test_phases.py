@@ -104,7 +104,7 @@ def test_samples_that_are_never_used_were_not_used_before_a_phase_either(first, 
 
 def test_a_phase_before_the_first_reuse_leaves_the_worlds_alike():
     """A rule that takes over while the pool still lasts goes on at the next sample, as the ideal world does."""
-    for later in ({"rule": "ideal"}, {"rule": "fresh", "share": 0.5}, {"rule": "real"}):
+    for later in ({"rule": "ideal"}, {"rule": "fresh", "share": 0.5}, {"rule": "redraw", "share": 0.5}):
         raw = changed((20, {"training.world": later}), training__train_size=200)
         (run,) = runs_of({**raw, "training": {**raw["training"], "ideal": False}})
         _, after = worlds_of(run, build_task(run.task))

@@ -92,7 +92,7 @@ def test_a_plugin_cannot_quietly_replace_what_is_shipped(tmp_path):
     with pytest.raises(
         ValueError,
         match=exactly(
-            f"plugin file {path} failed to load: ValueError: model name 'mlp' is taken by bootstrap.models.mlp.MLP, "
+            f"plugin file {path} failed to load: model name 'mlp' is taken by bootstrap.models.mlp.MLP, "
             f"and deepboot_plugin_{source}.MLP asks for it too. Choose another name."
         ),
     ):
@@ -267,5 +267,5 @@ def test_a_broken_plugin_is_refused_each_time_with_its_reason(tmp_path, text, re
     """The full sentence, the second time too: a broken module is not kept."""
     path = plugin(tmp_path, text)
     for _ in range(2):
-        with pytest.raises(ValueError, match=exactly(f"plugin file {path} failed to load: {reason}")):
+        with pytest.raises(ValueError, match=exactly(f"plugin file {path} failed to load: {reason}. Mend the file.")):
             load_plugin(path)

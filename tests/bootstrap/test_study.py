@@ -23,7 +23,7 @@ from tests.bootstrap.conftest import parity
 CLAIMS = (
     "bootstrap_error, difference, equivalent, faster, final_difference, final_error, gap_share, grokking_delay, "
     "monotone, no_delay, outcome_profile, power_law, predicts, rank_agreement, rate, ratio, relapse, "
-    "same_memorization, threshold"
+    "same_memorization, threshold, trend"
 )
 TASKS = (
     "binary_operations, cifar10, cifar5m, digits, gaussian, induction, multi_digit_addition, permutations, recording, "
@@ -511,9 +511,11 @@ def test_a_study_without_sweep_is_one_point():
     assert points(parity()) == [parity()]
 
 
-def test_equal_points_of_a_sweep_are_run_once():
-    """A run has one identity, however often it is asked for."""
-    assert len(runs_of(parity(sweep={"optimizer.lr": [0.1, 0.1, 0.10]}))) == 2
+def test_equal_points_of_a_sweep_are_refused():
+    """The same run would stand for two cells."""
+    assert problems(parity(sweep={"optimizer.lr": [0.1, 0.2, 0.10]})) == [
+        "`sweep`: the points (optimizer.lr = 0.1) and (optimizer.lr = 0.1) ask for the same run. Remove one of the two."
+    ]
 
 
 def test_values_set_by_dotted_name_make_the_tables_on_the_way():

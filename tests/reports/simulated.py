@@ -22,7 +22,7 @@ ERRORS = ("test_error", "test_soft_error")
 EVENTS = ("grokking", "memorization")
 
 
-def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking"):
+def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking", missing=0.0):
     """The verdict on each study of one claim: judged in its cell, or over its cells if its kind compares cells.
 
     Args:
@@ -31,13 +31,16 @@ def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking"):
         sizes: train size of each cell.
         cut: share of all real runs that the budget ends before their event.
         event: which one.
+        missing: share of every cell's real runs that failed, or of one-run cells: those that speak most against the
+            survivors, with the largest errors or the latest events.
     """
     runs_KCN = drawn.get("real", drawn.get(event))
     budget = math.ceil(np.quantile(drawn[event], 1 - cut)) if cut else 10**9
     found = []
     for first in range(0, len(runs_KCN), TOGETHER):
         some = {name: values[first : first + TOGETHER] for name, values in drawn.items()}
-        found += _judged(_comparison(some, sizes, budget), claim)
+        lost_KCN = _latest(some["real"][..., -1] if "real" in some else some[event], missing)
+        found += _judged(_comparison(some, sizes, budget, lost_KCN.ravel()), claim)
     assert len(found) == len(runs_KCN)
     return found
 
@@ -56,8 +59,15 @@ def _judged(comparison, claim):
     return [target(one, **settings).verdict for one in evidence]
 
 
-def _comparison(drawn, sizes, budget):
-    """Studies side by side, each in cells of its own."""
+def _latest(values_KCN, share):
+    """Whether a run is among the share of its cell with the largest values; of its study, where cells have one run."""
+    flat = values_KCN.reshape(len(values_KCN), -1) if values_KCN.shape[2] == 1 else values_KCN
+    ranks = np.argsort(np.argsort(-flat, axis=-1), axis=-1)
+    return (ranks < math.ceil(share * flat.shape[-1] - 1e-9)).reshape(values_KCN.shape)
+
+
+def _comparison(drawn, sizes, budget, lost):
+    """Studies side by side, each in cells of its own; of runs that are lost there is no row but their own."""
     shape = drawn.get("real", drawn.get("grokking", drawn.get("memorization"))).shape[:3]
     k, c, n = np.indices(shape).reshape(3, -1)
     paired = "ideal" in drawn or any(f"ideal_{event}" in drawn for event in EVENTS)
@@ -75,6 +85,10 @@ def _comparison(drawn, sizes, budget):
     tables = [typed(pd.DataFrame(one), RUN_COLUMNS) for one in ([real, ideal] if paired else [real])]
     rows = [_evaluations(f"{world}-" + number, drawn[world]) for world in ("real", "ideal") if world in drawn]
     evaluations = pd.concat(rows) if rows else pd.DataFrame({"run_id": real["run_id"], "step": 0})
+    gone = set(real["run_id"][lost])
+    events = [f"{event}_{end}" for event in (*EVENTS, "stopping") for end in ("low", "high")]
+    tables[0].loc[lost, ["status", "last_step", *events]] = ["failed", 0, *[pd.NA] * len(events)]
+    evaluations = evaluations[~evaluations["run_id"].isin(gone)]
     return compare(Results(pd.concat(tables), typed(evaluations, EVALUATION_COLUMNS)))
 
 

@@ -14,7 +14,7 @@ from reports.intervals import Bounds, clopper_pearson
 KINDS = [
     "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "gap_share",
     "grokking_delay", "monotone", "no_delay", "outcome_profile", "power_law", "predicts", "rank_agreement", "rate",
-    "ratio", "relapse", "same_memorization", "threshold",
+    "ratio", "relapse", "same_memorization", "threshold", "trend",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
@@ -134,8 +134,8 @@ def test_rate_counts_diverged_runs_as_not_reached(make_pairs):
     ],
 )
 def test_bootstrap_error(make_pairs, claim, differences, expected):
-    """The mean paired difference at the stopping step, 20, or at the end, where it is 0.5."""
-    pairs = [{"stopping": 20, "differences": [0, 0, value, 0.5]} for value in differences]
+    """The mean paired difference at the stopping step, 20, or at the end, where it is larger by 0.5."""
+    pairs = [{"stopping": 20, "differences": [0, 0, value, 0.5 + value]} for value in differences]
     assert verdict(make_pairs, pairs, {"kind": "bootstrap_error"} | claim) == expected
 
 
@@ -143,9 +143,10 @@ def test_bootstrap_error_without_a_stopping_step_says_so(make_pairs):
     """Pairs that never stop are counted, and without any there is nothing to judge."""
     claim = {"kind": "bootstrap_error", "max": 0.1}
     (one,) = judged(make_pairs, [{}] * 4, claim)
-    assert (one.verdict, one.reason) == ("inconclusive", "0 pairs, and a t interval needs 3")
+    reason = "0 pairs, and a t interval needs 3 (4 of 4 never reached the stopping error)"
+    assert (one.verdict, one.reason) == ("inconclusive", reason)
     (one,) = judged(make_pairs, [{"stopping": 20}] * 3 + [{}], claim)
-    assert (one.effect.n, one.effect.note) == (3, "1 of 4 without a value there")
+    assert (one.effect.n, one.effect.total, one.effect.note) == (3, 4, "1 of 4 never reached the stopping error")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,9 @@ def test_claims_that_were_not_registered_are_post_hoc(make_pairs):
     changed = [DELAY, DELAY | {"min_ratio": 4.0}, {"kind": "faster"}]
     found = judge(make_pairs([LATE] * 6, claims=changed, registered=registered))
     assert [one.post_hoc for one in found] == [False, True, True]
-    assert found[1].sentence.endswith("claimed: at least 4 (post hoc).")
+    assert found[1].sentence.endswith(
+        "claimed: at least 4 (post hoc: the claim was not registered before the first run)."
+    )
 
 
 def test_seeds_that_were_added_after_looking_make_all_claims_post_hoc(make_pairs):

@@ -113,7 +113,7 @@ def test_arms_are_compared_by_the_settings_that_differ(make_pairs):
     (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], arms)
     assert contrast(one) == ["The 2 cells differ in train_size (250, 1,000). All other settings are the same."]
     assert absent(one) == ["Real world of train_size 1,000: seed 5 never grokked by step 4,000."]
-    trend = {"kind": "monotone", "over": "train_size", "direction": "falls"}
+    trend = {"kind": "trend", "over": "train_size", "direction": "falls"}
     (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 6], trend)
     assert contrast(one) == ["The 3 cells differ in train_size (250, 500, 1,000). All other settings are the same."]
 

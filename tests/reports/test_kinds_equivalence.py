@@ -77,11 +77,11 @@ def test_equivalent_at_one_step_by_hand(make_pairs):
 
 
 def test_equivalent_until_stopping_by_hand(make_pairs):
-    """The sentence names the worst step and the steps that were judged."""
+    """The sentence names the worst step and the steps that were judged; a pair that never stops counts up to there."""
     one = judged(make_pairs, [*at_20([0.01, 0.02, 0.03]), {}], {"kind": "equivalent", "margin": 0.1})
     assert one.sentence == (
-        "Supported: the largest mean bootstrap error up to the earliest stopping step is 0.020 (95 % interval −0.005 "
-        "to 0.045; 3 pairs; at step 20, of 2 steps from 10 to 20; 1 of 4 never reached the stopping error); "
+        "Supported: the largest mean bootstrap error up to the earliest stopping step is 0.015 (95 % interval −0.006 "
+        "to 0.036; 4 pairs; at step 20, of 2 steps from 10 to 20; 1 of 4 never reached the stopping error); "
         "claimed: −0.1 to 0.1."
     )
 
@@ -101,11 +101,12 @@ def test_two_one_sided_tests_cut_the_interval_off_at_the_margin(make_pairs):
 
 def test_equivalence_ends_where_the_first_pair_stops(make_pairs):
     """One pair stops at step 10, before the worlds differ; the rest at step 30."""
-    pairs = at_20([0.5] * 4)
+    pairs = at_20([0.45, 0.5, 0.55, 0.5])
     late = [pair | {"stopping": 30} for pair in pairs]
     one = judged(make_pairs, [*late, pairs[0] | {"stopping": 10}], {"kind": "equivalent", "margin": 0.1})
     assert (one.verdict, one.effect.n) == ("supported", 5)
-    assert one.effect.note == "at step 10, the only one judged"
+    cut = "cut off where two one-sided tests at 5 % rule out the rest"  # five times 0 have no 95 % interval
+    assert one.effect.note == f"at step 10, the only one judged; {cut}"
     assert judged(make_pairs, late, {"kind": "equivalent", "margin": 0.1}).verdict == "refuted"
 
 
@@ -353,14 +354,21 @@ def test_difference(make_pairs, values, least, expected):
 
 
 def test_difference_by_hand(make_pairs):
-    """With the signed mean and the step where it is largest; a run that diverged does not enter."""
-    pairs = [*at_20([-value for value in NINE]), *at_20([0.3], status="diverged")]
-    one = judged(make_pairs, pairs, {"kind": "difference", "min_difference": 0.01})
+    """With the signed mean and the step where it is largest; after the end of a run that diverged nothing is known."""
+    pairs = [*at_20([-value for value in NINE]), *at_20([-0.05], status="diverged")]
+    claim = {"kind": "difference", "min_difference": 0.01}
+    one = judged(make_pairs, pairs[:9], claim)
     assert one.sentence == (
         "Supported: the largest size of the mean bootstrap error after the first reuse is 0.100 (95 % interval "
-        "0.089 to 0.111; 9 pairs; −0.1 at step 30, of 3 steps; 1 of 10 did not finish in both worlds); claimed: "
+        "0.089 to 0.111; 9 pairs; −0.1 at step 30, of 3 steps); claimed: at least 0.01."
+    )
+    one = judged(make_pairs, pairs, claim)
+    assert one.sentence == (
+        "Supported: the largest size of the mean bootstrap error after the first reuse is more than 0.1 (95 % interval "
+        "at least 0.0907; 9 of 10 pairs; −0.1 at step 30, of 3 steps; 1 of 10 did not finish in both worlds); claimed: "
         "at least 0.01."
     )
+    assert judged(make_pairs, pairs, claim | {"min_difference": 0.3}).verdict == "inconclusive"
     one = judged(make_pairs, at_20(NINE[:5]), {"kind": "difference", "min_difference": 0.01})
     assert one.sentence == "Not judged: 5 pairs, and a 95 % band of the whole curve needs 6."
 

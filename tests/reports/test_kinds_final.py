@@ -30,8 +30,8 @@ def judged(make_pairs, cells, claim):
         ({"min": 0.096, "max": 0.116}, "supported"),  # 0.10 to 0.112
         ({"min": 0.096, "max": 0.110}, "inconclusive"),
         ({"max": 0.09}, "refuted"),
-        ({"world": "ideal", "min": 0.29, "max": 0.31}, "supported"),
-        ({"world": "ideal", "min": 0.29, "max": 0.31, "metric": "test_soft_error"}, "supported"),
+        ({"world": "ideal", "min": 0.29, "max": 0.31}, "inconclusive"),  # three of 0.3: no spread to go by
+        ({"min": 0.096, "max": 0.116, "metric": "test_soft_error"}, "supported"),
     ],
 )
 def test_final_error(make_pairs, claim, expected):
@@ -52,13 +52,16 @@ def test_final_error_by_hand(make_pairs):
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_run_that_broke_is_not_left_out_of_a_mean(make_pairs, status):
-    """Nothing is judged, whatever the others say."""
+    """Its error may be anything from 0 to 1, whatever the others say; of a loss nothing is judged."""
     broken = ending(0.1, 0.1, 0.1) + ending(0.1, status=status)
     one = judged(make_pairs, {100: broken}, {"kind": "final_error", "max": 0.5})
-    assert (one.verdict, one.reason) == ("inconclusive", "1 of 4 diverged or failed")
+    assert (one.verdict, one.effect.n, one.effect.total, one.effect.note) == ("inconclusive", 3, 4, f"1 of 4 {status}")
+    assert one.effect.estimate == pytest.approx((0.075, 0.325))
     one = judged(make_pairs, {100: broken, 400: ending(0.1, 0.2, 0.3, 0.4)}, LESS)
-    reason = "1 of 4 pairs with a run that diverged or failed have no difference"
-    assert (one.verdict, one.reason) == ("inconclusive", reason)
+    note = "1 of 4 pairs with a run that diverged, failed or is unfinished"
+    assert (one.verdict, one.effect.n, one.effect.note) == ("inconclusive", 3, note)
+    one = judged(make_pairs, {100: broken}, {"kind": "final_error", "max": 0.5, "metric": "test_loss"})
+    assert one.reason == f"1 of 4 runs without a value, which has no upper end (1 of 4 {status})"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_a_run_that_broke_is_not_left_out_of_a_mean(make_pairs, status):
         ({"max": -0.1}, "inconclusive"),
         ({"min": 0.0}, "refuted"),
         ({"min": -0.2, "max": 0.0}, "supported"),
-        ({"world": "ideal", "min": -0.01, "max": 0.01}, "supported"),
+        ({"world": "ideal", "min": -0.01, "max": 0.01}, "inconclusive"),  # three times 0: no spread to go by
     ],
 )
 def test_final_difference(make_pairs, bounds, expected):
@@ -79,10 +82,12 @@ def test_final_difference(make_pairs, bounds, expected):
 
 
 def test_final_difference_pairs_by_seed(make_pairs):
-    """Seeds that one arm lacks are counted; the scatter that arms share does not widen the interval."""
-    one = judged(make_pairs, {100: ending(0.1, 0.5, 0.9), 400: ending(0.2, 0.6, 1.0, 0.7)}, LESS)
-    assert (one.verdict, one.effect.n, one.effect.note) == ("supported", 3, "1 run without the other of its seed")
-    assert one.effect.estimate.low == pytest.approx(-0.1)
+    """The scatter that arms share does not widen the interval; a seed that one arm lacks bounds the mean."""
+    one = judged(make_pairs, {100: ending(0.1, 0.5, 0.89), 400: ending(0.2, 0.6, 1.0)}, LESS)
+    assert (one.verdict, one.effect.n, one.effect.note) == ("supported", 3, "")
+    one = judged(make_pairs, {100: ending(0.1, 0.5, 0.89), 400: ending(0.2, 0.6, 1.0, 0.7)}, LESS)
+    assert (one.verdict, one.effect.n, one.effect.note) == ("inconclusive", 3, "1 run without the other of its seed")
+    assert one.effect.estimate == pytest.approx((-0.3275, 0.1725))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_gap_share_by_hand(make_pairs):
     pairs = [*ending(0.4, 0.3, 0.35), {"status": "failed"}]
     one = judged(make_pairs, {100: pairs}, {"kind": "gap_share", "max_share": 1.0})
     assert one.effect.estimate.low == pytest.approx(0.05 / 0.25)
-    assert (one.effect.n, one.effect.note) == (3, "1 of 4 without a value there")
+    assert (one.effect.n, one.effect.note) == (3, "1 of 4 did not finish in both worlds")
 
 
 def test_gap_share_where_the_gap_may_be_zero(make_pairs):

@@ -236,3 +236,25 @@ def test_page_does_not_load_torch():
     """A report can be made where torch is not installed."""
     code = "import sys, reports.page; print({'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
+    """A question, a source, a claim, a setting, a fact and a command neither run scripts nor make links or headings."""
+    evil = "<script>alert(1)</script> [x](javascript:alert(1)) $\\frac$\n# no heading"
+    results = make_results(3, (100, 200), evaluations=12, claims=[{**CLAIMS[0], "text": evil}])
+    runs = results.runs.assign(**{"task.path": evil})
+    runs.loc[runs["train_size"] == 100, "task.path"] = f"other {evil}"
+    study = {**results.study, "question": evil, "source": evil, "claims": [{**CLAIMS[0], "text": evil}]}
+    environment = {**results.environment, "command": f"deepboot run {evil}"}
+    hostile = dataclasses.replace(results, runs=runs, study=study, environment=environment, damage=(evil,))
+    out = write_report(hostile, tmp_path / "report.html")
+    page, words = read_page(out)
+    assert "alert(1)" in words
+    assert page.loads == []
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "<script" not in text
+        assert "# no heading" in text
+        assert "alert(1)" in text
+    markdown = out.with_suffix(".md").read_text()
+    assert "](javascript" not in markdown
+    assert not any(line.startswith("# no heading") for line in markdown.splitlines())

@@ -190,3 +190,33 @@ def test_doctor_finds_a_healthy_installation(deepboot):
     ran = deepboot("doctor")
     assert ran.returncode == 0
     assert "known answers match" in ran.stdout
+
+
+LONG = "a" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["report"], "DIR: expected at least one output folder, got none. Write for instance "
+         "`deepboot report results/demo`."),
+        (["export", "--out", "x"], "DIR: expected at least one output folder, got none. Write for instance "
+         "`deepboot export results/demo --out tables`."),
+        (["report", LONG], f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),
+        (["claims", LONG], f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),
+        (["run", LONG], f"{'a' * 275}… (5,000 characters) cannot be used: File name too long. Give another path."),
+        (["plan", "demo", "--out", LONG],
+         f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),
+        (["show", "sparse_parity", "--samples", "-1"], "--samples: expected a number above 0, got -1. Change it."),
+        (["show", "recording", "--set", "path=~nobody-of-that-name/x"],
+         "`task.path`: there is no home folder ~nobody-of-that-name. Write the path from the root on."),
+        (["show", "sparse_parity", "--set", LONG],
+         f"--set '{'a' * 54}… (5,002 characters): expected key=value. Write for instance --set num_bits=10."),
+        (["bench", LONG], f"unknown benchmark '{'a' * 54}… (5,002 characters). "
+         "Known: mlp, transformer, packs, scale, images."),
+    ],
+)  # fmt: skip
+def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, sentence):
+    """The full sentence, and no other."""
+    ran = deepboot(*words)
+    assert (ran.returncode, ran.stderr) == (2, f"{sentence}\n")

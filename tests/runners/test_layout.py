@@ -265,7 +265,7 @@ def test_a_pack_that_does_not_fit_is_halved(study, tmp_path, monkeypatch, capfd,
 
     monkeypatch.setattr(execute, "train", small)
     told = []
-    monkeypatch.setattr(engine, "Progress", lambda total: Told(told))
+    monkeypatch.setattr(engine, "Progress", lambda total, **_: Told(told))
     run_study(path, tmp_path / "halves", workers=1, pack_size=64)
     equal(tmp_path / "pairs", tmp_path / "halves")
     assert sum(told) == 10 * 6
@@ -388,3 +388,12 @@ def test_a_folder_without_anything_to_do_keeps_its_number_of_processes(study, tm
     (out / "layout.json").unlink()
     run_study(path, out, workers=2)
     assert layout.read(out).workers == 2
+
+
+def test_every_trial_is_told_before_it_is_made():
+    """What is tried, and roughly how long that takes."""
+    said = []
+    machine = Machine({(2, "eager"): 1_000, (2, "compiled"): 2_000})
+    layout.choose(study_of(8, steps=10_000_000), "cpu", 1, 1, [], machine, said.append)
+    assert said[0] == "Trying what is fastest, 2 members, eager: a few seconds."
+    assert said[-1].endswith("compiled: a minute or two, since it is compiled.")

@@ -97,3 +97,23 @@ def test_a_study_of_the_ideal_world_alone_can_be_planned(study):
     lines = list(planning.describe(str(path)))
     assert "cells      1, each with 2 seeds" in lines
     assert "runs       0 real + 2 ideal = 2" in lines
+
+
+def test_a_pilot_is_proposed_only_to_a_study_of_more_seeds(study):
+    """Two seeds are no more than a pilot themselves."""
+    claim = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
+    assert "a pilot" not in "\n".join(planning.describe(study(training__seeds=2, claims=[claim])))
+    assert "a pilot of a few seeds: --set training.seeds=3" in "\n".join(
+        planning.describe(study(training__seeds=4, claims=[claim]))
+    )
+
+
+def test_costs_under_a_stop_rule_are_bounds(study):
+    """The rule may end every run earlier, so steps, evaluations and time are at most what is said."""
+    stop = {"metric": "test_error", "at_most": 0.01, "streak": 3}
+    told = {line[:10].strip(): line[11:] for line in planning.describe(study(stop=stop))}
+    assert told["steps"].startswith("at most 12 to do, at most ")
+    assert told["time"].startswith("at most ")
+    plain = {line[:10].strip(): line[11:] for line in planning.describe(study())}
+    assert plain["steps"].startswith("12 to do, ")
+    assert plain["time"].startswith("about ")

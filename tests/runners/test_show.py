@@ -81,3 +81,11 @@ def test_a_sheet_that_cannot_be_written_is_one_sentence(tmp_path):
     sentence = "--out x.gif: expected a file that ends in .png, .svg, .pdf, .jpg. Add .png to it."
     with pytest.raises(StudyError, match=f"^{re.escape(sentence)}$"):
         catalogue.samples("digits", [], seed=0, count=1, out=catalogue.Path("x.gif"))
+
+
+@pytest.mark.parametrize("samples", ["-1", "0"])
+def test_fewer_than_one_sample_is_refused(samples, deepboot):
+    """In one sentence."""
+    ran = deepboot("show", "sparse_parity", "--samples", samples)
+    assert ran.returncode == 2
+    assert ran.stderr == f"--samples: expected at least 1, got {samples}. Ask for one or more.\n"

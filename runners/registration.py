@@ -1,0 +1,31 @@
+"""What is written down before the first run: the claims, and all that their verdicts depend on."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bootstrap.study import JUDGED
+from reports.registration import digest, kind_source, plan_of
+
+# what may change in a folder without another cell_id, by column of ``runs``
+CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGED))
+
+
+def registered(study: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of ``claims.json``, as `reports.registration` reads it.
+
+    Args:
+        study: as resolved.
+        runs: what is known of each of its runs beforehand, by column of ``runs``.
+    """
+    rows, claims = list(runs), study.get("claims", [])
+    sources = {claim["kind"]: kind_source(claim["kind"]) for claim in claims}
+    content = {
+        "registered": claims,
+        "seeds": sorted({row["seed"] for row in rows}),
+        "plan": plan_of(study),
+        "cells": {row["cell_id"]: {name: row[name] for name in CHANGEABLE} for row in rows},
+        "kinds": {kind: source for kind, source in sources.items() if source},
+        "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return {**content, "sha256": digest(content)}

@@ -1,0 +1,195 @@
+"""Every shipped claim can be supported and can be refuted, and its opposite does not support it.
+
+Each study is drawn as tables without any training: in worlds that are equal or apart, with cells that rise, fall or are
+alike, and with runs that grok at once, late or never. A claim that every picture supports tests nothing.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from bootstrap import registry
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from bootstrap.sweep import points
+from reports.claims import fewest_seeds, judge
+from runners import studies
+
+BUDGET = 100_000
+STEPS = (0, 5_000, BUDGET)
+EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0}
+PICTURES = {
+    "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
+    "low": {"level": 0.0},
+    "high": {"level": 0.9},
+    "real worse": {"apart": 0.6},
+    "ideal worse": {"level": 0.9, "apart": -0.6},
+    "both rise": {"real": 0.6, "ideal": 0.6},
+    "both fall": {"real": -0.6, "ideal": -0.6},
+    "only the real one rises": {"real": 0.6, "ideal": -0.6},
+    "real late": {"delay": 20.0, "slower": 8.0},
+    "ideal late": {"slower": 1 / 8},
+    "grokking at once": {"delay": 1.0},
+    "real never": {"delay": np.inf, "slower": np.inf},
+}
+APART = ("equal", "real worse", "ideal worse")
+OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
+    **dict.fromkeys(("bootstrap_error", "difference", "equivalent", "gap_share", "predicts"), APART),
+    **dict.fromkeys(("faster", "same_memorization"), ("equal", "real late", "ideal late")),
+    **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
+    **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
+    **dict.fromkeys(("power_law", "ratio", "threshold"), ("equal", "real late", "real never")),
+    "rank_agreement": ("equal", "both rise", "only the real one rises"),
+    **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
+    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
+}
+OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
+IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
+SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
+
+
+def scales():
+    """Every study with claims, as it is and, in the slow suite, at every scale."""
+    found = []
+    for name, path in studies.shipped().items():
+        for scale in (None, *tomllib.loads(path.read_text()).get("scale", {})):
+            marks = [pytest.mark.slow] if scale else []
+            if studies.load(name, scale=scale).get("claims"):
+                found.append(pytest.param(name, scale, marks=marks))
+    return found
+
+
+def flat(table, prefix=""):
+    """Nested settings by their dotted names."""
+    found = {}
+    for key, value in table.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def cells_of(raw):
+    """Settings of every real cell, by dotted names, in the order of the study."""
+    found = []
+    for point in points({key: value for key, value in raw.items() if key not in ("scale", "claims", "plugins")}):
+        name = "train_size" if "train_size" in point["training"] else "train_fraction"
+        values = point["training"][name]
+        named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
+        pools = values if isinstance(values, list) else [values]
+        found += [{"train_size": 1_000} | flat(point) | named | {name: value} for value in pools]
+    return found
+
+
+def results_of(raw, picture):
+    """The results that a study would have if its runs did what the picture says."""
+    drawn, cells, seeds = EQUAL | picture, cells_of(raw), raw["training"]["seeds"]
+    scatter = np.random.default_rng(0).normal(0, 0.001, (len(cells), 2, seeds))
+    scatter -= scatter.mean(axis=2, keepdims=True)  # what is alike is alike in the mean
+    late = 100 * drawn["delay"]
+    soon = late / drawn["slower"] if np.isfinite(late) else 300.0
+    runs, rows = [], []
+    for place, cell in enumerate(cells):
+        along = place / max(len(cells) - 1, 1)
+        for seed in range(seeds):
+            common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
+            for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
+                run_id = f"{world}-{place}-{seed}"
+                error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
+                run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
+                run |= event("memorization", 100) | event("grokking", groks)
+                pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
+                runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
+                rows += [evaluation(run_id, step, error) for step in STEPS]
+    claims = raw["claims"]
+    tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
+    return Results(*tables, {"claims": claims}, claims={"registered": claims})
+
+
+def event(name, step):
+    """The two columns of an event at a step; beyond the budget where that is infinite."""
+    known = np.isfinite(step)
+    return {f"{name}_low": int(step) - 1 if known else BUDGET, f"{name}_high": int(step) if known else None}
+
+
+def evaluation(run_id, step, error):
+    """A row whose loss is five times the error, and whose pool is fitted."""
+    test = dict.fromkeys(("test_error", "test_soft_error"), error) | {"test_loss": 5 * error}
+    return {"run_id": run_id, "step": step, "train_error": 0.0, "train_soft_error": 0.0} | test
+
+
+@lru_cache
+def verdicts(study, scale, picture):
+    """The overall verdict on every claim in one picture, by its place in the study; a number is an error's level."""
+    raw = studies.load(study, scale=scale)
+    drawn = {"level": picture} if isinstance(picture, float) else PICTURES[picture]
+    return {one.number - 1: one.overall for one in judge(results_of(raw, drawn))}
+
+
+def pictures_of(claim):
+    """The pictures that a claim is looked at in: those of its kind, and one in a claimed level that has two ends."""
+    level = claim["kind"] == "final_error" and {"min", "max"} <= set(claim)
+    return [*OPPOSITES[claim["kind"]], *([(claim["min"] + claim["max"]) / 2] if level else [])]
+
+
+def problems(claim, found, *, batch):
+    """Why a claim tests less than it seems to, from its verdict in each of its pictures."""
+    neutral, *ends = OPPOSITES[claim["kind"]]
+    lacking = {"supported", "refuted"} - set(found.values())
+    equality = found[neutral] == "supported" and claim["kind"] not in OF_ONE_WORLD
+    if lacking:
+        yield f"it is never {' or '.join(sorted(lacking))}"
+    if all(found[end] == "supported" for end in ends):
+        yield "both opposites support it"
+    if equality and any(found[end] == "supported" for end in ends):
+        yield "it is supported where nothing differs, and also where something does"
+    if SAYS_EQUAL.search(claim.get("text", "")) and not (equality and all(found[end] == "refuted" for end in ends)):
+        yield "its text says equal, and it is no claim of equality"
+    named = [claim.get("over", ""), *flat({key: claim[key] for key in ("where", "of", "to") if key in claim})]
+    pooled = any(name.endswith(("train_size", "train_fraction")) for name in named)
+    if claim.get("world") == "ideal" and pooled and batch != "full":
+        yield "one ideal run serves all pools: of the ideal world it holds by construction"
+
+
+def test_kinds_have_their_opposites():
+    """A kind that is registered has a neutral picture and two ends."""
+    assert set(OPPOSITES) == set(registry.names("claim"))
+
+
+@pytest.mark.parametrize(("name", "scale"), scales())
+def test_a_shipped_claim_can_be_refuted(name, scale):
+    """And supported; not by its opposite, nor both by a difference and by none. Too few seeds for any verdict aside."""
+    raw = studies.load(name, scale=scale)
+    said = {}
+    for place, (claim, needed) in enumerate(zip(raw["claims"], fewest_seeds(raw["claims"]), strict=True)):
+        if needed <= raw["training"]["seeds"]:
+            found = {picture: verdicts(name, scale, picture)[place] for picture in pictures_of(claim)}
+            said[place + 1, claim["kind"]] = list(problems(claim, found, batch=raw["training"]["batch_size"]))
+    assert not {claim: why for claim, why in said.items() if why}
+
+
+@pytest.mark.parametrize(("name", "scale"), scales())
+def test_a_study_that_asks_about_the_worlds_looks_at_both(name, scale):
+    """At least one of its claims has another verdict where the ideal world alone is another."""
+    if re.search("ideal|worlds", studies.load(name)["question"]):
+        assert any(verdicts(name, scale, one) != verdicts(name, scale, other) for one, other in IDEAL_ALONE)
+
+
+@pytest.mark.parametrize(
+    ("claim", "why"),
+    [
+        ({"kind": "bootstrap_error", "at": "end", "max": 0.2}, "it is supported where nothing differs, and also"),
+        ({"kind": "bootstrap_error", "at": "end", "max": 0.2, "text": "It stays near."}, "its text says equal"),
+        ({"kind": "grokking_delay", "min_ratio": 2.0}, "it is supported where nothing differs, and also"),
+        ({"kind": "final_error", "max": 5.0}, "both opposites support it"),
+        ({"kind": "final_error", "max": -1.0}, "it is never supported"),
+        ({"kind": "final_error", "world": "ideal", "max": 0.1, "where": {"train_size": 100}}, "one ideal run serves"),
+    ],
+)
+def test_a_claim_that_tests_nothing_is_found(claim, why):
+    """The rules find what they are for."""
+    raw = studies.load("demo") | {"claims": [claim]}
+    raw["training"] = raw["training"] | {"train_size": [100, 200], "batch_size": 100}
+    found = {name: judge(results_of(raw, PICTURES[name]))[0].overall for name in pictures_of(claim)}
+    assert any(one.startswith(why) for one in problems(claim, found, batch=100))
