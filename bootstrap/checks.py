@@ -8,7 +8,7 @@ from bootstrap.registry import shown
 from bootstrap.run import Run, evaluation_steps
 from bootstrap.study import Evaluation, Study
 
-MOST_PAIRS = 50_000  # of a study: planned in half a minute, and held in memory whole by every report
+MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
 MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in memory until it ends
 MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every report reads
 
