@@ -30,7 +30,7 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
     one, other = _fixed(held), _fixed(study)
     different = [key for key in one | other if one.get(key) != other.get(key) and not _swept(key, held, study)]
     if different:
-        keys = ", ".join(sorted(different))
+        keys = ", ".join(sorted({key.removeprefix("sweep.") for key in different}))
         raise StudyError(
             [f"output folder {folder} holds another study: it differs in {keys}. Choose another with --out."]
         )

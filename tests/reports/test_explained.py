@@ -76,7 +76,8 @@ def test_prediction_over_cells(make_pairs):
     assert over["mean_absolute"] == pytest.approx(0.5 / 3)
     assert (over["low"], over["high"]) == pytest.approx(tuple(t_interval([-0.1, 0.1, -0.3])))
     mixed = [
-        results.runs.assign(**{"loss.name": loss}) for results, loss in zip(cells, ("mse", "mse", "ce"), strict=True)
+        results.runs.assign(metric=metric)
+        for results, metric in zip(cells, ("error", "error", "soft_error"), strict=True)
     ]
     table = prediction_table(compare([replace(one, runs=runs) for one, runs in zip(cells, mixed, strict=True)]))
     over = table[table["unit"] == "cell"]

@@ -202,8 +202,8 @@ LONG = "a" * 5_000
          "`deepboot report results/demo`."),
         (["export", "--out", "x"], "DIR: expected at least one output folder, got none. Write for instance "
          "`deepboot export results/demo --out tables`."),
-        (["report", LONG], f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),
-        (["claims", LONG], f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),
+        (["report", LONG], f"{'a' * 275}… (5,012 characters) cannot be used: File name too long. Give another path."),
+        (["claims", LONG], f"{'a' * 275}… (5,012 characters) cannot be used: File name too long. Give another path."),
         (["run", LONG], f"{'a' * 275}… (5,000 characters) cannot be used: File name too long. Give another path."),
         (["plan", "demo", "--out", LONG],
          f"{'a' * 275}… (5,013 characters) cannot be used: File name too long. Give another path."),

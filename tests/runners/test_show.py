@@ -88,4 +88,4 @@ def test_fewer_than_one_sample_is_refused(samples, deepboot):
     """In one sentence."""
     ran = deepboot("show", "sparse_parity", "--samples", samples)
     assert ran.returncode == 2
-    assert ran.stderr == f"--samples: expected at least 1, got {samples}. Ask for one or more.\n"
+    assert ran.stderr == f"--samples: expected a number above 0, got {samples}. Change it.\n"
