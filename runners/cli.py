@@ -1,5 +1,6 @@
 """The command line, ``deepboot``. Heavy imports wait until a command needs them, so that help is quick."""
 
+import os
 import shlex
 import signal
 import sys
@@ -8,10 +9,13 @@ from contextlib import redirect_stdout
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOTDIR
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from bootstrap.results import Results
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
@@ -120,6 +124,7 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     from reports.page import write_report
 
     read = [results.read(folder) for folder in folders]
+    _load_own_kinds(read)
     if out is None and len(folders) > 1:
         out = folders[0].parent / "comparison.html"
     path = write_report(read[0] if len(read) == 1 else read, out, axis=axis)
@@ -127,6 +132,18 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     for sentence in finding(compare(read)):
         say(sentence)
     say(f"\nReport: {path}")
+
+
+def _load_own_kinds(read: "list[Results]") -> None:
+    """Load the plugins of folders with claims of a kind that only these know."""
+    import reports.claims  # noqa: F401 (registers the shipped kinds)
+    from bootstrap import registry
+
+    for one in read:
+        claimed = [*(one.study.get("claims") or []), *(one.claims.get("registered") or [])]
+        if any(claim.get("kind") not in registry.names("claim") for claim in claimed):
+            for plugin in one.study.get("plugins", []):
+                registry.load_plugin(Path(plugin))
 
 
 @app.command
@@ -141,7 +158,9 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from reports.findings import progress
     from reports.verdicts import as_dicts, lines
 
-    comparison = compare(results.read(folder))
+    read = results.read(folder)
+    _load_own_kinds([read])
+    comparison = compare(read)
     judged = cases(judge(comparison))
     for sentence in progress(comparison):
         print(sentence, file=sys.stderr if json else sys.stdout)
@@ -286,6 +305,9 @@ def main() -> None:
         if problems is None and type(error) is not ValueError:
             raise  # only our own sentences are meant for the person at the terminal
         _fail(problems or [str(error)])
+    except BrokenPipeError:  # whoever read the lines, such as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else closing it raises again
+        sys.exit(1)
     except OSError as error:
         if error.errno not in UNUSABLE or error.filename is None:
             raise

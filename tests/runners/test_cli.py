@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -220,3 +221,29 @@ def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, senten
     """The full sentence, and no other."""
     ran = deepboot(*words)
     assert (ran.returncode, ran.stderr) == (2, f"{sentence}\n")
+
+
+OWN_KIND = '''
+from reports.claims import Effect, claim_kind
+from reports.intervals import Bounds
+
+
+@claim_kind("of_my_own")
+def of_my_own(evidence):
+    """Anything."""
+    return Effect("own effect", Bounds(0.0, 1.0), 1, "runs", Bounds(0.5, 0.5), Bounds(0.4, 0.6))
+'''
+
+
+def test_a_kind_of_claim_that_a_plugin_brought_is_known_to_later_commands(study, tmp_path):
+    """`claims` and `report` load the plugin that the folder's study names; a reader that has enough is no error."""
+    (tmp_path / "own.py").write_text(OWN_KIND)
+    path, out = study(plugins=["own.py"], claims=[{"kind": "of_my_own"}]), tmp_path / "out"
+    command = [sys.executable, "-m", "runners.cli"]
+    ran = subprocess.run([*command, "run", path, "--out", out, "--workers", "1"], capture_output=True, check=False)
+    assert ran.returncode == 0
+    judged = subprocess.run([*command, "claims", out], capture_output=True, text=True, check=False)
+    assert (judged.returncode, judged.stderr) == (0, "")
+    assert "own effect" in judged.stdout
+    piped = f"{shlex.join(map(str, [*command, 'report', out]))} | head -c 1"
+    assert subprocess.run(piped, shell=True, capture_output=True, check=False).stderr == b""
