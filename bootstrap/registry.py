@@ -68,6 +68,9 @@ _loading: ContextVar[list[Entry] | None] = ContextVar("_loading", default=None)
 def register(kind: Kind, name: str) -> Callable[[Target], Target]:
     """Decorator that makes a function or class known to studies as ``name``.
 
+    Its attribute ``version``, if it has one, is part of the identity of the runs that use it, as is the source of a
+    plugin. Change it with what no source shows: files of data, and what a function imports only when it is called.
+
     Raises:
         ValueError: another function or class already has this name.
     """
