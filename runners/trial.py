@@ -43,12 +43,14 @@ class Rate(BaseModel):
         member_bytes: memory per member, as far as the device tells.
         first_seconds: time until the first steps were done, in which a program is compiled.
         problem: why it failed.
+        checked: whether a check came to its end, so that its answer may be remembered.
     """
 
     rate: float
     member_bytes: int = 0
     first_seconds: float = 0.0
     problem: str | None = None
+    checked: bool = False
 
 
 def measure(trial: Trial) -> Rate:
@@ -57,7 +59,8 @@ def measure(trial: Trial) -> Rate:
         prepare(trial.threads)
         try:
             if trial.check:
-                return Rate(rate=0.0, problem=disagreement(trial.runs, trial.device, trial.program, apart=trial.apart))
+                problem = disagreement(trial.runs, trial.device, trial.program, apart=trial.apart)
+                return Rate(rate=0.0, problem=problem, checked=True)
             return _measure(trial)
         except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
             said = str(error).strip().splitlines() or ["no message"]

@@ -56,8 +56,10 @@ def _problem(chosen: Layout, shape: Shape, family: list[Run], plugins: list[str]
         runs=family, device=chosen.device, program=shape.program, apart=shape.apart, threads=chosen.threads,
         plugins=plugins, check=True,
     )  # fmt: skip
-    problem = measure(trial, 1).problem or AGREES
-    _remember(machine, architecture, problem)
+    answer = measure(trial, 1)
+    problem = answer.problem or AGREES
+    if answer.checked:  # that a worker was killed says nothing of the program
+        _remember(machine, architecture, problem)
     return problem
 
 

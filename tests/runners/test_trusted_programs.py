@@ -19,13 +19,13 @@ SENTENCE = f"Program compiled is not used here: {DIFFERS}. Steps are carried out
 class Checked:
     """Carries out trials as it is told to, and remembers them."""
 
-    def __init__(self, problem):
-        self.problem, self.asked = problem, []
+    def __init__(self, problem, *, checked=True):
+        self.problem, self.checked, self.asked = problem, checked, []
 
     def __call__(self, trial, workers):
         assert trial.check
         self.asked.append((trial.program, len(trial.runs), workers))
-        return Rate(rate=0.0, problem=self.problem)
+        return Rate(rate=0.0, problem=self.problem, checked=self.checked)
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,16 @@ def test_a_program_that_agrees_is_kept_and_tried_once_per_architecture():
     assert distrust(None, runs_of(parity()))[0].program == "compiled"
     assert distrust(DIFFERS, runs_of(parity(training__seeds=9, optimizer__lr=0.5)))[0].program == "compiled"
     assert distrust(DIFFERS, runs_of(parity(model__width=8)))[0].program == "eager"
+
+
+def test_a_worker_that_died_says_nothing_of_the_program():
+    """The study at hand is trained by the plain program; the next one tries the fast one again."""
+    runs = runs_of(parity())
+    killed = Checked("the process died (killed, or out of memory)", checked=False)
+    chosen = compiled_layout(runs)
+    trusted_programs.distrust(chosen, runs, [], killed, [].append)
+    assert chosen.of(runs[0]).program == "eager"
+    assert distrust(None, runs)[0].program == "compiled"
 
 
 def test_another_version_of_torch_is_tried_anew(monkeypatch):
