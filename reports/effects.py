@@ -48,14 +48,13 @@ class Effect:
 
     @property
     def counted(self) -> str:
-        """How many are known: "5 of 8", or "8" where all are."""
-        return f"{count(self.n)} of {count(self.n + self.missing)}" if self.missing else count(self.n)
+        """How many of all are known: "5 of 8"."""
+        return f"{count(self.n)} of {count(self.n + self.missing)}"
 
     @property
     def sample(self) -> str:
         """The same with what they are: "5 of 8 pairs"."""
-        noun = self.items.removesuffix("s")
-        return f"{count(self.n)} of {plural(self.n + self.missing, noun)}" if self.missing else plural(self.n, noun)
+        return f"{count(self.n)} of {plural(self.n + self.missing, self.items.removesuffix('s'))}"
 
     @property
     def verdict(self) -> Verdict:

@@ -234,7 +234,7 @@ def share_effect(name: str, region: Bounds, hits: int, unknown: int, total: int,
     """A share of runs of which some may be hits or not, with the exact intervals of both ends."""
     estimate = Bounds(hits / total, (hits + unknown) / total)
     least, most = (clopper_pearson(number, total, confidence) for number in (hits, hits + unknown))
-    note = f"{hits} of {total}" + (f", {unknown} not known" if unknown else "")
+    note = f"share: {hits} of {total}" + (f", {unknown} not known" if unknown else "")
     interval = Bounds(least.low, most.high)
     return Effect(name, region, total - unknown, "runs", estimate, interval, note=note, total=total)
 

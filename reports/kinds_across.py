@@ -513,7 +513,7 @@ def outcome_profile(
         return Effect(name, region, n, "runs", reason=reason, total=total + lost)
     least, most = (held.groupby(runs["seed"]).mean() for held in (hits, hits | unknown))
     diverged = int((runs["outcome"] == "diverged").sum())
-    note = f"{int(hits.sum())} of {total}, in {plural(len(least), 'seed')}"
+    note = f"share: {int(hits.sum())} of {total}, in {plural(len(least), 'seed')}"
     rest = _notes((diverged, f"of {total} diverged"), (total - n, f"of {total} not known"))
     note = "; ".join(filter(None, (note, rest)))
     interval = Bounds(share_interval(least, across.confidence).low, share_interval(most, across.confidence).high)

@@ -164,7 +164,7 @@ def relapse(
     least = clopper_pearson(int(fallen.sum()), total, evidence.confidence)
     most = clopper_pearson(int(fallen.sum()) + unknown, total, evidence.confidence)
     share = Bounds(fallen.sum() / total, (fallen.sum() + unknown) / total)
-    notes = [f"{fallen.sum()} of {n}", f"{unknown} not known" if unknown else "", counts(runs, "grokking")]
+    notes = [f"{fallen.sum()} of {n} relapsed", f"{unknown} not known" if unknown else "", counts(runs, "grokking")]
     interval, note = Bounds(least.low, most.high), "; ".join(filter(None, notes))
     return Effect(name, region, total - unknown, "runs", share, interval, note=note, total=total)
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
+from bootstrap.damage import DamagedFileError
 from bootstrap.pack import State
 from bootstrap.phases import weights_file
 from bootstrap.program import Program
@@ -44,7 +45,7 @@ def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor])
 
 def write_state(folder: Path, run_id: str, state: State) -> None:
     """Write one finished run's state, atomically."""
-    path = _state_path(folder, run_id)
+    path = state_path(folder, run_id)
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
 
@@ -52,12 +53,26 @@ def write_state(folder: Path, run_id: str, state: State) -> None:
 def read_state(folder: Path, run_id: str) -> State | None:
     """A run's state, or None where there is none that can be read: the run then starts over."""
     try:
-        return load(_state_path(folder, run_id).read_bytes())
+        return load(state_path(folder, run_id).read_bytes())
     except (OSError, SafetensorError):
         return None
 
 
-def _state_path(folder: Path, run_id: str) -> Path:
+def check_state(path: Path) -> None:
+    """Whether a state can be read.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedFileError: it is no state.
+    """
+    try:
+        load(path.read_bytes())
+    except SafetensorError as error:
+        raise DamagedFileError(path, f"it is no whole safetensors file ({error})") from error
+
+
+def state_path(folder: Path, run_id: str) -> Path:
+    """Where a finished run's state lies."""
     return folder / "states" / f"{run_id}.safetensors"
 
 

@@ -74,7 +74,8 @@ def run(
     from runners import engine, planning
 
     if dry_run:
-        for line in planning.describe(study, out, scale=scale, changes=tuple(chain(*changes)), device=device):
+        settings = tuple(chain(*changes))
+        for line in planning.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
     place, failed = out or engine.default_folder(study), None

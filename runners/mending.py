@@ -37,6 +37,7 @@ def mend(place: Path, runs: list[Run]) -> list[str]:
     said = list(_places(place))
     said += _study(place, runs)
     said += _tables(place, runs)
+    said += _states(place, runs)
     for path in sorted((place / "shards").glob("*.json")):
         said += _checked(path, read_shard, "Its runs are trained again.")
     for name in ("environment.json", "layout.json"):
@@ -112,6 +113,17 @@ def _tables(place: Path, runs: list[Run]) -> list[str]:
             f"{len(kept)} runs are whole without it; the others are trained again."
         ]
     return []
+
+
+def _states(place: Path, runs: list[Run]) -> list[str]:
+    """Set aside the states that cannot be read, of runs that are to go on from them to a longer budget."""
+    known = _whole(place, "runs.parquet")
+    if known is None:
+        return []
+    budgets = known["run_id"].map({run.run_id: run.max_steps for run in runs if run.stop is None})
+    extended = known.loc[(known["last_step"] < budgets).fillna(False), "run_id"]
+    paths = [checkpoints.state_path(place, run_id) for run_id in extended]
+    return [said for path in paths for said in _checked(path, checkpoints.check_state, "Its run starts over.")]
 
 
 def _whole(place: Path, name: str) -> pd.DataFrame | None:

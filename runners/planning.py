@@ -31,15 +31,18 @@ def describe(
     scale: str | None = None,
     changes: Sequence[str] = (),
     device: str = "auto",
+    shard: str | None = None,
 ) -> Iterator[str]:
     """Lines about a study: what it costs, and the seeds that each claim needs; with results in ``out``, by those.
+
+    Of a shard, the cost is that of its own cells; the claims are those of the whole study.
 
     Raises:
         StudyError: all that is wrong with the study, at once.
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
     chosen = choose_device(device)
-    work = plan(study, out, scale=scale, changes=changes)
+    work = plan(study, out, scale=scale, changes=changes, shard=shard)
     seeds = len({run.seed for run in work.runs})
     yield from _cost(work, chosen, seeds)
     claims = work.raw.get("claims", [])

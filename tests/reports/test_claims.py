@@ -88,7 +88,7 @@ def test_grokking_delay_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx((9, 1000 / 90))
     assert one.sentence == (
         "Supported: the median ratio of the grokking step to the memorisation step in the real world is 9.0–11.1 "
-        "(95 % interval 9.0 to 11.1; 6 runs); claimed: at least 5."
+        "(95 % interval 9.0 to 11.1; 6 of 6 runs); claimed: at least 5."
     )
 
 
@@ -118,7 +118,7 @@ def test_rate(make_pairs, claim, reached, expected):
 def test_rate_counts_diverged_runs_as_not_reached(make_pairs):
     """They stay in the denominator."""
     (one,) = judged(make_pairs, [LATE] * 5 + [DIVERGED], {"kind": "rate", "min_rate": 0.5})
-    assert (one.effect.n, one.effect.note) == (6, "5 of 6")
+    assert (one.effect.n, one.effect.note) == (6, "share: 5 of 6")
     assert one.effect.interval == clopper_pearson(5, 6)
 
 

@@ -253,6 +253,6 @@ def test_grounds_of_a_users_own_kind(make_pairs):
         assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
         assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
         assert found.change == ("More seeds hardly: the estimate is all but at the claimed bound.",)
-        assert dict(found.numbers)["n (runs)"] == "1"
+        assert dict(found.numbers)["n (runs)"] == "1 of 1"
     finally:
         del _entries["claim"]["own_grounds"]

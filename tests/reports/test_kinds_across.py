@@ -216,7 +216,7 @@ def test_trend_by_hand(make_pairs):
     assert one.effect.estimate.low == pytest.approx(-25 / math.sqrt(25 * 44))  # 44 of 45 pairs are untied
     assert one.sentence == (
         "Supported over 2 cells: the rank trend (tau) of the grokking step along train_size is −0.75 (95 % interval "
-        "−0.92 to −0.35; 10 runs; 1 of 10 never grokked; 1 of 10 diverged before); claimed: below 0."
+        "−0.92 to −0.35; 10 of 10 runs; 1 of 10 never grokked; 1 of 10 diverged before); claimed: below 0."
     )
 
 
@@ -295,7 +295,7 @@ def test_power_law_by_hand(make_pairs):
     assert one.effect.estimate.low == pytest.approx(-1, abs=0.1)
     assert one.sentence == (
         "Supported over 4 cells: the exponent of the grokking step as a power of train_size is −1.06 (95 % interval "
-        "−1.32 to −0.84; 10 runs; 1 of 10 never grokked); claimed: at most −0.5."
+        "−1.32 to −0.84; 10 of 10 runs; 1 of 10 never grokked); claimed: at most −0.5."
     )
 
 
@@ -344,12 +344,12 @@ def test_threshold_by_hand(make_pairs):
     """One seed groks between 100 and 200, four between 200 and 400; by step 2,000 one only between 400 and 800."""
     assert judged(make_pairs, GROWING, SIZE).sentence == (
         "Supported over 5 cells: the pool on which half of the seeds grok is 200 to 400 (95 % interval 100 to 400; "
-        "6 seeds; 19 of 30 runs grokked); claimed: at most 500."
+        "6 of 6 seeds; 19 of 30 runs grokked); claimed: at most 500."
     )
     one = judged(make_pairs, GROWING, {"kind": "threshold", "min": 2000, "budget": 500})
     assert one.sentence == (
         "Inconclusive over 5 cells: the pool on which half of the seeds grok by step 500 is at least 1,600 (95 % "
-        "interval at least 1,600; 6 seeds; 0 of 30 runs grokked); claimed: at least 2,000."
+        "interval at least 1,600; 6 of 6 seeds; 0 of 30 runs grokked); claimed: at least 2,000."
     )
 
 
@@ -413,7 +413,7 @@ def test_rank_agreement_by_hand(make_pairs):
     """Two of fifteen pairs of cells are the other way round."""
     assert levels(make_pairs, RANKS | {"min_tau": 0.0}, [0.0, 0.025, 0.0, 0.0, 0.0, 0.0]).sentence == (
         "Supported over 6 cells: the rank agreement (tau) of the real with the ideal test error at the last common "
-        "step is 0.73 (95 % interval 0.02 to 0.95; 6 cells); claimed: at least 0."
+        "step is 0.73 (95 % interval 0.02 to 0.95; 6 of 6 cells); claimed: at least 0."
     )
 
 
@@ -452,7 +452,7 @@ def test_predicts_by_hand(make_pairs):
     """The t interval of 0.01, 0.02 and 0.03, cut at 0."""
     assert levels(make_pairs, PREDICTS, [0.01, 0.02, 0.03]).sentence == (
         "Supported over 3 cells: the mean absolute error with which the ideal test error at the stopping step predicts "
-        "the final real one is 0.020 (95 % interval 0.000 to 0.045; 3 cells); claimed: at most 0.05."
+        "the final real one is 0.020 (95 % interval 0.000 to 0.045; 3 of 3 cells); claimed: at most 0.05."
     )
 
 
@@ -492,7 +492,7 @@ def test_outcome_profile_by_hand(make_pairs):
     one = judged(make_pairs, {100: [SOON] * 6, 200: [SOON] * 5 + [{"status": "diverged"}]}, PROFILE)
     assert one.sentence == (
         "Inconclusive over 2 cells: the share of runs that end as “comprehension” (Liu's classes) is 0.92 (95 % "
-        "interval 0.39 to 1.00; 12 runs; 11 of 12, in 6 seeds; 1 of 12 diverged); claimed: at least 0.5."
+        "interval 0.39 to 1.00; 12 of 12 runs; share: 11 of 12, in 6 seeds; 1 of 12 diverged); claimed: at least 0.5."
     )
 
 

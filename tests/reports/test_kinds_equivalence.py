@@ -71,8 +71,8 @@ def test_equivalent_at_one_step_by_hand(make_pairs):
     one = judged(make_pairs, at_20([0.01, 0.02, 0.03]), {"kind": "equivalent", "margin": 0.1, "at": "stopping"})
     assert one.effect.interval == pytest.approx(t_interval([0.01, 0.02, 0.03]))
     assert one.sentence == (
-        "Supported: the mean bootstrap error at the stopping step is 0.020 (95 % interval −0.005 to 0.045; 3 pairs); "
-        "claimed: −0.1 to 0.1."
+        "Supported: the mean bootstrap error at the stopping step is 0.020 (95 % interval −0.005 to 0.045; "
+        "3 of 3 pairs); claimed: −0.1 to 0.1."
     )
 
 
@@ -81,7 +81,7 @@ def test_equivalent_until_stopping_by_hand(make_pairs):
     one = judged(make_pairs, [*at_20([0.01, 0.02, 0.03]), {}], {"kind": "equivalent", "margin": 0.1})
     assert one.sentence == (
         "Supported: the largest mean bootstrap error up to the earliest stopping step is 0.015 (95 % interval −0.006 "
-        "to 0.036; 4 pairs; at step 20, of 2 steps from 10 to 20; 1 of 4 never reached the stopping error); "
+        "to 0.036; 4 of 4 pairs; at step 20, of 2 steps from 10 to 20; 1 of 4 never reached the stopping error); "
         "claimed: −0.1 to 0.1."
     )
 
@@ -236,7 +236,7 @@ def test_no_delay_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx((0.9, 1 / 0.9))
     assert one.sentence == (
         "Supported: the median ratio of the grokking step to the memorisation step in the real world is 0.90–1.11 "
-        "(95 % interval 0.90 to 1.11; 6 runs); claimed: 0.5 to 2."
+        "(95 % interval 0.90 to 1.11; 6 of 6 runs); claimed: 0.5 to 2."
     )
 
 
@@ -284,7 +284,7 @@ def test_same_memorization_by_hand(make_pairs):
     one = judged(make_pairs, [SLOW] * 8 + [never], {"kind": "same_memorization"})
     assert one.sentence == (
         "Refuted: the median ratio of the real world's memorisation step to its ideal partner's is 9.0–11.1 (95 % "
-        "interval 9.0 to 11.1; 9 pairs; 1 of 9 never memorised; 1 of 9 ideal partners never memorised); "
+        "interval 9.0 to 11.1; 9 of 9 pairs; 1 of 9 never memorised; 1 of 9 ideal partners never memorised); "
         "claimed: 0.5 to 2."
     )
 
@@ -313,7 +313,7 @@ def test_relapse_by_hand(make_pairs):
     assert one.effect.interval == clopper_pearson(6, 7)
     assert one.sentence == (
         "Refuted: the share of grokked runs that relapse in the real world is 0.86 (95 % interval 0.42 to 1.00; "
-        "7 runs; 6 of 7; 2 of 10 never grokked; 1 of 10 diverged before); claimed: at most 0.2."
+        "7 of 7 runs; 6 of 7 relapsed; 2 of 10 never grokked; 1 of 10 diverged before); claimed: at most 0.2."
     )
 
 
@@ -332,7 +332,7 @@ def test_relapse_counts_as_the_tables_do(make_results):
     table = delay_table(compare(results))
     real = table[table["world"] == "real"].iloc[0]
     assert one.effect.n == real["grokked"] == 5
-    assert one.effect.note == f"{real['relapsed']} of 5; 1 of 6 never grokked"
+    assert one.effect.note == f"{real['relapsed']} of 5 relapsed; 1 of 6 never grokked"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_difference_by_hand(make_pairs):
     one = judged(make_pairs, pairs[:9], claim)
     assert one.sentence == (
         "Supported: the largest size of the mean bootstrap error after the first reuse is 0.100 (95 % interval "
-        "0.089 to 0.111; 9 pairs; −0.1 at step 30, of 3 steps); claimed: at least 0.01."
+        "0.089 to 0.111; 9 of 9 pairs; −0.1 at step 30, of 3 steps); claimed: at least 0.01."
     )
     one = judged(make_pairs, pairs, claim)
     assert one.sentence == (

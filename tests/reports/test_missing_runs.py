@@ -373,12 +373,12 @@ def test_what_would_change_it_and_who_is_missing(make_pairs):
 
 
 def test_numbers_of_n():
-    """All, or so many of all."""
+    """So many of all, also where it is all."""
     whole = Effect("mean", Bounds(0, 1), 8, "pairs")
     part = replace(whole, n=5, total=8)
-    assert (whole.counted, whole.sample, whole.missing) == ("8", "8 pairs", 0)
+    assert (whole.counted, whole.sample, whole.missing) == ("8 of 8", "8 of 8 pairs", 0)
     assert (part.counted, part.sample, part.missing) == ("5 of 8", "5 of 8 pairs", 3)
-    assert replace(whole, n=1, total=1).sample == "1 pair"
+    assert replace(whole, n=1, total=1).sample == "1 of 1 pair"
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])

@@ -225,6 +225,9 @@ def test_damaged_files_of_packs_and_runs_cost_their_own_work(place, damage, copy
     assert deepboot("claims", out).returncode == 0
     ran = deepboot("run", study(**LONGER), "--out", out, "--workers", 1)
     assert (ran.returncode, "Traceback" in ran.stderr) == (0, False), ran.stderr
+    if place == "states":
+        assert f"{path} is damaged" in ran.stderr
+        assert "Its run starts over." in ran.stderr
     equal(longer, out)
 
 

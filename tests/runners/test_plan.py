@@ -1,5 +1,7 @@
 """What ``plan`` and ``run --dry-run`` say, before a run and from a pilot."""
 
+import re
+
 import pytest
 
 from runners import planning
@@ -21,6 +23,15 @@ def test_dry_run_says_cost_and_hopeless_claims_and_writes_nothing(study, tmp_pat
     assert "  1        grokking_delay (min_ratio 2): needs at least 6 seeds, has 2: cannot be supported" in said
     assert f"Next: deepboot run {path}" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_of_a_shard_costs_its_own_cells(study, deepboot):
+    """Together the shards cost the study: the same cells, each once."""
+    path = study(sweep={"optimizer.lr": [0.1, 0.2, 0.3, 0.4]})
+    said = [deepboot("run", path, "--dry-run", "--shard", f"{k}/2").stdout for k in (1, 2)]
+    cells = [int(re.search(r"^cells +(\d+),", one, re.MULTILINE)[1]) for one in said]
+    assert sum(cells) == 4
+    assert all(cells)
 
 
 def test_plan_says_what_the_seeds_of_a_study_can_settle(study, deepboot):
