@@ -10,11 +10,10 @@ from typing import Any
 import pandas as pd
 
 from reports.evidence import Across, Evidence, events_of
-from reports.findings import MOST_NAMES
 from reports.judgement import Judgement
 from reports.selection import select
 from reports.timing import NEVER, event_bounds
-from reports.wording import count, plural
+from reports.wording import MOST_NAMES, count, plural
 
 REACHED = {"memorization": "memorised", "grokking": "grokked", "stopping": "reached the stopping error"}
 ARMS = ("of", "to")  # settings by which a kind that compares two of the cells selects them

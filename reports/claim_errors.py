@@ -15,9 +15,8 @@ from reports.cells import KEY, settings_of
 from reports.claims import parsed
 from reports.compare import PLACES, Comparison, compare
 from reports.evidence import Across, seeds_needed, traits_of
-from reports.findings import MOST_NAMES
 from reports.selection import flat, same, select
-from reports.wording import setting
+from reports.wording import listed, setting
 
 METRICS = [name for name in EVALUATION_COLUMNS if name not in PLACES]
 
@@ -86,8 +85,7 @@ def _parts(value: Any, held: list[Any]) -> list[Any]:
 
 def _values(held: list[Any]) -> str:
     known = list(dict.fromkeys(setting(value) for value in held if setting(value) != "none"))
-    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
-    return ", ".join(known[:MOST_NAMES]) + more if known else "none"
+    return listed(known) or "none"
 
 
 def _wrong_world(world: Any, place: str, runs: pd.DataFrame) -> Iterator[str]:

@@ -5,9 +5,8 @@ import pandas as pd
 from reports.absent import both_worlds, places
 from reports.cells import settings_of
 from reports.evidence import Evidence
-from reports.findings import MOST_NAMES
 from reports.judgement import Judgement
-from reports.wording import count, measure, setting
+from reports.wording import count, listed, measure, setting
 
 POOL = ("world", "training.world.rule", "train_size", "train_fraction")  # what an index rule says of a pool
 REPEATED = ("task.name", "model.name", "optimizer.name", "training.world.rule")  # other columns have said them
@@ -25,7 +24,7 @@ def _between_cells(each: list[Evidence]) -> str:
     first = pd.concat([one.runs.head(1) for one in each])
     names = [name for name in settings_of(first) if name not in REPEATED]
     values = {name: list(dict.fromkeys(map(setting, first[name]))) for name in names}
-    differing = [f"{name} ({_listed(held)})" for name, held in values.items() if len(held) > 1]
+    differing = [f"{name} ({listed(held)})" for name, held in values.items() if len(held) > 1]
     return f"The {len(each)} cells differ in {'; '.join(differing) or 'no setting'}. All other settings are the same."
 
 
@@ -34,7 +33,7 @@ def _between_worlds(each: list[Evidence], pairs: pd.DataFrame) -> str:
     names = [name for name in settings_of(pairs) if name not in (*POOL, *REPEATED)]
     other = [name for name in names if _differs(pairs[name], ideal[name])]
     sizes = list(dict.fromkeys(count(size) for size in pairs["train_size"].dropna()))
-    pool = f" with N = {_listed(sizes)}" if sizes else ""
+    pool = f" with N = {listed(sizes)}" if sizes else ""
     known = pairs["reuse"].notna().any() and ideal["reuse"].notna().any()
     used = f"; a sample is used {_uses(pairs)} on average, in the ideal world {_uses(ideal)}" if known else ""
     rest = f"They also differ in {', '.join(other)}." if other else "All other settings are the same."
@@ -55,8 +54,3 @@ def _uses(runs: pd.DataFrame) -> str:
 
 def _number(value: float) -> str:
     return count(value) if value >= 100 else measure(value)
-
-
-def _listed(values: list[str]) -> str:
-    rest = len(values) - MOST_NAMES
-    return ", ".join(values[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")

@@ -9,10 +9,9 @@ from bootstrap.results import Results
 from reports.compare import Comparison
 from reports.intervals import Bounds
 from reports.timing import NEVER, step_table
-from reports.wording import count, measure, percent, plural, span, step_interval, step_span
+from reports.wording import count, listed, measure, percent, plural, span, step_interval, step_span
 
 MOST_CELLS = 4
-MOST_NAMES = 8
 VERBS = {"memorization": ("memorises", "memorise"), "grokking": ("groks", "grok")}
 
 
@@ -86,9 +85,8 @@ def excluded(comparison: Comparison) -> list[str]:
 
 
 def _named(runs: pd.DataFrame, outcome: str, of: int) -> str:
-    names = [f"{run['run_id']} ({run['cell']}, seed {run['seed']})" for run in runs.head(MOST_NAMES).to_dict("records")]
-    more = f" and {len(runs) - MOST_NAMES} more" if len(runs) > MOST_NAMES else ""
-    return f"{plural(len(runs), 'run')} of {count(of)} {outcome}: {', '.join(names)}{more}."
+    names = [f"{run['run_id']} ({run['cell']}, seed {run['seed']})" for run in runs.to_dict("records")]
+    return f"{plural(len(runs), 'run')} of {count(of)} {outcome}: {listed(names)}."
 
 
 def _place(cell: str, world: str) -> str:

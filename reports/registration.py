@@ -15,9 +15,8 @@ import pandas as pd
 from bootstrap.registry import find
 from bootstrap.results import Results
 from reports.compare import Comparison, compare
-from reports.findings import MOST_NAMES
 from reports.selection import same
-from reports.wording import count, plural, setting
+from reports.wording import listed, plural, setting
 
 PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",))
 TIME = ("registered_at", "sha256")  # in these, shards of one study differ
@@ -101,11 +100,11 @@ class Registration:
     def _added(self, runs: pd.DataFrame) -> Iterator[str]:
         seeds = sorted(set(runs["seed"].dropna()) - set(self.seeds)) if self.seeds is not None else []
         if seeds:
-            yield f"{plural(len(seeds), 'seed')} {_were(seeds)} added ({_listed(map(str, seeds))})"
+            yield f"{plural(len(seeds), 'seed')} {_were(seeds)} added ({listed(map(str, seeds))})"
         new = runs[~runs["cell_id"].isin(self.cells)] if self.cells is not None else runs.head(0)
         names = new.drop_duplicates(["cell_id", "world"])["cell"].tolist()
         if names:
-            yield f"{plural(len(names), 'cell')} {_were(names)} added ({_listed(names, '; ')})"
+            yield f"{plural(len(names), 'cell')} {_were(names)} added ({listed(names, '; ')})"
 
     def _missing(self, claim: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
         """Registered seeds and cells without a run, where the study plans others now: they may never have one.
@@ -187,18 +186,12 @@ def _changed_settings(cells: Mapping[str, Mapping[str, Any]], runs: pd.DataFrame
             ]
             if pairs:
                 was, now = ({_written(value): None for value in values} for values in zip(*pairs, strict=True))
-                yield f"{name} was {_listed(was)} when the claim was registered, now {_listed(now)}"
+                yield f"{name} was {listed(was)} when the claim was registered, now {listed(now)}"
 
 
 def _written(value: Any) -> str:
     """A value with all its digits, where a reader's form would round it."""
     return str(value) if isinstance(value, float) and float(f"{value:g}") != value else setting(value)
-
-
-def _listed(names: Any, separator: str = ", ") -> str:
-    names = list(names)
-    more = f" and {count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
-    return separator.join(names[:MOST_NAMES]) + more
 
 
 def _were(items: list[Any]) -> str:

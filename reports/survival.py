@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, special
 
 from reports.intervals import T_MIN, Bounds, t_interval
-from reports.timing import OUTCOMES
 
 Ends = tuple[ArrayLike, ArrayLike]
 Array = NDArray[Any]
+OUTCOMES = ("reached", "censored", "diverged", "failed")  # what may become of a run before an event
 ROUNDS = 100_000  # most of expectation and maximisation; fifty are usual, 50,000 were seen
 STILL = 1e-8  # a change in a run's shares that ends them
 DEALS = 800_000  # most ways to deal runs to arms that are gone through: two arms of eleven, three of five

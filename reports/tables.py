@@ -8,11 +8,10 @@ import pandas as pd
 from reports.cells import FACTS, settings_of
 from reports.clocks import UNITS
 from reports.compare import Comparison, When
-from reports.findings import MOST_NAMES
 from reports.intervals import Bounds
 from reports.table import Table, bounds_of
 from reports.timing import delay_table, step_table
-from reports.wording import count, measure, plural, setting, span, step_interval, step_span
+from reports.wording import count, listed, measure, plural, setting, span, step_interval, step_span
 
 EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
 
@@ -126,8 +125,7 @@ def configuration(comparison: Comparison) -> Table:
         if name in ("task.name", "model.name", "optimizer.name"):
             continue  # their columns `task`, `model` and `optimizer` have said it
         values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
-        more = f" and {len(values) - MOST_NAMES} more" if len(values) > MOST_NAMES else ""
-        rows += [(name, ", ".join(values[:MOST_NAMES]) + more)] if values else []
+        rows += [(name, listed(values))] if values else []
     seeds = runs["seed"].nunique()
     rows += [("seeds", f"{plural(seeds, 'replicate')}"), ("max_steps", _range(runs["max_steps"]))]
     return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
@@ -177,7 +175,7 @@ def _range(values: pd.Series) -> str:
         return setting(known.iloc[0])
     if pd.api.types.is_numeric_dtype(known):
         return f"{setting(known.min())} to {setting(known.max())}"
-    return ", ".join(sorted(set(known.map(setting)))[:MOST_NAMES])
+    return listed(sorted(set(known.map(setting))))
 
 
 def _between(low: float, high: float, *, whole: bool = False) -> str:

@@ -14,10 +14,10 @@ import pandas as pd
 from bootstrap.events import relapses, transition_width
 from reports.compare import EVENTS, Comparison
 from reports.intervals import Bounds, median_bounds, median_interval, seeds_for_median
+from reports.survival import OUTCOMES
 from reports.wording import plural
 
 MEASURED = ("memorization", "grokking", "stopping")  # in the order in which a reader asks
-OUTCOMES = ("reached", "censored", "diverged", "failed")
 NEVER = {"memorization": "never memorised", "grokking": "never grokked", "stopping": "never reached the stopping error"}
 RULE = {"threshold": 0.99, "streak": 3}  # where a folder does not say
 EMPTY = Bounds(np.nan, np.nan)

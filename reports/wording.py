@@ -1,13 +1,15 @@
 """How a number, an interval and a step are written in a report."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from reports.intervals import Bounds
+Interval = tuple[float, float]  # its low and its high end
 
 SMALL = 100  # below it a count that is not whole is given to three digits
+MOST_NAMES = 8  # names that are listed one by one
 
 
 def count(value: float) -> str:
@@ -20,24 +22,25 @@ def count(value: float) -> str:
     return (f"{value:.3g}" if partial else f"{value:,.0f}").replace("-", "−")
 
 
-def decimals(interval: Bounds) -> int:
+def decimals(interval: Interval) -> int:
     """Decimals that the standard error behind a 95 % interval deserves: two of its digits up to 3.54, else one.
 
     Source: the rounding rule of the Particle Data Group, Review of Particle Physics.
     """
-    error = (interval.high - interval.low) / 4
+    low, high = interval
+    error = (high - low) / 4
     if not 0 < error < math.inf:
         return 3
     place = math.floor(math.log10(error))
     return min(max(-place + (error / 10**place < 3.55), 0), 8)
 
 
-def measure(value: float | None, interval: Bounds | None = None) -> str:
+def measure(value: float | None, interval: Interval | None = None) -> str:
     """A measurement, rounded by its standard error where an interval gives one, else to three digits.
 
-    >>> measure(0.123456), measure(0.123456, Bounds(0.1, 0.15))
+    >>> measure(0.123456), measure(0.123456, (0.1, 0.15))
     ('0.123', '0.123')
-    >>> measure(0.5, Bounds(0.3, 0.7)), measure(-1e-9, Bounds(0.1, 0.15))
+    >>> measure(0.5, (0.3, 0.7)), measure(-1e-9, (0.1, 0.15))
     ('0.50', '0.000')
     """
     if value is None or math.isnan(value):
@@ -50,10 +53,10 @@ def measure(value: float | None, interval: Bounds | None = None) -> str:
     return (rounded if float(rounded) else rounded.lstrip("-")).replace("-", "−")
 
 
-def span(interval: Bounds | None) -> str:
+def span(interval: Interval | None) -> str:
     """An interval of measurements, rounded by its own width; open ends are said.
 
-    >>> span(Bounds(0.1, 0.15)), span(Bounds(2.5, float("inf"))), span(None)
+    >>> span((0.1, 0.15)), span((2.5, float("inf"))), span(None)
     ('0.100 to 0.150', 'at least 2.5', 'no interval')
     """
     if interval is None:
@@ -118,6 +121,17 @@ def plural(n: int, word: str) -> str:
     ('1 pair', '3 pairs')
     """
     return f"{count(n)} {word if n == 1 else word + 's'}"
+
+
+def listed(names: Iterable[str], separator: str = ", ") -> str:
+    """The first names, and how many more there are.
+
+    >>> listed("abc"), listed(map(str, range(10)))
+    ('a, b, c', '0, 1, 2, 3, 4, 5, 6, 7 and 2 more')
+    """
+    names = list(names)
+    more = f" and {count(len(names) - MOST_NAMES)} more" if len(names) > MOST_NAMES else ""
+    return separator.join(names[:MOST_NAMES]) + more
 
 
 def percent(confidence: float) -> str:
