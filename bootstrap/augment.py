@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bootstrap import streams
-from bootstrap.study import Augmentation
+from bootstrap.schema import Augmentation
 
 PADDING = 4  # pixels of black around an image before a crop
 

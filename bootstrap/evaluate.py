@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bootstrap import metrics
-from bootstrap.data import Labelled
 from bootstrap.pack import Pack
 from bootstrap.results import CLEAN_COLUMN
+from bootstrap.source import Labelled
 
 ROWS = 64, 1 << 10  # fewest and most samples of each member evaluated at a time
 NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 24}  # of their inputs, whatever the pack: sums then do not depend on it

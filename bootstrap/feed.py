@@ -14,9 +14,10 @@ from torch import Tensor
 from bootstrap import streams
 from bootstrap.ahead import Ahead, Read
 from bootstrap.augment import AUGMENTATIONS
-from bootstrap.data import Labelled, Supply, capacity
+from bootstrap.build import capacity
 from bootstrap.run import Run
 from bootstrap.run_worlds import world_of
+from bootstrap.source import Labelled, Supply
 from bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4

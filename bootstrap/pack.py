@@ -10,14 +10,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bootstrap import registry, streams
-from bootstrap.data import Supply, build_task
+from bootstrap.build import build_task
 from bootstrap.feed import Chunk, Feed
 from bootstrap.optimizers import Optimizer, hyperparameters
 from bootstrap.program import Part, Program, program_of
 from bootstrap.run import Run, Source
+from bootstrap.schema import own_settings
+from bootstrap.source import Supply
 from bootstrap.step import Members, MemberStep, traits_of
 from bootstrap.streams import moved
-from bootstrap.study import own_settings
 from bootstrap.task import Task
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together

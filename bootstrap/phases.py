@@ -8,11 +8,12 @@ import pandas as pd
 
 from bootstrap import checks, results
 from bootstrap.mistakes import StudyError
+from bootstrap.parse import read, with_value
 from bootstrap.paths import written
 from bootstrap.registry import shown
 from bootstrap.run import Phase, Run, Source
 from bootstrap.run_worlds import unread_after
-from bootstrap.study import Change, Start, Study, read, with_value
+from bootstrap.schema import Change, Start, Study
 
 CellRuns = Callable[[Study, set[str]], list[Run]]  # of a study, as far as its tables are not among these faulty ones
 

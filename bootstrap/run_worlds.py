@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from bootstrap import registry, streams
-from bootstrap.data import capacity
+from bootstrap.build import capacity
 from bootstrap.run import Run
-from bootstrap.study import own_settings
+from bootstrap.schema import own_settings
 from bootstrap.task import Task, Universe
 from bootstrap.worlds import World
 

@@ -13,7 +13,7 @@ from bootstrap import metrics, registry, streams
 from bootstrap.models.stack import Stack
 from bootstrap.optimizers import Optimizer
 from bootstrap.run import Run
-from bootstrap.study import own_settings
+from bootstrap.schema import own_settings
 from bootstrap.task import Task
 
 IMAGES = 5  # axes of stacked images, (E, B, C, H, W)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from bootstrap import registry, streams
-from bootstrap.data import build_task
+from bootstrap.build import build_task
 from bootstrap.mistakes import StudyError
+from bootstrap.parse import chosen
 from bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
-from bootstrap.study import chosen
 from bootstrap.task import Image, Task
 from runners import shipped, studies
 

@@ -11,12 +11,14 @@ import pandas as pd
 import torch
 
 from bootstrap import results
-from bootstrap.data import ENDLESS_TEST_SAMPLES, build_task, capacity, division_of, mirrored_share
+from bootstrap.build import build_task, capacity
 from bootstrap.mistakes import StudyError
 from bootstrap.program import Program
 from bootstrap.registry import clipped
 from bootstrap.results import Results, write_json
 from bootstrap.run import Run
+from bootstrap.source import ENDLESS_TEST_SAMPLES
+from bootstrap.split import division_of, mirrored_share
 from bootstrap.sweep import runs_of
 from bootstrap.task import Universe
 from reports.claim_errors import claim_errors

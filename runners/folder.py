@@ -12,8 +12,8 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from bootstrap import results
+from bootstrap.build import build_task
 from bootstrap.damage import DamagedFileError, read_json
-from bootstrap.data import build_task
 from bootstrap.losses import default_metric
 from bootstrap.mistakes import StudyError
 from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS

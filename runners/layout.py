@@ -15,14 +15,14 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from bootstrap.data import build_task
+from bootstrap.build import build_task
+from bootstrap.compatibility import LARGEST_TRIAL
 from bootstrap.models.convolutions import Conv2d
 from bootstrap.models.stack import Stack
 from bootstrap.program import Program
 from bootstrap.results import write_json
 from bootstrap.run import Run
-from bootstrap.study import own_settings
-from bootstrap.sweep import LARGEST_TRIAL
+from bootstrap.schema import own_settings
 from runners import environment
 from runners.packs import families_of, in_order, shape
 from runners.trial import Rate, Trial

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bootstrap.run import Run
-from bootstrap.study import ModelScales
+from bootstrap.schema import ModelScales
 
 # what members of a pack may each have their own of
 OWN: set[Any] = {

@@ -10,9 +10,9 @@ import tomli_w
 from bootstrap import registry
 from bootstrap.damage import read_study
 from bootstrap.mistakes import StudyError, beside, place_of
+from bootstrap.parse import parse, with_value
 from bootstrap.paths import written
 from bootstrap.registry import shown, suggestion
-from bootstrap.study import parse, with_value
 from bootstrap.sweep import points, runs_of
 from bootstrap.task import PLACES
 

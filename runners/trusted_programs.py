@@ -13,7 +13,7 @@ import torch
 from bootstrap.program import Program
 from bootstrap.results import write_json
 from bootstrap.run import Run
-from bootstrap.study import own_settings
+from bootstrap.schema import own_settings
 from runners import environment, layout
 from runners.layout import Layout, Measure, Shape
 from runners.packs import families_of, in_order

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from bootstrap import registry
-from bootstrap.study import Change, Start, Stop
+from bootstrap.schema import Change, Start, Stop
 from bootstrap.sweep import runs_of
 from bootstrap.train import train
 from runners import shipped

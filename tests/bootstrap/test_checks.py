@@ -6,8 +6,8 @@ import pytest
 
 from bootstrap import checks, registry
 from bootstrap.mistakes import LARGEST_NUMBER, StudyError
+from bootstrap.parse import with_value
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
-from bootstrap.study import with_value
 from bootstrap.sweep import runs_of
 from tests.bootstrap.conftest import parity
 

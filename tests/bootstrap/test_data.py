@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from bootstrap.data import Supply, build_task, capacity, divide, division_of, mirrored_share
-from bootstrap.study import Data
+from bootstrap.build import build_task, capacity
+from bootstrap.schema import Data
+from bootstrap.source import Supply
+from bootstrap.split import divide, division_of, mirrored_share
 from bootstrap.sweep import runs_of
 from bootstrap.worlds import ideal
 from tests.bootstrap.conftest import parity

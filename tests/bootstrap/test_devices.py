@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
-from bootstrap import ahead, data, streams
+from bootstrap import ahead, source, split, streams
+from bootstrap.build import build_task
 from bootstrap.evaluate import Evaluator
 from bootstrap.pack import Pack
 from bootstrap.sweep import runs_of
@@ -33,10 +34,10 @@ def pretended(monkeypatch, **changes):
     """A pack on a GPU that does not exist."""
     changes = {"data__allow_reuse": True, **changes}  # the rules go round a small universe
     runs = runs_of(parity(training__seeds=2, training__max_steps=500, training__batch_size=20, **changes))
-    task = data.build_task(runs[0].task)
+    task = build_task(runs[0].task)
     if isinstance(task, Universe):  # cells are divided on the host, with real numbers
-        divisions = {run.run_id: data.division_of(task, run) for run in runs}
-        monkeypatch.setattr(data, "division_of", lambda _, run: divisions[run.run_id])
+        divisions = {run.run_id: split.division_of(task, run) for run in runs}
+        monkeypatch.setattr(source, "division_of", lambda _, run: divisions[run.run_id])
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     # the backward pass of what has no device cannot be run; it waits for nothing
     monkeypatch.setattr(torch.autograd, "grad", lambda _, leaves, *rest, **more: [torch.ones_like(p) for p in leaves])

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bootstrap import results
-from bootstrap.data import build_task
+from bootstrap.build import build_task
 from bootstrap.mistakes import StudyError
 from bootstrap.phases import weights_file
 from bootstrap.run_worlds import world_of, worlds_of

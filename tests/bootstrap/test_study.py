@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from bootstrap import registry, run
+from bootstrap.compatibility import _try_model
 from bootstrap.mistakes import StudyError
+from bootstrap.parse import chosen, parse, with_value
 from bootstrap.run import evaluation_steps, scheduled_steps
-from bootstrap.study import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training, chosen, parse
-from bootstrap.sweep import _try_model, points, runs_of, with_value
+from bootstrap.schema import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training
+from bootstrap.sweep import points, runs_of
 from datasets.sparse_parity import SparseParity
 from tests.bootstrap.conftest import parity
 

@@ -9,10 +9,11 @@ import torch
 from scipy import stats
 
 from bootstrap import registry
-from bootstrap.data import TEST_START, Supply, build_task
+from bootstrap.build import build_task
 from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack, learning_rate_factor
+from bootstrap.source import TEST_START, Supply
 from bootstrap.sweep import runs_of
 from bootstrap.train import train, train_steps
 from tests.bootstrap.conftest import parity

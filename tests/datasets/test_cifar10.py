@@ -10,8 +10,9 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from bootstrap.data import Supply, build_task, capacity
+from bootstrap.build import build_task, capacity
 from bootstrap.mistakes import StudyError
+from bootstrap.source import Supply
 from bootstrap.sweep import runs_of
 from datasets import cifar5m, cifar10
 from datasets.cifar5m_files import prepare

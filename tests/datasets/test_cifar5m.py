@@ -8,12 +8,14 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from bootstrap.ahead import Ahead
-from bootstrap.data import Supply, build_task, capacity, divide
+from bootstrap.build import build_task, capacity
 from bootstrap.feed import Chunk
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack
 from bootstrap.run_worlds import world_of
-from bootstrap.study import Data
+from bootstrap.schema import Data
+from bootstrap.source import Supply
+from bootstrap.split import divide
 from bootstrap.sweep import runs_of
 from bootstrap.task import Image
 from bootstrap.train import train

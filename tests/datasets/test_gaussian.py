@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bootstrap import streams
-from bootstrap.data import build_task
+from bootstrap.build import build_task
 from bootstrap.evaluate import Evaluator
 from bootstrap.mistakes import StudyError
 from bootstrap.pack import Pack

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
-from bootstrap.study import Change, Data, Evaluation, Keep, Schedule, Start, Stop, Streams, Study, Training
+from bootstrap.schema import Change, Data, Evaluation, Keep, Schedule, Start, Stop, Streams, Study, Training
 from runners import studies
 from tests.bootstrap.conftest import parity
 

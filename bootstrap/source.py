@@ -5,16 +5,14 @@ Shapes: E members, ``...`` any index shape, U cells of a universe, T test sample
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from bootstrap import registry, streams
-from bootstrap.registry import nearest
+from bootstrap import streams
 from bootstrap.run import Run
-from bootstrap.study import Data, own_settings
+from bootstrap.split import division_of
 from bootstrap.task import Samples, Task, Universe
 from bootstrap.worlds import ends
 
@@ -28,110 +26,6 @@ class Labelled(NamedTuple):
     x: Tensor
     y: Tensor
     clean: Tensor
-
-
-def build_task(chosen: dict[str, Any]) -> Task:
-    """The task of a study's ``task`` table.
-
-    Raises:
-        ValueError: its settings do not go together, or its class lacks what every task has.
-    """
-    target = registry.find("task", chosen["name"]).target
-    missing = sorted(getattr(target, "__abstractmethods__", ()))
-    if missing:
-        raise ValueError(" ".join(_lacks(target, name) for name in missing))
-    task: Task = target(**own_settings(chosen))
-    return task
-
-
-def _lacks(target: Any, name: str) -> str:
-    """What a task's class lacks, and which of its own names may be meant for it."""
-    near = nearest(name, [own for own in vars(target) if not own.startswith("_")])
-    cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
-    return f"class {target.__qualname__} lacks {name!r}, which every task has. {cure}"
-
-
-def capacity(task: Task, data: Data) -> int | None:
-    """Training cells of a finite universe, which end the ideal world's fresh samples; None if endless."""
-    if not isinstance(task, Universe):
-        return None
-    if data.test_set == "reference":
-        return task.size - len(task.reference or ())
-    if data.test_set != "heldout":
-        return task.size
-    # With orbits the last test orbit may hold one cell more or less: one cell is left to neither.
-    return task.size - held_out(task, data) - (data.split == "orbits")
-
-
-def held_out(task: Universe, data: Data) -> int:
-    """Number of cells held out for the test, before orbits are completed."""
-    return max(1, round(data.test_fraction * task.size))
-
-
-@dataclass(frozen=True)
-class Division:
-    """One member's cells: training cells in the order of their index, and test cells."""
-
-    train: Tensor
-    test: Tensor
-
-
-def divide(task: Universe, data: Data, seeds: tuple[int, int], largest_pool: int | None) -> Division:
-    """Divide a universe into training and test cells.
-
-    Args:
-        seeds: of the ``data`` and the ``test`` stream.
-        largest_pool: size of the largest pool of the study, which ``test_set = "rest"`` leaves out.
-    """
-    orbit_U = _orbits(task, data)
-    data_order_U = _in_order(orbit_U, streams.key(seeds[0], "data"))
-    if data.test_set == "population":
-        return Division(data_order_U, torch.arange(task.size))
-    if data.test_set == "reference":
-        assert task.reference is not None
-        start, stop = task.reference.start, task.reference.stop
-        test = start + _in_order(torch.arange(stop - start), streams.key(seeds[1], "test"))
-        return Division(data_order_U[(data_order_U < start) | (data_order_U >= stop)], test)
-    if data.test_set == "rest":
-        assert largest_pool is not None
-        begin = _next_orbit(orbit_U, data_order_U, largest_pool)
-        return Division(data_order_U, data_order_U[begin:])
-    test_order_U = _in_order(orbit_U, streams.key(seeds[1], "test"))
-    end = _next_orbit(orbit_U, test_order_U, held_out(task, data))
-    is_test_U = torch.zeros(task.size, dtype=torch.bool).index_fill_(0, test_order_U[:end], True)
-    train = data_order_U[~is_test_U[data_order_U]]
-    return Division(train[: capacity(task, data)], test_order_U[:end])
-
-
-def _orbits(task: Universe, data: Data) -> Tensor:
-    """The smallest cell of each cell's orbit, int64, (U,); with ``split = "cells"`` each is its own."""
-    cell_U = torch.arange(task.size)
-    mirror_U = task.mirror(cell_U) if data.split == "orbits" else None
-    return cell_U if mirror_U is None else torch.minimum(cell_U, mirror_U)
-
-
-def _in_order(orbit_U: Tensor, key: tuple[int, int]) -> Tensor:
-    """Cells in a keyed order that keeps orbits together, int64, (U,)."""
-    key_12 = torch.tensor([key], dtype=torch.int32)
-    order_U = streams.permutation(key_12, torch.zeros(1, dtype=torch.int64), len(orbit_U))[0]
-    if torch.equal(orbit_U, torch.arange(len(orbit_U))):
-        return order_U  # what the next line would give too, without sorting millions of cells twice
-    return order_U.argsort()[orbit_U].argsort(stable=True)
-
-
-def _next_orbit(orbit_U: Tensor, order_U: Tensor, count: int) -> int:
-    """The first place at or after ``count`` where an orbit begins."""
-    inside = 0 < count < len(order_U) and orbit_U[order_U[count - 1]] == orbit_U[order_U[count]]
-    return count + 1 if inside else count
-
-
-def mirrored_share(task: Task, division: Division, train_size: int) -> float | None:
-    """Share of test cells whose mirror image, another cell, is in the pool; None without mirrors."""
-    mirror = task.mirror(division.test) if isinstance(task, Universe) else None
-    if mirror is None:
-        return None
-    other = mirror != division.test
-    return (other & torch.isin(mirror, division.train[:train_size])).double().mean().item()
 
 
 class Supply:
@@ -239,8 +133,3 @@ class Supply:
             whole = (block + 1) * size <= limit if limit else torch.ones_like(block, dtype=torch.bool)
             swapped[row] = torch.where(whole, source, swapped[row])
         return swapped.view_as(index)
-
-
-def division_of(task: Universe, run: Run) -> Division:
-    """The division that a run's specification gives."""
-    return divide(task, run.data, (run.stream_seed("data"), run.stream_seed("test")), run.largest_pool)
