@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from bootstrap.registry import Settings
-from bootstrap.schema import CHOICES, JUDGED, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from bootstrap.schema import (CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams)
+from bootstrap.events import JUDGED
 from bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")

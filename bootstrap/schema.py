@@ -120,10 +120,6 @@ class Evaluation(Settings):
     stopping_threshold: PositiveFloat = 0.01
 
 
-# settings of ``evaluation`` by which rows are judged: no part of a run, they may change without training anew
-JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")
-
-
 class Stop(Settings):
     """When a real run and its ideal partner end before the budget: together, once both have fulfilled this.
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from bootstrap.damage import DamagedFileError, read_json, reading
 from bootstrap.events import run_events
-from bootstrap.schema import JUDGED
+from bootstrap.events import JUDGED
 
 STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
 PLANNED = "planned.parquet"

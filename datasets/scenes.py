@@ -7,7 +7,7 @@ Shapes: L images, K numbers drawn for each, F planes, C = 3 colours.
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +15,21 @@ from torch import Tensor
 
 from bootstrap import streams
 
-if TYPE_CHECKING:
-    from datasets.shapes import Shapes
-
 TEXTURES = ("striped", "checked")
 
 _TURNS = 1_024
 _FAR = 99.0
+
+
+class Look(NamedTuple):
+    """Settings of the task that scenes depend on; `Shapes` explains each."""
+
+    size: int
+    turn: float
+    dark: float
+    clutter: float
+    occlusion: float
+    noise: float
 
 
 class Colours(NamedTuple):
@@ -52,7 +60,7 @@ class Scene(NamedTuple):
     colours: Colours
 
 
-def draw(look: "Shapes", key_L2: Tensor, index_L: Tensor, label_L: Tensor) -> Scene:
+def draw(look: Look, key_L2: Tensor, index_L: Tensor, label_L: Tensor) -> Scene:
     """The scenes of these images, by the settings of the task."""
     spans = _spans(look)
     low_K, span_K = streams.moved(torch.from_numpy(_ranges(tuple(spans.values()))), index_L.device).unbind(0)
@@ -72,7 +80,7 @@ def draw(look: "Shapes", key_L2: Tensor, index_L: Tensor, label_L: Tensor) -> Sc
     )
 
 
-def _spans(look: "Shapes") -> dict[str, tuple[int, float, float]]:
+def _spans(look: Look) -> dict[str, tuple[int, float, float]]:
     """What is drawn uniformly for each image: how many numbers, from where to where."""
     clutter = 128 * look.clutter
     return {

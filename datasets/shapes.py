@@ -73,8 +73,9 @@ class Shapes(Task):
         scene_L2, grain_L2 = (_each(streams.subkeys(key_E2, name), index) for name in ("scene", "grain"))
         flat = (scene_L2, grain_L2, index.reshape(-1), label.view(-1), x.view(-1, 3, self.size**2))
         block = max(1, _BLOCK[index.device.type] // self.size**2)
+        look = scenes.Look(self.size, self.turn, self.dark, self.clutter, self.occlusion, self.noise)
         for scene_key, grain_key, number, y, into_LCP in zip(*(part.split(block) for part in flat), strict=True):
-            scene = scenes.draw(self, scene_key, number, y)
+            scene = scenes.draw(look, scene_key, number, y)
             picture_LCP = self._picture(scene, y // len(TEXTURES))
             picture_LCP.add_(self._grain(grain_key, number).mul_(scene.noise_L11)).clamp_(0, 255)
             into_LCP.copy_(picture_LCP)  # cuts what stands behind the point: the colours hold a half more

@@ -6,7 +6,7 @@ from typing import Any
 
 from bootstrap.damage import read_study
 from bootstrap.mistakes import StudyError
-from bootstrap.schema import JUDGED
+from bootstrap.events import JUDGED
 
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
 EXTENDABLE_IN = {
