@@ -15,8 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bootstrap.damage import DamagedFileError, read_json, reading
-from bootstrap.events import run_events
-from bootstrap.events import JUDGED
+from bootstrap.events import JUDGED, run_events
 
 STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
 PLANNED = "planned.parquet"

@@ -1,8 +1,7 @@
-"""Tasks, one file each; importing the package makes them known by name."""
+"""Tasks, one file or folder each; importing the package makes them known by name."""
 
 from datasets import (
     binary_operations,
-    cifar5m,
     cifar10,
     digits,
     gaussian,
@@ -10,13 +9,15 @@ from datasets import (
     multi_digit_addition,
     permutations,
     recording,
-    shapes,
     sparse_parity,
 )
+from datasets.cifar5m.task import Cifar5m
+from datasets.shapes.task import Shapes
 
 __all__ = [
+    "Cifar5m",
+    "Shapes",
     "binary_operations",
-    "cifar5m",
     "cifar10",
     "digits",
     "gaussian",
@@ -24,6 +25,5 @@ __all__ = [
     "multi_digit_addition",
     "permutations",
     "recording",
-    "shapes",
     "sparse_parity",
 ]

@@ -13,8 +13,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from bootstrap.paths import expanded
 from bootstrap.registry import register
+from bootstrap.study.paths import expanded
 from bootstrap.task import Image, Inputs, Samples
 from datasets.recording import Held
 

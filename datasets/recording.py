@@ -13,8 +13,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from bootstrap.paths import expanded
 from bootstrap.registry import register
+from bootstrap.study.paths import expanded
 from bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
 
 

@@ -20,7 +20,7 @@ import reports.kinds  # registers the kinds
 import reports.kinds_across  # noqa: F401  registers the kinds that compare cells
 from bootstrap.registry import Settings, find, settings
 from bootstrap.results import Results
-from bootstrap.schema import ClaimCommon
+from bootstrap.study.schema import ClaimCommon
 from reports import kinds_equivalence  # noqa: F401  registers the kinds of equality
 from reports.cells import KEY
 from reports.compare import Comparison, compare

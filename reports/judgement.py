@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from bootstrap.registry import find
-from bootstrap.schema import ClaimCommon
+from bootstrap.study.schema import ClaimCommon
 from reports.effects import Effect, Verdict
 from reports.evidence import Across, Evidence
 from reports.significance import UNKNOWN, Question, Significance, significance

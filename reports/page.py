@@ -8,8 +8,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bootstrap.mistakes import StudyError
 from bootstrap.results import Results, read, write_atomically
+from bootstrap.study.messages import StudyError
 from reports import tables, verdicts
 from reports.cases import Case, cases
 from reports.claims import judge

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from bootstrap.registry import settings
-from bootstrap.schema import ClaimCommon
+from bootstrap.study.schema import ClaimCommon
 from reports.claims import confidences, fewest_seeds
 from reports.intervals import clopper_pearson, order_rank
 from reports.power import POWER, effect_for_difference, margin_for_equivalence, share_for_count

@@ -7,14 +7,14 @@ line can show its help without loading torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runners.engine import run_study
+    from runners.run.engine import run_study
 
 __all__ = ["run_study"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "run_study":
-        from runners.engine import run_study
+        from runners.run.engine import run_study
 
         return run_study
     raise AttributeError(f"module 'runners' has no attribute {name!r}")

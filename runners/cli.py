@@ -29,7 +29,7 @@ Parts = Annotated[
 ]
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
-Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # bootstrap.program, without loading torch
+Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # those of `backend`, without loading torch
 Axis = Literal["step", "samples", "seconds"]  # reports.clocks, without loading pandas
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
@@ -71,11 +71,12 @@ def run(
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
-    from runners import engine, planning
+    from runners.commands import plan
+    from runners.run import engine
 
     if dry_run:
         settings = tuple(chain(*changes))
-        for line in planning.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
+        for line in plan.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
     place, failed = out or engine.default_folder(study), None
@@ -177,10 +178,10 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
 @app.command
 def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
     """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need."""
-    from runners import planning
+    from runners.commands import plan
 
     place = Path(study) if Path(study).is_dir() else out
-    for line in planning.describe(study, place, scale=scale, changes=tuple(chain(*changes))):
+    for line in plan.describe(study, place, scale=scale, changes=tuple(chain(*changes))):
         say(line)
 
 
@@ -192,7 +193,7 @@ def export(
     format: Literal["csv", "parquet"] = "csv",
 ) -> None:
     """Write the tables of one or more folders as CSV or parquet."""
-    from runners.export import export_tables
+    from runners.commands.export import export_tables
 
     _at_least_one(folder, "export")
     for path in export_tables(folder, out, format):
@@ -206,9 +207,9 @@ def list_(
     /,
 ) -> None:
     """List what a study can name."""
-    from runners import catalogue
+    from runners.commands import listing
 
-    for line in catalogue.lines(kind):
+    for line in listing.lines(kind):
         say(line)
 
 
@@ -224,9 +225,9 @@ def show(
     ] = None,
 ) -> None:
     """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet."""
-    from runners import catalogue
+    from runners.commands import listing
 
-    for line in catalogue.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
+    for line in listing.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
         say(line)
 
 
@@ -242,13 +243,13 @@ def data(
     ] = None,
 ) -> None:
     """Get a recorded data set ready: download its files, prepare them for training, verify what was prepared."""
-    from runners import data_command
+    from runners.commands import data
 
     try:
-        for line in data_command.run(dataset, action, root, tuple(chain(*parts)), url):
+        for line in data.run(dataset, action, root, tuple(chain(*parts)), url):
             say(line)
     except KeyboardInterrupt:
-        say(data_command.interrupted(action))
+        say(data.interrupted(action))
         sys.exit(130)
 
 
@@ -261,18 +262,19 @@ def bench(
     device: Device = "auto",
 ) -> None:
     """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images."""
-    from runners import benchmark, engine
+    from runners.bench import bench
+    from runners.run import engine
 
-    for line in benchmark.run(names, json, engine.choose_device(device), figure):
+    for line in bench.run(names, json, engine.choose_device(device), figure):
         say(line)
 
 
 @app.command
 def doctor() -> None:
     """Check the installation: versions, device, threads, and known random numbers."""
-    from runners import checkup
+    from runners.commands import doctor
 
-    lines, healthy = checkup.examine()
+    lines, healthy = doctor.examine()
     for line in lines:
         say(line)
     sys.exit(0 if healthy else 1)
@@ -312,7 +314,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in UNUSABLE or error.filename is None:
             raise
-        from bootstrap.paths import unusable
+        from bootstrap.study.paths import unusable
 
         _fail([unusable(str(error.filename), error)])
 

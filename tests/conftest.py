@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runners import shipped
+from runners import builtins
 from tests.datasets.published import serving, write
 
 
@@ -16,7 +16,7 @@ def one_thread():
 @pytest.fixture(autouse=True, scope="session")
 def names():
     """Everything that is shipped is known by name."""
-    shipped.load()
+    builtins.load()
 
 
 @pytest.fixture

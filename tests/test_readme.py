@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from bootstrap import registry
-from bootstrap.schema import Change, Start, Stop
-from bootstrap.sweep import runs_of
-from bootstrap.train import train
-from runners import shipped
+from bootstrap.study.schema import Change, Start, Stop
+from bootstrap.study.sweep import runs_of
+from bootstrap.training.train import train
+from runners import builtins
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,7 @@ def test_the_test_command_is_the_one_that_ci_runs():
 
 def test_the_study_of_the_readme_is_valid():
     """Its runs are those it promises: two pools, two decays, eight seeds, and one ideal world for both pools."""
-    shipped.load()
+    builtins.load()
     (text,) = [block for block in BLOCKS if block.lstrip().startswith("question =")]
     runs = runs_of(tomllib.loads(text))
     assert sum(run.rule == "real" for run in runs) == 32
@@ -36,7 +36,7 @@ def test_the_study_of_the_readme_is_valid():
 
 def test_the_task_of_the_readme_works_in_twenty_lines(tmp_path):
     """Pasted into a plugin, it is found by name and trained in both worlds."""
-    shipped.load()
+    builtins.load()
     (text,) = [block for block in BLOCKS if '@register("task", "majority")' in block]
     body = text[text.index("@register") :].strip().splitlines()
     assert len([line for line in body if line.strip()]) <= 20

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from bootstrap import registry
-from bootstrap.evaluate import Evaluator
-from bootstrap.mistakes import StudyError
-from bootstrap.pack import Pack
-from bootstrap.sweep import runs_of
-from bootstrap.train import train_steps
-from runners import shipped
+from bootstrap.study.messages import StudyError
+from bootstrap.study.sweep import runs_of
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train_steps
+from runners import builtins
 from tests.bootstrap.conftest import parity
 
-shipped.load()
+builtins.load()
 TASKS = {
     "sparse_parity": {"num_bits": 12},
     "binary_operations": {"modulus": 11},

@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap import registry
 from bootstrap.registry import find, load_plugin
-from bootstrap.sweep import runs_of
+from bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
 
 LOSS = """

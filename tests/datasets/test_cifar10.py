@@ -10,13 +10,13 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from bootstrap.build import build_task, capacity
-from bootstrap.mistakes import StudyError
-from bootstrap.source import Supply
-from bootstrap.sweep import runs_of
+from bootstrap.samples.source import Supply
+from bootstrap.study.build import build_task, capacity
+from bootstrap.study.messages import StudyError
+from bootstrap.study.sweep import runs_of
 from datasets import cifar5m, cifar10
-from datasets.cifar5m_files import prepare
-from runners import data_command
+from datasets.cifar5m import prepare
+from runners.commands import data
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import FILE, cifar10_file, part, serving, write, write_cifar10
 
@@ -122,19 +122,19 @@ def test_it_is_downloaded_and_verified(root, tmp_path, monkeypatch):
     place = tmp_path / "new"
     with serving(archive.parent) as files:
         monkeypatch.setattr(CIFAR10, "url", f"{files.url}/{CIFAR10.filename}")
-        lines = list(data_command.run("cifar10", "download", place, (), None))
+        lines = list(data.run("cifar10", "download", place, (), None))
     assert lines == [
         f"{place}: 120 images of CIFAR-10, of which 20 are for the test.",
         f"Next: deepboot show cifar10 --set root={place}",
     ]
-    assert list(data_command.run("cifar10", "verify", place, (), None)) == lines
+    assert list(data.run("cifar10", "verify", place, (), None)) == lines
     broken = place / CIFAR10.base_folder / "test_batch"
     broken.write_bytes(broken.read_bytes()[:-1])
     cifar10._read.cache_clear()
     with pytest.raises(ValueError, match="expected CIFAR-10 as torchvision keeps it, whole"):
-        list(data_command.run("cifar10", "verify", place, (), None))
+        list(data.run("cifar10", "verify", place, (), None))
     with pytest.raises(ValueError, match="no parts, come from one place and need no preparing"):
-        list(data_command.run("cifar10", "prepare", place, (), None))
+        list(data.run("cifar10", "prepare", place, (), None))
 
 
 @pytest.mark.usefixtures("no_proxy")
@@ -143,7 +143,7 @@ def test_a_download_that_fails_says_so(tmp_path, monkeypatch):
     with serving(tmp_path) as files:
         monkeypatch.setattr(CIFAR10, "url", f"{files.url}/missing.tar.gz")
         with pytest.raises(ValueError, match=r"CIFAR-10 could not be downloaded: .* Try again later"):
-            list(data_command.run("cifar10", "download", tmp_path / "c10", (), None))
+            list(data.run("cifar10", "download", tmp_path / "c10", (), None))
 
 
 def test_the_ideal_world_ends_with_the_recording(root):

@@ -7,21 +7,21 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bootstrap.ahead import Ahead
-from bootstrap.build import build_task, capacity
-from bootstrap.feed import Chunk
-from bootstrap.mistakes import StudyError
-from bootstrap.pack import Pack
-from bootstrap.run_worlds import world_of
-from bootstrap.schema import Data
-from bootstrap.source import Supply
-from bootstrap.split import divide
-from bootstrap.sweep import runs_of
+from bootstrap.samples.batches import Chunk
+from bootstrap.samples.prefetch import Ahead
+from bootstrap.samples.source import Supply
+from bootstrap.samples.split import divide
+from bootstrap.study.build import build_task, capacity
+from bootstrap.study.messages import StudyError
+from bootstrap.study.run_worlds import world_of
+from bootstrap.study.schema import Data
+from bootstrap.study.sweep import runs_of
 from bootstrap.task import Image
-from bootstrap.train import train
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train
 from datasets import cifar5m
-from datasets.cifar5m import Cifar5m, Spans
-from datasets.cifar5m_files import prepare
+from datasets.cifar5m import prepare
+from datasets.cifar5m.task import Cifar5m, Spans
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import COUNT, part, write
 

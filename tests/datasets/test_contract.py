@@ -12,7 +12,7 @@ from torchvision.datasets import CIFAR10
 import datasets  # noqa: F401  (registers the tasks)
 from bootstrap import registry, streams
 from bootstrap.task import Image, Tokens, Universe, Vector
-from datasets.cifar5m_files import prepare
+from datasets.cifar5m import prepare
 from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from bootstrap import streams
-from bootstrap.build import build_task
-from bootstrap.evaluate import Evaluator
-from bootstrap.mistakes import StudyError
-from bootstrap.pack import Pack
-from bootstrap.sweep import runs_of
-from bootstrap.train import train, train_steps
+from bootstrap.study.build import build_task
+from bootstrap.study.messages import StudyError
+from bootstrap.study.sweep import runs_of
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train, train_steps
 from datasets.gaussian import Gaussian
 
 LINEAR = {"name": "mlp", "depth": 0, "bias": False, "init_scale": 0.1}

@@ -14,9 +14,9 @@ import pytest
 
 from bootstrap import registry
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
-from bootstrap.sweep import points
+from bootstrap.study.sweep import points
 from reports.claims import fewest_seeds, judge
-from runners import studies
+from runners import study_files
 
 BUDGET = 100_000
 STEPS = (0, 5_000, BUDGET)
@@ -54,10 +54,10 @@ SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|wit
 def scales():
     """Every study with claims, as it is and, in the slow suite, at every scale."""
     found = []
-    for name, path in studies.shipped().items():
+    for name, path in study_files.shipped().items():
         for scale in (None, *tomllib.loads(path.read_text()).get("scale", {})):
             marks = [pytest.mark.slow] if scale else []
-            if studies.load(name, scale=scale).get("claims"):
+            if study_files.load(name, scale=scale).get("claims"):
                 found.append(pytest.param(name, scale, marks=marks))
     return found
 
@@ -122,7 +122,7 @@ def evaluation(run_id, step, error):
 @lru_cache
 def verdicts(study, scale, picture):
     """The overall verdict on every claim in one picture, by its place in the study; a number is an error's level."""
-    raw = studies.load(study, scale=scale)
+    raw = study_files.load(study, scale=scale)
     drawn = {"level": picture} if isinstance(picture, float) else PICTURES[picture]
     return {one.number - 1: one.overall for one in judge(results_of(raw, drawn))}
 
@@ -160,7 +160,7 @@ def test_kinds_have_their_opposites():
 @pytest.mark.parametrize(("name", "scale"), scales())
 def test_a_shipped_claim_can_be_refuted(name, scale):
     """And supported; not by its opposite, nor both by a difference and by none. Too few seeds for any verdict aside."""
-    raw = studies.load(name, scale=scale)
+    raw = study_files.load(name, scale=scale)
     said = {}
     for place, (claim, needed) in enumerate(zip(raw["claims"], fewest_seeds(raw["claims"]), strict=True)):
         if needed <= raw["training"]["seeds"]:
@@ -172,7 +172,7 @@ def test_a_shipped_claim_can_be_refuted(name, scale):
 @pytest.mark.parametrize(("name", "scale"), scales())
 def test_a_study_that_asks_about_the_worlds_looks_at_both(name, scale):
     """At least one of its claims has another verdict where the ideal world alone is another."""
-    if re.search("ideal|worlds", studies.load(name)["question"]):
+    if re.search("ideal|worlds", study_files.load(name)["question"]):
         assert any(verdicts(name, scale, one) != verdicts(name, scale, other) for one, other in IDEAL_ALONE)
 
 
@@ -189,7 +189,7 @@ def test_a_study_that_asks_about_the_worlds_looks_at_both(name, scale):
 )
 def test_a_claim_that_tests_nothing_is_found(claim, why):
     """The rules find what they are for."""
-    raw = studies.load("demo") | {"claims": [claim]}
+    raw = study_files.load("demo") | {"claims": [claim]}
     raw["training"] = raw["training"] | {"train_size": [100, 200], "batch_size": 100}
     found = {name: judge(results_of(raw, PICTURES[name]))[0].overall for name in pictures_of(claim)}
     assert any(one.startswith(why) for one in problems(claim, found, batch=100))

@@ -1,0 +1,1 @@
+"""Samples of training and test: how they are split, labelled, put into batches, read ahead and augmented."""

@@ -1,0 +1,46 @@
+"""What a study's tables name: the task itself, and how many cells of a finite one there are to train and to test on."""
+
+from typing import Any
+
+from bootstrap import registry
+from bootstrap.registry import nearest
+from bootstrap.study.schema import Data, own_settings
+from bootstrap.task import Task, Universe
+
+
+def build_task(chosen: dict[str, Any]) -> Task:
+    """The task of a study's ``task`` table.
+
+    Raises:
+        ValueError: its settings do not go together, or its class lacks what every task has.
+    """
+    target = registry.find("task", chosen["name"]).target
+    missing = sorted(getattr(target, "__abstractmethods__", ()))
+    if missing:
+        raise ValueError(" ".join(_lacks(target, name) for name in missing))
+    task: Task = target(**own_settings(chosen))
+    return task
+
+
+def _lacks(target: Any, name: str) -> str:
+    """What a task's class lacks, and which of its own names may be meant for it."""
+    near = nearest(name, [own for own in vars(target) if not own.startswith("_")])
+    cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
+    return f"class {target.__qualname__} lacks {name!r}, which every task has. {cure}"
+
+
+def capacity(task: Task, data: Data) -> int | None:
+    """Training cells of a finite universe, which end the ideal world's fresh samples; None if endless."""
+    if not isinstance(task, Universe):
+        return None
+    if data.test_set == "reference":
+        return task.size - len(task.reference or ())
+    if data.test_set != "heldout":
+        return task.size
+    # With orbits the last test orbit may hold one cell more or less: one cell is left to neither.
+    return task.size - held_out(task, data) - (data.split == "orbits")
+
+
+def held_out(task: Universe, data: Data) -> int:
+    """Number of cells held out for the test, before orbits are completed."""
+    return max(1, round(data.test_fraction * task.size))

@@ -1,0 +1,106 @@
+"""What is wrong with a study beside its single keys and its task: budgets, evaluations, numbers too large to plan."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bootstrap.registry import shown
+from bootstrap.study.run import Run, evaluation_steps
+from bootstrap.study.schema import Evaluation, Study
+
+MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
+MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in memory until it ends
+MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every report reads
+
+
+def of_budget(study: Study, faulty: set[str]) -> list[str]:
+    """What does not fit into the budget, or does not go together; tables that are faulty already are not looked at."""
+    found: list[str] = []
+    if "training" in faulty:
+        return found
+    training = study.training
+    if training.dtype == "float64" and training.precision != "float32":
+        found.append(
+            f"`training.precision`: {training.precision!r} is a precision of float32 and cannot be had with "
+            'training.dtype = "float64". Remove one of the two.'
+        )
+    if "schedule" not in faulty and study.schedule.warmup_steps > training.max_steps:
+        found.append(
+            f"`schedule.warmup_steps`: expected at most training.max_steps = {training.max_steps:,}, "
+            f"got {study.schedule.warmup_steps:,}. Lower it."
+        )
+    if "evaluation" not in faulty:
+        found += _evaluations(study, stops="stop" not in faulty)
+    return found
+
+
+def _evaluations(study: Study, stops: bool) -> list[str]:
+    """What is wrong with when a run is evaluated."""
+    evaluation, budget = study.evaluation, study.training.max_steps
+    key, count = asked_evaluations(evaluation, budget)
+    if count > MOST_EVALUATIONS:
+        cure = "Raise it" if isinstance(evaluation.schedule, int) else "Lower it"
+        return [
+            f"`evaluation.{key}`: expected at most {MOST_EVALUATIONS:,} evaluations of a run, got {count:,}. "
+            f"{cure}, or lower training.max_steps."
+        ]
+    late = [step for step in evaluation.schedule if step > budget] if isinstance(evaluation.schedule, list) else []
+    if late:
+        return [
+            f"`evaluation.schedule`: expected steps up to training.max_steps = {budget:,}, got {shown(late)}. "
+            "Remove what is later, or raise training.max_steps."
+        ]
+    steps = len(evaluation_steps(evaluation, budget))
+    streaks = {"evaluation.streak": evaluation.streak}
+    if stops and study.stop is not None:
+        streaks["stop.streak"] = study.stop.streak
+    return [
+        f"`{name}`: expected at most the {steps} evaluations that a run has, got {streak:,}: so long a streak never "
+        "comes. Lower it, or evaluate more often."
+        for name, streak in streaks.items()
+        if streak > steps
+    ]
+
+
+def asked_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
+    """The key that decides how often a run is evaluated, and how often that is at most."""
+    if isinstance(evaluation.schedule, list):
+        return "schedule", len({*evaluation.schedule, max_steps})
+    if isinstance(evaluation.schedule, int):
+        return "schedule", 1 + math.ceil(max_steps / evaluation.schedule)
+    return "per_octave", math.ceil(math.log2(max_steps) * evaluation.per_octave) + 2
+
+
+def of_size(points: Sequence[dict[str, Any]]) -> list[str]:
+    """Why a study has too many runs to be planned, told from its tables before any run is made."""
+    asked = [_asked(point.get("training")) for point in points]
+    total = sum(pools * seeds for pools, seeds in asked)
+    if total <= MOST_PAIRS:
+        return []
+    pools, seeds = max(asked, key=math.prod)
+    factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
+    place = max(factors, key=lambda name: factors[name])
+    return [
+        f"`{place}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
+        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
+    ]
+
+
+def _asked(training: Any) -> tuple[int, int]:
+    """How many pools and seeds a table of training asks for, whatever else is wrong with it."""
+    table = training if isinstance(training, dict) else {}
+    pools = table.get("train_size", table.get("train_fraction"))
+    seeds = table.get("seeds")
+    count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 1
+    return max(1, len(pools)) if isinstance(pools, list) else 1, max(1, count)
+
+
+def of_rows(runs: Sequence[Run]) -> list[str]:
+    """Why the table of evaluations of these runs would be too large."""
+    rows = sum(asked_evaluations(run.evaluation, run.max_steps)[1] for run in runs)
+    if rows <= MOST_ROWS:
+        return []
+    return [
+        f"`evaluation.schedule`: expected at most {MOST_ROWS:,} evaluations in a study, got {rows:,} of "
+        f"{len(runs):,} runs. Evaluate less often, or divide the study."
+    ]

@@ -1,0 +1,235 @@
+"""Whether a study's task, model, pools, rule and loss go together, seen by trying them on a few samples."""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from bootstrap import registry
+from bootstrap.models.stacked import Stack
+from bootstrap.registry import Entry, reason, shown
+from bootstrap.study.build import build_task, capacity
+from bootstrap.study.messages import StudyError
+from bootstrap.study.schema import Study, own_settings
+from bootstrap.task import Image, Inputs, Samples, Task, Universe
+from bootstrap.worlds import World
+
+LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is trained
+LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory
+
+
+def built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
+    """The study's task, and what is wrong with it, or with its model, which is tried on two of its samples."""
+    if "task" in faulty:
+        return None, []
+    try:
+        task = build_task(study.task)
+        size = task.size if isinstance(task, Universe) else 0
+        if size > LARGEST_UNIVERSE:
+            return None, [
+                f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
+            ]
+        _look_at(task)
+        _cached(_two_samples, task)
+    except (Exception, SystemExit) as error:  # a plugin's task may raise anything
+        return None, [f"`task`: {reason(error, 'Mend the task.')}"]
+    try:
+        if "model" not in faulty:
+            _cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
+    except StudyError as error:
+        return task, error.problems
+    return task, []
+
+
+def _look_at(task: Task) -> None:
+    """Ask a task for all that a study is checked by, so that what a plugin's task raises is known to be its own."""
+    if not isinstance(task.inputs, Inputs):
+        raise ValueError(f"expected its `inputs` to be Tokens, Vector or Image, got {shown(task.inputs)}. Mend them.")
+    if not isinstance(task.classes, int) or task.classes < 1:
+        raise ValueError(f"expected its `classes` to be a number above 0, got {shown(task.classes)}. Mend them.")
+    if isinstance(task, Universe):
+        _ = task.mirror(torch.arange(1)), task.reference
+
+
+def _cached(check: Any, task: Task, *more: Any) -> Any:
+    """What a check of a task gives, without its cache where a plugin's task is not hashable."""
+    return (check if _is_hashable(task) else check.__wrapped__)(task, *more)
+
+
+def _is_hashable(task: Task) -> bool:
+    try:
+        hash(task)
+    except TypeError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _two_samples(task: Task) -> Samples:
+    """The first two samples of a task under some key."""
+    return task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.arange(2)[None])
+
+
+@lru_cache(maxsize=256)
+def _try_model(task: Task, model: str, entry: Entry) -> None:
+    """Refuse a model that cannot be built for a task or cannot compute two of its samples."""
+    settings = json.loads(model)
+    try:
+        stack = Stack(entry.name, own_settings(settings), task)
+        if stack.size > LARGEST_TRIAL:
+            return
+        key_12 = torch.zeros(1, 2, dtype=torch.int32)
+        x, y = _cached(_two_samples, task)
+        stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
+        shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
+    except (Exception, SystemExit) as error:  # a plugin's model may raise anything
+        raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
+    if shape != expected:
+        raise StudyError([
+            f"`model`: expected logits of shape {expected} for two samples, got {shape}. "
+            "Its forward pass must give one row of class logits per answer."
+        ])  # fmt: skip
+
+
+def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:
+    """Every pool's size, with its share of the universe where there is one; or why they cannot be had."""
+    sizes, fractions = study.training.train_size, study.training.train_fraction
+    if fractions is None:
+        listed = sizes if isinstance(sizes, list) else [sizes or 0]
+        return [(size, size / universe if universe else None) for size in listed], []
+    if universe is None:
+        return [], [
+            f"`training.train_fraction`: task {study.task['name']!r} is endless, so a pool is no fraction of it. "
+            "Give training.train_size instead."
+        ]
+    pools: dict[int, float | None] = {}
+    for share in fractions if isinstance(fractions, list) else [fractions]:
+        size = round(share * universe)
+        if size in pools:
+            return [], [
+                f"`training.train_fraction`: expected different pools, got {pools[size]} and {share}, both {size:,} of "
+                f"{universe:,} cells. Remove one."
+            ]
+        pools[size] = share
+    return list(pools.items()), []
+
+
+def problems_of(study: Study, task: Task, sizes: list[int]) -> list[str]:
+    """Pools, batches and budgets that the task cannot serve."""
+    problems = []
+    place = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
+    room = capacity(task, study.data)
+    batch = study.training.batch_size
+    for size in sizes:
+        if size < 1:
+            problems.append(f"`{place}`: expected a pool of at least 1 sample, got {size}. Raise it.")
+        if room is not None and size > room:
+            problems.append(
+                f"`{place}`: a pool of {size:,} does not fit into the {room:,} training cells. {_room(study, task)}"
+            )
+        elif room is not None and size == room and study.data.test_set == "rest":
+            problems.append(
+                f"`{place}`: a pool of {size:,} leaves no cell to test on. "
+                'Lower it, or set data.test_set = "population".'
+            )
+        if isinstance(batch, int) and batch > size:
+            problems.append(
+                f"`training.batch_size`: expected at most the pool's {size:,} samples, got {batch:,}. "
+                'Lower it, or set it to "full".'
+            )
+        if study.data.swapped_answers > size:
+            problems.append(
+                f"`data.swapped_answers`: expected at most the pool's {size:,} samples, "
+                f"got {study.data.swapped_answers:,}. Lower it."
+            )
+    if study.data.test_set != "heldout" and room is None:
+        problems.append(
+            f"`data.test_set`: this task is endless, so no cells can be held out or left over, "
+            f"got {study.data.test_set!r}. Remove the key."
+        )
+    if study.training.world["rule"] == "ideal" and study.training.ideal:
+        problems.append(
+            "`training.world.rule`: the ideal world is trained beside every other one already. "
+            "Choose a rule for the finite pool, or set training.ideal = false."
+        )
+    problems += _augmentation_problems(study, task) + _label_problems(study, task)
+    try:
+        problems += _rule_problems(study, sizes)
+    except (Exception, SystemExit) as error:  # a plugin's rule may raise anything
+        problems.append(f"`training.world`: {reason(error, 'Mend the rule.')}")
+    problems += _reference_problems(study, task)
+    if study.data.split == "orbits" and (not isinstance(task, Universe) or not _has_mirror(task)):
+        problems.append('`data.split`: this task has no mirror images, so there are no orbits. Set it to "cells".')
+    if study.data.noisy_test and not study.data.label_noise:
+        problems.append("`data.noisy_test`: there is no label noise to put on the test. Set data.label_noise.")
+    return problems
+
+
+def _augmentation_problems(study: Study, task: Task) -> list[str]:
+    """Why the inputs cannot be augmented, if they cannot."""
+    if study.data.augmentation == "none" or isinstance(task.inputs, Image):
+        return []
+    return [
+        f"`data.augmentation`: only images can be augmented, got {study.data.augmentation!r} "
+        f"for {type(task.inputs).__name__.lower()} inputs. Remove the key."
+    ]
+
+
+def _label_problems(study: Study, task: Task) -> list[str]:
+    """Why loss and noise do not go with real-valued labels, if they do not."""
+    if task.classes > 1:
+        return []
+    try:
+        loss = registry.find("loss", study.loss["name"]).target
+        loss(torch.zeros(1, 1, 1), torch.zeros(1, 1), **own_settings(study.loss))
+    except (Exception, SystemExit) as error:  # a plugin's loss may raise anything
+        return [f"`loss.name`: {reason(error, 'Use mse.')}"]
+    if study.data.label_noise or study.data.labels != "true":
+        return ["`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."]
+    return []
+
+
+def _reference_problems(study: Study, task: Task) -> list[str]:
+    """Why the task's own test set cannot be used as asked for, if it cannot."""
+    if study.data.test_set != "reference" or not isinstance(task, Universe):
+        return []
+    found, wanted = task.reference, study.data.test_samples
+    if not found:
+        return [
+            f"`data.test_set`: task {study.task['name']!r}, with these settings, names no test set of its own, "
+            "got 'reference'. Set it to \"heldout\"."
+        ]
+    problems = []
+    if wanted and wanted > len(found):
+        problems.append(
+            f"`data.test_samples`: expected at most the {len(found):,} cells of the reference test set, "
+            f"got {wanted:,}. Lower it."
+        )
+    if study.data.split == "orbits":
+        problems.append('`data.split`: the reference test set does not keep orbits together. Set it to "cells".')
+    return problems
+
+
+def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
+    """Why the index rule refuses its settings, if it does."""
+    rule = registry.find("rule", study.training.world["rule"]).target
+    try:
+        World(
+            rule, own_settings(study.training.world), [max(1, sizes[0])], torch.zeros(1, 2, dtype=torch.int32), 1, None
+        ).indices(0, 1)
+    except ValueError as error:
+        return [f"`training.world`: {error}"]
+    return []
+
+
+def _room(study: Study, task: Task) -> str:
+    """How to make room for a pool that is too large."""
+    if study.data.test_set != "heldout" or not isinstance(task, Universe):
+        return "Lower it."
+    share = int(1000 * (capacity(task, study.data) or 0) / task.size) / 1000
+    return f'Lower it (train_fraction at most {share:g}), lower data.test_fraction, or set data.test_set = "rest".'
+
+
+def _has_mirror(task: Universe) -> bool:
+    return task.mirror(torch.arange(1)) is not None

@@ -1,0 +1,202 @@
+"""From a study's raw tables to the study: names are looked up, defaults filled in, and all mistakes found at once."""
+
+import copy
+import json
+import re
+import tomllib
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
+
+from bootstrap import registry
+from bootstrap.registry import Kind, Settings, clipped, shown
+from bootstrap.study.messages import StudyError, beside, place_of, sentences, table_of, unwritable, writable
+from bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
+
+STAND_INS: dict[str, Any] = {  # for tables that every study needs, where they are faulty
+    "question": "?", "task": {}, "model": {}, "optimizer": {},
+    "training": {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1},
+}  # fmt: skip
+NAME = r'\s*(?:[\w-]+|"(?:[^"\\\n]|\\.)*")\s*'  # one part of a dotted name
+DOTTED = rf"{NAME}(?:\.{NAME})*"
+
+
+def parse(raw: dict[str, Any]) -> Study:
+    """The study with every name looked up and every default filled in.
+
+    Raises:
+        StudyError: all that is wrong with it, at once.
+    """
+    study, _, problems = read(raw)
+    if problems:
+        raise StudyError(problems)
+    return study
+
+
+def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
+    """A study as far as it can be read.
+
+    Returns:
+        The study, with stand-ins in place of its faulty tables; the names of these tables; all that is wrong.
+    """
+    problems = unwritable(raw)
+    faulty = [place_of(problem) for problem in problems]
+    raw = writable(raw) if problems else raw
+    found: list[str] = []
+    study = _validated(Study, raw, "", found)
+    choices = raw if study is None else study.model_dump()
+    resolved: dict[str, Any] = {
+        kind: _choice(kind, choices[kind], kind, "name", found) for kind in CHOICES if kind in choices
+    }
+    training = choices.get("training")
+    world = training.get("world") if isinstance(training, dict) else None
+    rule = _choice("rule", world, "training.world", "rule", found) if world is not None else None
+    claims = choices.get("claims")
+    for number, claim in enumerate(claims if isinstance(claims, list) else []):
+        _claim(claim, f"claims[{number}]", found)
+    problems += beside(found, faulty)
+    tables = {table_of(problem) for problem in problems}
+    if study is None:
+        tables |= {name for name in STAND_INS if name not in raw}
+        study = _stand_in(raw, tables)
+    contradictions = _contradictions(study, tables)
+    tables |= {table_of(problem) for problem in contradictions}
+    if rule is not None:
+        resolved["training"] = study.training.model_copy(update={"world": rule})
+    sound = {name: value for name, value in resolved.items() if name not in tables}
+    return study.model_copy(update=sound), tables, problems + contradictions
+
+
+def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
+    """The study with something valid in place of its faulty tables."""
+    sound = {name: raw[name] for name in Study.model_fields if name in raw and name not in faulty}
+    study: Study = _validated(Study, STAND_INS | sound, "", [])
+    return study
+
+
+def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """A copy of a nested dictionary with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
+
+    >>> with_value({"sweep": {}}, 'sweep."model.width"', [8, 16])
+    {'sweep': {'model.width': [8, 16]}}
+
+    Raises:
+        StudyError: something on the way is not a table, or the name is not written as TOML writes it.
+    """
+    *tables, last = _names(dotted)
+    inner = changed = dict(raw)
+    for name in tables:
+        table = inner.get(name, {})
+        if not isinstance(table, dict):
+            raise StudyError([
+                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(table)}. Check the dotted name."
+            ])  # fmt: skip
+        inner[name] = dict(table)
+        inner = inner[name]
+    inner[last] = copy.deepcopy(value)
+    return changed
+
+
+def _names(dotted: str) -> list[str]:
+    """The names that a dotted name is made of."""
+    if '"' not in dotted:
+        return dotted.split(".")
+    try:
+        if not re.fullmatch(DOTTED, dotted):
+            raise ValueError(dotted)
+        table: Any = tomllib.loads(f"{dotted} = 0")
+    except ValueError as error:
+        raise StudyError([
+            f"`{clipped(dotted)}`: expected a dotted name, of which parts may be in quotes. Write for instance "
+            'sweep."model.width".'
+        ]) from error  # fmt: skip
+    names = []
+    while isinstance(table, dict):
+        ((name, table),) = table.items()
+        names.append(name)
+    return names
+
+
+def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:
+    """One registered name with all its settings filled in.
+
+    Raises:
+        StudyError: all that is wrong with it.
+    """
+    problems: list[str] = []
+    found = _choice(kind, raw, kind, "name", problems)
+    if found is None:
+        raise StudyError(problems)
+    return found
+
+
+def _validated(schema: type[Settings], raw: Any, place: str, problems: list[str]) -> Any:
+    try:
+        return schema.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        problems += sentences(error, raw, place, schema)
+    return None
+
+
+def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]) -> Chosen | None:
+    """A registered name with its settings filled in, or None and the reasons."""
+    if not isinstance(raw, dict):
+        return None  # the study's own schema has already said so
+    name = raw.get(name_key)
+    if not isinstance(name, str):
+        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
+                        f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
+        return None
+    try:
+        schema = registry.settings(kind, name)
+    except ValueError as error:
+        problems.append(f"`{place}.{name_key}`: {error}")
+        return None
+    own = {key: value for key, value in raw.items() if key != name_key}
+    common: dict[str, Any] = {}
+    if kind == "model":
+        common = {key: own.pop(key) for key in list(own) if key in ModelScales.model_fields}
+    settings = _validated(schema, own, place, problems)
+    scales = _validated(ModelScales, common, place, problems) if kind == "model" else None
+    if settings is None or (kind == "model" and scales is None):
+        return None
+    extra = scales.model_dump() if scales is not None else {}
+    try:
+        return {name_key: name, **settings.model_dump(mode="json", warnings="error"), **extra}
+    except PydanticSerializationError as error:
+        reason = str(error).split("\n")[-1].strip().rstrip(".")
+        problems.append(f"`{place}`: a default of {name!r} is no value that a study can give: {reason}. "
+                        "Mend it where it is defined.")  # fmt: skip
+    return None
+
+
+def _claim(raw: Any, place: str, problems: list[str]) -> None:
+    if not isinstance(raw, dict):
+        return
+    common = {key: value for key, value in raw.items() if key in ClaimCommon.model_fields}
+    _validated(ClaimCommon, common, place, problems)
+    own = {key: value for key, value in raw.items() if key not in common}
+    if "kind" in raw:
+        _choice("claim", {"kind": raw["kind"], **own}, place, "kind", problems)
+
+
+def _contradictions(study: Study, faulty: set[str]) -> list[str]:
+    """What no single key can show to be wrong, in the tables that are not faulty already."""
+    training, found = study.training, []
+    if not study.question.strip():
+        found.append(f"`question`: expected a question, got {study.question!r}. Write down what the study asks.")
+    if (training.train_size is None) == (training.train_fraction is None):
+        found.append(
+            "`training`: expected exactly one of train_size and train_fraction, "
+            f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
+        )
+    for key in ("train_size", "train_fraction", "seeds"):
+        values = getattr(training, key)
+        if isinstance(values, list) and not values:
+            found.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
+        elif isinstance(values, list) and len(set(values)) < len(values):
+            found.append(f"`training.{key}`: expected different values, got {shown(values)}. Remove the repeated ones.")
+    if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
+        found.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    return [problem for problem in found if table_of(problem) not in faulty]

@@ -1,0 +1,210 @@
+"""One run's specification: everything that gives its weights and its rows, and the hash of it."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from bootstrap.events import JUDGED
+from bootstrap.registry import Settings
+from bootstrap.study.schema import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from bootstrap.task import PLACES
+
+TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
+MEANING = 2  # raised whenever the same specification begins to give other numbers
+
+
+class Source(Settings):
+    """Weights that a run starts from.
+
+    Attributes:
+        path: of the file that holds them; not part of the run's identity, since the next ones name what is in it.
+        cell_id: the configuration that they come from, the same for all seeds.
+        run_id, step: the run of it, and when.
+        named_step: the step if the study names one; None: the last one, which may be another for each seed.
+        layers: the beginnings of the names of the parameters that are taken; empty: all.
+        shared: whether the run's partner starts from the same ones.
+    """
+
+    path: str
+    cell_id: str
+    run_id: str
+    step: int
+    named_step: int | None
+    layers: list[str]
+    shared: bool = True
+
+    def settings(self) -> dict[str, Any]:
+        """What seeds of one configuration have in common."""
+        named = {} if self.named_step is None else {"step": self.named_step}
+        return {"cell_id": self.cell_id, "layers": self.layers, **named}
+
+
+class Run(Settings):
+    """Everything that one run is: a pure function of this gives its weights and its rows.
+
+    Attributes:
+        partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
+        phases: what the run becomes at later steps; the runs in them have no phases of their own.
+        first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
+        first_unread: the first index that was not read before it, nor any after that.
+    """
+
+    task: Chosen
+    model: Chosen
+    optimizer: Chosen
+    loss: Chosen
+    world: Chosen
+    data: Data
+    schedule: Schedule
+    evaluation: Evaluation
+    keep: Keep
+    streams: Streams
+    dtype: Literal["float32", "float64"]
+    precision: Precision
+    channels_last: bool
+    clip_norm: float | None
+    weight_noise: float
+    update_noise: float
+    stop: Stop | None
+    start: Source | None
+    seed: int
+    train_size: int | None
+    train_fraction: float | None
+    largest_pool: int | None
+    batch_size: int
+    max_steps: int
+    code: dict[str, str]
+    ideal_run_id: str | None = None
+    partner: str | None = None
+    phases: tuple["Phase", ...] = ()
+    first_step: int = 0
+    first_draw: int = 0
+    first_unread: int = 0
+
+    def in_force(self, update: int) -> "Run":
+        """What this run is at an update, 1 for the first: itself, or the latest phase that has begun by then."""
+        begun = [phase.run for phase in self.phases if phase.at_step < update]
+        return begun[-1] if begun else self
+
+    def samples_seen(self, step: int) -> int:
+        """Samples drawn up to a step."""
+        now = self.in_force(step)
+        return now.first_draw + (step - now.first_step) * now.batch_size
+
+    @property
+    def rule(self) -> str:
+        """Name of the world's index rule."""
+        return self.world["rule"]
+
+    def stream_seed(self, stream: str) -> int:
+        """Seed of one stream: its own, or the run's."""
+        own = getattr(self.streams, stream)
+        return self.seed if own is None else own
+
+    @property
+    def run_id(self) -> str:
+        """Hash of all that changes weights or evaluated rows, 16 hexadecimal digits."""
+        source = [self.start.run_id, self.start.step] if self.start is not None else []
+        return _digest({**self._configuration(), "seed": self.seed, "source": source})
+
+    @property
+    def cell_id(self) -> str:
+        """Hash of the configuration, the same for all seeds."""
+        return _digest(self._configuration())
+
+    def _configuration(self) -> dict[str, Any]:
+        excluded = {"ideal_run_id", "keep", "phases", "seed", "train_fraction"}
+        full = self.model_dump(mode="json", exclude=excluded)
+        full["phases"] = [[phase.at_step, phase.run._configuration()] for phase in self.phases]
+        if self.schedule.shape == "constant":
+            del full["max_steps"]
+        if self.start is not None:
+            full["start"] = self.start.settings()
+        if self.data.test_set != "rest":
+            del full["largest_pool"]
+        for name in ("partner", "first_unread"):
+            if not full[name]:
+                del full[name]
+        if "data" in self.code:
+            for place in PLACES:
+                full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
+        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in JUDGED}
+        return {"meaning": MEANING, **full}
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting under its dotted name, as the tables and ``where`` know it, and what its phases change."""
+        return {**self._first_settings(), **_changes(self)}
+
+    def _first_settings(self) -> dict[str, Any]:
+        nested: dict[str, Any] = {
+            **{kind: getattr(self, kind) for kind in CHOICES},
+            **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
+            "training": {
+                "world": self.world,
+                "streams": self.streams.model_dump(),
+                **{name: getattr(self, name) for name in TRAINING},
+            },
+            "stop": self.stop.model_dump() if self.stop is not None else {},
+            **({"stop.partner": self.partner} if self.partner is not None else {}),
+            "start": self.start.settings() if self.start is not None else {},
+        }
+        return dict(_flat(nested))
+
+
+class Phase(Settings):
+    """What a run becomes after a step.
+
+    Attributes:
+        at_step: the last step before it.
+        run: what it is from then on.
+    """
+
+    at_step: int
+    run: Run
+
+
+def _changes(run: Run) -> dict[str, Any]:
+    """What the phases of a run change, as columns: ``phases.1.train_size`` and so on."""
+    columns: dict[str, Any] = {}
+    before = run
+    for number, phase in enumerate(run.phases, 1):
+        columns[f"phases.{number}.at_step"] = phase.at_step
+        old, new = ({"training.train_size": one.train_size, **one._first_settings()} for one in (before, phase.run))
+        columns |= {f"phases.{number}.{name}": new[name] for name in new if new[name] != old.get(name)}
+        before = phase.run
+    return columns
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in nested.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value) if isinstance(value, list | tuple) else value
+
+
+def evaluation_steps(evaluation: Evaluation, max_steps: int) -> list[int]:
+    """Scheduled evaluations up to the budget, and the budget itself, sorted.
+
+    >>> evaluation_steps(Evaluation(per_octave=2), 20)
+    [0, 1, 2, 3, 4, 6, 8, 11, 16, 20]
+    """
+    return sorted(scheduled_steps(evaluation, max_steps) | {max_steps})
+
+
+def scheduled_steps(evaluation: Evaluation, max_steps: int) -> set[int]:
+    """Steps of the schedule that lie within the budget; they do not depend on it."""
+    if isinstance(evaluation.schedule, list):
+        return {step for step in evaluation.schedule if step <= max_steps}
+    if isinstance(evaluation.schedule, int):
+        return set(range(0, max_steps + 1, evaluation.schedule))
+    octaves = math.log2(max_steps) if max_steps > 1 else 0
+    count = math.ceil(octaves * evaluation.per_octave) + 1
+    return {0} | {step for i in range(count) if (step := round(2 ** (i / evaluation.per_octave))) <= max_steps}

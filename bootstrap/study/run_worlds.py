@@ -1,0 +1,83 @@
+"""The worlds that a run reads, phase after phase, and which indices are left for samples that were never used."""
+
+from collections.abc import Sequence
+
+import torch
+
+from bootstrap import registry, streams
+from bootstrap.study.build import capacity
+from bootstrap.study.run import Run
+from bootstrap.study.schema import own_settings
+from bootstrap.task import Task, Universe
+from bootstrap.worlds import World
+
+
+def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str = "cpu") -> World:
+    """The indices that runs under one rule read; without their task, those of an endless one."""
+    first = runs[0]
+    sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
+    key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
+    rule = registry.find("rule", first.rule).target
+    return World(
+        rule, own_settings(first.world), sizes, key_M2, first.batch_size,
+        capacity(task, first.data) if task is not None else None,
+        begins=(first.first_step, first.first_draw), unread=[run.first_unread for run in runs],
+    )  # fmt: skip
+
+
+def worlds_of(run: Run, task: Task) -> list[World]:
+    """A run's own world and those of its phases, in the order in which they take over."""
+    return [world_of([one], task) for one in _stages(run)]
+
+
+def unread_after(run: Run, step: int) -> int:
+    """The first index that a run has not read by a step, nor any index after it.
+
+    Args:
+        run: without phases; what it read before its ``first_step`` is in its ``first_unread``.
+        step: optimizer updates done, after the run's ``first_step``.
+    """
+    return max(run.first_unread, world_of([run], None).largest_read(step) + 1)
+
+
+def second_passes(run: Run, task: Task, *, partner: bool) -> list[str]:
+    """A sentence for each stage of a run that would read a finite universe again without being told to.
+
+    The ideal world of a universe that can be made anew (all p² equations, say) may begin another pass unasked. A
+    recording may not, and neither may a rule that promises samples which were never used.
+
+    Args:
+        run: with its phases.
+        task: its task.
+        partner: whether it is the ideal partner of a real run, which can be left out.
+    """
+    if not isinstance(task, Universe) or run.data.allow_reuse:
+        return []
+    stages = _stages(run)
+    ends = [*(stage.first_step for stage in stages[1:]), run.max_steps]
+    found = []
+    for number, (stage, end) in enumerate(zip(stages, ends, strict=True)):
+        world = world_of([stage], task)
+        need, room = world.largest_read(end) + 1 if _has_to_end(world, task) else 0, world.capacity or 0
+        if need > room:
+            place = f"phases[{number - 1}]: `training.max_steps`" if number else "`training.max_steps`"
+            what = "universe" if task.endless_passes else "recording"
+            leave = "set training.ideal = false, " if partner else ""
+            found.append(
+                f"{place}: the {_reader(stage)} needs {need:,} fresh samples, but the {what} has {room:,} for "
+                f"training. Lower max_steps or batch_size, {leave}or set data.allow_reuse = true."
+            )
+    return found
+
+
+def _stages(run: Run) -> list[Run]:
+    return [run, *(phase.run for phase in run.phases)]
+
+
+def _has_to_end(world: World, task: Universe) -> bool:
+    """Whether the world may read each training cell of the universe in one pass only."""
+    return not (task.endless_passes and world.may_begin_passes)
+
+
+def _reader(stage: Run) -> str:
+    return "ideal world" if stage.rule == "ideal" else f"rule '{stage.rule}'"

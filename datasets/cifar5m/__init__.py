@@ -1,0 +1,12 @@
+"""The files of CIFAR-5m: fetched, turned once into one array that is read where it lies, and checked.
+
+``download`` brings the published parts, ``prepare`` writes ``images.npy``, ``labels.npy`` and, last,
+``cifar5m.json``, which says what the two hold; ``verify`` reads all of it again. No torch is needed.
+"""
+
+from datasets.cifar5m.prepared import Prepared, read, verify
+from datasets.cifar5m.preparing import prepare
+from datasets.cifar5m.published import ALL_PARTS, OFFICIAL_URL
+from datasets.cifar5m.transfer import download
+
+__all__ = ["ALL_PARTS", "OFFICIAL_URL", "Prepared", "download", "prepare", "read", "verify"]

@@ -1,0 +1,1 @@
+"""Benchmarks: what `deepboot bench` races."""

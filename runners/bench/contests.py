@@ -1,0 +1,170 @@
+"""The studies that are raced, and the plain PyTorch loops they are raced against."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bootstrap.study.run import Run
+from bootstrap.study.sweep import runs_of
+from bootstrap.training.pack import Pack
+
+
+class PlainMLP(nn.Module):
+    """Two embedded operands, one hidden layer: what a person would write."""
+
+    def __init__(self, modulus: int, width: int):
+        super().__init__()
+        self.embedding = nn.Embedding(modulus + 2, width)
+        self.hidden = nn.Linear(2 * width, width)
+        self.output = nn.Linear(width, modulus)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(torch.relu(self.hidden(self.embedding(x[:, [0, 2]]).flatten(1))))
+
+
+class PlainTransformer(nn.Module):
+    """torch's own encoder layers with a causal mask; logits at the last position, formed there or at all four."""
+
+    def __init__(self, modulus: int, width: int, heads: int, layers: int, *, everywhere: bool):
+        super().__init__()
+        self.everywhere = everywhere
+        self.embedding = nn.Embedding(modulus + 2, width)
+        self.position = nn.Parameter(torch.randn(4, width))
+        layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, batch_first=True, norm_first=True)
+        self.blocks = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
+        self.output = nn.Linear(width, modulus, bias=False)
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.blocks(self.embedding(x) + self.position, mask=self.mask, is_causal=True)
+        return self.output(hidden)[:, -1] if self.everywhere else self.output(hidden[:, -1])
+
+
+def plain_cnn(width: int) -> nn.Module:
+    """Four convolutions with batch norm and ReLU, halving the image three times; the maximum; a linear map."""
+    layers: list[nn.Module] = []
+    for place, (fan_in, out) in enumerate(pairwise((3, width, 2 * width, 4 * width, 8 * width))):
+        layers += [nn.Conv2d(fan_in, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if place else []
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10))
+
+
+class PlainBlock(nn.Module):
+    """Pre-activation residual block."""
+
+    def __init__(self, fan_in: int, out: int, stride: int):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(fan_in), nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(fan_in, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.shortcut = nn.Conv2d(fan_in, out, 1, stride, bias=False) if stride > 1 or fan_in != out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.relu(self.norm1(x))
+        kept = x if self.shortcut is None else self.shortcut(h)
+        return kept + self.conv2(torch.relu(self.norm2(self.conv1(h))))
+
+
+def plain_resnet() -> nn.Module:
+    """Pre-activation ResNet-18 for images of 32 x 32."""
+    blocks = [PlainBlock(a, b, s) for a, b, s in (
+        (64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1),
+        (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1),
+    )]  # fmt: skip
+    head = [nn.BatchNorm2d(512), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    return nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), *blocks, *head)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The same model twice: as a study for the harness, as a module for the plain loop.
+
+    Attributes:
+        study: one real run, as raw tables.
+        module: makes the plain model.
+        steps: of one turn of the plain loop.
+    """
+
+    study: dict[str, Any]
+    module: Callable[[], nn.Module]
+    steps: int
+
+    def runs(self, seeds: int = 1) -> list[Run]:
+        """The study's runs with so many seeds."""
+        return runs_of({**self.study, "training": {**self.study["training"], "seeds": seeds}})
+
+
+def _study(task: dict[str, Any], model: dict[str, Any], optimizer: dict[str, Any], **training: Any) -> dict[str, Any]:
+    return {
+        "question": "How fast is it?", "task": task, "model": model, "optimizer": {"name": "adamw", **optimizer},
+        "training": {"seeds": 1, "ideal": False, **training},
+    }  # fmt: skip
+
+
+def _addition(model: dict[str, Any], batch: int) -> dict[str, Any]:
+    return _study(
+        {"name": "binary_operations", "operation": "x+y", "modulus": 97}, model,
+        {"lr": 1e-3, "weight_decay": 1.0, "betas": [0.9, 0.98]},
+        train_fraction=0.5, batch_size=batch, max_steps=10_000,
+    )  # fmt: skip
+
+
+MLP = {"name": "mlp", "width": 128}
+PARITY = _study(
+    {"name": "sparse_parity", "num_bits": 30, "num_relevant": 3}, MLP,
+    {"lr": 3e-3, "weight_decay": 0.3, "betas": [0.99, 0.98]},
+    train_size=1_250, batch_size="full", max_steps=4_000,
+)  # fmt: skip
+
+ALONE = {
+    "mlp": Contest(_addition(MLP, 512), lambda: PlainMLP(97, 128), 400),
+    "transformer": Contest(
+        _addition({"name": "transformer"}, 512), lambda: PlainTransformer(97, 128, 4, 2, everywhere=False), 20
+    ),
+}
+PACKED = {
+    "addition, batch 64": Contest(_addition(MLP, 64), lambda: PlainMLP(97, 128), 1_000),
+    "addition, batch 512": Contest(_addition(MLP, 512), lambda: PlainMLP(97, 128), 400),
+    "parity, batch 1,250": Contest(
+        PARITY, lambda: nn.Sequential(nn.Linear(30, 128), nn.ReLU(), nn.Linear(128, 2)), 1_000
+    ),
+    "transformer, batch 512": Contest(
+        _addition({"name": "transformer"}, 512), lambda: PlainTransformer(97, 128, 4, 2, everywhere=True), 20
+    ),
+}
+
+
+def plain_loop(contest: Contest, device: str = "cpu") -> Callable[[int], None]:
+    """The loop a person would write, on the same pool, reshuffled every pass unless the batch is all of it."""
+    (specification,) = contest.runs()
+    pool = Pack([specification], device).feed.groups[0].pool
+    assert pool is not None
+    torch.manual_seed(0)
+    x, y = pool.x[0], pool.y[0].flatten()
+    x = x.float() if x.dtype == torch.int32 else x
+    model = contest.module().to(device)
+    settings = {key: contest.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
+    optimizer = torch.optim.AdamW(model.parameters(), **settings)
+    batch = specification.batch_size
+
+    def loop(steps: int) -> None:
+        order, place = torch.randperm(len(x), device=device), 0
+        for _ in range(steps):
+            if batch == len(x):
+                inputs, labels = x, y
+            else:
+                if place + batch > len(x):
+                    order, place = torch.randperm(len(x), device=device), 0
+                chosen = order[place : place + batch]
+                place += batch
+                inputs, labels = x[chosen], y[chosen]
+            loss = nn.functional.cross_entropy(model(inputs), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+    return loop

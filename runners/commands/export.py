@@ -1,0 +1,35 @@
+"""Writing the tables of output folders for other programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from bootstrap import results
+from bootstrap.study.messages import StudyError
+
+
+def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parquet"]) -> list[Path]:
+    """Write ``runs`` and ``evaluations`` of all folders into one of each; the paths written.
+
+    Raises:
+        StudyError: ``out`` cannot be written.
+        ValueError: a folder holds no results.
+    """
+    read = [results.read(folder) for folder in folders]
+    tables = {
+        "runs": pd.concat([part.runs for part in read], ignore_index=True).drop_duplicates("run_id"),
+        "evaluations": pd.concat([part.evaluations for part in read], ignore_index=True).drop_duplicates(
+            ["run_id", "step"]
+        ),
+    }
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, table in tables.items():
+            path = out / f"{name}.{form}"
+            data = table.to_csv(index=False).encode() if form == "csv" else table.to_parquet(index=False)
+            results.write_atomically(path, data)
+    except OSError as error:
+        raise StudyError([f"--out {out} cannot be written: {error.strerror}. Choose another folder."]) from error
+    return [out / f"{name}.{form}" for name in tables]

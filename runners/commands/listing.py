@@ -1,0 +1,97 @@
+"""What can be named in a study, and what a task's samples look like."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bootstrap import registry, streams
+from bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
+from bootstrap.study.build import build_task
+from bootstrap.study.messages import StudyError
+from bootstrap.study.parse import chosen
+from bootstrap.task import Image, Task
+from runners import builtins, study_files
+
+IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
+PLURALS: dict[str, Kind] = {("losses" if kind == "loss" else f"{kind}s"): kind for kind in KINDS}
+
+
+def lines(plural: str) -> list[str]:
+    """Names and first lines of one kind, or of all."""
+    builtins.load()
+    found: list[str] = []
+    for name, kind in PLURALS.items():
+        if plural in (name, "all"):
+            found += [
+                f"{name}:",
+                *(f"  {entry:24} {registry.find(kind, entry).summary}" for entry in registry.names(kind)),
+            ]
+    if plural in ("studies", "all"):
+        questions = {name: tomllib.loads(path.read_text())["question"] for name, path in study_files.shipped().items()}
+        found += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
+    follow = {"studies": "deepboot run demo", "tasks": "deepboot show sparse_parity"}
+    return [*found, f"Next: {follow.get(plural, 'deepboot list studies')}"]
+
+
+def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None = None) -> list[str]:
+    """The first samples of a task's data stream, one line each; of images a contact sheet is written instead.
+
+    Args:
+        count: how many samples; of images, how many of each class.
+        out: where the contact sheet goes; None is the task's name in the current folder.
+
+    Raises:
+        StudyError: no such task, settings that do not fit it, or ``out`` where it cannot be written.
+    """
+    if count < 1:
+        raise StudyError([f"--samples: expected a number above 0, got {count}. Change it."])
+    settings = _settings(name, changes)
+    try:
+        task = build_task(settings)
+    except ValueError as error:
+        raise StudyError([f"`task`: {error}"]) from error
+    key = streams.keys([seed], "data")
+    shown = ", ".join(f"{setting} = {value}" for setting, value in settings.items() if setting != "name")
+    head = [f"{name}: {shown}" if shown else name, f"inputs {task.inputs}, {task.classes} classes, seed {seed}"]
+    more = f'Next: deepboot list studies   (a study with task.name = "{name}")'
+    if isinstance(task.inputs, Image):
+        path = out or Path(f"{name}.png")
+        _draw(task, key, path, title=f"{name}, {shown}" if shown else name, count=count)
+        return [*head, f"{count} of each class, with their indices: {path}", more]
+    if out is not None:
+        raise StudyError([f"--out {out}: task '{name}' has no images to draw. Leave --out away: its samples are text."])
+    x, y = task.sample(key, torch.arange(count)[None])
+    return [*head, *(f"{index:6}  {task.show(x[0, index], y[0, index])}" for index in range(count)), more]
+
+
+def _settings(name: str, changes: Sequence[str]) -> dict[str, Any]:
+    """All settings of a task, checked."""
+    builtins.load()
+    raw: dict[str, object] = {"name": name}
+    for change in changes:
+        setting, sign, text = change.partition("=")
+        if not sign:
+            raise StudyError([f"--set {shown(change)}: expected key=value. Write for instance --set num_bits=10."])
+        raw[setting.removeprefix("task.")] = study_files.value(text)
+    found, problems = study_files.placed({"task": raw}, Path())
+    if problems:
+        raise StudyError(problems)
+    return chosen("task", found["task"])
+
+
+def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
+    from runners.commands import contact_sheet  # loads matplotlib
+
+    if path.suffix.lower() not in IMAGE_FORMATS:
+        raise StudyError([f"--out {path}: expected a file that ends in {', '.join(IMAGE_FORMATS)}. Add .png to it."])
+    try:
+        contact_sheet.write(task, key_12, path, title=title, count=count)
+    except OSError as error:
+        name = clipped(str(path), LONGEST_PATH)
+        raise StudyError(
+            [f"--out {name} cannot be written: {error.strerror}. Give a file in a folder of yours."]
+        ) from error

@@ -1,0 +1,138 @@
+"""What a study would cost, and the seeds that its claims need, without running it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bootstrap import results
+from bootstrap.study.run import evaluation_steps
+from reports.forecast import Forecast
+from reports.pilot import forecasts
+from reports.power import POWER, largest_spread, largest_unseen
+from reports.prospects import heading, prospects
+from reports.wording import count, percent, plural
+from runners.run.engine import Work, choose_device, plan
+from runners.run.local import cores
+from runners.run.packing import PackPlan
+from runners.run.progress import duration
+from runners.run.trial import Trial, measure
+
+PILOT = 3  # seeds, the fewest that show a spread
+TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
+
+
+def describe(
+    study: str | Path,
+    out: Path | None = None,
+    *,
+    scale: str | None = None,
+    changes: Sequence[str] = (),
+    device: str = "auto",
+    shard: str | None = None,
+) -> Iterator[str]:
+    """Lines about a study: what it costs, and the seeds that each claim needs; with results in ``out``, by those.
+
+    Of a shard, the cost is that of its own cells; the claims are those of the whole study.
+
+    Raises:
+        StudyError: all that is wrong with the study, at once.
+        ValueError: a claim of an unknown kind, or with settings that its kind does not take.
+    """
+    chosen = choose_device(device)
+    work = plan(study, out, scale=scale, changes=changes, shard=shard)
+    seeds = len({run.seed for run in work.runs})
+    yield from _cost(work, chosen, seeds)
+    claims = work.raw.get("claims", [])
+    if not claims:
+        yield "claims     none: add [[claims]] to the study, and they are judged when it has run"
+    elif out is not None and all((out / name).is_file() for name in TABLES):
+        yield from _by_pilot(out, claims)
+    else:
+        yield f"claims     what {plural(seeds, 'seed')} can settle; spreads are standard deviations over seeds"
+        for number, line in enumerate(prospects(claims, seeds), start=1):
+            yield f"  {number:<8} {line}"
+        pilot = f"   or first a pilot of a few seeds: --set training.seeds={PILOT}" if seeds > PILOT else ""
+        yield f"\nNext: deepboot run {study}{pilot}"
+
+
+def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
+    real = [run for run in work.runs if run.rule != "ideal"]
+    cells = len({run.cell_id for run in real or work.runs})
+    done = len(work.runs) - work.pending
+    finished = f", {done} of them done" if done else ""
+    evaluations = len(evaluation_steps(work.runs[0].evaluation, work.runs[0].max_steps))
+    yield f"question   {work.raw['question']}"
+    yield f"cells      {cells}, each with {plural(seeds, 'seed')}"
+    yield f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}{finished}"
+    bound = "at most " if any(run.stop is not None for run in work.runs) else ""
+    steps = sum(pack.steps for pack in work.packs)
+    yield f"steps      {bound}{steps:,} to do, {bound}{evaluations} evaluations a run"
+    if work.packs:
+        yield f"time       {_time(work.packs, device, bound or 'about ')}"
+
+
+def _where(device: str) -> str:
+    return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
+
+
+def _time(packs: list[PackPlan], device: str, bound: str) -> str:
+    """How long these packs will take, from a short trial of each shape, or why that cannot be said."""
+    shapes: dict[str, tuple[PackPlan, int]] = {}
+    for pack in packs:
+        first = pack.runs[0]
+        shape = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
+        held = shapes.get(shape)
+        shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
+    seconds = 0.0
+    for pack, steps in shapes.values():
+        trial = measure(Trial(runs=list(pack.runs), device=device))
+        if trial.problem is not None:
+            return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
+        seconds += steps / trial.rate
+    return f"{bound}{duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_where(device)}"
+
+
+def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:
+    """Lines about the seeds that a folder's results ask for."""
+    held = results.read(folder)
+    found = forecasts(replace(held, study={**held.study, "claims": claims}))
+    yield f"claims     by the {plural(held.runs['seed'].nunique(), 'seed')} in {folder}"
+    for number, claim in enumerate(claims, start=1):
+        yield f"  {number:<8} {heading(claim)}"
+        for one in found:
+            if one.judgement.claim == claim:
+                cell = one.judgement.cell
+                yield f"  {'':8}   {f'{cell}: ' if cell not in (None, 'real') else ''}{one.sentence}"
+    yield from _altogether(found, folder)
+
+
+def _altogether(found: list[Forecast], folder: Path) -> Iterator[str]:
+    """The seeds that settle all claims, how far the pilot can be trusted, and the next command."""
+    open_ = [one for one in found if one.judgement.verdict == "inconclusive"]
+    asked = [one for one in open_ if one.needed is not None]
+    if asked:
+        most = max(one.needed or 0 for one in asked)
+        seeds = min(one.seeds for one in asked)
+        what = "settle all of these claims" if len(asked) == len(open_) else "settle all of them that seeds can settle"
+        yield f"seeds      {count(most)} would {what}"
+        yield f"trust      {_trust(seeds)}"
+        yield f"\nNext: deepboot run {folder} --set training.seeds={most} --out {folder}-{most}"
+        yield "      (a folder of its own, so that the claims stand before the runs)"
+    else:
+        yield f"\nNext: deepboot claims {folder}"
+
+
+def _trust(seeds: int) -> str:
+    """How far a pilot of so many seeds may be off.
+
+    >>> _trust(3)
+    '3 seeds know little: the spread may be 2.1 times theirs, what none of them shows may befall 42 % of runs (80 %...'
+    """
+    spread, unseen = largest_spread(seeds), largest_unseen(seeds)
+    return (
+        f"{plural(seeds, 'seed')} know little: the spread may be {spread:.2g} times theirs, what none of them shows "
+        f"may befall {percent(round(unseen, 2))} of runs ({percent(POWER)} bounds)"
+    )

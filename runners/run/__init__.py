@@ -1,0 +1,1 @@
+"""Running a study: packs and workers, checkpoints, and the output folder."""

@@ -1,0 +1,176 @@
+"""States of runs and packs on disk, as safetensors: loading them executes no code.
+
+A finished run leaves one state, from which a longer budget goes on. A pack at work leaves a
+checkpoint every so often, with the one before it kept until the pack is done.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from bootstrap.damage import DamagedFileError
+from bootstrap.results import write_atomically
+from bootstrap.study.phases import weights_file
+from bootstrap.study.run import Run
+from bootstrap.training.backend import Program
+from bootstrap.training.pack import State
+from bootstrap.training.train import Outcome
+
+
+class Manner(NamedTuple):
+    """How a pack was stepped when its checkpoint was written, so that it goes on in the same way.
+
+    Attributes:
+        device: its kind; None in a checkpoint of a version that did not note it.
+    """
+
+    program: Program
+    threads: int
+    apart: bool = False
+    device: str | None = None
+
+
+def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor]) -> None:
+    """Write one run's weights of one step, atomically, under the names of its parameters."""
+    path = weights_file(folder, run.run_id, step)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, save({name: tensor.cpu().contiguous() for name, tensor in weights.items()}))
+
+
+def write_state(folder: Path, run_id: str, state: State) -> None:
+    """Write one finished run's state, atomically."""
+    path = state_path(folder, run_id)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, save({name: tensor.cpu().contiguous() for name, tensor in state.items()}))
+
+
+def read_state(folder: Path, run_id: str) -> State | None:
+    """A run's state, or None where there is none that can be read: the run then starts over."""
+    try:
+        return load(state_path(folder, run_id).read_bytes())
+    except (OSError, SafetensorError):
+        return None
+
+
+def check_state(path: Path) -> None:
+    """Whether a state can be read.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        DamagedFileError: it is no state.
+    """
+    try:
+        load(path.read_bytes())
+    except SafetensorError as error:
+        raise DamagedFileError(path, f"it is no whole safetensors file ({error})") from error
+
+
+def state_path(folder: Path, run_id: str) -> Path:
+    """Where a finished run's state lies."""
+    return folder / "states" / f"{run_id}.safetensors"
+
+
+def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], manner: Manner) -> None:
+    """Write what a pack gave so far, atomically; the checkpoint before it becomes the previous one."""
+    path = _checkpoint_path(folder, pack)
+    path.parent.mkdir(exist_ok=True)
+    tensors = {
+        f"{place}.{name}": tensor.cpu().contiguous()
+        for place, outcome in enumerate(outcomes)
+        for name, tensor in outcome.state.items()
+    }
+    told = [
+        {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
+         "seconds": one.seconds, "stopped": one.stopped, "left": one.left}
+        for one in outcomes
+    ]  # fmt: skip
+    data = save(tensors, metadata={"outcomes": json.dumps(told), "manner": json.dumps(manner._asdict())})
+    if path.is_file():
+        path.replace(_previous(path))
+    write_atomically(path, data)
+
+
+def read_manner(folder: Path, pack: str) -> Manner | None:
+    """How the pack was stepped when its last good checkpoint was written, None if there is none."""
+    path = _checkpoint_path(folder, pack)
+    for candidate in (path, _previous(path)):
+        try:
+            with safe_open(candidate, framework="pt") as file:
+                return Manner(**json.loads((file.metadata() or {})["manner"]))
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def restored_steps(folder: Path, pack: str, start: int) -> int:
+    """Member steps that a pack need not do again, since its last good checkpoint holds them."""
+    path = _checkpoint_path(folder, pack)
+    for candidate in (path, _previous(path)):
+        with suppress(OSError, SafetensorError, ValueError, KeyError), safe_open(candidate, framework="pt") as file:
+            told = json.loads((file.metadata() or {})["outcomes"])
+            steps = [int(file.get_tensor(f"{place}.step")) for place, one in enumerate(told) if not one["left"]]
+            return sum(step - start for step in steps)
+    return 0
+
+
+def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:
+    """What the pack gave up to its last good checkpoint, None if there is none, and what was wrong with others."""
+    path = _checkpoint_path(folder, pack)
+    refused: list[str] = []
+    for candidate in (path, _previous(path)):
+        if not candidate.is_file():
+            continue
+        try:
+            return _read(candidate, runs), refused
+        except (OSError, SafetensorError, ValueError, KeyError) as error:
+            refused.append(f"checkpoint {candidate} is not used: {error}. An earlier one is, or the pack starts over.")
+    return None, refused
+
+
+def remove_checkpoints(folder: Path, done: set[str]) -> None:
+    """Remove the checkpoints of packs whose runs are all done, and those that cannot be read."""
+    place = folder / "checkpoints"
+    for path in place.glob("*.safetensors"):
+        if _run_ids(path) <= done:
+            path.unlink(missing_ok=True)
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+
+
+def _run_ids(path: Path) -> set[str]:
+    """The runs of a checkpoint; none where it cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {one["run"] for one in json.loads((file.metadata() or {})["outcomes"])}
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _checkpoint_path(folder: Path, pack: str) -> Path:
+    return folder / "checkpoints" / f"{pack}.safetensors"
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous.safetensors")
+
+
+def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
+    with safe_open(path, framework="pt") as file:
+        told: list[dict[str, Any]] = json.loads((file.metadata() or {})["outcomes"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    if [one["run"] for one in told] != [run.run_id for run in runs]:
+        raise ValueError("it belongs to other runs")
+    states: list[State] = [{} for _ in runs]
+    for name, tensor in tensors.items():
+        place, _, own = name.partition(".")
+        states[int(place)][own] = tensor
+    return [
+        Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state, one["stopped"], one["left"])
+        for run, one, state in zip(runs, told, states, strict=True)
+    ]

@@ -1,0 +1,110 @@
+"""A short trial: how many member steps a second a pack makes, and what memory it takes."""
+
+import time
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from bootstrap.study.run import Run
+from bootstrap.training.backend import Program
+from bootstrap.training.backend_check import disagreement
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train_steps
+from runners.run.process import guest, prepare
+
+WARM_UP_STEPS = 2
+TRIAL_SECONDS = 0.5
+
+
+class Trial(BaseModel):
+    """What is tried: a pack of these runs, stepped in this way for so long once it is warm.
+
+    Attributes:
+        check: whether to try instead if the program trains as ``eager`` does; the rate is then 0.
+    """
+
+    runs: list[Run]
+    device: str = "cpu"
+    threads: int = 1
+    program: Program = "eager"
+    apart: bool = False
+    plugins: list[str] = []
+    trial_seconds: float = TRIAL_SECONDS
+    check: bool = False
+
+
+class Rate(BaseModel):
+    """What came of it.
+
+    Attributes:
+        rate: member steps a second, evaluation left out; 0 where it failed.
+        member_bytes: memory per member, as far as the device tells.
+        first_seconds: time until the first steps were done, in which a program is compiled.
+        problem: why it failed.
+        checked: whether a check came to its end, so that its answer may be remembered.
+    """
+
+    rate: float
+    member_bytes: int = 0
+    first_seconds: float = 0.0
+    problem: str | None = None
+    checked: bool = False
+
+
+def measure(trial: Trial) -> Rate:
+    """Carry out one trial; what a compiler or a device raises is part of the answer."""
+    with guest():
+        prepare(trial.threads)
+        try:
+            if trial.check:
+                problem = disagreement(trial.runs, trial.device, trial.program, apart=trial.apart)
+                return Rate(rate=0.0, problem=problem, checked=True)
+            return _measure(trial)
+        except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
+            said = str(error).strip().splitlines() or ["no message"]
+            return Rate(rate=0.0, problem=f"{type(error).__name__}: {said[0]}")
+
+
+def _measure(trial: Trial) -> Rate:
+    on_gpu = trial.device != "cpu"
+    if on_gpu:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    pack = Pack(trial.runs, trial.device, program=trial.program, apart=trial.apart)
+    evaluator = Evaluator(pack)  # which takes memory too
+    budget = trial.runs[0].max_steps
+    train_steps(pack, min(WARM_UP_STEPS, budget))
+    _wait(on_gpu)
+    warm, first = time.perf_counter(), pack.step
+    block = 4
+    while pack.step == first or (time.perf_counter() - warm < trial.trial_seconds and pack.step < budget):
+        train_steps(pack, min(pack.step + block, max(budget, pack.step + 1)))
+        _wait(on_gpu)
+        block *= 2 if (time.perf_counter() - warm) * 4 < trial.trial_seconds else 1
+    seconds = max(time.perf_counter() - warm, 1e-9)
+    taken = torch.cuda.max_memory_allocated() if on_gpu else sum(map(_bytes, _tensors(pack, evaluator)))
+    return Rate(
+        rate=(pack.step - first) * len(pack) / seconds,
+        member_bytes=taken // len(pack),
+        first_seconds=warm - began,
+    )
+
+
+def _wait(on_gpu: bool) -> None:
+    if on_gpu:
+        torch.cuda.synchronize()
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:
+    """The tensors that a pack keeps: parameters and their gradient, slots, data of a chunk, pools and tests."""
+    chunk = pack.feed.chunk(pack.step, pack.step + pack.feed.longest)
+    kept: list[Any] = [pack.param_EP, pack.members.grad_EP, *pack.members.slots.values(), chunk.x, chunk.y]
+    kept += [part for group in pack.feed.groups if group.pool is not None for part in group.pool]
+    return [*kept, evaluator.test.x, evaluator.test.y]

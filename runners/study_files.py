@@ -1,0 +1,194 @@
+"""Finding a study by file or shipped name, and applying ``--scale`` and ``--set`` to it."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from bootstrap import registry
+from bootstrap.damage import read_study
+from bootstrap.registry import shown, suggestion
+from bootstrap.study.messages import StudyError, beside, place_of
+from bootstrap.study.parse import parse, with_value
+from bootstrap.study.paths import written
+from bootstrap.study.sweep import points, runs_of
+from bootstrap.task import PLACES
+
+
+def shipped() -> dict[str, Path]:
+    """The studies that come with the package, by name."""
+    folder = Path(str(resources.files("runners") / "studies"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find(study: str | Path) -> Path:
+    """The file of a study given by path or shipped name.
+
+    Raises:
+        StudyError: there is no such file or name.
+    """
+    path = written(study, "STUDY")
+    if path.is_dir() and (path / "study.toml").exists():
+        read_study(path / "study.toml")  # damage is told with its cure
+        return path / "study.toml"
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise StudyError([f"study file {path} does not exist. Check the path, or see `deepboot list studies`."])
+        return path
+    known = shipped()
+    if str(study) not in known:
+        raise StudyError([f"unknown study {shown(str(study))}. {suggestion(str(study), sorted(known))}"])
+    return known[str(study)]
+
+
+def load(study: str | Path, *, scale: str | None = None, changes: list[str] | None = None) -> dict[str, Any]:
+    """A study's raw tables with a scale and single values applied, its plugins loaded.
+
+    Args:
+        study: path or shipped name.
+        scale: name of one of its ``[scale.*]`` tables.
+        changes: "dotted.key=value" each; the value is TOML, or text if it is not.
+
+    Raises:
+        StudyError: missing, not TOML, unknown scale, a change that is no assignment, or no such plugin; with all that
+            is wrong with the study beside that.
+    """
+    path = find(study)
+    raw, problems = _scaled(_tables(path), scale)
+    raw, more = placed(raw, Path() if path in shipped().values() else path.parent)
+    problems += more
+    for change in changes or []:
+        try:
+            raw = _changed(raw, change)
+        except StudyError as error:
+            problems += error.problems
+    raw, more = placed(raw, Path())
+    loaded, failed = _load_plugins(raw.get("plugins", []), path.parent)
+    raw["plugins"] = loaded
+    problems += more + failed
+    if problems:
+        raise StudyError(problems + _beside(raw, problems, unloaded=bool(failed)))
+    return raw
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    """What a study file holds."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise StudyError([f"study file {path} holds lists in lists, too many for TOML. Mend it."]) from error
+    except ValueError as error:  # no TOML, no UTF-8, or an integer of thousands of digits
+        raise StudyError([
+            f"study file {path} is not valid TOML: {str(error).rstrip('.')}. Mend the line it names."
+        ]) from error  # fmt: skip
+    except OSError as error:
+        raise StudyError([f"study file {path} cannot be read: {error.strerror}. Check its permissions."]) from error
+
+
+def _beside(raw: dict[str, Any], problems: list[str], *, unloaded: bool) -> list[str]:
+    """What is wrong with a study beside these problems; names that are unknown may be those of an unloaded plugin."""
+    try:
+        runs_of(raw)
+    except StudyError as error:
+        found = beside(error.problems, filter(None, map(place_of, problems)))
+        return [text for text in found if not (unloaded and place_of(text).endswith((".name", ".rule", ".kind")))]
+    return []
+
+
+def placed(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The study with the place of its recorded data, which may be relative to a folder or to home, made absolute.
+
+    Returns:
+        It, and what is wrong with the paths.
+    """
+    task = raw.get("task")
+    if not isinstance(task, dict):
+        return raw, []
+    places, problems = {}, []
+    for key in PLACES:
+        if isinstance(task.get(key), str):
+            try:
+                places[key] = str((folder / written(task[key], f"task.{key}", folder)).resolve())
+            except StudyError as error:
+                problems += error.problems
+    return {**raw, "task": task | places}, problems
+
+
+def _scaled(raw: dict[str, Any], scale: str | None) -> tuple[dict[str, Any], list[str]]:
+    """The study at one of its scales, and what is wrong with that."""
+    scales = raw.get("scale", {})
+    if scale is None or not isinstance(scales, dict):
+        return raw, []
+    rest = {key: value for key, value in raw.items() if key != "scale"}
+    if scale not in scales:
+        return rest, [f"--scale: this study has no scale {shown(scale)}. {suggestion(scale, sorted(scales))}"]
+    values, problems = scales[scale], []
+    if not isinstance(values, dict):
+        return rest, [f"`scale.{scale}`: expected a table, got {shown(values)}. Change its type or value."]
+    for dotted, value in values.items():
+        try:
+            rest = _set(rest, dotted, value)
+        except StudyError as error:
+            problems += error.problems
+    return rest, problems
+
+
+def _changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
+    """The study after one ``--set``."""
+    dotted, sign, text = change.partition("=")
+    if not sign or not dotted.strip():
+        raise StudyError([f"--set {shown(change)}: expected key=value. Write for instance --set training.seeds=2."])
+    return _set(raw, dotted.strip(), value(text.strip()))
+
+
+def _set(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """The study with one value replaced; a swept key is swept no longer."""
+    sweep = raw.get("sweep")
+    if isinstance(sweep, dict) and dotted in sweep:
+        raw = {**raw, "sweep": {key: values for key, values in sweep.items() if key != dotted}}
+    return with_value(raw, dotted, value)
+
+
+def value(text: str) -> Any:
+    """A value written as TOML, or the text itself if it is not TOML."""
+    try:
+        tables = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return tables["value"] if list(tables) == ["value"] else text
+
+
+def _load_plugins(plugins: Any, folder: Path) -> tuple[Any, list[str]]:
+    """Load the study's plugins; their paths, which may be relative to its folder, made absolute, and what failed."""
+    if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
+        return [], [f'`plugins`: expected a list of paths, got {shown(plugins)}. Write plugins = ["my_task.py"].']
+    paths, problems = [], []
+    for name in plugins:
+        try:
+            path = (folder / written(name, "plugins", folder)).resolve()
+            registry.load_plugin(path)
+            paths.append(str(path))
+        except StudyError as error:
+            problems += error.problems
+        except ValueError as error:
+            problems.append(f"`plugins`: {error}")
+    return paths, problems
+
+
+def resolved(raw: dict[str, Any]) -> dict[str, Any]:
+    """The study with all defaults, as ``study.toml`` keeps it: running that file runs the same runs."""
+    full = parse(points(raw)[0]).model_dump(mode="json", exclude={"scale"})
+    return {**_without_none(full), "sweep": raw.get("sweep", {})}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return value
+
+
+def to_toml(study: dict[str, Any]) -> bytes:
+    """A resolved study as TOML."""
+    return tomli_w.dumps(study).encode()

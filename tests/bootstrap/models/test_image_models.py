@@ -1,0 +1,683 @@
+"""Models of images: published sizes, reference implementations, batch norm in both worlds, twins of convolutions."""
+
+import functools
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional
+
+from bootstrap import registry, streams
+from bootstrap.models import convolutions
+from bootstrap.models.dconv import Local
+from bootstrap.models.densenet import beside
+from bootstrap.models.stacked import Stack
+from bootstrap.models.vit import patches
+from bootstrap.study.sweep import runs_of
+from bootstrap.task import Image, Vector
+from bootstrap.training.backend import PROGRAMS
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train, train_steps
+from runners.run import checkpoints
+from tests.bootstrap.conftest import parity
+from tests.bootstrap.models.test_models import KEY, Given, built, examples, named
+
+CIFAR, SMALL = Image(3, 32, 32), Image(3, 8, 8)
+TINY = {
+    "alexnet": {"width": 2, "batch_norm": True},
+    "cnn": {"width": 3},
+    "dconv": {"width": 2},
+    "densenet": {"depth": 10, "growth": 3},
+    "resnet": {"width": 3, "stages": 3, "blocks": 1},
+    "vgg": {"width": 3},
+    "vit": {"width": 8, "heads": 2, "layers": 2},
+    "mlp": {"width": 8, "depth": 2, "batch_norm": True},
+}
+OF_IMAGES = sorted(set(TINY) - {"mlp"})
+NORMED = sorted(set(TINY) - {"vit"})
+
+
+def affine(fan_in, out):
+    return fan_in * out + out
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "size"),
+    [
+        ("resnet", {}, 11_172_170),
+        ("vgg", {}, 9_228_362),
+        ("vgg", {"depth": 16}, 14_724_042),
+        ("alexnet", {}, 2_472_266),
+        ("densenet", {"depth": 100, "bottleneck": True}, 769_162),
+        ("cnn", {}, 9 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 2 * (64 + 128 + 256 + 512) + affine(512, 10)),
+        ("mlp", {"width": 2048, "depth": 3, "batch_norm": True},
+         affine(3_072, 2048) + 2 * affine(2048, 2048) + 6 * 2048 + affine(2048, 10)),
+    ],
+)  # fmt: skip
+def test_networks_for_cifar_have_the_published_number_of_parameters(model, settings, size):
+    """ResNet-18, VGG-11 and 16, AlexNet and DenseNet-BC as counted by the repositories that train them on CIFAR."""
+    assert Stack(model, settings, Given(inputs=CIFAR, classes=10)).size == size
+
+
+@pytest.mark.parametrize(("growth", "millions"), [(12, 1.0), (32, 7.4)])
+def test_densenet_40_has_about_the_published_number_of_parameters(growth, millions):
+    """1.0 million at growth 12 (Huang et al., Table 2) and about 7 at 32."""
+    assert Stack("densenet", {"growth": growth}, Given(inputs=CIFAR, classes=10)).size / 1e6 == pytest.approx(
+        millions, abs=0.06
+    )
+
+
+@pytest.mark.parametrize(("patch", "width", "heads", "layers"), [(4, 384, 6, 12), (8, 768, 12, 12)])
+def test_the_vision_transformer_has_as_many_parameters_as_torchvisions(patch, width, heads, layers):
+    """ViT-S with patches of 4, ViT-B with patches of 8, for CIFAR."""
+    with torch.device("meta"):
+        theirs = torchvision.models.VisionTransformer(32, patch, layers, heads, width, 4 * width, num_classes=10)
+    own = Stack("vit", {"patch": patch, "width": width, "heads": heads}, Given(inputs=CIFAR, classes=10))
+    assert own.size == sum(parameter.numel() for parameter in theirs.parameters())
+
+
+def test_the_twins_of_dconv_have_more_parameters_by_their_number_of_places():
+    """One kernel for all places, one for each, and all pairs of units."""
+    units, alpha = [3 * 32**2], 4
+    kernels = places = every = 0
+    fan_in, side = 3, 32
+    for factor, stride in ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2)):
+        out, side = factor * alpha, side // stride
+        units.append(out * side**2)
+        kernels += 9 * fan_in * out + 2 * out
+        places += (9 * fan_in * out + 2 * out) * side**2
+        every += units[-2] * units[-1] + 2 * units[-1]
+        fan_in = out
+    rest = units[-1] * 64 * alpha + 2 * 64 * alpha + affine(64 * alpha, 10)
+    for sharing, size in (("convolution", kernels), ("local", places), ("full", every)):
+        stack = Stack("dconv", {"sharing": sharing, "width": alpha}, Given(inputs=CIFAR, classes=10))
+        assert stack.size == size + rest
+
+
+class PlainCNN(nn.Module):
+    """Four convolutions of doubling width; the image is halved after the second and third (8 to 2 pixels)."""
+
+    def __init__(self, width):
+        super().__init__()
+        channels = [3, width, 2 * width, 4 * width, 8 * width]
+        pairs = list(itertools.pairwise(channels))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in pairs)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(b) for _, b in pairs)
+        self.output = nn.Linear(8 * width, 7)
+
+    def forward(self, x):
+        for place in range(4):
+            x = self.norms[place](self.convolutions[place](x)).relu()
+            x = functional.max_pool2d(x, 2) if place in (1, 2) else x
+        return self.output(functional.adaptive_max_pool2d(x, 1).flatten(1))
+
+
+class PlainBlock(nn.Module):
+    """Pre-activation; the shortcut reads what the first norm and ReLU give."""
+
+    def __init__(self, fan_in, out, stride):
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(fan_in), nn.BatchNorm2d(out)
+        self.conv1 = nn.Conv2d(fan_in, out, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        if fan_in != out:
+            self.shortcut = nn.Conv2d(fan_in, out, 1, stride, bias=False)
+
+    def forward(self, x):
+        h = self.norm1(x).relu()
+        kept = self.shortcut(h) if hasattr(self, "shortcut") else x
+        return self.conv2(self.norm2(self.conv1(h)).relu()) + kept
+
+
+class PlainResNet(nn.Module):
+    """Three stages of one block."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.blocks = nn.Sequential(
+            PlainBlock(width, width, 1), PlainBlock(width, 2 * width, 2), PlainBlock(2 * width, 4 * width, 2)
+        )
+        self.norm, self.output = nn.BatchNorm2d(4 * width), nn.Linear(4 * width, 7)
+
+    def forward(self, x):
+        return self.output(self.norm(self.blocks(self.stem(x))).relu().mean((2, 3)))
+
+
+class PlainActivated(nn.Module):
+    """Norm, ReLU, convolution."""
+
+    def __init__(self, fan_in, out, kernel):
+        super().__init__()
+        self.norm, self.convolution = nn.BatchNorm2d(fan_in), nn.Conv2d(fan_in, out, kernel, 1, kernel // 2, bias=False)
+
+    def forward(self, x):
+        return self.convolution(self.norm(x).relu())
+
+
+class PlainDenseNet(nn.Module):
+    """Three blocks of two layers, each reading the concatenation of all before it in its block."""
+
+    def __init__(self, growth, bottleneck=False):
+        super().__init__()
+
+        def layer(fan_in):
+            inner = [PlainActivated(fan_in, 4 * growth, 1)] if bottleneck else []
+            return nn.Sequential(*inner, PlainActivated(4 * growth if bottleneck else fan_in, growth, 3))
+
+        channels = 2 * growth
+        self.stem = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        self.blocks, self.transitions = nn.ModuleList(), nn.ModuleList()
+        for block in range(3):
+            if block:
+                self.transitions.append(PlainActivated(channels, channels // (1 + bottleneck), 1))
+                channels //= 1 + bottleneck
+            self.blocks.append(nn.ModuleList([layer(channels), layer(channels + growth)]))
+            channels += 2 * growth
+        self.norm, self.output = nn.BatchNorm2d(channels), nn.Linear(channels, 7)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for place, block in enumerate(self.blocks):
+            x = functional.avg_pool2d(self.transitions[place - 1](x), 2) if place else x
+            found = [x]
+            for layer in block:
+                found.append(layer(torch.cat(found, 1)))
+            x = torch.cat(found, 1)
+        return self.output(self.norm(x).relu().mean((2, 3)))
+
+
+class PlainVGG(nn.Module):
+    """torchvision's stages for the 32 x 32 image, whose convolutions have biases before their batch norms."""
+
+    def __init__(self, width):
+        super().__init__()
+        plan = [width, "M", 2 * width, "M", *[4 * width] * 2, "M", *[8 * width] * 2, "M", *[8 * width] * 2, "M"]
+        self.features = torchvision.models.vgg.make_layers(plan, batch_norm=True)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                layer.bias = None
+        self.output = nn.Linear(8 * width, 7)
+
+    def forward(self, x):
+        return self.output(self.features(x).flatten(1))
+
+
+class PlainAlexNet(nn.Module):
+    """The five convolutions of 32 x 32 images."""
+
+    def __init__(self, width):
+        super().__init__()
+        sizes = [(3, 1, 11, 4, 5), (1, 3, 5, 1, 2), (3, 6, 3, 1, 1), (6, 4, 3, 1, 1), (4, 4, 3, 1, 1)]
+        layers = []
+        for place, (fan_in, out, kernel, stride, padding) in enumerate(sizes):
+            layers += [nn.Conv2d(fan_in * width if place else 3, out * width, kernel, stride, padding), nn.ReLU()]
+            layers += [] if place in (2, 3) else [nn.MaxPool2d(2)]
+        self.features, self.output = nn.Sequential(*layers), nn.Linear(4 * width, 7)
+
+    def forward(self, x):
+        return self.output(self.features(x).flatten(1))
+
+
+class PlainMLP(nn.Sequential):
+    """Affine map, batch norm, ReLU, twice, and an affine map."""
+
+    def __init__(self, width):
+        layers = [nn.Linear(width if place else 192, width) for place in range(2)]
+        norms = [nn.BatchNorm1d(width) for _ in range(2)]
+        super().__init__(
+            nn.Flatten(), layers[0], norms[0], nn.ReLU(), layers[1], norms[1], nn.ReLU(), nn.Linear(width, 7)
+        )
+
+
+def in_order(module):
+    """Parameters and running statistics layer by layer: of maps, then of norms, as they were declared."""
+    found = [*module.parameters()]
+    norms = [each for each in module.modules() if isinstance(each, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return found, [statistic for norm in norms for statistic in (norm.running_mean, norm.running_var)]
+
+
+REFERENCES = [
+    ("cnn", {"width": 3}, lambda: PlainCNN(3), SMALL),
+    ("resnet", {"width": 3, "stages": 3, "blocks": 1}, lambda: PlainResNet(3), SMALL),
+    ("densenet", {"depth": 10, "growth": 3}, lambda: PlainDenseNet(3), SMALL),
+    ("densenet", {"depth": 16, "growth": 2, "bottleneck": True}, lambda: PlainDenseNet(2, True), SMALL),
+    ("vgg", {"width": 2}, lambda: PlainVGG(2), CIFAR),
+    ("alexnet", {"width": 2}, lambda: PlainAlexNet(2), CIFAR),
+]
+
+
+@pytest.mark.parametrize(("model", "settings", "plain", "image"), REFERENCES)
+def test_every_member_is_an_ordinary_network_of_torch(model, settings, plain, image):
+    """Logits and gradients of two batches in training, running statistics, logits in evaluation: float64, to 1e-9."""
+    compare_with_torch(model, settings, plain, image, lambda stack: stack.names)
+
+
+def test_every_member_of_an_mlp_with_batch_norm_is_that_of_torch():
+    """As above; the norms stand behind their affine maps."""
+    order = ["hidden.0", "norms.0", "hidden.1", "norms.1", "output"]
+    names = [f"{name}.{kind}" for name in order for kind in ("weight", "bias")]
+    compare_with_torch("mlp", TINY["mlp"], lambda: PlainMLP(8), SMALL, lambda stack: names)
+
+
+def compare_with_torch(model, settings, plain, image, names_of):
+    stack, param_EP = built(model, image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
+    moved = streams.normal(streams.keys([0, 1], "data"), torch.ones(2, 1, dtype=torch.int64), stack.size)[:, 0]
+    param_EP.add_(0.1 * moved)  # norms that do something
+    buffers = stack.begin(2, torch.float64)
+    names = names_of(stack)
+    references = [plain().double() for _ in range(2)]
+    for e, reference in enumerate(references):
+        for name, parameter in zip(names, in_order(reference)[0], strict=True):
+            parameter.data.copy_(named(stack)[name][e].view(parameter.shape))
+
+    def loss(logits):
+        return logits.sin().sum(-1), logits
+
+    for batch in range(2):
+        x = examples(image, members=2, batch=6).double() * (1 + batch)
+        grad_EP, logits = stack.gradient(param_EP, buffers, x, loss)
+        gradients = dict(zip(stack.names, grad_EP.split(stack.sizes, 1), strict=True))
+        for e, reference in enumerate(references):
+            expected = reference(x[e])
+            torch.testing.assert_close(logits[e], expected, rtol=1e-9, atol=1e-9)
+            parameters, statistics = in_order(reference)
+            grads = torch.autograd.grad(expected.sin().sum(-1).mean(), parameters)
+            for name, grad in zip(names, grads, strict=True):
+                torch.testing.assert_close(gradients[name][e], grad.flatten(), rtol=1e-8, atol=1e-9)
+            own = sorted(buffers, key=lambda name: names.index(name.rpartition(".")[0] + ".weight"))
+            for name, statistic in zip(own, statistics, strict=True):
+                torch.testing.assert_close(buffers[name][e], statistic, rtol=1e-9, atol=1e-9)
+    stack.module.eval()
+    x = examples(image, members=2, batch=3).double() - 0.3
+    for e, reference in enumerate(references):
+        torch.testing.assert_close(stack(x)[e], reference.eval()(x[e]), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("patch", [4, 8])
+def test_every_member_of_a_vision_transformer_is_torchvisions(patch):
+    """Two members with torchvision's own forward pass, float64, to 1e-9; its class token stands before the patches."""
+    image, width = Image(3, 16, 16), 8
+    settings = {"patch": patch, "width": width, "heads": 2, "layers": 2}
+    stack, _ = built("vit", image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
+    x, found = examples(image, members=2).double(), named(stack)
+    logits = stack(x)
+    for e in range(2):
+        own = {name: value[e] for name, value in found.items()}
+        theirs = torchvision.models.VisionTransformer(
+            16, patch, 2, 2, width, 4 * width, num_classes=7, norm_layer=nn.LayerNorm
+        ).double()
+        state = {
+            "class_token": own["token"][None],
+            "conv_proj.weight": own["embedding.weight"].view(width, 3, patch, patch),
+            "conv_proj.bias": own["embedding.bias"][0],
+            "encoder.pos_embedding": own["position"].roll(1, 0)[None],
+            "encoder.ln.weight": own["norm.weight"][0],
+            "encoder.ln.bias": own["norm.bias"][0],
+            "heads.head.weight": own["output.weight"],
+            "heads.head.bias": own["output.bias"][0],
+        }
+        for place in range(2):
+            block, layer = f"blocks.{place}", f"encoder.layers.encoder_layer_{place}"
+            for kind in ("weight", "bias"):
+                for mine, other in (("norms.0", "ln_1"), ("norms.1", "ln_2"), ("mix", "self_attention.out_proj"),
+                                    ("up", "mlp.0"), ("down", "mlp.3")):  # fmt: skip
+                    value = own[f"{block}.{mine}.{kind}"]
+                    state[f"{layer}.{other}.{kind}"] = value[0] if len(value) == 1 else value
+                query, rest = own[f"{block}.query.{kind}"], own[f"{block}.key_value.{kind}"]
+                whole = torch.cat((query, rest), 0 if kind == "weight" else 1)
+                state[f"{layer}.self_attention.in_proj_{kind}"] = whole if kind == "weight" else whole[0]
+        theirs.load_state_dict(state)
+        torch.testing.assert_close(logits[e], theirs(x[e]), rtol=1e-9, atol=1e-9)
+
+
+def test_the_class_is_read_from_a_token_or_from_the_mean_of_all_patches():
+    """By mean there is no token; every patch reaches the logits either way, and their order matters."""
+    for pooling in ("token", "mean"):
+        stack, _ = built("vit", SMALL, width=8, heads=2, layers=1, pooling=pooling)
+        assert ("token" in stack.names) == (pooling == "token")
+        x = examples(SMALL)
+        changed, turned = x.clone(), x.roll(4, -1)
+        changed[..., -1, -1] += 1
+        for other in (changed, turned):
+            assert (stack(other) != stack(x)).any(-1).all()
+
+
+def test_patches_are_cut_row_by_row_with_channels_first():
+    """As torch.nn.functional.unfold cuts them."""
+    x = examples(Image(3, 4, 8), members=2)
+    expected = functional.unfold(x.flatten(0, 1), 4, stride=4).mT.unflatten(0, (2, -1))
+    assert torch.equal(patches(x, 4), expected)
+
+
+@pytest.mark.parametrize("model", OF_IMAGES)
+@pytest.mark.parametrize("image", [Image(1, 1, 1), Image(2, 3, 5), Image(3, 16, 16), Image(3, 40, 40)])
+def test_images_of_any_size_are_read(model, image):
+    """Small ones are halved while they have two pixels; what is left of large ones is pooled."""
+    settings = {**TINY[model], **({"patch": 1 if image.height < 16 else 8} if model == "vit" else {})}
+    stack, param_EP = built(model, image, **settings)
+    x = examples(image)
+    grad_EP, logits = stack.gradient(param_EP, stack.begin(3), x, lambda logits: (logits.sin().sum(-1), logits))
+    assert logits.shape == (3, 4, 7)
+    assert grad_EP.isfinite().all()
+    assert logits.isfinite().all()
+
+
+def test_channels_are_put_beside_those_of_their_own_member():
+    """Two members of two old channels and one new one each."""
+    old, new = torch.tensor([[1.0, 2, 10, 20]]).view(1, 4, 1, 1), torch.tensor([[3.0, 30]]).view(1, 2, 1, 1)
+    assert beside(old, new, 2).flatten().tolist() == [1, 2, 3, 10, 20, 30]
+
+
+def test_images_lie_side_by_side_and_come_apart_again():
+    """(E, B, C, H, W) to (B, E * C, H, W), and its features back to (E, B, C * H * W)."""
+    x = examples(Image(2, 3, 5))
+    flat = convolutions.side_by_side(x)
+    assert torch.equal(flat[:, 2:4], x[1])
+    assert torch.equal(convolutions.apart(flat.flatten(1), 3), x.flatten(2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 4), (5, 6)])
+def test_a_strided_convolution_of_few_pixels_has_the_right_gradient(size, dtype):
+    """Two members against float64, also where the stride is longer than the image."""
+    layer = convolutions.Conv2d(16, 16, stride=2)
+    weight = streams.normal(streams.keys([0, 1], "init"), torch.arange(16)[None], 144).view(2, 16, 16, 3, 3)
+    x = streams.normal(streams.keys([0], "data"), torch.arange(4)[None], 32 * math.prod(size)).view(4, 32, *size)
+    layer.weight = nn.Parameter(weight.to(dtype))
+    out = layer(x.to(dtype))
+    (found,) = torch.autograd.grad(out.sum(), layer.weight)
+    for e in range(2):
+        own, seen = layer.weight[e].detach().double().requires_grad_(), x[:, 16 * e : 16 * e + 16].to(dtype).double()
+        expected = functional.conv2d(seen, own, stride=2, padding=1)
+        (wanted,) = torch.autograd.grad(expected.sum(), own)
+        tolerance = 1e-4 if dtype == torch.float32 else 0.1
+        torch.testing.assert_close(out[:, 16 * e : 16 * e + 16].double(), expected, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(found[e].double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+def tied(stack, twin, image, *, sharing):
+    """Parameters and statistics of a network without convolutions that computes what one with them does."""
+    own, height, width = dict(stack), image.height, image.width
+    parameters = {}
+    for place, stride in enumerate((1, 2) * 4):
+        weight = own[f"layers.{place}.map.weight"]  # (E, O, C, 3, 3)
+        members, out, fan_in = weight.shape[:3]
+        pixels = torch.eye(fan_in * height * width, dtype=weight.dtype).view(-1, fan_in, height, width)
+        columns = [functional.conv2d(pixels, kernel, stride=stride, padding=1) for kernel in weight]
+        places = columns[0].shape[-2:].numel()
+        if sharing == "full":
+            parameters[f"layers.{place}.map.linear.weight"] = torch.stack([each.flatten(1).T for each in columns])
+        else:
+            parameters[f"layers.{place}.map.weight"] = weight.flatten(2)[:, None].expand(-1, places, -1, -1)
+        for kind in ("weight", "bias", "mean", "variance"):
+            name = f"layers.{place}.norm.{kind}"
+            parameters[name] = own[name][..., None].expand(members, out, places).flatten(1)
+        height, width = columns[0].shape[-2:]
+    parameters |= {name: value for name, value in own.items() if not name.startswith("layers.")}
+    return {name: parameters[name] for name in twin}
+
+
+@pytest.mark.parametrize("sharing", ["local", "full"])
+@pytest.mark.parametrize("image", [Image(2, 8, 8), Image(1, 5, 6)])
+def test_a_twin_with_repeated_weights_computes_what_the_convolutions_do(sharing, image):
+    """With weights copied to every place, or to a sparse matrix, in evaluation and in float64, to 1e-10."""
+    key_E2 = streams.keys([0, 1], "init")
+    stack, param_EP = built("dconv", image, key_E2, dtype=torch.float64, width=2)
+    buffers = stack.begin(2, torch.float64)
+    stack.bind(param_EP, buffers)
+    for _ in range(3):
+        stack(examples(image, members=2).double())  # running statistics of its own
+    twin, twin_EP = built("dconv", image, key_E2, dtype=torch.float64, width=2, sharing=sharing)
+    own_buffers = twin.begin(2, torch.float64)
+    found = tied((named(stack) | buffers).items(), [*twin.names, *own_buffers], image, sharing=sharing)
+    twin_EP.copy_(torch.cat([found[name].flatten(1) for name in twin.names], 1))
+    for name, buffer in own_buffers.items():
+        buffer.copy_(found[name])
+    twin.bind(twin_EP, own_buffers)
+    stack.module.eval()
+    twin.module.eval()
+    x = examples(image, members=2, batch=5).double()
+    assert stack(x).abs().max() > 1e-3
+    torch.testing.assert_close(twin(x), stack(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("sharing", ["convolution", "local", "full"])
+def test_what_one_pixel_reaches_in_the_first_layer(sharing):
+    """Nine places by a convolution or its local twin, all by the full one."""
+    stack, _ = built("dconv", SMALL, width=1, sharing=sharing)
+    first = stack.module.layers[0].map
+    x = convolutions.side_by_side(examples(SMALL))
+    changed = x.clone()
+    changed[..., 4, 4] += 1
+    reached = (first(changed) - first(x)).abs().view(4, 3, 8, 8) > 1e-6
+    expected = torch.zeros(8, 8, dtype=torch.bool)
+    expected[3:6, 3:6] = True
+    assert torch.equal(reached, (expected if sharing != "full" else torch.ones_like(expected)).expand(4, 3, 8, 8))
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_local_layer_has_a_kernel_of_its_own_at_every_place(stride):
+    """What stands at a place is what the convolution with that place's kernel has there."""
+    image, out = Image(2, 5, 4), Image(3, -(-5 // stride), 4 // stride)
+    layer = Local(image, out, stride, "torch")
+    layer.weight = nn.Parameter(
+        streams.normal(KEY, torch.arange(out.height * out.width)[None], 54).unflatten(2, (3, 18))
+    )
+    x = examples(image)
+    found = layer(convolutions.side_by_side(x)).view(4, 3, 3, -1)  # batch, members, channels, places
+    for e, place in itertools.product(range(3), range(out.height * out.width)):
+        kernel = layer.weight[e, place].view(3, 2, 3, 3)
+        expected = functional.conv2d(x[e], kernel, stride=stride, padding=1).flatten(2)[..., place]
+        torch.testing.assert_close(found[:, e, :, place], expected)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A file of 120 random images of 8 x 8 pixels in four classes."""
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    values = np.random.default_rng(0)
+    np.savez(path, x=values.integers(0, 256, (120, 8, 8, 3), dtype=np.uint8), y=np.arange(120) % 4)
+    return {"name": "recording", "path": str(path)}
+
+
+def study(recording, name, **changes):
+    """Both worlds of a model on these images; the pool of 12 is used up after three batches."""
+    settings = {
+        "task": recording, "model": {"name": name, **TINY[name]}, "optimizer": {"name": "sgd", "lr": 0.05},
+        "data": {}, "training__train_size": 12, "training__batch_size": 4, "training__max_steps": 6,
+    }  # fmt: skip
+    return runs_of(parity(**{**settings, **changes}))
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+MANNERS = [
+    pytest.param(False, {}, id="stacked"),
+    pytest.param(True, {}, id="apart"),
+    pytest.param(True, {"training__channels_last": True, "training__precision": "bf16"}, id="channels_last"),
+]
+
+
+@pytest.mark.parametrize(("apart", "settings"), MANNERS)
+@pytest.mark.parametrize("model", [*sorted(TINY), "local", "full"])
+def test_the_worlds_are_identical_until_the_first_reuse(model, apart, settings, recording):
+    """Weights, running statistics and online metrics, bit for bit at steps 0 to 3; different after the fourth."""
+    if model in ("local", "full"):
+        model, settings = "dconv", {**settings, "model__sharing": model}
+    runs = study(recording, model, training__seeds=2, **settings)
+    pack = Pack(runs, "cpu", apart=apart)
+    assert [run.world["rule"] for run in runs] == ["real", "real", "ideal", "ideal"]
+    for step in range(5):
+        train_steps(pack, step)
+        states = pack.states()
+        assert any(name.startswith("buffers.") for name in states[0]) == (model in NORMED)
+        for seed in range(2):
+            assert same(states[seed], states[seed + 2]) == (step <= 3), step
+        assert not same(states[0], states[1])
+        rows = Evaluator(pack).rows()
+        assert (rows[0]["test_loss"] == rows[2]["test_loss"]) == (step <= 3)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("model", sorted(TINY))
+def test_the_worlds_are_identical_until_the_first_reuse_on_a_gpu(model, program, recording):
+    """Bit for bit after three steps, with enough width for the device's own kernels."""
+    wide = {"width": 64} if "width" in TINY[model] else {"growth": 32}
+    runs = study(
+        recording, model, model={"name": model, **TINY[model], **wide}, data={"test_fraction": 0.1},
+        training__train_size=36, training__batch_size=12, training__seeds=2,
+    )  # fmt: skip
+    for apart in (False, True):
+        pack = Pack(runs, "cuda", program=program, apart=apart)
+        train_steps(pack, 3)
+        states = pack.states()
+        assert all(same(states[seed], states[seed + 2]) for seed in range(2))
+        train_steps(pack, 4)
+        assert not same(pack.states()[0], pack.states()[2])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("program", PROGRAMS[1:])
+@pytest.mark.parametrize("model", sorted(TINY))
+def test_every_program_trains_alike_on_a_gpu(model, program, recording):
+    """Weights and running statistics are those of the eager program, in float64, to rounding."""
+    runs = study(recording, model, training__dtype="float64")
+    for one, other in zip(train(runs, device="cuda"), train(runs, device="cuda", program=program), strict=True):
+        for name in one.state:
+            torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("model", sorted(TINY))
+def test_members_stepped_one_after_another_are_those_stepped_at_once(model, recording):
+    """Weights and running statistics of both worlds agree to rounding, in float64."""
+    runs = study(recording, model, training__dtype="float64")
+    for one, other in zip(train(runs), train(runs, apart=True), strict=True):
+        for name in one.state:
+            torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-8, atol=1e-8)
+            assert one.state[name].dtype == (torch.int64 if name == "step" else torch.float64)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("model", NORMED)
+def test_training_goes_on_from_a_state_on_disk_as_if_it_had_not_stopped(model, apart, recording, tmp_path):
+    """Six steps, or three, a state, and three more: the same bits, running statistics included."""
+    runs = study(recording, model)
+    whole, begun = Pack(runs, "cpu", apart=apart), Pack(runs, "cpu", apart=apart)
+    train_steps(whole, 6)
+    train_steps(begun, 3)
+    for run, state in zip(runs, begun.states(), strict=True):
+        checkpoints.write_state(tmp_path, run.run_id, state)
+    resumed = Pack(runs, "cpu", [checkpoints.read_state(tmp_path, run.run_id) for run in runs], apart=apart)
+    train_steps(resumed, 6)
+    for one, other, early in zip(whole.states(), resumed.states(), begun.states(), strict=True):
+        assert same(one, other)
+        changed = [name for name in one if name.startswith("buffers.")]
+        assert changed
+        assert not any(torch.equal(one[name], early[name]) for name in changed)
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
+@pytest.mark.parametrize("model", sorted(TINY))
+def test_the_graph_that_is_compiled_gives_weights_and_statistics_of_the_eager_steps(model, recording, monkeypatch):
+    """Traced as one function of the flat parameters and buffers, in float64, the step is the same to rounding."""
+    runs = study(recording, model, training__dtype="float64", training__max_steps=3)
+    eager = train(runs)
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    for one, other in zip(eager, train(runs, program="compiled"), strict=True):
+        assert any(name.startswith("buffers.") for name in one.state) == (model in NORMED)
+        for name in one.state:
+            torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-7, atol=1e-8)
+        assert one.rows[-1]["test_loss"] == pytest.approx(other.rows[-1]["test_loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_evaluation_uses_the_running_statistics_and_leaves_them_alone(apart, recording):
+    """The test loss is that of a network of torch in evaluation mode with the member's weights and statistics."""
+    pack = Pack(study(recording, "cnn", training__dtype="float64"), "cpu", apart=apart)
+    train_steps(pack, 6)
+    before = pack.states()
+    rows = Evaluator(pack).rows()
+    assert all(same(one, other) for one, other in zip(before, pack.states(), strict=True))
+    test = Evaluator(pack).test
+    for place, row in enumerate(rows):
+        reference = PlainCNN(3).double()
+        reference.output = nn.Linear(24, 4).double()
+        kept = pack.weights(place)
+        ours = {"mean": "running_mean", "variance": "running_var"}
+        for name, value in kept.items():
+            owner, _, kind = name.rpartition(".")
+            target = getattr(reference.get_submodule(owner), ours.get(kind, kind))
+            target.data.copy_(value.view(target.shape))
+        x = test.x[place].double() / 127.5 - 1
+        loss = functional.cross_entropy(reference.eval()(x), test.y[place])
+        assert row["test_loss"] == pytest.approx(loss.item(), abs=1e-6)
+        assert abs(functional.cross_entropy(reference.train()(x), test.y[place]).item() - row["test_loss"]) > 1e-3
+
+
+@pytest.mark.parametrize("model", NORMED)
+def test_batch_norms_start_by_doing_nothing(model):
+    """Scales of one, shifts of zero, statistics of zero and one."""
+    stack, _ = built(model, SMALL, **TINY[model])
+    for name, buffer in stack.begin(2).items():
+        assert (buffer == (0 if name.endswith("mean") else 1)).all()
+        scale, shift = (named(stack)[f"{name.rpartition('.')[0]}.{kind}"] for kind in ("weight", "bias"))
+        assert (scale == 1).all()
+        assert (shift == 0).all()
+
+
+@pytest.mark.parametrize("model", OF_IMAGES)
+def test_weights_are_uniform_within_the_bound_of_what_they_read(model):
+    """1 / sqrt(fan_in), as torch's own layers are."""
+    stack, _ = built(model, SMALL, **TINY[model])
+    for name, weight in named(stack).items():
+        if name.endswith("weight") and "norm" not in name:
+            assert 0.8 < weight.abs().max() * math.sqrt(weight[0, 0].numel()) <= 1, name
+
+
+def test_an_mlp_without_batch_norm_is_what_it_was():
+    """The setting is off unless asked for, and then adds norms only: other parameters start as they did."""
+    plain, normed = (named(built("mlp", SMALL, depth=2, batch_norm=on)[0]) for on in (False, True))
+    assert plain.keys() == named(built("mlp", SMALL, depth=2)[0]).keys()
+    assert set(normed) - set(plain) == {f"norms.{place}.{kind}" for place in range(2) for kind in ("weight", "bias")}
+    assert all(torch.equal(value, normed[name]) for name, value in plain.items())
+
+
+@pytest.mark.parametrize("model", OF_IMAGES)
+def test_models_of_images_refuse_other_inputs(model):
+    """The full sentence."""
+    sentence = f"model {model!r} reads images, this task gives vector inputs. Use an mlp."
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Stack(model, TINY[model], Given(inputs=Vector(6)))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "sentence"),
+    [
+        ("densenet", {"depth": 12}, "depth must be 4 more than a multiple of 3, got 12. Set model.depth to 10 or 13."),
+        ("densenet", {"depth": 7, "bottleneck": True},
+         "depth must be 4 more than a multiple of 6, got 7. Set model.depth to 10 or 16."),
+        ("vit", {"patch": 3}, "model 'vit' cuts images into patches of 3 x 3, this task's are of 12 x 8. "
+         "Set model.patch to one of 1, 2, 4."),
+        ("vit", {"width": 10}, "width must be a multiple of heads = 6, got 10. Set model.width to 6."),
+    ],
+)  # fmt: skip
+def test_sizes_that_do_not_fit_are_refused(model, settings, sentence):
+    """The full sentence, with what would fit."""
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        Stack(model, settings, Given(inputs=Image(3, 12, 8)))
+
+
+def test_every_model_of_images_is_tested_here():
+    """All registered models read images, but for the transformer of tokens."""
+    assert set(TINY) == set(registry.names("model")) - {"transformer"}

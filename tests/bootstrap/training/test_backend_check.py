@@ -1,0 +1,95 @@
+"""A fast program is believed only after it trained as the plain one does."""
+
+import functools
+
+import pytest
+import torch
+
+from bootstrap.study.sweep import runs_of
+from bootstrap.training import pack as packs
+from bootstrap.training.backend import Eager
+from bootstrap.training.backend_check import CHECKED_STEPS, TOLERANCE, disagreement
+from tests.bootstrap.conftest import parity
+
+ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
+TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+
+
+class Spoilt(Eager):
+    """Steps that go wrong from some step on."""
+
+    def __init__(self, parts, spoil, after):
+        super().__init__(parts)
+        self._spoil, self._left = spoil, after
+
+    def __call__(self, chunk, tables):
+        for steps in super().__call__(chunk, tables):
+            self._left -= steps
+            if self._left < 0:
+                for part in self.parts:
+                    self._spoil(part.members)
+            yield steps
+
+
+def forgotten(members):
+    """What a graph does that writes its gradient to memory that nobody reads: the last update is undone."""
+    members.param_EP[0] -= 0.01
+
+
+def spoil(monkeypatch, how, after):
+    make = packs.program_of
+    monkeypatch.setattr(packs, "program_of", lambda name, parts: make(name, parts) if name == "eager" else how(parts))
+
+
+@pytest.mark.parametrize("after", [0, CHECKED_STEPS])
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        forgotten,
+        lambda members: members.param_EP.mul_(1.01),
+        lambda members: members.param_EP.fill_(torch.nan),
+        lambda members: members.sums_3E[0].mul_(1.1),
+    ],
+)
+def test_a_program_that_trains_otherwise_is_told_apart(break_it, after, monkeypatch):
+    """Wrong weights or sums of one member, or NaN, at once or only after the evaluation, are a disagreement."""
+    spoil(monkeypatch, lambda parts: Spoilt(parts, break_it, after), after)
+    problem = disagreement(runs_of(parity(training__max_steps=100)), "cpu", "compiled")
+    assert "differ from those of eager by" in problem
+    assert f"of their size, and {TOLERANCE['float32']:g} is allowed" in problem
+
+
+def test_a_program_that_cannot_be_carried_out_is_not_believed(monkeypatch):
+    """What it raises is the reason, in one line."""
+
+    def raising(parts):
+        raise RuntimeError("no compiler\nand a long trace")
+
+    spoil(monkeypatch, raising, 0)
+    assert disagreement(runs_of(parity()), "cpu", "compiled") == "RuntimeError: no compiler"
+
+
+@pytest.mark.parametrize("budget", [3, 5, 100])
+def test_the_plain_program_agrees_with_itself_whatever_the_budget(budget, monkeypatch):
+    """Also where the whole run is shorter than the check."""
+    spoil(monkeypatch, Eager, 0)
+    assert disagreement(runs_of(parity(training__max_steps=budget)), "cpu", "compiled") is None
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
+@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
+def test_a_compiled_program_agrees(model, monkeypatch):
+    """Traced as one function, networks with every option of their members train alike within the tolerance."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    raw = parity(task=ADDITION, model={**model, "output_scale": 2.0}, training__train_size=24, training__max_steps=99)
+    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
+    assert disagreement(runs_of(raw), "cpu", "compiled") is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("program", ["compiled", "graphed", "compiled_graphed"])
+@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
+def test_every_program_agrees_on_a_gpu(program, model):
+    """Pools of two sizes, so that the evaluation between computes with members that the step does not."""
+    raw = parity(task=ADDITION, model=model, training__train_size=[16, 24], training__max_steps=99, training__seeds=2)
+    assert disagreement(runs_of(raw), "cuda", program) is None

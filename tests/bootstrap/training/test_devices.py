@@ -1,0 +1,155 @@
+"""What a GPU would be given, seen without one: torch's fake tensors have a device and a shape but no values.
+
+Whatever mixes devices fails on them, and so does whatever asks for a value, which on a GPU would wait for it.
+"""
+
+from concurrent.futures import Future
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+
+from bootstrap import streams
+from bootstrap.samples import prefetch, source, split
+from bootstrap.study.build import build_task
+from bootstrap.study.sweep import runs_of
+from bootstrap.task import Universe
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train_steps
+from tests.bootstrap.conftest import parity
+
+ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 11}
+TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+FAKE = FakeTensorMode(allow_non_fake_inputs=True)
+RULES = [
+    {"rule": "fresh", "share": 0.1},
+    {"rule": "redraw", "share": 0.1},
+    {"rule": "sliding", "shift": 3},
+    {"rule": "switch", "at_step": 10},
+]
+
+
+def pretended(monkeypatch, **changes):
+    """A pack on a GPU that does not exist."""
+    changes = {"data__allow_reuse": True, **changes}  # the rules go round a small universe
+    runs = runs_of(parity(training__seeds=2, training__max_steps=500, training__batch_size=20, **changes))
+    task = build_task(runs[0].task)
+    if isinstance(task, Universe):  # cells are divided on the host, with real numbers
+        divisions = {run.run_id: split.division_of(task, run) for run in runs}
+        monkeypatch.setattr(source, "division_of", lambda _, run: divisions[run.run_id])
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    # the backward pass of what has no device cannot be run; it waits for nothing
+    monkeypatch.setattr(torch.autograd, "grad", lambda _, leaves, *rest, **more: [torch.ones_like(p) for p in leaves])
+    with FAKE:
+        return Pack(runs, "cuda")
+
+
+@pytest.mark.parametrize("world", [None, *RULES])
+@pytest.mark.parametrize("task", [None, ADDITION])
+@pytest.mark.parametrize("swapped", [0, 3])
+def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
+    """Through new passes over pool and universe, with answers exchanged or not, no value is asked for."""
+    chosen = ({"training__world": world} if world else {}) | ({"task": task} if task else {})
+    pack = pretended(monkeypatch, training__train_size=60, data__swapped_answers=swapped, **chosen)
+    with FAKE:
+        train_steps(pack, 10)
+        train_steps(pack, 30)
+    assert pack.step == 30
+    assert pack.param_EP.device.type == "cuda"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training__clip_norm": 1.0, "training__weight_noise": 0.1, "training__update_noise": 0.1},
+        {"data__label_noise": 0.1, "training__train_size": [40, 60]},
+        {"data__labels": "random"},
+        {"task": ADDITION, "model": TRANSFORMER, "model__output_scale": 2.0, "training__train_size": 60},
+    ],
+)
+def test_no_trait_waits_for_the_device(changes, monkeypatch):
+    """Noise, clipping, scales, noisy and random labels and attention run through without a value."""
+    pack = pretended(monkeypatch, **changes)
+    with FAKE:
+        train_steps(pack, 10)
+    assert pack.step == 10
+
+
+class Stream:
+    """A stream of a GPU that does not exist, and what was done with it."""
+
+    def __init__(self, *_):
+        self.events, self.awaited = [], []
+
+    def record_event(self):
+        self.events.append(object())
+        return self.events[-1]
+
+    def wait_event(self, event):
+        self.awaited.append(event)
+
+
+class AtOnce:
+    """A pool of threads that does everything at once, in the thread that asks: fakes are known to one thread only."""
+
+    def __init__(self, *_):
+        pass
+
+    def submit(self, function, *arguments):
+        done = Future()
+        done.set_result(function(*arguments))
+        return done
+
+    def shutdown(self, wait):
+        pass
+
+
+@pytest.mark.parametrize("world", [None, *RULES])
+@pytest.mark.parametrize("changes", [{}, {"label_noise": 0.1}, {"swapped_answers": 3}, {"labels": "random"}])
+def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, changes, monkeypatch):
+    """Cells are found where they lie; the training stream waits for every copy, and holds its memory."""
+    training, held = Stream(), []
+    monkeypatch.setattr(prefetch, "ThreadPoolExecutor", AtOnce)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: training)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: held.append((tensor.device.type, stream)))
+    monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
+    monkeypatch.setattr(streams, "in_order", lambda lot: lot.argsort(-1))  # the host's way needs values
+    chosen = {"training__world": world} if world else {}
+    chosen |= {f"data__{name}": value for name, value in changes.items()}
+    pack = pretended(monkeypatch, training__train_size=40, task=ADDITION, **chosen)
+    with FAKE:
+        train_steps(pack, 10)
+        train_steps(pack, 30)
+    assert pack.supply.cell_EU.device.type == "cpu"
+    sources = [group.read for group in pack.feed.groups if group.pool is None]
+    copied = [event for source in sources for event in source._stream.events]
+    assert len(training.awaited) > 1
+    assert set(training.awaited) <= set(copied)
+    assert held == [("cuda", training)] * 2 * len(training.awaited)
+    assert pack.step == 30
+
+
+def test_an_evaluation_waits_for_the_device_once(monkeypatch):
+    """All metrics of all members come in one transfer, the last thing an evaluation does on the device."""
+    pack = pretended(monkeypatch)
+    asked = []
+
+    def values(table):
+        asked.append(table)
+        return [[0.0] * table.shape[1]] * table.shape[0]
+
+    monkeypatch.setattr(FakeTensor, "tolist", values)
+    with FAKE:
+        rows = Evaluator(pack).rows()
+    assert len(rows) == len(pack)
+    assert len(asked) == 1
+
+
+def test_asking_for_a_value_is_noticed():
+    """The check can fail: a value that is asked for raises."""
+    with FAKE, pytest.raises(DataDependentOutputException):
+        torch.zeros(1, device="cuda").item()

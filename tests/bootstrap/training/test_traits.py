@@ -1,0 +1,96 @@
+"""Clipping, noise and precision of members, against torch and against their definition."""
+
+import pytest
+import torch
+
+from bootstrap.study.sweep import runs_of
+from bootstrap.training.evaluate import Evaluator
+from bootstrap.training.pack import Pack
+from bootstrap.training.train import train, train_steps
+from tests.bootstrap.conftest import parity
+
+SGD = {"name": "sgd", "lr": 0.5}
+
+
+def after(steps=1, **training):
+    """Parameters at first and after some steps of plain gradient descent, each (P,)."""
+    raw = parity(optimizer=SGD, training__ideal=False)
+    raw["training"].update(training)
+    pack = Pack(runs_of(raw))
+    before = pack.param_EP[0].clone()
+    train_steps(pack, steps)
+    return before, pack.param_EP[0]
+
+
+def test_a_gradient_is_clipped_as_torch_clips_it():
+    """The step of a clipped member is that of torch.nn.utils.clip_grad_norm_; a loose limit changes no bit."""
+    before, free = after()
+    gradient = (before - free) / SGD["lr"]
+    limit = gradient.norm().item() / 3
+    leaf = torch.nn.Parameter(before.clone())
+    leaf.grad = gradient.clone()
+    torch.nn.utils.clip_grad_norm_(leaf, limit)
+    _, clipped = after(clip_norm=limit)
+    torch.testing.assert_close(clipped, before - SGD["lr"] * leaf.grad, rtol=1e-5, atol=1e-7)
+    assert torch.equal(after(clip_norm=1e6)[1], free)
+
+
+def test_update_noise_is_normal_with_the_learning_rate_times_its_scale():
+    """What it adds to one update has mean 0 and the stated spread; the next update's is another."""
+    _, free = after()
+    _, noisy = after(update_noise=0.2)
+    added = (noisy - free) / (SGD["lr"] * 0.2)
+    count = added.numel()
+    assert added.mean().abs() < 4 / count**0.5
+    assert added.std() == pytest.approx(1, abs=4 / (2 * count) ** 0.5)
+    two, other = after(2, update_noise=0.2)[1], after(1, update_noise=0.2)[1]
+    second = (two - other) / (SGD["lr"] * 0.2)
+    assert torch.corrcoef(torch.stack((added, second)))[0, 1].abs() < 4 / count**0.5 + 0.2
+
+
+def test_weight_noise_moves_the_gradient_and_not_the_weights():
+    """The gradient is that of noisy weights; it is applied to the true ones."""
+    before, free = after()
+    _, noisy = after(weight_noise=1e-3)
+    assert not torch.equal(noisy, free)
+    assert (noisy - free).norm() < 0.1 * (free - before).norm()
+
+
+def test_traits_of_some_members_change_no_bit_of_the_others():
+    """Beside members with noise, clipping, label noise and scales, a plain one is what it is alone."""
+    (plain,) = runs_of(parity(training__ideal=False, training__max_steps=20))
+    raw = parity(training__ideal=False, training__max_steps=20, data__label_noise=0.5, data__test_samples=64)
+    raw["training"].update(clip_norm=0.1, weight_noise=0.1, update_noise=0.1)
+    raw["model"].update(output_scale=3.0, init_scale=0.5)
+    (odd,) = runs_of(raw)
+    (alone,), (beside, other), (odd_alone,) = train([plain]), train([plain, odd]), train([odd])
+    assert torch.equal(alone.state["parameters"], beside.state["parameters"])
+    assert torch.equal(odd_alone.state["parameters"], other.state["parameters"])
+    assert odd_alone.rows[-1]["train_clean_error"] == other.rows[-1]["train_clean_error"]
+    assert beside.rows[-1]["train_clean_error"] != beside.rows[-1]["train_clean_error"]  # NaN: its labels are true
+
+
+def test_random_labels_are_uniform_fixed_per_sample_and_leave_the_test_alone():
+    """Half of two classes are wrong by chance, train_clean_error tells the truth, and both worlds see the same."""
+    raw = parity(data={"labels": "random", "test_samples": 64}, training__train_size=400, training__batch_size=400)
+    pack = Pack(runs_of(raw))
+    samples = pack.supply.train(slice(0, 2), torch.arange(400).expand(2, -1))
+    assert torch.equal(samples.y[0], samples.y[1])
+    assert 0.4 < (samples.y != samples.clean)[0].float().mean() < 0.6
+    assert torch.equal(Evaluator(pack).test.y, Evaluator(pack).test.clean)
+    assert "train_clean_error" in Evaluator(pack).rows()[0]
+
+
+@pytest.mark.parametrize("task", [None, {"name": "binary_operations", "operation": "x+y", "modulus": 7}])
+def test_bfloat16_is_near_float32_and_keeps_its_parameters_in_it(task):
+    """Losses after a few steps agree to the eight bits of bfloat16; parameters, losses and rows are no coarser."""
+    chosen = {"task": task, "model": {"name": "transformer", "layers": 1, "width": 16, "heads": 2}} if task else {}
+    raw = parity(**chosen, training__seeds=2, training__train_size=24)
+    plain, coarse = (
+        train(runs_of({**raw, "training": {**raw["training"], "precision": p}})) for p in ("float32", "bf16")
+    )
+    for one, other in zip(plain, coarse, strict=True):
+        assert other.state["parameters"].dtype == torch.float32
+        assert not torch.equal(one.state["parameters"], other.state["parameters"])
+        for row, near in zip(one.rows, other.rows, strict=True):
+            assert near["test_loss"] == pytest.approx(row["test_loss"], rel=0.05, abs=0.02)
