@@ -15,7 +15,7 @@ import pandas as pd
 from reports.agreement import power_law
 from reports.cells import varied
 from reports.compare import Comparison
-from reports.failure_time import accelerated_failure_time, paired_ratio
+from reports.failure_time import paired_ratio, weibull_shape
 from reports.intervals import Bounds, clopper_pearson
 from reports.partners import CELL
 from reports.survival import cumulative_incidence, log_rank, paired_log_rank, restricted_mean_log_step, trend
@@ -166,9 +166,9 @@ def _mean(runs: pd.DataFrame, budget: float, confidence: float) -> dict[str, Any
 
 
 def _shape(runs: pd.DataFrame, confidence: float) -> dict[str, Any]:
-    found = accelerated_failure_time(runs["low"], runs["high"], confidence=confidence)
-    low, high = found.shape_interval or UNKNOWN
-    return {"shape": found.shape, "shape_low": low, "shape_high": high, "reason": found.reason}
+    found = weibull_shape(runs["low"], runs["high"], confidence)
+    low, high = found.interval or UNKNOWN
+    return {"shape": found.estimate, "shape_low": low, "shape_high": high, "reason": found.reason}
 
 
 def _against(top: pd.DataFrame, bottom: pd.DataFrame, confidence: float, on: str = "seed") -> dict[str, Any]:

@@ -22,7 +22,6 @@ from reports.paired import sign_flip_interval
 
 When = Literal["stopping", "end"]
 EVENTS = ("stopping", "memorization", "grokking")
-PAIR = ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
 PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
 SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
 

@@ -93,6 +93,7 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> Bounds:
     >>> clopper_pearson(0, 10)
     Bounds(low=0.0, high=0.308...)
     """
+    # two quantiles of a beta law take 5 µs, SciPy's `binomtest(...).proportion_ci()` 2 ms, and pages ask for hundreds
     tail = (1 - confidence) / 2
     low = float(special.betaincinv(successes, n - successes + 1, tail)) if successes > 0 else 0.0
     high = float(special.betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0

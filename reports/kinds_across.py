@@ -368,7 +368,7 @@ def threshold(
     table = bounds.assign(reached=bounds["high"] <= (budget or np.finfo(float).max), size=bounds["place"].map(places))
     perhaps = undecided(runs.loc[table.index], bounds) if budget is None else bounds["outcome"] == "failed"
     least, most = (_sizes(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"]))
-    estimate = Bounds(least.estimate.low, most.estimate.high)
+    estimate = Bounds(least.low, most.high)
     soonest, latest = (
         [_threshold_of(seed) for _, seed in table.assign(reached=reached).groupby("seed")]
         for reached in (table["reached"] | perhaps, table["reached"])
@@ -383,7 +383,7 @@ def threshold(
     return Effect(name, region, seeds, "seeds", estimate, interval, reason, said, whole=True)
 
 
-def _sizes(table: pd.DataFrame) -> agreement.Threshold:
+def _sizes(table: pd.DataFrame) -> Bounds:
     """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
     counts = table.groupby("size")["reached"].agg(["sum", "size"])
     return agreement.threshold_size(counts.index, counts["sum"], counts["size"])
@@ -413,7 +413,7 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
         real, ideal = ((ends[f"{world}_low"], ends[f"{world}_high"]) for world in ("real", "ideal"))
         between, interval = agreement.rank_agreement_between(real, ideal, across.confidence)
         return Effect(name, region, n, "cells", between, interval, note=note, total=total)
-    found, _ = agreement.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
+    found = agreement.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
     if found.interval is None:
         return Effect(name, region, n, "cells", reason=f"one of the errors is the same in all {n} cells", note=note)
     estimate = Bounds(found.estimate, found.estimate)

@@ -7,6 +7,7 @@ error, or a false discovery rate, of 5 %.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -27,7 +28,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    return _placed(stepped, order)
+    adjusted = np.empty(p.size)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in adjusted]
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -38,19 +41,12 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     Args:
         p_values: in [0, 1].
 
+    Raises:
+        ValueError: a value that is not in [0, 1], or NaN.
+
     Source: Benjamini and Hochberg 1995, Journal of the Royal Statistical Society B 57, 289–300.
 
     >>> benjamini_hochberg([0.02, 0.01, 0.5])
     [0.03, 0.03, 0.5]
     """
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * p.size / np.arange(1, p.size + 1)
-    return _placed(np.minimum.accumulate(scaled[::-1])[::-1], order)
-
-
-def _placed(adjusted: np.ndarray, order: np.ndarray) -> list[float]:
-    """Adjusted values back in the order in which they came, at most 1."""
-    found = np.empty(order.size)
-    found[order] = np.minimum(adjusted, 1.0)
-    return [float(value) for value in found]
+    return [float(value) for value in stats.false_discovery_control(np.asarray(p_values, dtype=float), method="bh")]

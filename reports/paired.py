@@ -31,7 +31,6 @@ class Pairing:
         variance_ratio: variance of a difference of two independent runs over that of a pair's; infinite where
             the pairs' differences do not vary.
         unpaired_seeds: seeds that independent runs would need for the standard error of these n pairs.
-        seeds_saved: ``unpaired_seeds`` less n; negative where partners are negatively correlated.
     """
 
     n: int
@@ -39,7 +38,6 @@ class Pairing:
     interval: Bounds | None
     variance_ratio: float
     unpaired_seeds: float
-    seeds_saved: float
 
 
 def finite(values: ArrayLike, name: str, least: int = 1) -> np.ndarray:
@@ -134,6 +132,7 @@ def sign_flip_interval(differences: ArrayLike, confidence: float = 0.95) -> Boun
     >>> sign_flip_interval([1, 2, 3, 4, 5, 6])
     Bounds(low=1.0, high=6.0)
     """
+    # SciPy's `permutation_test` gives p values only, 2.5 ms each at 10 pairs; all subset means at once take 0.06 ms
     differences, missed = finite(differences, "differences"), tail(confidence)
     signs = sign_patterns(differences.size)
     rank = math.floor(len(signs) * missed + ROUNDING * len(signs))
@@ -167,7 +166,7 @@ def paired_correlation(real: ArrayLike, ideal: ArrayLike, confidence: float = 0.
     ratio = float(apart / paired) if paired > ROUNDING * apart else math.inf
     correlation = _correlation(real, ideal)
     interval = _fisher_z(correlation, real.size, missed)
-    return Pairing(real.size, correlation, interval, ratio, real.size * ratio, real.size * (ratio - 1))
+    return Pairing(real.size, correlation, interval, ratio, real.size * ratio)
 
 
 def seeds_without_pairing(real: ArrayLike, ideal: ArrayLike, confidence: float = 0.95) -> float:

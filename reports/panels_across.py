@@ -88,7 +88,7 @@ def _means(table: pd.DataFrame) -> pd.DataFrame:
 def _agreement(table: pd.DataFrame) -> str:
     """How far the worlds rank the cells alike, in words."""
     means = table.groupby("cell_id", sort=False)[["ideal", "real"]].mean()
-    tau, _ = rank_agreement(means["ideal"], means["real"])
+    tau = rank_agreement(means["ideal"], means["real"])
     known = f"95 % interval {span(tau.interval)}" if tau.interval else "too few cells for an interval"
     return (
         f"Rank agreement of the means of {plural(len(means), 'cell')}: Kendall's tau {measure(tau.estimate)} ({known})."

@@ -50,53 +50,6 @@ def effect_for_difference(n: int, power: float = POWER, confidence: float = 0.95
     return float(optimize.brentq(lambda effect: _beyond(n, effect, missed) - power, 0, widest))
 
 
-def seeds_for_equivalence(
-    margin_in_sd: float, power: float = POWER, confidence: float = 0.95, most: int = MOST
-) -> int | None:
-    """Fewest seeds at which two equal worlds are shown to be equivalent this often; None if ``most`` are too few.
-
-    Args:
-        margin_in_sd: margin over the standard deviation of the paired differences, positive.
-        power: probability of the verdict where the true difference is 0, in (0, 1).
-        confidence: one minus the level of each test, in (0.5, 1).
-        most: largest number tried.
-
-    Raises:
-        ValueError: margin, power or confidence out of range.
-
-    >>> seeds_for_equivalence(1.0), seeds_for_equivalence(0.5)
-    (11, 36)
-    """
-    check_margin(margin_in_sd, confidence)
-    _check_power(power)
-    region = Bounds(-margin_in_sd, margin_in_sd)
-    return _fewest(lambda n: _inside(n, region, special.stdtrit(n - 1, confidence)), power, most)
-
-
-def seeds_for_difference(
-    effect_in_sd: float, power: float = POWER, confidence: float = 0.95, most: int = MOST
-) -> int | None:
-    """Fewest seeds at which a paired t interval excludes 0 this often; None if ``most`` are too few.
-
-    Args:
-        effect_in_sd: mean difference over the standard deviation of the paired differences, not 0.
-        power: in (0, 1).
-        confidence: of the interval, in (0, 1).
-        most: largest number tried.
-
-    Raises:
-        ValueError: effect, power or confidence out of range.
-
-    >>> seeds_for_difference(1.0), seeds_for_difference(2.0)
-    (10, 5)
-    """
-    missed = tail(confidence)
-    _check_power(power)
-    if not (math.isfinite(effect_in_sd) and effect_in_sd != 0):
-        raise ValueError(f"`effect_in_sd` must be finite and not 0, got {effect_in_sd}. Name the effect to be found.")
-    return _fewest(lambda n: _beyond(n, abs(effect_in_sd), missed), power, most)
-
-
 def seeds_for_mean(
     region_in_sd: Bounds,
     power: float = POWER,
@@ -113,7 +66,7 @@ def seeds_for_mean(
         region_in_sd: ends of the region less the mean, over the standard deviation; infinite where not limited.
         power: in (0, 1).
         confidence: of the interval, in (0.5, 1).
-        one_sided: whether it is shown to lie inside by two one-sided tests, as in `seeds_for_equivalence`.
+        one_sided: whether it is shown to lie inside by two one-sided tests, each at the level 1 − confidence.
         most: largest number tried.
 
     Raises:

@@ -39,49 +39,42 @@ def between(steps, evaluations, budget=math.inf):
 @pytest.mark.parametrize("levels", [4, 1_000])
 @pytest.mark.parametrize("n", [12, 40])
 def test_rank_agreement_agrees_with_scipy(n, levels):
-    """Estimates and large-sample p values are SciPy's, with and without ties."""
+    """Estimate and large-sample p value are SciPy's, with and without ties."""
     random = np.random.default_rng(n)
     x = random.integers(0, levels, n)
     y = x + random.integers(0, levels, n)
-    kendall, spearman = rank_agreement(x, y)
-    expected, other = stats.kendalltau(x, y, method="asymptotic"), stats.spearmanr(x, y)
-    assert (kendall.estimate, kendall.p) == pytest.approx((expected.statistic, expected.pvalue))
-    assert (spearman.estimate, spearman.p) == pytest.approx((other.statistic, other.pvalue))
-    assert not kendall.exact
-    assert not spearman.exact
+    found, expected = rank_agreement(x, y), stats.kendalltau(x, y, method="asymptotic")
+    assert (found.estimate, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert not found.exact
 
 
 def test_exact_kendall_agrees_with_scipy():
     """Without ties the p value over all arrangements of 8 ranks is SciPy's exact one."""
     random = np.random.default_rng(0)
     x, y = random.normal(size=(2, 8))
-    kendall, _ = rank_agreement(x, y)
-    assert kendall.exact
-    assert kendall.p == pytest.approx(stats.kendalltau(x, y, method="exact").pvalue)
+    found = rank_agreement(x, y)
+    assert found.exact
+    assert found.p == pytest.approx(stats.kendalltau(x, y, method="exact").pvalue)
 
 
 def test_exact_p_values_count_all_orders_with_ties():
-    """With ties and a censored value the p values are shares of all 720 orders."""
+    """With ties and a censored value the p value is a share of all 720 orders."""
     x, y = np.array([1, 1, 2, 3, 4, 4]), np.array([2, 1, 1, 5, 3, math.inf])
     ranks = stats.rankdata(y)
     orders = [ranks[list(order)] for order in itertools.permutations(range(6))]
     taus = np.abs([stats.kendalltau(x, order).statistic for order in orders])
-    rhos = np.abs([np.corrcoef(stats.rankdata(x), order)[0, 1] for order in orders])
-    kendall, spearman = rank_agreement(x, y)
-    assert kendall.p == pytest.approx(np.mean(taus >= taus[0] - 1e-9))
-    assert spearman.p == pytest.approx(np.mean(rhos >= rhos[0] - 1e-9))
+    assert rank_agreement(x, y).p == pytest.approx(np.mean(taus >= taus[0] - 1e-9))
 
 
 def test_rank_agreement_at_its_limits():
     """A perfect order has an interval up to 1 but not of no width; a constant side has none; nor have 4 values."""
-    kendall, spearman = rank_agreement([1, 2, 3, 4, 5], [1, 4, 9, 16, 25])
-    assert (kendall.estimate, kendall.interval.high, kendall.p) == (1, 1, 2 / 120)
-    assert spearman.estimate == pytest.approx(1)
-    assert kendall.interval.low < 0.5 < spearman.interval.high
-    for constant in rank_agreement([1, 2, 3, 4, 5], [7, 7, 7, 7, 7]):
-        assert math.isnan(constant.estimate)
-        assert (constant.interval, constant.p) == (None, 1)
-    assert [found.interval for found in rank_agreement(range(4), range(4))] == [None, None]
+    perfect = rank_agreement([1, 2, 3, 4, 5], [1, 4, 9, 16, 25])
+    assert (perfect.estimate, perfect.interval.high, perfect.p) == (1, 1, 2 / 120)
+    assert perfect.interval.low < 0.5
+    constant = rank_agreement([1, 2, 3, 4, 5], [7, 7, 7, 7, 7])
+    assert math.isnan(constant.estimate)
+    assert (constant.interval, constant.p) == (None, 1)
+    assert rank_agreement(range(4), range(4)).interval is None
 
 
 def test_trend_counts_all_ways_to_deal():
@@ -117,9 +110,9 @@ def test_trend_of_two_groups_is_mann_and_whitney():
 
 
 def test_prediction_error_by_hand():
-    """Errors 1, −2, 1 have mean 0, mean size 4 / 3 and root mean square √2."""
+    """Errors 1, −2, 1 have mean 0 and mean size 4 / 3."""
     found = prediction_error([2, 3, 4], [1, 5, 3])
-    assert (found.mean, found.mean_absolute, found.root_mean_square) == pytest.approx((0, 4 / 3, math.sqrt(2)))
+    assert (found.mean, found.mean_absolute) == pytest.approx((0, 4 / 3))
     assert found.interval == pytest.approx(tuple(stats.ttest_1samp([1, -2, 1], 0).confidence_interval(0.95)))
     assert prediction_error([1, 2], [1, 2]).interval is None
 
@@ -159,26 +152,7 @@ def test_power_law_of_known_steps_is_regression():
     found, expected = power_law(x, steps, steps), stats.linregress(np.log(x), np.log(steps))
     half = stats.t.ppf(0.975, x.size - 2) * expected.stderr
     assert found.slope == pytest.approx(expected.slope, abs=1e-4)
-    assert found.intercept == pytest.approx(expected.intercept, abs=1e-3)
     assert found.interval == pytest.approx((expected.slope - half, expected.slope + half), abs=1e-3)
-
-
-def test_power_law_is_the_likeliest():
-    """Slope, intercept and spread under bounds and censoring maximise the likelihood written with SciPy's normal."""
-    x, steps = scaling(np.random.default_rng(4), 4)
-    low, high = between(steps, 30, budget=1_500)
-    found = power_law(x, low, high)
-    assert found.censored == np.isinf(high).sum() > 0
-
-    def likelihood(slope, intercept, spread):
-        line = intercept + slope * np.log(x)
-        ends = [stats.norm.cdf((np.log(np.maximum(end, 1e-9)) - line) / spread) for end in (low, high)]
-        return np.log(ends[1] - ends[0]).sum()
-
-    best = likelihood(found.slope, found.intercept, found.spread)
-    for change in itertools.product([-0.02, 0, 0.02], repeat=3):
-        assert likelihood(*np.add((found.slope, found.intercept, found.spread), change)) <= best + 1e-6
-    assert found.interval.low < -1.2 < found.interval.high
 
 
 def test_power_law_of_hardly_open_bounds():
@@ -196,11 +170,10 @@ def test_power_law_of_censored_runs_is_open():
     nothing = power_law([1, 2, 4], [10, 10, 10], [math.inf] * 3)
     assert nothing.interval == (-math.inf, math.inf)
     assert math.isnan(nothing.slope)
-    assert math.isnan(nothing.spread)
 
 
 def test_power_law_ignores_runs_of_which_nothing_is_known():
-    """A diverged run, between 0 and infinity, changes nothing but the count."""
+    """A diverged run, between 0 and infinity, changes nothing."""
     x, steps = scaling(np.random.default_rng(5), 2)
     low, high = between(steps, 40)
     found, alone = power_law([*x, 300], [*low, 0], [*high, math.inf]), power_law(x, low, high)
@@ -220,32 +193,8 @@ def test_power_law_ignores_runs_of_which_nothing_is_known():
 )
 def test_threshold_lies_between_sizes(grokked, low, high):
     """The estimate is where rates, pooled until they rise, pass a half."""
-    assert threshold_size(SIZES, grokked, 5).estimate == (low, high)
-
-
-def test_threshold_interval_holds_what_the_likelihood_does():
-    """At the ends the best logistic curve through a half there is 1.92 less likely than the best of all."""
-    grokked, n, x = np.array([1, 1, 4, 5]), 5, np.log2(SIZES)
-
-    slopes = np.linspace(0.01, 20, 4_000)[:, None]
-
-    def profile(level):
-        rates = 1 / (1 + np.exp(-slopes * (x - level)))
-        return stats.binom.logpmf(grokked, n, rates).sum(axis=1).max()
-
-    best = max(profile(level) for level in np.linspace(7, 9.5, 51))
-    for end in threshold_size(SIZES, grokked, n).interval:
-        assert best - profile(math.log2(end)) == pytest.approx(1.92, abs=0.02)
-
-
-def test_threshold_interval_without_overlap():
-    """Where small pools all fail and large ones all grok the interval lies between them, open beyond the sizes."""
-    assert threshold_size(SIZES, [0, 0, 10, 10], 10).interval == pytest.approx((200, 400), rel=2e-3)
-    assert threshold_size(SIZES, [0, 0, 0, 0], 10).interval == pytest.approx((800, math.inf))
-    assert threshold_size(SIZES, [10, 10, 10, 10], [10, 10, 10, 10]).interval == pytest.approx((0, 100))
-    assert threshold_size(SIZES, [0, 0, 0, 2], 5).interval.high == math.inf
-    assert threshold_size(SIZES, [2, 3, 2, 3], 5).interval == (0, math.inf)
-    assert threshold_size(SIZES, [5, 4, 1, 0], 5).interval == (0, math.inf)
+    assert threshold_size(SIZES, grokked, 5) == (low, high)
+    assert threshold_size(SIZES, grokked, [5, 5, 5, 5]) == (low, high)
 
 
 def test_bad_input_is_explained():
@@ -276,15 +225,13 @@ def test_bad_input_is_explained():
 @pytest.mark.parametrize(("correlation", "least"), [(0.0, 0.92), (0.5, 0.92), (0.8, 0.92), (0.95, 0.88)])
 @pytest.mark.parametrize("n", [5, 10, 20])
 def test_rank_intervals_cover(n, correlation, least, record_property):
-    """Of 1,000 samples of normal values at least so many intervals cover tau and rho."""
-    random = np.random.default_rng(n)
-    true = [2 / math.pi * math.asin(correlation), 6 / math.pi * math.asin(correlation / 2)]
-    covered = np.zeros(2)
+    """Of 1,000 samples of normal values at least so many intervals cover tau."""
+    random, true, covered = np.random.default_rng(n), 2 / math.pi * math.asin(correlation), 0
     for x, rest in random.normal(size=(1_000, 2, n)):
-        found = rank_agreement(x, correlation * x + math.sqrt(1 - correlation**2) * rest)
-        covered += [one.interval.low <= value <= one.interval.high for one, value in zip(found, true, strict=True)]
-    record_property("coverage", (covered / 1_000).tolist())
-    assert (covered / 1_000 >= least).all()
+        interval = rank_agreement(x, correlation * x + math.sqrt(1 - correlation**2) * rest).interval
+        covered += interval.low <= true <= interval.high
+    record_property("coverage", covered / 1_000)
+    assert covered / 1_000 >= least
 
 
 @pytest.mark.slow
@@ -353,24 +300,3 @@ def test_power_law_interval_covers(seeds, evaluations, budget, record_property):
     coverage = float(np.mean(covered))
     record_property("coverage", coverage)
     assert coverage >= 0.91
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("curve", "steepness", "least"),
-    [("logistic", 10.0, 0.9), ("logistic", 2.5, 0.9), ("logistic", 1.0, 0.9), ("skewed", 1.0, 0.8)],
-)
-@pytest.mark.parametrize("n", [3, 5, 10, 20])
-def test_threshold_interval_covers(n, curve, steepness, least, record_property):
-    """Of 300 studies of seven sizes at least 90 % cover for a logistic rise, 80 % for a complementary log-log one."""
-    random, sizes = np.random.default_rng(n), np.geomspace(400, 1_500, 7)
-    gap, covered = math.log(sizes[1] / sizes[0]), []
-    for _ in range(300):
-        half = math.exp(random.uniform(math.log(sizes[1]), math.log(sizes[-2])))
-        line = steepness / gap * np.log(sizes / half)
-        rates = 1 / (1 + np.exp(-line)) if curve == "logistic" else 1 - 0.5 ** np.exp(np.minimum(line, 5))
-        low, high = threshold_size(sizes, random.binomial(n, rates), n).interval
-        covered.append(low <= half <= high)
-    coverage = float(np.mean(covered))
-    record_property("coverage", coverage)
-    assert coverage >= least

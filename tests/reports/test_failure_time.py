@@ -1,14 +1,13 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import optimize, stats
+from scipy import stats
 
-from reports import failure_time
-from reports.failure_time import accelerated_failure_time, paired_ratio, signed_rank
+from reports import censored_regression
+from reports.failure_time import paired_ratio, signed_rank, weibull_shape
 from reports.intervals import median_interval
 
 INF = math.inf
@@ -28,11 +27,6 @@ def drawn(random, n, cut, law=stats.weibull_min, grid=GRID):
 def errors(share, times):
     """Three standard errors of a simulated share."""
     return 3 * math.sqrt(share * (1 - share) / times)
-
-
-def coefficient(model, name):
-    """A row of its table."""
-    return model.coefficients.set_index("name").loc[name]
 
 
 @pytest.mark.parametrize(("n", "k"), [(5, None), (6, 1), (8, 4), (10, 9), (15, 26), (20, 53)])
@@ -134,110 +128,59 @@ def test_pairs_that_are_none_are_refused():
         paired_ratio([1], [2], [1, 1], [2, 2])
 
 
-def naive(model, low, high, design, law, deviate=None):
-    """Log-likelihood of a fitted model, or of other (coefficients, shape), from SciPy's distributions."""
-    coefficients, shape = deviate or (model.coefficients["estimate"].to_numpy(), model.shape)
-    scale = np.exp(design @ coefficients)
-    return np.log(law.cdf(high, shape, scale=scale) - law.cdf(low, shape, scale=scale)).sum()
-
-
-LAWS = {"weibull": stats.weibull_min, "log_logistic": stats.fisk}
-
-
-@pytest.mark.parametrize("distribution", LAWS)
 @pytest.mark.parametrize("cut", [0, 0.5])
-def test_model_without_covariates_agrees_with_scipys_censored_fit(distribution, cut):
-    """Shape, scale and likelihood."""
+def test_shape_agrees_with_scipys_censored_fit(cut):
+    """Of 40 runs, all of which reach the event or half."""
     low, high = drawn(np.random.default_rng(1), 40, cut)
-    reached, law = np.isfinite(high), LAWS[distribution]
+    reached = np.isfinite(high)
     data = stats.CensoredData(interval=np.column_stack([low, high])[reached], right=low[~reached])
-    shape, _, scale = law.fit(data, floc=0)
-    model = accelerated_failure_time(low, high, distribution=distribution)
-    assert model.converged
-    assert (model.n, model.events, model.reason) == (40, reached.sum(), "")
-    assert model.shape == pytest.approx(shape, rel=1e-3)
-    assert coefficient(model, "intercept")["time_ratio"] == pytest.approx(scale, rel=1e-3)
-    assert model.log_likelihood == pytest.approx(naive(model, low, high, np.ones((40, 1)), law))
+    found = weibull_shape(low, high)
+    assert found.estimate == pytest.approx(stats.weibull_min.fit(data, floc=0)[0], rel=1e-3)
+    assert found.interval.low < found.estimate < found.interval.high
+    assert found.reason == ""
 
 
-@pytest.mark.parametrize("distribution", LAWS)
-def test_model_with_covariates_agrees_with_a_slow_search(distribution):
-    """SciPy's simplex finds no higher likelihood, and covariates of any size come out alike."""
-    random, law = np.random.default_rng(2), LAWS[distribution]
-    low, high = drawn(random, 30, 0.3)
-    covariates = pd.DataFrame({"arm": np.arange(30) % 2, "train_size": random.uniform(1e5, 1e6, 30)})
-    design = np.column_stack([np.ones(30), covariates["arm"], covariates["train_size"] / 1e6])
-    model = accelerated_failure_time(low, high, covariates, distribution)
-
-    def loss(values):
-        return -naive(None, low, high, design, law, (values[:3], math.exp(values[3])))
-
-    start = [*model.coefficients["estimate"] * [1, 1, 1e6] + 0.1, math.log(model.shape)]
-    found = optimize.minimize(
-        loss, start, method="Nelder-Mead", options={"maxiter": 4000, "xatol": 1e-7, "fatol": 1e-9}
-    )
-    assert model.log_likelihood == pytest.approx(-found.fun, abs=1e-5)
-    assert [*model.coefficients["estimate"] * [1, 1, 1e6], math.log(model.shape)] == pytest.approx(found.x, abs=1e-2)
-    assert model.coefficients["name"].tolist() == ["intercept", "arm", "train_size"]
-
-
-def test_ends_of_the_intervals_lie_where_the_likelihood_has_fallen_enough():
-    """Twice the fall of the profile is e·log(1 + t²/(e − p)), for the shape and for the scale."""
+def test_ends_of_the_interval_lie_where_the_likelihood_has_fallen_enough():
+    """Twice the fall of the profile is e·log(1 + t²/(e − 2)), for e runs that reached the event."""
     low, high = drawn(np.random.default_rng(3), 12, 0.3)
-    model = accelerated_failure_time(low, high, confidence=0.9)
-    events = model.events
+    found, events = weibull_shape(low, high, 0.9), int(np.isfinite(high).sum())
     cutoff = events * math.log1p(stats.t.ppf(0.95, events - 2) ** 2 / (events - 2))
-    one = np.ones((12, 1))
-    for end in model.shape_interval:
-        best = optimize.minimize_scalar(
-            lambda x: -naive(None, low, high, one, stats.weibull_min, ([x], end)),  # noqa: B023
-            bounds=(4.5, 6.5),
-        )
-        assert 2 * (model.log_likelihood + best.fun) == pytest.approx(cutoff, abs=1e-3)
-    for end in coefficient(model, "intercept")[["low", "high"]]:
-        best = optimize.minimize_scalar(
-            lambda x: -naive(None, low, high, one, stats.weibull_min, ([end], math.exp(x))),  # noqa: B023
-            bounds=(-2, 2),
-        )
-        assert 2 * (model.log_likelihood + best.fun) == pytest.approx(cutoff, abs=1e-3)
-    row = coefficient(model, "intercept")
-    assert np.exp(row[["estimate", "low", "high"]].to_numpy(dtype=float)) == pytest.approx(
-        row[["time_ratio", "ratio_low", "ratio_high"]].to_numpy(dtype=float)
-    )
+    scales = np.geomspace(50, 1_000, 20_000)[:, None]
+
+    def profile(shape):
+        chances = [stats.weibull_min.cdf(ends, shape, scale=scales) for ends in (low, high)]
+        with np.errstate(divide="ignore"):
+            return np.log(chances[1] - chances[0]).sum(axis=1).max()
+
+    for end in found.interval:
+        assert 2 * (profile(found.estimate) - profile(end)) == pytest.approx(cutoff, abs=1e-3)
 
 
-def test_model_finds_the_time_ratio_and_the_drift():
-    """Two arms of 200 runs, one three times as late, of a shape of 1.5."""
-    random = np.random.default_rng(4)
-    low, high = np.concatenate([drawn(random, 200, 0.0), drawn(random, 200, 0.0, grid=GRID / 3)], axis=1)
-    times = np.repeat([1, 3], 200)
-    model = accelerated_failure_time(low * times, high * times, pd.DataFrame({"late": times == 3}).astype(int))
-    row = coefficient(model, "late")
-    assert row["ratio_low"] < 3 < row["ratio_high"] < 4
-    assert 1 < model.shape_interval.low < 1.5 < model.shape_interval.high < 2
+def test_shape_does_not_depend_on_the_unit():
+    """Steps of 1,000 have the shape of steps of 1."""
+    low, high = drawn(np.random.default_rng(4), 12, 0.3)
+    one, other = weibull_shape(low, high), weibull_shape(1_000 * low, 1_000 * high)
+    assert (other.estimate, *other.interval) == pytest.approx((one.estimate, *one.interval), rel=1e-7)
 
 
 def test_memoryless_escape_has_a_shape_of_one():
     """Exponential steps of 300 runs: the interval is narrow and holds 1."""
     steps = np.random.default_rng(5).exponential(500, 300)
     place = np.searchsorted(GRID, steps)
-    interval = accelerated_failure_time(GRID[place - 1], GRID[place]).shape_interval
+    interval = weibull_shape(GRID[place - 1], GRID[place]).interval
     assert 0.85 < interval.low < 1 < interval.high < 1.15
 
 
 def test_a_step_known_exactly_lies_after_the_one_before():
     """And an event at step 0 before step 1."""
-    exact, known = accelerated_failure_time([0, 7, 30], [0, 7, 30]), accelerated_failure_time([0, 6, 29], [1, 7, 30])
-    assert exact.log_likelihood == pytest.approx(known.log_likelihood)
+    assert weibull_shape([0, 7, 30], [0, 7, 30]) == weibull_shape([0, 6, 29], [1, 7, 30])
 
 
 def test_few_events_have_an_estimate_without_interval():
     """Two events, and two parameters."""
-    model = accelerated_failure_time([10, 20, 40], [20, 30, INF])
-    assert model.converged
-    assert model.shape > 0
-    assert model.shape_interval is None
-    assert coefficient(model, "intercept")[["low", "high", "ratio_low", "ratio_high"]].isna().all()
+    found = weibull_shape([10, 20, 40], [20, 30, INF])
+    assert found.estimate > 0
+    assert (found.interval, found.reason) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -257,85 +200,28 @@ def test_few_events_have_an_estimate_without_interval():
         ([10, 20, 10, 15], [20, 30, 20, INF], "Steps without spread fit all intervals: the shape has no estimate."),
     ],
 )
-@pytest.mark.parametrize("distribution", LAWS)
-def test_what_has_no_model_says_why(low, high, reason, distribution):
+def test_what_has_no_shape_says_why(low, high, reason):
     """No numbers, no exception."""
-    model = accelerated_failure_time(low, high, distribution=distribution)
-    assert (model.converged, model.reason) == (False, reason)
-    assert math.isnan(model.shape)
-    assert math.isnan(model.log_likelihood)
-    assert model.shape_interval is None
-    assert model.coefficients.drop(columns="name").isna().all(axis=None)
-    assert (model.n, model.events) == (len(low), np.isfinite(high).sum())
-
-
-def test_covariates_that_determine_each_other_are_named():
-    """An arm and its opposite add up to the intercept, a third one stands apart, and nothing is like nothing."""
-    low, high = drawn(np.random.default_rng(6), 8, 0)
-    arm = np.arange(8) % 2
-    covariates = pd.DataFrame({"real": arm, "ideal": 1 - arm, "seed": np.arange(8) // 2})
-    model = accelerated_failure_time(low, high, covariates)
-    assert (model.converged, model.reason) == (False, "Covariates determine each other: intercept, real, ideal.")
-    nothing = accelerated_failure_time(low, high, covariates[["real"]].assign(nothing=0))
-    assert (nothing.converged, nothing.reason) == (False, "Covariates determine each other: nothing.")
-
-
-@pytest.mark.parametrize("distribution", LAWS)
-@pytest.mark.parametrize("side", [1, -1])
-def test_an_arm_that_never_reaches_has_an_open_interval(distribution, side):
-    """Six runs reach the event, six of another arm do not: later without bound, and at least so much."""
-    low, high = drawn(np.random.default_rng(7), 6, 0)
-    never = side * np.repeat([0, 1], 6)
-    low, high = np.append(low, [3000] * 6), np.append(high, [INF] * 6)
-    model = accelerated_failure_time(low, high, pd.DataFrame({"never": never}), distribution)
-    row = coefficient(model, "never")
-    assert (model.converged, model.reason) == (
-        False,
-        "Without bound, as it separates censored runs from others: never.",
-    )
-    assert (row["estimate"], row["high" if side == 1 else "low"]) == (side * INF, side * INF)
-    assert 0 < side * row["low" if side == 1 else "high"] < 10
-    alone = accelerated_failure_time(low[:6], high[:6], distribution=distribution)
-    assert model.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-6)
-    assert model.shape == pytest.approx(alone.shape, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    "covariates",
-    [pd.DataFrame({"x": [1.0, 2.0]}), pd.DataFrame({"x": [1, 2, np.nan]}), pd.DataFrame({"x": [1, 2, INF]})],
-)
-def test_covariates_that_are_none_are_refused(covariates):
-    """One finite number per run."""
-    with pytest.raises(ValueError, match=r"^`covariates` must be finite numbers for each of 3 runs\.$"):
-        accelerated_failure_time([10, 20, 30], [20, 30, 40], covariates)
-
-
-def test_unknown_distributions_are_refused():
-    """With the known ones."""
-    with pytest.raises(ValueError, match=r"^Unknown distribution 'normal'\. Known: weibull, log_logistic\.$"):
-        accelerated_failure_time([10], [20], distribution="normal")
+    found = weibull_shape(low, high)
+    assert math.isnan(found.estimate)
+    assert (found.interval, found.reason) == (None, reason)
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 100) | st.just(INF)), max_size=8))
 def test_legitimate_runs_never_end_in_an_exception(runs):
-    """A model with a maximum, or a reason."""
+    """A shape, or a reason."""
     low = np.array([float(start) for start, _ in runs])
-    high = low + np.array([float(width) for _, width in runs])
-    covariates = pd.DataFrame({"arm": np.arange(len(runs)) % 2})
-    for distribution in LAWS:
-        for given_covariates in (None, covariates):
-            model = accelerated_failure_time(low, high, given_covariates, distribution)
-            assert model.converged == (model.reason == "")
-            assert model.converged <= (model.shape > 0)
+    found = weibull_shape(low, low + np.array([float(width) for _, width in runs]))
+    assert (found.estimate > 0) == (found.reason == "")
 
 
 def test_a_search_that_does_not_end_says_so(monkeypatch):
     """No number from half-way."""
-    monkeypatch.setattr(failure_time, "STEPS", 1)
-    model = accelerated_failure_time([10, 20, 40], [20, 30, INF])
-    assert (model.converged, model.reason) == (False, "The search for the maximum did not end.")
-    assert math.isnan(model.shape)
+    monkeypatch.setattr(censored_regression, "NEWTON_STEPS", 1)
+    found = weibull_shape([10, 20, 40], [20, 30, INF])
+    assert math.isnan(found.estimate)
+    assert found.reason == "The search for the maximum did not end."
 
 
 @pytest.mark.slow
@@ -361,26 +247,10 @@ def test_coverage_of_the_paired_ratio(n, cut, record_property):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "cut"), FEW)
-def test_coverage_of_the_models_intervals(n, cut, record_property):
-    """Of shape and scale, and of shape and ratio of two arms: where there are any at least 95 %, less three errors."""
-    random, times, hits = np.random.default_rng(n), 300, []
-    arm = pd.DataFrame({"arm": np.arange(n) % 2})
-    for _ in range(times):
-        bounds = drawn(random, n, cut)
-        alone, arms = accelerated_failure_time(*bounds), accelerated_failure_time(*bounds, arm)
-        intervals = [alone.shape_interval, coefficient(alone, "intercept")[["low", "high"]]]
-        intervals += [arms.shape_interval, coefficient(arms, "arm")[["low", "high"]]]
-        truths = SHAPE, math.log(SCALE), SHAPE, 0.0
-        hits.append([held(interval, truth) for interval, truth in zip(intervals, truths, strict=True)])
-    found = np.isfinite(np.array(hits)).sum(axis=0)
-    coverage = np.nansum(hits, axis=0) / np.maximum(found, 1)
-    record_property("accelerated_failure_time", f"{coverage.round(3)} of {found}")
-    assert all(coverage[k] >= 0.95 - errors(0.95, found[k]) for k in range(4) if found[k])
-
-
-def held(interval, truth):
-    """1 or 0, or NaN without an interval."""
-    if interval is None or any(math.isnan(end) for end in interval):
-        return math.nan
-    low, high = interval
-    return float(low <= truth <= high)
+def test_coverage_of_the_shape(n, cut, record_property):
+    """Where there is an interval at least 95 %, less three errors."""
+    random = np.random.default_rng(n)
+    intervals = [weibull_shape(*drawn(random, n, cut)).interval for _ in range(300)]
+    known = [low <= SHAPE <= high for low, high in filter(None, intervals)]
+    record_property("weibull_shape", f"{np.mean(known or [math.nan]):.3f} of {len(known)}")
+    assert not known or np.mean(known) >= 0.95 - errors(0.95, len(known))

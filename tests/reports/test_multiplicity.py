@@ -21,6 +21,13 @@ def test_nothing_to_adjust():
     assert holm([0.3]) == benjamini_hochberg([0.3]) == [0.3]
 
 
+def test_what_is_no_p_value_is_refused():
+    """By SciPy, in its words."""
+    for value in (1.2, float("nan")):
+        with pytest.raises(ValueError, match=r"^`ps` must include only numbers between 0 and 1\.$"):
+            benjamini_hochberg([0.5, value])
+
+
 def test_holm_keeps_the_family_wise_error_and_is_stronger_than_bonferroni():
     """Of ten true hypotheses beside two false ones, one is rejected in at most 5 % of families, within the noise."""
     random = np.random.default_rng(0)

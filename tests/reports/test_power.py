@@ -12,8 +12,6 @@ from reports.power import (
     largest_spread,
     largest_unseen,
     margin_for_equivalence,
-    seeds_for_difference,
-    seeds_for_equivalence,
     seeds_for_mean,
     share_for_count,
 )
@@ -33,20 +31,26 @@ def test_margins_that_few_seeds_can_show(n, margin):
     assert np.mean(np.abs(samples.mean(axis=1)) + half < exact) == pytest.approx(0.8, abs=0.005)
 
 
+def within(margin):
+    """The region around 0."""
+    return Bounds(-margin, margin)
+
+
 def test_seeds_and_margin_are_inverse():
     """The fewest seeds for a margin can show it, and one fewer cannot."""
     for n in (3, 7, 30, 1_000):
-        assert seeds_for_equivalence(margin_for_equivalence(n) * 1.0001) == n
-    assert seeds_for_equivalence(margin_for_equivalence(7) * 0.9999) == 8
-    assert seeds_for_equivalence(0.01, most=100) is None
+        assert seeds_for_mean(within(margin_for_equivalence(n) * 1.0001), one_sided=True) == n
+    assert seeds_for_mean(within(margin_for_equivalence(7) * 0.9999), one_sided=True) == 8
+    assert seeds_for_mean(within(0.01), one_sided=True, most=100) is None
 
 
 @pytest.mark.parametrize(("effect", "power"), [(2.0, 0.8), (-1.0, 0.9), (0.3, 0.8)])
 def test_seeds_for_a_difference_agree_with_statsmodels(effect, power):
-    """The fewest seeds are statsmodels' solution, rounded up."""
+    """The fewest seeds are statsmodels' solution, rounded up, whichever side of 0 the region lies on."""
     expected = TTestPower().solve_power(abs(effect), power=power, alpha=0.05)
-    assert seeds_for_difference(effect, power) == math.ceil(expected)
-    assert seeds_for_difference(0.01, most=50) is None
+    region = Bounds(effect, math.inf) if effect > 0 else Bounds(-math.inf, effect)
+    assert seeds_for_mean(region, power) == math.ceil(expected)
+    assert seeds_for_mean(Bounds(0.01, math.inf), most=50) is None
 
 
 @pytest.mark.parametrize("n", [3, 5, 8, 10, 200])
@@ -58,10 +62,10 @@ def test_the_effect_that_seeds_can_show_agrees_with_statsmodels(n):
 
 def test_a_mean_in_a_region_is_equivalence_or_a_difference():
     """Around the mean, above it, below it, and beside it; the ends of a two-sided interval ask for more."""
-    assert seeds_for_mean(Bounds(-1, 1), one_sided=True) == seeds_for_equivalence(1)
-    assert seeds_for_mean(Bounds(-1, 1)) == seeds_for_equivalence(1, confidence=0.975)
+    assert (seeds_for_mean(within(1), one_sided=True), seeds_for_mean(within(1))) == (11, 13)
+    assert seeds_for_mean(within(1)) == seeds_for_mean(within(1), confidence=0.975, one_sided=True)
     for bounds in (Bounds(-1, math.inf), Bounds(-math.inf, 1), Bounds(1, math.inf), Bounds(1, 9), Bounds(-9, -1)):
-        assert seeds_for_mean(bounds) == seeds_for_difference(1), bounds
+        assert seeds_for_mean(bounds) == 10, bounds
     assert seeds_for_mean(Bounds(0, math.inf)) is None
 
 
@@ -94,13 +98,10 @@ def test_what_a_pilot_may_hide():
 
 def test_bad_input_is_explained():
     """Each mistake has its sentence."""
-    for call in (lambda: seeds_for_equivalence(1, 80), lambda: seeds_for_mean(Bounds(-1, 1), 80)):
-        with raises("`power` must be in (0, 1), got 80. For 80 % write 0.8."):
-            call()
+    with raises("`power` must be in (0, 1), got 80. For 80 % write 0.8."):
+        seeds_for_mean(Bounds(-1, 1), 80)
     for call in (margin_for_equivalence, effect_for_difference):
         with raises("`n` must be at least 3, got 2. A t interval needs 3 pairs."):
             call(2)
-    with raises("`effect_in_sd` must be finite and not 0, got 0. Name the effect to be found."):
-        seeds_for_difference(0)
     with raises("`confidence` must be in (0.5, 1), got 95. For tests at 5 % write 0.95."):
         seeds_for_mean(Bounds(-1, 1), confidence=95)
