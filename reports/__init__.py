@@ -4,6 +4,6 @@ Figures, page and claims are imported where they are used, so that a notebook's
 ``from reports import compare`` does not wait for matplotlib.
 """
 
-from reports.compare import Comparison, compare
+from reports.comparison import Comparison, compare
 
 __all__ = ["Comparison", "compare"]

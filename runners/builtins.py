@@ -8,7 +8,7 @@ HOMES = (
     "bootstrap.optimizers",
     "bootstrap.worlds",
     "datasets",
-    "reports.claims",
+    "reports.claims.judge",
 )
 
 

@@ -30,7 +30,7 @@ Parts = Annotated[
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
 Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # those of `backend`, without loading torch
-Axis = Literal["step", "samples", "seconds"]  # reports.clocks, without loading pandas
+Axis = Literal["step", "samples", "seconds"]  # reports.time_axis, without loading pandas
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
 
@@ -121,9 +121,9 @@ def _at_least_one(folders: tuple[Path, ...], command: str) -> None:
 
 def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") -> None:
     from bootstrap import results
-    from reports.compare import compare
-    from reports.findings import finding
-    from reports.page import write_report
+    from reports.comparison import compare
+    from reports.page.page import write_report
+    from reports.page.summary import finding
 
     read = [results.read(folder) for folder in folders]
     _load_own_kinds(read)
@@ -138,7 +138,6 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
 
 def _load_own_kinds(read: "list[Results]") -> None:
     """Load the plugins of folders with claims of a kind that only these know."""
-    import reports.claims  # noqa: F401 (registers the shipped kinds)
     from bootstrap import registry
 
     for one in read:
@@ -154,11 +153,11 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from json import dumps
 
     from bootstrap import results
-    from reports.cases import cases
-    from reports.claims import judge
-    from reports.compare import compare
-    from reports.findings import progress
-    from reports.verdicts import as_dicts, lines
+    from reports.claims.family import cases
+    from reports.claims.judge import judge
+    from reports.comparison import compare
+    from reports.page.summary import progress
+    from reports.tables.verdicts import as_dicts, lines
 
     read = results.read(folder)
     _load_own_kinds([read])

@@ -138,7 +138,7 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-    from reports.figures_across import plot_scale
+    from reports.figures.cells import plot_scale
 
     canvas = Canvas(figsize=(6.4, 4.0), layout="constrained")
     plot_scale(pd.DataFrame(rows, columns=["name", "members", "rate"]), ax=canvas.subplots())

@@ -9,11 +9,11 @@ import torch
 
 from bootstrap import results
 from bootstrap.study.run import evaluation_steps
-from reports.forecast import Forecast
-from reports.pilot import forecasts
-from reports.power import POWER, largest_spread, largest_unseen
-from reports.prospects import heading, prospects
-from reports.wording import count, percent, plural
+from reports.planning.before_run import heading, prospects
+from reports.planning.forecast import Forecast
+from reports.planning.from_pilot import forecasts
+from reports.statistics.power import POWER, largest_spread, largest_unseen
+from reports.text import count, percent, plural
 from runners.run.engine import Work, choose_device, plan
 from runners.run.local import cores
 from runners.run.packing import PackPlan

@@ -21,7 +21,7 @@ from bootstrap.study.run import Run
 from bootstrap.study.sweep import runs_of
 from bootstrap.task import Universe
 from bootstrap.training.backend import Program
-from reports.claim_errors import claim_errors
+from reports.claims.errors import claim_errors
 from runners import builtins, study_files
 from runners.run import autotune as layouts
 from runners.run import checkpoints, environment, output_folder, repair, trusted_backends

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bootstrap.events import JUDGED
-from reports.registration import digest, kind_source, plan_of
+from reports.claims.registration import digest, kind_source, plan_of
 
 # what may change in a folder without another cell_id, by column of ``runs``
 CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGED))
 
 
 def registered(study: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The content of ``claims.json``, as `reports.registration` reads it.
+    """The content of ``claims.json``, as `reports.claims.registration` reads it.
 
     Args:
         study: as resolved.

@@ -14,7 +14,7 @@ import pandas as pd
 from bootstrap.registry import find
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
 from reports import compare
-from reports.evidence import Across, Evidence, scope_of
+from reports.claims.kind import Across, Evidence, scope_of
 
 TOGETHER = 25  # studies to a comparison: the tables are searched once for each cell
 CONFIDENCE = 0.95

@@ -156,7 +156,7 @@ def test_an_interrupt_while_a_report_is_written_says_what_is_safe(study, tmp_pat
         raise KeyboardInterrupt
 
     deepboot("run", path, "--out", out, "--workers", "1")
-    monkeypatch.setattr("reports.page.write_report", pressed)
+    monkeypatch.setattr("reports.page.page.write_report", pressed)
     told = [words[0], path, "--out", out, *words[1:]] if words[0] == "run" else ["report", out]
     ran = deepboot(*told)
     assert ran.returncode == 130
@@ -224,8 +224,8 @@ def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, senten
 
 
 OWN_KIND = '''
-from reports.claims import Effect, claim_kind
-from reports.intervals import Bounds
+from reports.claims.judge import Effect, claim_kind
+from reports.statistics.intervals import Bounds
 
 
 @claim_kind("of_my_own")

@@ -15,7 +15,7 @@ import pytest
 from bootstrap import registry
 from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
 from bootstrap.study.sweep import points
-from reports.claims import fewest_seeds, judge
+from reports.claims.judge import fewest_seeds, judge
 from runners import study_files
 
 BUDGET = 100_000

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from bootstrap.study.sweep import runs_of
 from bootstrap.training.backend import PROGRAMS
 from bootstrap.training.pack import Pack
-from reports import clocks
+from reports import time_axis
 from runners import cli, run_study
 from runners.run import autotune, checkpoints, engine, execute
 from runners.run.local import Bench
@@ -198,7 +198,7 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
     assert [shape["pack_size"] for shape in kept["shapes"].values()] == [4]
     monkeypatch.setattr(autotune, "choose", lambda *_: pytest.fail("measured again"))
     jobs = []
-    monkeypatch.setattr(run_study, "run_jobs", lambda found, **_: jobs.extend(found) or [])
+    monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
     with pytest.raises(engine.TrainingError):  # nothing was done
         run_study(path, out, workers=1)
     assert [len(job.runs) for job in jobs] == [4]
@@ -266,7 +266,7 @@ def test_a_pack_that_does_not_fit_is_halved(study, tmp_path, monkeypatch, capfd,
 
     monkeypatch.setattr(execute, "train", small)
     told = []
-    monkeypatch.setattr(run_study, "Progress", lambda total, **_: Told(told))
+    monkeypatch.setattr(engine, "Progress", lambda total, **_: Told(told))
     run_study(path, tmp_path / "halves", workers=1, pack_size=64)
     equal(tmp_path / "pairs", tmp_path / "halves")
     assert sum(told) == 10 * 6
@@ -367,7 +367,7 @@ def test_the_command_line_names_every_program():
 
 def test_the_command_line_names_every_unit_of_time():
     """Likewise, so that help need not load pandas."""
-    assert cli.Axis.__args__ == get_args(clocks.Axis)
+    assert cli.Axis.__args__ == get_args(time_axis.Axis)
 
 
 def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch, capfd):

@@ -10,7 +10,7 @@ import tomli_w
 
 from bootstrap import results
 from bootstrap.results import read, write_table
-from reports import page
+from reports.page.page import page
 from runners import run_study
 from runners.run import checkpoints, repair
 from tests.bootstrap.conftest import parity

@@ -7,7 +7,7 @@ import pytest
 
 from bootstrap import results
 from bootstrap.study.messages import StudyError
-from reports.claims import judge
+from reports.claims.judge import judge
 from runners import run_study
 from runners.run import engine
 
@@ -84,7 +84,7 @@ def test_a_changed_kind_of_claim_is_named(study, tmp_path, monkeypatch):
 
     monkeypatch.setitem(registry._entries, "claim", dict(registry._entries["claim"]))  # gone again after the test
     text = (
-        "from reports.claims import claim_kind, Effect\nfrom reports.intervals import Bounds\n"
+        "from reports.claims.judge import claim_kind, Effect\nfrom reports.statistics.intervals import Bounds\n"
         "@claim_kind('own_late')\ndef own_late(evidence):\n    'Holds.'\n"
         "    return Effect('one', Bounds(0, 2), 1, 'runs', Bounds(1, 1), Bounds(1, 1))\n"
     )

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from bootstrap import results
-from reports.compare import compare
-from reports.timing import event_bounds
+from reports.comparison import compare
+from reports.measures.events import event_bounds
 from runners import run_study
 from runners.run import checkpoints, engine, execute, local, output_folder
 from tests.runners.run.test_engine import equal
@@ -138,7 +138,7 @@ def test_an_interrupted_extension_has_unfinished_runs(study, tmp_path, monkeypat
     def stop(jobs, **_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_study, "run_jobs", stop)
+    monkeypatch.setattr(engine, "run_jobs", stop)
     longer = study(training__max_steps=12)
     with pytest.raises(KeyboardInterrupt):
         run_study(longer, out, workers=1)

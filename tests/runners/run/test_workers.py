@@ -125,7 +125,7 @@ def test_a_plugin_that_exits_outside_training_is_a_mistake(study, tmp_path, monk
     def leave(*_):
         sys.exit(0)
 
-    monkeypatch.setattr(run_study, "facts_of", leave)
+    monkeypatch.setattr(engine, "facts_of", leave)
     with pytest.raises(StudyError) as caught:
         run_study(study(), tmp_path / "out", workers=1)
     told = "a plugin ended the program (SystemExit: 0). Let it raise an error that says why instead."
@@ -205,7 +205,7 @@ def test_a_planned_run_that_nothing_accounts_for_is_missing(study, tmp_path, mon
     """Whatever engine lost them: some are named, all are counted, and the same command does them."""
     path, out = study(training__seeds=4), tmp_path / "out"
     run_jobs = engine.run_jobs
-    monkeypatch.setattr(run_study, "run_jobs", lambda jobs, **how: run_jobs(jobs[:2], **how))
+    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **how: run_jobs(jobs[:2], **how))
     ran = deepboot("run", path, "--out", out, "--workers", 1, "--pack-size", 2)
     missing = [run for run in engine.plan(path, out).runs if run.seed in (2, 3)]
     assert ran.returncode == 1
@@ -234,7 +234,7 @@ def test_an_earlier_failure_does_not_account_for_a_run(study, tmp_path, monkeypa
     monkeypatch.setattr(execute, "train", broken)
     with pytest.raises(engine.TrainingError, match="ArithmeticError: planted"):
         run_study(path, out, workers=1)
-    monkeypatch.setattr(run_study, "run_jobs", lambda jobs, **_: [])
+    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **_: [])
     with pytest.raises(engine.TrainingError, match="2 planned runs are not done, and nothing says why"):
         run_study(path, out, workers=1)
 

@@ -1,0 +1,119 @@
+"""What a kind of claim returns: a measured effect, the claimed region, and the verdict that follows from both."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from reports.statistics.intervals import Bounds
+from reports.text import count, measure, plural, span
+
+Verdict = Literal["supported", "refuted", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a claim is about, measured in one cell, or once over several.
+
+    Attributes:
+        name: what was measured, as a noun phrase.
+        region: the claimed values, both ends included; infinite where not limited.
+        n: how many of which something is known.
+        items: what they are, in the plural.
+        estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
+        interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
+        note: what else has to be said, such as runs that do not enter.
+        words: the claimed region in words, where its numbers do not say it.
+        whole: whether the values are counts, which are written in full.
+        cells: how many cells were compared, where these are not all that the claim selects.
+        total: how many there are, with those of which nothing is known; None: as many as ``n``.
+    """
+
+    name: str
+    region: Bounds
+    n: int
+    items: str
+    estimate: Bounds | None = None
+    interval: Bounds | None = None
+    reason: str = ""
+    note: str = ""
+    words: str = ""
+    whole: bool = False
+    cells: int | None = None
+    total: int | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many do not enter with a value of their own."""
+        return 0 if self.total is None else self.total - self.n
+
+    @property
+    def counted(self) -> str:
+        """How many of all are known: "5 of 8"."""
+        return f"{count(self.n)} of {count(self.n + self.missing)}"
+
+    @property
+    def sample(self) -> str:
+        """The same with what they are: "5 of 8 pairs"."""
+        return f"{count(self.n)} of {plural(self.n + self.missing, self.items.removesuffix('s'))}"
+
+    @property
+    def verdict(self) -> Verdict:
+        """Supported if the interval lies wholly in the region, refuted if wholly outside, else inconclusive."""
+        return "inconclusive" if self.interval is None else _place(self.interval, self.region)
+
+    @property
+    def leaning(self) -> Verdict:
+        """The verdict to which the estimate points; inconclusive without one, or where its bounds lie on both sides."""
+        return "inconclusive" if self.estimate is None else _place(self.estimate, self.region)
+
+    @property
+    def claimed(self) -> str:
+        """The claimed region in words."""
+        if self.words:
+            return self.words
+        if self.region.low == self.region.high:
+            return f"exactly {count(self.region.low) if self.whole else measure(self.region.low)}"
+        if self.whole or not all(map(math.isfinite, self.region)):
+            return _counts(self.region) if self.whole else span(self.region)
+        return f"{measure(self.region.low)} to {measure(self.region.high)}"  # as given: no width rounds what is claimed
+
+    @property
+    def spanned(self) -> str:
+        """The interval in words."""
+        return _counts(self.interval) if self.whole and self.interval else span(self.interval)
+
+    @property
+    def estimated(self) -> str:
+        """The estimate in words, rounded by its interval; "more than …" where its upper bound is open."""
+        if self.estimate is None:
+            return "unknown"
+        low, high = self.estimate
+        if self.whole:
+            return _counts(self.estimate)
+        finite = self.interval if self.interval and all(map(math.isfinite, self.interval)) else None
+        if math.isinf(high):
+            return f"more than {measure(low)}" if low > 0 else "unknown"
+        if low == high:
+            return measure(low, finite)
+        joint = " to " if low < 0 else "–"
+        return f"{measure(low, self.estimate)}{joint}{measure(high, self.estimate)}"
+
+
+def _place(bounds: Bounds, region: Bounds) -> Verdict:
+    if region.low <= bounds.low and bounds.high <= region.high:
+        return "supported"
+    return "refuted" if bounds.high < region.low or bounds.low > region.high else "inconclusive"
+
+
+def _counts(bounds: Bounds) -> str:
+    """Counts that are never negative, in full: no lower end is an end at or below 0.
+
+    >>> _counts(Bounds(750, 1250)), _counts(Bounds(0, 1250)), _counts(Bounds(1250, math.inf))
+    ('750 to 1,250', 'at most 1,250', 'at least 1,250')
+    """
+    low, high = bounds
+    if math.isinf(high):
+        return f"at least {count(low)}" if low > 0 else "unknown"
+    if low <= 0:
+        return f"at most {count(high)}"
+    return count(low) if low == high else f"{count(low)} to {count(high)}"

@@ -1,0 +1,128 @@
+"""What would change a verdict: more seeds, a longer budget, or another claimed bound."""
+
+import math
+
+from reports.claims.effect import Effect, Verdict
+from reports.claims.explain.missing_runs import groups, never_reached
+from reports.claims.judgement import Judgement
+from reports.claims.kind import seeds_needed, traits_of
+from reports.statistics.intervals import Bounds
+from reports.text import count, measure, percent, plural
+
+MOST_SEEDS = 10_000  # beyond, the estimate is all but at the claimed bound
+
+
+def turning(judgement: Judgement) -> list[str]:
+    """Sentences on what would settle an inconclusive claim, or unsettle a decided one; none without an effect."""
+    effect = judgement.effect
+    if effect is None:
+        return []
+    if judgement.verdict != "inconclusive":
+        return [_unsettling(judgement, effect)]
+    needed = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
+    held = _held(judgement, effect)
+    if needed is None:
+        return [f"No number of seeds settles it at a confidence of {percent(judgement.confidence)}."]
+    if held < needed and effect.items != "cells":
+        return [f"More seeds: a verdict takes at least {count(needed)}, and there are {count(held)}."]
+    return list(filter(None, [_missing(effect), _more(effect, held), _budget(judgement, effect)]))
+
+
+def seeds_to_settle(effect: Effect, seeds: int) -> float | None:
+    """About how many seeds settle it if the estimate stays: the interval's width shrinks with the square root of seeds.
+
+    None where that cannot be said: no interval, one that is open, or bounds of the estimate on both sides.
+    Infinite where the estimate is at the claimed bound.
+
+    Args:
+        effect: inconclusive.
+        seeds: how many there are now.
+
+    >>> seeds_to_settle(Effect("error", Bounds(0.1, math.inf), 8, "pairs", Bounds(0.2, 0.2), Bounds(0.0, 0.4)), 8)
+    32.0
+    """
+    if effect.interval is None or effect.estimate is None or effect.leaning == "inconclusive":
+        return None
+    if not all(map(math.isfinite, effect.interval)):  # then the other end is no measure of spread: 0, of a ratio
+        return None
+    sides = _sides(effect.estimate, effect.interval, effect.region)
+    worst = max((reach / room) ** 2 if room > 0 else math.inf for reach, room in sides) * seeds
+    return worst if math.isinf(worst) else float(math.ceil(worst - 1e-9))
+
+
+def _sides(estimate: Bounds, interval: Bounds, region: Bounds) -> list[tuple[float, float]]:
+    """On every side that matters, how far the interval reaches from the estimate, and how far the claimed bound is."""
+    if estimate.low > region.high:
+        return [(estimate.low - interval.low, estimate.low - region.high)]
+    if estimate.high < region.low:
+        return [(interval.high - estimate.high, region.low - estimate.high)]
+    below, above = (
+        (estimate.low - interval.low, estimate.low - region.low),
+        (interval.high - estimate.high, region.high - estimate.high),
+    )
+    return [(reach, room) for reach, room in (below, above) if math.isfinite(room)]
+
+
+def _missing(effect: Effect) -> str:
+    """The runs that bound the effect, where it is open because of them."""
+    if not effect.missing or (effect.estimate and effect.leaning != "inconclusive" and effect.interval):
+        return ""
+    return f"The missing runs: only {effect.sample} are known, and what the others come to may settle it."
+
+
+def _more(effect: Effect, held: int) -> str:
+    what, found = "cells" if effect.items == "cells" else "seeds", seeds_to_settle(effect, held)
+    if found is None:
+        return f"More {what} may; how many cannot be said{_why_open(effect)}."
+    if found > MOST_SEEDS:
+        return f"More {what} hardly: the estimate is all but at the claimed bound."
+    return f"More {what}: with about {count(max(found, held + 1))} it is {effect.leaning}, if the estimate stays."
+
+
+def _why_open(effect: Effect) -> str:
+    if effect.interval is None:
+        return ", for want of an interval"
+    if effect.leaning == "inconclusive":
+        return ", since what is known of the estimate reaches to both sides of the claimed bound"
+    return " from an open interval"
+
+
+def _held(judgement: Judgement, effect: Effect) -> int:
+    """How many seeds there are, or cells where these are what entered."""
+    if effect.items == "cells":
+        return effect.n
+    return len({seed for _, runs in groups(judgement) for seed in runs["seed"]})
+
+
+def _budget(judgement: Judgement, effect: Effect) -> str:
+    """A longer budget, where runs that it cut off leave an end open or the estimate on both sides."""
+    censored, of, words = never_reached(judgement)
+    bounds = [end for pair in (effect.interval, effect.estimate) if pair for end in pair]
+    both = effect.estimate is not None and effect.leaning == "inconclusive"
+    if not censored or not (both or math.inf in bounds or not effect.interval):
+        return ""
+    return f"A longer budget: {censored} of {plural(of, 'run')} {words}, and where they come to lie may settle it."
+
+
+def _unsettling(judgement: Judgement, effect: Effect) -> str:
+    """The claimed bound that would have made it inconclusive: the end of the interval that is nearest to its own."""
+    assert effect.interval is not None
+    (low, high), region = effect.interval, effect.region
+    written = count if effect.whole else measure
+    if judgement.verdict == "refuted":
+        side, end = ("lower", high) if high < region.low else ("upper", low)
+        return f"A claimed {side} bound of about {written(end)} would have made it {_instead('supported', low, high)}."
+    sides = [(low - region.low, "lower", low), (region.high - high, "upper", high)]
+    sides = [one for one in sides if math.isfinite(one[0])]
+    if not sides:
+        return "Nothing: it claims nothing that can fail."
+    _, side, end = min(sides)
+    if traits_of(judgement.claim["kind"]).tailored:
+        return f"The interval reaches to {written(end)} on the {side} side; a narrower claim might be inconclusive."
+    beyond = "above" if side == "lower" else "below"
+    return f"A claimed {side} bound {beyond} about {written(end)} would have made it {_instead('refuted', low, high)}."
+
+
+def _instead(other: Verdict, low: float, high: float) -> Verdict:
+    """An interval that is a single point is on either side of a bound, and nothing is between."""
+    return other if low == high else "inconclusive"

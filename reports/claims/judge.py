@@ -1,0 +1,189 @@
+"""Verdicts on the claims that a study made before it ran.
+
+A claim selects cells, and is judged in each, or once over all where its kind compares cells, by the interval of its
+kind's effect: supported if it lies wholly in the claimed region, refuted if wholly in the complement, else
+inconclusive. What cannot be judged is inconclusive with the reason. Over several cells its quantifier decides: that
+one of m cells refutes "all", or supports "any", must hold at the error divided by m, since luck has a chance in each
+cell; that every cell supports "all", or refutes "any", needs no correction. Importing this module makes the shipped
+kinds known.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from bootstrap.registry import Settings, find, settings
+from bootstrap.results import Results
+from bootstrap.study.schema import ClaimCommon
+from reports.cells import KEY
+from reports.claims.judgement import Judgement
+from reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
+from reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends  # noqa: F401  registers the kinds
+from reports.claims.p_values import over_verdicts
+from reports.claims.registration import Registration, studies
+from reports.claims.where import select
+from reports.comparison import Comparison, compare
+from reports.text import plural
+
+__all__ = ["Across", "Effect", "Evidence", "Judgement", "claim_kind", "confidences", "fewest_seeds", "judge"]
+
+
+def judge(results: Results | Comparison) -> list[Judgement]:
+    """A judgement for every claim and every cell that it selects: first those registered, in their order, then others.
+
+    A claim whose kind compares cells has one judgement over all of them. A claim whose ``where`` selects nothing, or
+    fewer than two cells to compare, has one judgement, without a cell. A registered claim that is no longer in the
+    study is judged too, as withdrawn. Of several folders, each is judged by its own claims, in its own cells; shards
+    of one study are judged as one folder.
+
+    Raises:
+        ValueError: a claim of an unknown kind, or with settings that its kind does not take; not if it is withdrawn.
+    """
+    comparison = results if isinstance(results, Comparison) else compare(results)
+    return [one for folder, part in studies(comparison).items() for one in _of_study(part, folder)]
+
+
+def _of_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
+    source = comparison.sources[0]
+    registered = Registration.of(source)  # its claims share their error as they did then, whatever was added later
+    stated = registered.stated(source.study)
+    for number, one in enumerate(stated, start=1):
+        together = registered.claims if one.registered else [other.claim for other in stated]
+        try:
+            found = _judged(comparison, one.claim, number, _sharing(together))
+        except ValueError as error:
+            if not one.withdrawn:
+                raise
+            found = [_unjudged(one.claim, number, str(error).removesuffix("."))]
+        changed = tuple(registered.changes(one, source.study, _runs(comparison, found), comparison.runs))
+        yield from (replace(each, changed=changed, withdrawn=one.withdrawn, folder=folder) for each in found)
+
+
+def confidences(claims: list[dict[str, Any]]) -> list[float]:
+    """The coverage that each claim's interval must have: primary claims share their error (Bonferroni).
+
+    >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
+    [0.95, 0.975, 0.975]
+    """
+    return [_confidence(_common(claim), _sharing(claims)) for claim in claims]
+
+
+def _sharing(claims: list[dict[str, Any]]) -> int:
+    """How many claims share the error of a primary one."""
+    return max(sum(bool(claim.get("primary")) for claim in claims), 1)
+
+
+def _confidence(common: ClaimCommon, sharing: int) -> float:
+    return 1 - (1 - common.confidence) / sharing if common.primary else common.confidence
+
+
+def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
+    """The fewest seeds with which each claim can be supported, for a dry run; None for never.
+
+    >>> fewest_seeds([{"kind": "grokking_delay", "min_ratio": 5.0}, {"kind": "rate", "min_rate": 0.5}])
+    [6, 6]
+
+    Raises:
+        ValueError: as in `judge`.
+    """
+    given = [parsed(claim)[1].model_dump() for claim in claims]
+    together = zip(claims, given, confidences(claims), strict=True)
+    return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
+
+
+def _common(claim: Mapping[str, Any]) -> ClaimCommon:
+    try:
+        return ClaimCommon(**{key: value for key, value in claim.items() if key in ClaimCommon.model_fields})
+    except ValidationError as error:
+        raise _mistake(claim, error) from error
+
+
+def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
+    """The settings that every kind of claim has, and those of its own kind.
+
+    Raises:
+        ValueError: an unknown kind, or settings that it does not take.
+    """
+    common = _common(claim)
+    schema = settings("claim", common.kind)
+    try:
+        return common, schema(**{key: value for key, value in claim.items() if key not in ClaimCommon.model_fields})
+    except ValidationError as error:
+        raise _mistake(claim, error) from error
+
+
+def _mistake(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
+    mistakes = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
+    return ValueError(f"claim of kind {claim.get('kind')!r}: {mistakes}. See `deepboot list claims`.")
+
+
+def _judged(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
+    common, given = parsed(claim)
+    values, confidence = given.model_dump(), _confidence(common, sharing)
+    cells, why = select(comparison, common.where, values.get("world"))
+    judged = partial(
+        Judgement,
+        claim=claim,
+        number=number,
+        overall="inconclusive",
+        confidence=confidence,
+        primary=common.primary,
+        settings=values,
+    )
+    function = find("claim", common.kind).target
+    found: list[Judgement] = []
+    for place, evidence, reason in _places(comparison, cells, why, confidence, scope=scope_of(common.kind)):
+        effect: Effect | None = function(evidence, **values) if evidence else None
+        found.append(
+            judged(
+                cell_id=evidence.cell_id if isinstance(evidence, Evidence) else None,
+                cell=f"over {plural(effect.cells, 'cell')}" if effect and effect.cells else place,
+                effect=effect,
+                verdict=effect.verdict if effect else "inconclusive",
+                reason=effect.reason if effect else reason,
+                evidence=evidence,
+            )
+        )
+    overall = over_verdicts([one.verdict for one in found], common.quantifier, lambda place: _surely(found, place))
+    return [replace(one, overall=overall) for one in found]
+
+
+def _unjudged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
+    """Of a withdrawn claim that cannot be judged, so that a mistake that was taken out does not stand in the way."""
+    primary = bool(claim.get("primary"))
+    claim = {"kind": "unknown", **claim}
+    return Judgement(claim, number, None, None, None, "inconclusive", "inconclusive", 0.95, primary, reason)
+
+
+def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
+    """The runs that a claim's verdict rests on: of the cells that it was judged in, and their ideal partners."""
+    evidence = [one.evidence for one in judged if one.evidence is not None]
+    cells = [cell for one in evidence for cell in (one.each if isinstance(one, Across) else [one])]
+    held = {run_id for cell in cells for world in (cell.world, "ideal") for run_id in cell.runs_of(world)["run_id"]}
+    return comparison.runs[comparison.runs["run_id"].isin(held)]
+
+
+def _places(
+    comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, scope: Scope
+) -> list[tuple[str | None, Evidence | Across | None, str]]:
+    """Where a claim is judged: each place in words, on what, and if on nothing why."""
+    if chosen.empty:
+        return [(None, None, why)]
+    if scope == "cell":
+        rows = chosen[["cell_id", "world", "cell"]].itertuples(index=False)
+        return [(cell, Evidence(comparison, cell_id, world, cell, confidence), "") for cell_id, world, cell in rows]
+    if len(chosen) == 1:
+        (label,) = chosen["cell"]
+        return [(None, None, f"`where` selects one cell ({label}), and this kind compares two or more")]
+    cells = chosen[KEY].merge(comparison.cells(), on=KEY)
+    return [(f"over {plural(len(cells), 'cell')}", Across(comparison, cells, confidence), "")]
+
+
+def _surely(judged: list[Judgement], place: int) -> bool:
+    """Whether a cell's verdict is reached at the error divided by the number of cells, each of which had a chance."""
+    one = judged[place]
+    return len(judged) == 1 or one.at(1 - (1 - one.confidence) / len(judged)).verdict == one.verdict

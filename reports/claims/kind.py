@@ -1,0 +1,223 @@
+"""What a claim is judged on, what its kind returns, and the decorator that makes a kind known.
+
+A kind is one function from the evidence of one cell to an effect with its interval:
+
+    @claim_kind("late", min_seeds=6)
+    def late(evidence: Evidence, *, after: Annotated[int, Field(ge=0)]) -> Effect:
+        bounds = event_bounds(evidence.runs_of("real"), "grokking")
+        interval = median_interval(bounds["low"], bounds["high"], evidence.confidence)
+        return Effect("median grokking step", Bounds(after, math.inf), len(bounds), "runs", interval=interval)
+
+Its keyword-only parameters are its settings in a study; their annotations are their types and limits. A kind that
+compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells that ``where`` selects, at once.
+`claim_kind` lists what else can be told of a kind, so that a page can show the grounds of its verdicts.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from bootstrap.registry import find, register, settings
+from reports.claims.effect import Effect
+from reports.comparison import EVENTS, Comparison, When
+
+Scope = Literal["cell", "cells"]
+MinSeeds = int | Callable[..., int | None]
+Unjudgeable = Callable[["Across", Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One cell's runs and pairs, and the confidence that its intervals must have.
+
+    Attributes:
+        comparison: the whole comparison that the cell belongs to.
+        cell_id, world: which cell.
+        cell: its label.
+        confidence: coverage of the interval to compute, in (0, 1); already corrected for primary claims.
+    """
+
+    comparison: Comparison
+    cell_id: str
+    world: str
+    cell: str
+    confidence: float
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The cell's own runs."""
+        return self._own(self.comparison.runs)
+
+    @property
+    def pairs(self) -> pd.DataFrame:
+        """The cell's pairs, as in `Comparison.pairs`."""
+        return self._own(self.comparison.pairs())
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """The evaluations of the cell's runs and their ideal partners."""
+        every = pd.concat([self.runs["run_id"], self.runs_of("ideal")["run_id"]])
+        return self.comparison.evaluations[self.comparison.evaluations["run_id"].isin(every)]
+
+    def runs_of(self, world: str) -> pd.DataFrame:
+        """The cell's own runs, or for "ideal" their ideal partners."""
+        if world != "ideal" or self.world == "ideal":
+            return self.runs
+        return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
+
+    def lost(self, world: str) -> int:
+        """How many runs of a world are not among the runs, although others name them as their partners.
+
+        The others are the cell's own runs, or of an ideal cell all runs of the cells that it has partners in.
+        """
+        runs = self.comparison.runs
+        named = self.runs
+        if self.world == "ideal":
+            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
+            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
+        return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
+
+    def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
+        pairs = self.pairs
+        return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
+
+    def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
+        """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
+        return self._own(self.comparison.pairs_at(when, metric))
+
+    def _own(self, table: pd.DataFrame) -> pd.DataFrame:
+        return table[(table["cell_id"] == self.cell_id) & (table["world"] == self.world)]
+
+
+@dataclass(frozen=True)
+class Across:
+    """All cells that a claim selects, and the confidence that its interval must have.
+
+    Attributes:
+        comparison: the whole comparison that the cells belong to.
+        cells: one row per cell, as in `Comparison.cells`: ``cell_id, world, cell`` (its label), ``runs``, then the
+            settings that differ between the comparison's cells.
+        confidence: as in `Evidence`.
+    """
+
+    comparison: Comparison
+    cells: pd.DataFrame
+    confidence: float
+
+    @property
+    def each(self) -> list[Evidence]:
+        """Every cell on its own, in the order of ``cells``."""
+        return [
+            Evidence(self.comparison, cell_id, world, cell, self.confidence)
+            for cell_id, world, cell in self.cells[["cell_id", "world", "cell"]].itertuples(index=False)
+        ]
+
+    def runs_of(self, world: str) -> pd.DataFrame:
+        """The cells' own runs, or for "ideal" their ideal partners, with ``place``: of their cell, from 0."""
+        tables = [one.runs_of(world).assign(place=place) for place, one in enumerate(self.each)]
+        return pd.concat(tables, ignore_index=True)
+
+    def lost(self, world: str) -> int:
+        """As `Evidence.lost`, over all cells, of which several may have lost the same run."""
+        return sum(one.lost(world) for one in self.each)
+
+    def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
+        """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""
+        tables = [one.pairs_at(when, metric).assign(place=place) for place, one in enumerate(self.each)]
+        return pd.concat(tables, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of a kind beside its function; the attributes are those of `claim_kind`."""
+
+    min_seeds: MinSeeds = 1
+    scope: Scope = "cell"
+    figure: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    tailored: bool = False
+    pairs: bool = False
+    unjudgeable: Unjudgeable | None = None
+
+
+_traits: dict[str, Traits] = {}
+
+
+def claim_kind(
+    name: str,
+    *,
+    min_seeds: MinSeeds = 1,
+    scope: Scope = "cell",
+    figure: str | tuple[str, ...] = "",
+    events: tuple[str, ...] = (),
+    tailored: bool = False,
+    pairs: bool = False,
+    unjudgeable: Unjudgeable | None = None,
+) -> Callable[[Any], Any]:
+    """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
+
+    Args:
+        name: what a study writes as ``kind``.
+        min_seeds: fewest seeds with which a claim can be supported: a number, or a function of the
+            settings and the confidence, which may return None for never.
+        scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
+        figure: the report's figure that shows what it speaks of, such as "steps" or "bootstrap_error"; of several the
+            best one first. A page links to the first that it has.
+        events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
+            runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
+        tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
+        pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
+        unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
+            what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
+            they are held against the planned runs, and against the columns of ``evaluations``, by their names.
+    """
+    figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
+
+    def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
+        registered = register("claim", name)(function)
+        _traits[name] = Traits(min_seeds, scope, figures, events, tailored, pairs, unjudgeable)
+        return registered
+
+    return decorate
+
+
+def traits_of(kind: str) -> Traits:
+    """What `claim_kind` was told of a kind; the defaults of one that it does not know."""
+    return _traits.get(kind, Traits())
+
+
+def scope_of(kind: str) -> Scope:
+    """Whether a kind is judged in every selected cell, "cell", or once over all of them, "cells"."""
+    return traits_of(kind).scope
+
+
+def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The events without which a run says little about a claim with these settings.
+
+    >>> events_of("any", {"event": "memorization"}), events_of("any", {"at": "until_stopping"})
+    (('memorization',), ('stopping',))
+    """
+    if "event" in given:
+        return (given["event"],) if given["event"] in EVENTS else ()
+    if "at" in given:
+        return ("stopping",) if "stopping" in str(given["at"]) else ()
+    return traits_of(kind).events
+
+
+def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) -> int | None:
+    """Fewest seeds with which a claim of this kind can be supported; None for never.
+
+    Args:
+        kind: the claim's kind.
+        given: its settings, without the keys common to all claims.
+        confidence: of its interval, corrected if it is primary.
+
+    Raises:
+        ValueError: no such kind, or settings that it does not take.
+    """
+    find("claim", kind)
+    needed = traits_of(kind).min_seeds
+    return needed if isinstance(needed, int) else needed(settings("claim", kind)(**given), confidence)

@@ -1,0 +1,179 @@
+"""Kinds of claim that compare two groups of runs: the ratio of their steps, the difference of their final errors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.claims.kind import Across, Effect, Evidence, claim_kind
+from reports.claims.kinds.shared import (
+    REACHED,
+    STEPS,
+    Event,
+    Number,
+    Ratio,
+    for_mean,
+    mean_effect,
+    notes_of,
+    region_of,
+    within,
+)
+from reports.claims.known_pairs import finite
+from reports.claims.where import select
+from reports.measures.events import event_bounds
+from reports.statistics.intervals import Bounds, seeds_for_median
+from reports.statistics.ratio import PairedRatio, paired_ratio
+from reports.text import percent, plural
+
+
+def _for_ratio(settings: Any, confidence: float) -> int:
+    region_of("ratio", "ratio", min_ratio=settings.min_ratio, max_ratio=settings.max_ratio)
+    return seeds_for_median(confidence)
+
+
+def _no_arms(across: Across, given: Mapping[str, Any]) -> str:
+    return _arms(across, given["of"], given["to"], given["world"])[1]
+
+
+@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"), unjudgeable=_no_arms)
+def ratio(
+    across: Across,
+    *,
+    of: dict[str, Any],
+    to: dict[str, Any],
+    event: Event = "grokking",
+    world: str = "real",
+    min_ratio: Ratio | None = None,
+    max_ratio: Ratio | None = None,
+) -> Effect:
+    """One arm groks (or memorises) at least, or at most, so many times as late as another.
+
+    ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed. A run that never reached
+    the event ranks last, one that diverged before it behind that; where neither run of a pair reached it, one failed,
+    or a seed has no other run, nothing is known of their ratio. Interval: the signed-rank test, inverted, on the
+    conservative bounds of the log ratios, which it takes to be spread evenly about their center; the sign test where a
+    run diverged.
+    """
+    region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
+    arms, why = _arms(across, of, to, world)
+    if arms is None:
+        return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why)
+    late, soon = arms
+    name = f"typical ratio of the {STEPS[event]} with {late.cell} to that with {soon.cell}{within(world)}"
+    found, both, unpaired = ratio_of(late, soon, world, event, across.confidence)
+    few = f"{plural(both, 'pair')}, and a {percent(across.confidence)} interval of a ratio needs "
+    reason = "" if found.interval else few + str(seeds_for_median(across.confidence))
+    note = notes_of(
+        (found.censored, f"of {found.n} with a run that never {REACHED[event]}"),
+        (found.diverged, f"of {found.n} with a run that diverged before"),
+        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
+    )
+    return Effect(
+        name, region, both, "pairs", found.estimate, found.interval, reason, note, cells=2, total=both + unpaired
+    )
+
+
+def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> tuple[np.ndarray, Bounds, str]:
+    """Final values of one cell minus those of another, seed by seed, NaN where missing; their limits; what lacks."""
+    final, comparison = one.comparison.final(metric), one.comparison
+    runs = [arm.runs_of(world) for arm in (one, other)]
+    rows = [arm.set_index("seed")["run_id"].map(final).rename(place) for place, arm in enumerate(runs)]
+    pairs = pd.concat(rows, axis=1).reindex(seeds_of(one, other))
+    unpaired = len(pairs) - len(set(rows[0].index) & set(rows[1].index))
+    differences = finite(pairs[0]) - finite(pairs[1])
+    low, high = comparison.limits(metric, pd.concat(runs))
+    note = notes_of(
+        (int(np.isnan(differences).sum()) - unpaired,
+         f"of {plural(len(pairs), 'pair')} with a run that diverged, failed or is unfinished"),
+        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
+    )  # fmt: skip
+    return differences, Bounds(low - high, high - low), note
+
+
+@claim_kind(
+    "final_difference",
+    min_seeds=for_mean("final_difference"),
+    scope="cells",
+    figure=("test_error", "test_soft_error"),
+    unjudgeable=_no_arms,
+)
+def final_difference(
+    across: Across,
+    *,
+    of: dict[str, Any],
+    to: dict[str, Any],
+    world: str = "real",
+    metric: str = "test_error",
+    min: Number | None = None,
+    max: Number | None = None,
+) -> Effect:
+    """The final test error of one arm, minus that of another, is in the mean within bounds.
+
+    ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed, each at its own last
+    evaluation. A pair in which a run diverged, failed, is unfinished or has no other is missing and bounds the mean,
+    as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
+    """
+    region = region_of("final_difference", "mean", min=min, max=max)
+    name = f"mean difference of the final {metric.replace('_', ' ')}{within(world)}"
+    arms, why = _arms(across, of, to, world)
+    if arms is None:
+        return Effect(name, region, 0, "pairs", reason=why)
+    one, other = arms
+    name = f"{name}, {one.cell} minus {other.cell}"
+    differences, limits, note = differences_of(one, other, world, metric)
+    return mean_effect(name, region, differences, "pairs", across.confidence, limits, note=note, cells=2)
+
+
+def ratio_of(
+    top: Evidence, bottom: Evidence, world: str, event: str, confidence: float
+) -> tuple[PairedRatio, int, int]:
+    """Steps of one cell's runs over another's, seed by seed; how many pairs are there, and how many lack a run."""
+    sides = []
+    for one in (top, bottom):
+        runs = one.runs_of(world)
+        bounds = event_bounds(runs, event).assign(seed=runs["seed"]).dropna(subset="outcome")
+        bounds.loc[bounds["outcome"] == "failed", ["low", "high"]] = [0.0, math.inf]
+        sides.append(bounds.set_index("seed"))
+    table = pd.concat(sides, axis=1, keys=["top", "bottom"]).reindex(seeds_of(top, bottom))
+    both = int(table.notna().all(axis=1).sum())
+    table = table if both else table.head(0)
+    (top_low, top_high), (bottom_low, bottom_high) = (
+        (table[side, "low"].fillna(0.0), table[side, "high"].fillna(math.inf)) for side in ("top", "bottom")
+    )
+    outcomes = pd.concat([table["top", "outcome"], table["bottom", "outcome"]], axis=1)
+    found = paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence)
+    found = replace(found, censored=int((outcomes == "censored").any(axis=1).sum()))
+    return found, both, len(seeds_of(top, bottom)) - both
+
+
+def seeds_of(one: Evidence, other: Evidence) -> pd.Index:
+    """Seeds that either cell has."""
+    return pd.Index(pd.concat([one.runs["seed"], other.runs["seed"]]).unique(), name="seed")
+
+
+def _arms(
+    across: Across, of: Mapping[str, Any], to: Mapping[str, Any], world: str
+) -> tuple[tuple[Evidence, Evidence] | None, str]:
+    """The two cells that a claim sets against each other, or why there are none."""
+    one, why = _arm(across, "of", of, world)
+    other, why_not = _arm(across, "to", to, world)
+    if one is None or other is None:
+        return None, why or why_not
+    if (one.cell_id, one.world) == (other.cell_id, other.world):
+        return None, f"`of` and `to` select the same cell ({one.cell})"
+    return (one, other), ""
+
+
+def _arm(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
+    """The one cell that an arm selects of those compared, or why there is none."""
+    runs = pd.concat([one.runs for one in across.each])
+    cells, why = select(replace(across.comparison, runs=runs), where, world if world == "ideal" else None)
+    if cells.empty:
+        return None, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
+    if len(cells) > 1:
+        return None, f"`{key}` selects {len(cells)} cells ({'; '.join(cells['cell'])}), and an arm is one"
+    ((cell_id, rule, cell),) = cells[["cell_id", "world", "cell"]].itertuples(index=False)
+    return Evidence(across.comparison, cell_id, rule, cell, across.confidence), ""

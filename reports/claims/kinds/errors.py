@@ -1,0 +1,91 @@
+"""Kinds of claim about one cell's errors: the bootstrap error, its share of the generalisation gap, the final error."""
+
+import math
+
+import numpy as np
+
+from reports.claims.kind import Effect, Evidence, claim_kind
+from reports.claims.kinds.shared import PLACES, Number, Ratio, broken, for_mean, mean_effect, region_of
+from reports.claims.known_pairs import finite, known_pairs
+from reports.comparison import When
+from reports.statistics.agreement import explained_share
+from reports.statistics.incomplete import no_interval, still
+from reports.statistics.intervals import T_MIN, Bounds, order_rank
+from reports.text import plural
+
+
+@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error", pairs=True)
+def bootstrap_error(
+    evidence: Evidence,
+    *,
+    at: When = "stopping",
+    min: Number | None = None,
+    max: Number | None = None,
+    metric: str | None = None,
+) -> Effect:
+    """The mean bootstrap error (real minus ideal, signed) at the stopping step or at the end is within bounds.
+
+    Pairs without a value there are missing, and bound the mean: it may be anything within the ends of the metric
+    (−1 and 1 for errors; for a loss, which has none, nothing is judged). Pairs there before any reuse are left out, and
+    counted: their error is zero by construction. Interval: `incomplete.mean_interval`, of paired differences.
+    """
+    region = region_of("bootstrap_error", "mean", min=min, max=max)
+    pairs = known_pairs(evidence, at, metric)
+    name = f"mean bootstrap error {PLACES[at]}"
+    return mean_effect(
+        name, region, pairs.values, "pairs", evidence.confidence, pairs.limits, note=pairs.note, total=pairs.total
+    )
+
+
+@claim_kind("gap_share", min_seeds=T_MIN, figure="bootstrap_error", pairs=True)
+def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
+    """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
+
+    The other part of the gap, test minus train error, is what the ideal world's test error has above the train error.
+    Pairs there before any reuse are left out. A ratio of two means takes all others: with one that lacks a value
+    nothing is judged. Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may
+    be 0.
+    """
+    name = f"share of the generalisation gap that is bootstrap error, {PLACES[at]}"
+    region = Bounds(-max_share, max_share)
+    pairs = known_pairs(evidence, at, metric)
+    both = np.stack([finite(pairs.table[column]) for column in ("generalization_gap", "bootstrap_error")])
+    gap, error = both[:, np.isfinite(both).all(axis=0)]
+    n, note, total = len(gap), pairs.note, pairs.total
+    if n < T_MIN:
+        reason = no_interval(gap, "pairs", evidence.confidence)
+        return Effect(name, region, n, "pairs", reason=reason, note=note, total=total)
+    found = explained_share(gap, error, evidence.confidence)
+    estimate = None if math.isnan(found.share) else Bounds(found.share, found.share)
+    reason = "" if found.interval else "the gap may be 0, and any share of it the bootstrap error"
+    if n < both.shape[1]:
+        reason = (
+            f"{both.shape[1] - n} of {plural(both.shape[1], 'pair')} without a value, and a share takes all ({note})"
+        )
+    elif still(error - found.share * gap) and not order_rank(n, evidence.confidence):
+        reason = no_interval(np.zeros(n), "pairs", evidence.confidence).replace("value", "share")
+    interval = None if reason else found.interval
+    return Effect(name, region, n, "pairs", estimate, interval, reason, note, total=total)
+
+
+@claim_kind("final_error", min_seeds=for_mean("final_error"), figure=("test_error", "test_soft_error"))
+def final_error(
+    evidence: Evidence,
+    *,
+    world: str = "real",
+    metric: str = "test_error",
+    min: Number | None = None,
+    max: Number | None = None,
+) -> Effect:
+    """The mean final test error of one world's runs is within bounds.
+
+    Each run counts at its own last evaluation. Runs that diverged, failed or are unfinished are missing, and bound the
+    mean: each may be anything within the ends of the metric (0 and 1 for errors; for a loss, which has none, nothing is
+    judged). Interval: `incomplete.mean_interval`, over runs.
+    """
+    region = region_of("final_error", "mean", min=min, max=max)
+    name = f"mean final {metric.replace('_', ' ')} in the {world} world"
+    runs, lost = evidence.runs_of(world), evidence.lost(world)
+    values = finite(runs["run_id"].map(evidence.comparison.final(metric)))
+    values, limits = np.append(values, np.full(lost, np.nan)), evidence.comparison.limits(metric, runs)
+    return mean_effect(name, region, values, "runs", evidence.confidence, limits, note=broken(runs, lost))

@@ -1,0 +1,174 @@
+"""What several kinds of claim need: claimed regions, effects of means and shares, and notes on the runs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from pydantic import Field
+
+from reports.claims.kind import Effect
+from reports.measures.events import NEVER, event_bounds
+from reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
+from reports.text import plural, setting
+
+Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+PLACES = {"stopping": "at the stopping step", "end": "at the last common step"}
+NOUNS = {"grokking": "grok", "memorization": "memorise"}
+
+
+def for_median(_: Any, confidence: float) -> int:
+    """The fewest seeds for an interval of a median, as `claim_kind` asks for them."""
+    return seeds_for_median(confidence)
+
+
+def for_rate(kind: str) -> Callable[[Any, float], int | None]:
+    """Fewest seeds of a kind that bounds a share by ``min_rate`` and ``max_rate``."""
+
+    def fewest(settings: Any, confidence: float) -> int | None:
+        region = region_of(kind, "share", min_rate=settings.min_rate, max_rate=settings.max_rate)
+        return seeds_for_rate(region, confidence)
+
+    return fewest
+
+
+def for_mean(kind: str) -> Callable[[Any, float], int]:
+    """Fewest seeds of a kind that bounds a mean by ``min`` and ``max``."""
+
+    def fewest(settings: Any, _: float) -> int:
+        region_of(kind, "mean", min=settings.min, max=settings.max)
+        return T_MIN
+
+    return fewest
+
+
+def mean_effect(
+    name: str,
+    region: Bounds,
+    values: ArrayLike,
+    items: str,
+    confidence: float,
+    limits: Bounds = ANYTHING,
+    *,
+    note: str = "",
+    total: int | None = None,
+    cells: int | None = None,
+) -> Effect:
+    """The mean of some values, NaN where missing and then within the limits, with its interval where it has one."""
+    values = np.asarray(values, dtype=float)
+    n, estimate = int(np.isfinite(values).sum()), mean_bounds(values, limits)
+    interval, total = mean_interval(values, confidence, limits), values.size if total is None else total
+    reason = "" if interval else no_interval(values, items, confidence)
+    if estimate and not all(map(math.isfinite, estimate)):
+        estimate, interval, lacking = None, None, values.size - n
+        reason = f"{lacking} of {plural(values.size, items.removesuffix('s'))} without a value, which has no upper end"
+    if not interval and note:
+        reason = f"{reason} ({note})"
+    return Effect(name, region, n, items, estimate, interval, reason, note, cells=cells, total=total)
+
+
+def share_effect(name: str, region: Bounds, hits: int, unknown: int, total: int, confidence: float) -> Effect:
+    """A share of runs of which some may be hits or not, with the exact intervals of both ends."""
+    estimate = Bounds(hits / total, (hits + unknown) / total)
+    least, most = (clopper_pearson(number, total, confidence) for number in (hits, hits + unknown))
+    note = f"share: {hits} of {total}" + (f", {unknown} not known" if unknown else "")
+    interval = Bounds(least.low, most.high)
+    return Effect(name, region, total - unknown, "runs", estimate, interval, note=note, total=total)
+
+
+def undecided(runs: pd.DataFrame, bounds: pd.DataFrame) -> pd.Series:
+    """Whether a run may still have reached an event: it failed, ended before its budget, or was not measured."""
+    short = (bounds["low"] < runs["max_steps"].astype(float)).fillna(False).astype(bool)
+    early = (bounds["outcome"] == "censored") & (short | (runs["status"] == "unfinished").fillna(False).astype(bool))
+    return early | (bounds["outcome"] == "failed") | bounds["outcome"].isna()
+
+
+def broken(runs: pd.DataFrame, lost: int = 0) -> str:
+    """How many of the runs have no end of their own, and why: "1 of 8 diverged"."""
+    found = {status: int((runs["status"] == status).sum()) for status in ("diverged", "failed", "unfinished")}
+    found["without a row"] = lost
+    return "; ".join(f"{number} of {len(runs) + lost} {words}" for words, number in found.items() if number)
+
+
+def alone(partners: pd.DataFrame) -> str:
+    """How many pairs are without their ideal run."""
+    number = int(partners["status"].isna().sum())
+    return f"{number} of {len(partners)} without an ideal partner" if number else ""
+
+
+def at_start(runs: pd.DataFrame) -> int:
+    """How many runs had memorised at step 0."""
+    return int((runs["memorization_high"] == 0).sum())
+
+
+def delay_notes(runs: pd.DataFrame) -> str:
+    """Which runs never grokked, and of which the ratio of grokking to memorisation is not defined."""
+    bounds = event_bounds(runs, "grokking")
+    none = len(runs) > 0 and bool((bounds["outcome"] == "censored").all())
+    start = at_start(runs)
+    notes = [
+        f"none of {len(runs)} grokked, so that it is known from below only" if none else counts(runs),
+        f"{start} of {len(runs)} memorised at step 0, where no ratio is defined" if start else "",
+    ]
+    return "; ".join(filter(None, notes))
+
+
+def no_ratio(effect: Effect) -> Effect:
+    """A ratio that is defined in no run."""
+    reason = f"all {plural(effect.n, 'run')} memorised at step 0, where no ratio is defined"
+    return replace(effect, estimate=None, interval=None, reason=reason)
+
+
+def open_where_unknown(bounds: pd.DataFrame, lost: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of ratios, from 0 to infinity where nothing is known of a row, or it is lost; empty where none is known."""
+    if not bounds["low"].notna().any():
+        return np.zeros(0), np.zeros(0)
+    low, high = bounds["low"].fillna(0.0).to_numpy(dtype=float), bounds["high"].fillna(math.inf).to_numpy(dtype=float)
+    return np.append(low, np.zeros(lost)), np.append(high, np.full(lost, math.inf))
+
+
+def counts(runs: pd.DataFrame, event: str = "grokking", whose: str = "") -> str:
+    """How many of the runs did not reach an event, and why: "1 of 8 never grokked"."""
+    bounds = event_bounds(runs, event)
+    under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
+    outcomes = bounds["outcome"].mask(under_way, "unfinished")
+    said = {"censored": NEVER[event], "unfinished": "unfinished", "diverged": "diverged before", "failed": "failed"}
+    found = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
+    return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in found.items() if number)
+
+
+def region_of(kind: str, what: str, **bounds: float | None) -> Bounds:
+    """The claimed values, from the lower and the upper bound that a study gives.
+
+    Raises:
+        ValueError: neither is given, or the lower one is above the upper one.
+    """
+    (lower, low), (upper, high) = bounds.items()
+    if low is None and high is None:
+        both = f"`{lower}`, `{upper}` or both"
+        raise ValueError(f"claim `{kind}` needs a bound on the {what}, got none. Give {both}.")
+    if low is not None and high is not None and low > high:
+        got = f"got {setting(low)} and {setting(high)}"
+        raise ValueError(f"claim `{kind}` needs `{lower}` to be at most `{upper}`, {got}. Exchange them.")
+    return Bounds(-math.inf if low is None else low, math.inf if high is None else high)
+
+
+Event = Literal["grokking", "memorization"]
+STEPS = {"grokking": "grokking step", "memorization": "memorisation step"}
+REACHED = {"grokking": "grokked", "memorization": "memorised"}
+
+
+def within(world: str) -> str:
+    """The world, where it is not the real one, as the end of a phrase."""
+    return "" if world == "real" else f" in the {world} world"
+
+
+def notes_of(*counts: tuple[int, str]) -> str:
+    """A note of those counts that are not 0."""
+    return "; ".join(f"{number} {words}" for number, words in counts if number)

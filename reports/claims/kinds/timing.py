@@ -1,0 +1,154 @@
+"""Kinds of claim about when runs reach an event, and how many do: a delay, one world faster than the other, a rate."""
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from reports.claims.kind import Effect, Evidence, claim_kind
+from reports.claims.kinds.shared import (
+    NOUNS,
+    Rate,
+    Ratio,
+    alone,
+    at_start,
+    counts,
+    delay_notes,
+    for_median,
+    for_rate,
+    no_ratio,
+    open_where_unknown,
+    region_of,
+    share_effect,
+    undecided,
+)
+from reports.measures.events import event_bounds, ratio_bounds, run_times
+from reports.statistics.intervals import Bounds, clopper_pearson, median_bounds, median_interval, seeds_for_median
+from reports.text import percent, plural
+
+
+@claim_kind("grokking_delay", min_seeds=for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
+def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
+    """Grokking comes at least ``min_ratio`` times as late as memorisation, if at all, in the median run.
+
+    The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, with its
+    budget as lower bound. So a cell in which no run grokked can support the claim, by lower bounds alone, and it says
+    so. Nothing is known of a run that diverged or failed before, nor of one that memorised at step 0, where no ratio
+    is defined; where all runs did, nothing is judged. Interval: sign test, inverted, on the conservative bounds.
+    """
+    runs = evidence.runs_of(world)
+    effect = _median_ratio(
+        f"median ratio of the grokking step to the memorisation step in the {world} world",
+        ratio_bounds(runs, runs),
+        Bounds(min_ratio, math.inf),
+        items="runs",
+        confidence=evidence.confidence,
+        note=delay_notes(runs),
+        lost=evidence.lost(world),
+    )
+    return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
+
+
+@claim_kind("faster", min_seeds=for_median, figure=("survival", "steps"), events=("grokking",), pairs=True)
+def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
+    """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
+
+    A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
+    nothing and counts against both verdicts, as does one without its ideal run.
+    """
+    pairs, ideal = evidence.partners()
+    ratios = ratio_bounds(pairs, ideal, over="grokking")
+    neither = int((pairs["grokking_high"].isna() & ideal["grokking_high"].isna() & ratios["low"].notna()).sum())
+    notes = [counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else "", alone(ideal)]
+    return _median_ratio(
+        f"median ratio of the {evidence.world} world's grokking step to its ideal partner's",
+        _unless_tied(ratios, pairs, ideal),
+        Bounds(min_ratio, math.inf),
+        items="pairs",
+        confidence=evidence.confidence,
+        note="; ".join(filter(None, notes)),
+    )
+
+
+@claim_kind("rate", min_seeds=for_rate("rate"), figure=("survival", "steps"))
+def rate(
+    evidence: Evidence,
+    *,
+    event: Literal["grokking", "memorization"] = "grokking",
+    world: str = "real",
+    min_rate: Rate | None = None,
+    max_rate: Rate | None = None,
+) -> Effect:
+    """The share of runs that grok (or memorise) within the budget is at least or at most this.
+
+    A run that diverged before counts as not reached. Of one that failed, that ended before its budget or whose row is
+    lost it is not known: the interval reaches from Clopper and Pearson's lower end if none of these reach it to the
+    upper end if all do, so it holds their exact interval of the complete runs.
+    """
+    region = region_of("rate", "share", min_rate=min_rate, max_rate=max_rate)
+    runs, lost = evidence.runs_of(world), evidence.lost(world)
+    bounds = event_bounds(runs, event)
+    name = f"share of runs that {NOUNS[event]} in the {world} world"
+    reached, total = int((bounds["outcome"] == "reached").sum()), len(runs) + lost
+    unknown = int(undecided(runs, bounds).sum()) + lost
+    if total == unknown:
+        return Effect(name, region, 0, "runs", reason="no run measures it", total=total)
+    return share_effect(name, region, reached, unknown, total, evidence.confidence)
+
+
+def _median_ratio(
+    name: str, bounds: pd.DataFrame, region: Bounds, *, items: str, confidence: float, note: str, lost: int = 0
+) -> Effect:
+    known, total = int(bounds["low"].notna().sum()), len(bounds) + lost
+    low, high = open_where_unknown(bounds, lost)
+    estimate = median_bounds(low, high)
+    interval = median_interval(low, high, confidence)
+    needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
+    reason = "" if interval else f"{plural(known, items.removesuffix('s'))}, and {needed}"
+    return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total)
+
+
+def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) -> pd.DataFrame:
+    """Nothing is known of a pair's ratio where neither world grokked, whatever their budgets."""
+    tied = real["grokking_high"].isna() & ideal["grokking_high"].isna() & bounds["low"].notna()
+    return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
+
+
+@claim_kind("relapse", min_seeds=for_rate("relapse"), figure="test_error", events=("grokking",))
+def relapse(
+    evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
+) -> Effect:
+    """Of the runs that grokked, at least or at most this share falls below the threshold again within the budget.
+
+    Runs that never grokked, or diverged before, cannot relapse and do not enter; they are counted, and without any that
+    grokked nothing is judged. A run that grokked and then broke, or ended before its budget without a relapse, may have
+    one; a run that failed or ended before its budget without grokking may be of either sort, or of neither. Interval:
+    from Clopper and Pearson's lower end where all of these grok and keep it to the upper end where all relapse. A late
+    grokking leaves few steps to relapse in.
+    """
+    region = region_of("relapse", "share", min_rate=min_rate, max_rate=max_rate)
+    runs = evidence.runs_of(world)
+    rows = evidence.comparison.evaluations
+    times = run_times(replace(evidence.comparison, runs=runs, evaluations=rows[rows["run_id"].isin(runs["run_id"])]))
+    grokked = (times["grokking_outcome"] == "reached").to_numpy(dtype=bool)
+    name, n, fallen = f"share of grokked runs that relapse in the {world} world", int(grokked.sum()), _fallen(times)
+    early = (runs["last_step"] < runs["max_steps"]).fillna(False).to_numpy(dtype=bool)
+    open_ended = grokked & ~fallen & ((runs["status"] != "finished").to_numpy(dtype=bool) | early)
+    perhaps = undecided(runs, event_bounds(runs, "grokking")).to_numpy(dtype=bool)
+    unknown = int((open_ended | perhaps).sum()) + evidence.lost(world)
+    total = n + int(perhaps.sum()) + evidence.lost(world)
+    if not n:
+        return Effect(name, region, 0, "runs", reason=f"none of {plural(len(runs), 'run')} grokked", total=total)
+    least = clopper_pearson(int(fallen.sum()), total, evidence.confidence)
+    most = clopper_pearson(int(fallen.sum()) + unknown, total, evidence.confidence)
+    share = Bounds(fallen.sum() / total, (fallen.sum() + unknown) / total)
+    notes = [f"{fallen.sum()} of {n} relapsed", f"{unknown} not known" if unknown else "", counts(runs, "grokking")]
+    interval, note = Bounds(least.low, most.high), "; ".join(filter(None, notes))
+    return Effect(name, region, total - unknown, "runs", share, interval, note=note, total=total)
+
+
+def _fallen(times: pd.DataFrame) -> np.ndarray:
+    """Whether each run grokked and then fell below the threshold."""
+    return ((times["grokking_outcome"] == "reached") & (times["relapses"] > 0)).to_numpy(dtype=bool)

@@ -1,0 +1,87 @@
+"""The pairs that a verdict on the bootstrap error rests on: those with a value, those without one, and why."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from reports.claims.kind import Evidence
+from reports.measures.events import NEVER
+from reports.statistics.intervals import Bounds
+
+At = Literal["until_stopping", "stopping", "end"]
+Reason = tuple[str, Callable[[pd.DataFrame], pd.Series]]
+BROKEN = ("diverged", "failed", "unfinished")
+
+
+@dataclass(frozen=True)
+class KnownPairs:
+    """A cell's pairs at one of their steps, as a verdict counts them.
+
+    Attributes:
+        table: rows of `Comparison.pairs_at`, without pairs there before any reuse: their worlds are equal by
+            construction. Null values are missing, and may be anything within ``limits``.
+        total: pairs of the cell.
+        limits: ends of a bootstrap error that is missing.
+        note: how many are missing or left out, and why.
+    """
+
+    table: pd.DataFrame
+    total: int
+    limits: Bounds
+    note: str
+
+    @property
+    def values(self) -> np.ndarray:
+        """Bootstrap errors, float, (pairs,), NaN where missing."""
+        return finite(self.table["bootstrap_error"])
+
+
+def known_pairs(evidence: Evidence, at: At, metric: str | None) -> KnownPairs:
+    """The pairs of one cell at their stopping step or at the end."""
+    pairs = evidence.pairs_at("end" if at == "end" else "stopping", metric)
+    pending, notes = pd.Series(True, index=pairs.index), []
+    for why, fails in _reasons(at):
+        failed = pending & fails(pairs)
+        notes += [f"{failed.sum()} of {len(pairs)} {why}"] if failed.any() else []
+        pending &= ~failed
+    low, high = limits_of(evidence, pairs)
+    return KnownPairs(pairs[~_unused(pairs)], len(pairs), Bounds(low - high, high - low), "; ".join(notes))
+
+
+def limits_of(evidence: Evidence, pairs: pd.DataFrame) -> Bounds:
+    """Ends of the metric that these rows of `Comparison.pairs_at` are measured in."""
+    metrics = pairs["metric"].dropna().unique()
+    runs = pd.concat([evidence.runs, evidence.runs_of("ideal")])
+    found = [evidence.comparison.limits(str(metric), runs) for metric in metrics] or [Bounds(0.0, 1.0)]
+    return Bounds(min(low for low, _ in found), max(high for _, high in found))
+
+
+def finite(values: pd.Series) -> np.ndarray:
+    """The values as floats, NaN where they are null or not finite."""
+    row = values.astype(float).to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isfinite(row), row, np.nan)
+
+
+def _reasons(at: At) -> Iterator[Reason]:
+    """Why a pair has no value, or is left out, the first reason that holds."""
+    yield "without an ideal partner", lambda pairs: pairs["ideal_status"].isna()
+    if at == "end":
+        yield "did not finish in both worlds", lambda pairs: pairs["step"].isna()
+    else:
+        early = "diverged, failed or unfinished before the stopping error"
+        yield early, lambda pairs: pairs["step"].isna() & pairs["status"].isin(BROKEN)
+        yield NEVER["stopping"], lambda pairs: pairs["step"].isna()
+    yield "there before any reuse", _unused
+    yield (
+        "without a value in both worlds there",
+        lambda pairs: pd.Series(np.isnan(finite(pairs["bootstrap_error"])), index=pairs.index),
+    )
+
+
+def _unused(pairs: pd.DataFrame) -> pd.Series:
+    """Whether a pair is there, and its real world has not used any sample again by then."""
+    reused = (pairs["step"] > pairs["first_reuse_step"]).fillna(False).astype(bool)
+    return pairs["step"].notna() & pairs["ideal_status"].notna() & ~reused

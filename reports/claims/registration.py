@@ -1,0 +1,198 @@
+"""What an output folder registered before its first run, and what has changed since then.
+
+``claims.json`` holds the claims and all that their verdicts depend on: the cells with those of their settings that may
+change in a folder, the seeds, the pools and the sweep, and the code of the users' own kinds of claim.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from bootstrap.registry import find
+from bootstrap.results import Results
+from reports.claims.where import same
+from reports.comparison import Comparison, compare
+from reports.text import listed, plural, setting
+
+PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",))
+TIME = ("registered_at", "sha256")  # in these, shards of one study differ
+
+
+class Stated(NamedTuple):
+    """A claim of a folder: registered before the first run, and if so whether the study has it no longer."""
+
+    claim: dict[str, Any]
+    registered: bool
+    withdrawn: bool
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What one folder registered.
+
+    Attributes:
+        claims: in the study's order then.
+        seeds: of the study; None where an older version did not record them, as for the next ones.
+        cells: by ``cell_id``, the settings that may be changed later, by column of ``runs``.
+        plan: pools, seeds and sweep, as the study had them.
+        kinds: hash of the code of the users' own kinds of claim, by kind.
+        problem: why all this cannot be relied on; empty if it can.
+    """
+
+    claims: list[dict[str, Any]]
+    seeds: list[int] | None
+    cells: dict[str, dict[str, Any]] | None
+    plan: dict[str, Any] | None
+    kinds: dict[str, Any]
+    problem: str
+
+    @classmethod
+    def of(cls, source: Results) -> "Registration":
+        """Read what a folder registered; what is damaged in it is as if it had not been recorded."""
+        held = source.claims
+        claims, seeds = held.get("registered"), held.get("seeds")
+        cells, plan, kinds = (
+            value if isinstance(value, dict) else None for value in map(held.get, ("cells", "plan", "kinds"))
+        )
+        return cls(
+            [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else [],
+            seeds if isinstance(seeds, list) else None,
+            None if cells is None else {cell: was for cell, was in cells.items() if isinstance(was, dict)},
+            plan,
+            kinds or {},
+            _problem(source),
+        )
+
+    def stated(self, study: Mapping[str, Any]) -> list[Stated]:
+        """The registered claims, in their order, then those that a study has got since."""
+        now = study.get("claims") or []
+        old = [Stated(claim, registered=True, withdrawn=claim not in now) for claim in self.claims]
+        return old + [Stated(claim, registered=False, withdrawn=False) for claim in now if claim not in self.claims]
+
+    def changes(
+        self, stated: Stated, study: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame
+    ) -> Iterator[str]:
+        """What differs from what was registered, one clause each.
+
+        Args:
+            stated: the claim.
+            study: as it is now.
+            runs: of the cells that the claim is judged on, and their ideal partners.
+            every: all runs of the folder.
+        """
+        if self.problem:
+            yield self.problem
+        if not stated.registered:
+            yield "the claim was not registered before the first run"
+            return
+        yield from _changed_settings(self.cells or {}, runs)
+        yield from self._added(runs)
+        if self.plan is not None and self.plan != plan_of(study):
+            yield from self._missing(stated.claim, runs, every)
+        kind = str(stated.claim.get("kind"))
+        if kind in self.kinds and self.kinds[kind] != kind_source(kind):
+            yield f"the code of the kind {kind} was another when the claim was registered"
+
+    def _added(self, runs: pd.DataFrame) -> Iterator[str]:
+        seeds = sorted(set(runs["seed"].dropna()) - set(self.seeds)) if self.seeds is not None else []
+        if seeds:
+            yield f"{plural(len(seeds), 'seed')} {_were(seeds)} added ({listed(map(str, seeds))})"
+        new = runs[~runs["cell_id"].isin(self.cells)] if self.cells is not None else runs.head(0)
+        names = new.drop_duplicates(["cell_id", "world"])["cell"].tolist()
+        if names:
+            yield f"{plural(len(names), 'cell')} {_were(names)} added ({listed(names, '; ')})"
+
+    def _missing(self, claim: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
+        """Registered seeds and cells without a run, where the study plans others now: they may never have one.
+
+        Such a cell is known by its id only, so whether a claim with ``where`` selects it cannot be told.
+        """
+        seeds = set(self.seeds or ()) - set(runs["seed"].dropna())
+        cells = set() if claim.get("where") else set(self.cells or ()) - set(every["cell_id"])
+        for word, without in (("seed", seeds), ("cell", cells)):
+            if without:
+                yield f"{plural(len(without), f'registered {word}')} {_were(list(without))} taken out before any run"
+
+
+def studies(comparison: Comparison) -> dict[str, Comparison]:
+    """One comparison for each study, by its folder; by an empty name if there is one only.
+
+    Folders that are shards of one study make one comparison: they have one study and, but for its time, registration.
+    """
+    groups: dict[str, list[Results]] = {}
+    for source in comparison.sources:
+        registered = {name: value for name, value in source.claims.items() if name not in TIME}
+        groups.setdefault(json.dumps([source.study, registered], sort_keys=True, default=str), []).append(source)
+    if len(groups) == 1:
+        return {"": comparison}
+    found: dict[str, Comparison] = {}
+    for group in groups.values():
+        name = ", ".join(dict.fromkeys(str(source.folder or "results in memory") for source in group))
+        found[f"{name} ({len(found) + 1})" if name in found else name] = compare(group)
+    return found
+
+
+def digest(registered: Mapping[str, Any]) -> str:
+    """The hash of all that is registered, 64 hexadecimal digits."""
+    text = json.dumps({name: value for name, value in registered.items() if name != "sha256"}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def plan_of(study: Mapping[str, Any]) -> dict[str, Any]:
+    """The pools, seeds and sweep of a resolved study, by dotted name."""
+    plan: dict[str, Any] = {}
+    for names in PLANNED:
+        value: Any = study
+        for name in names:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value:
+            plan[".".join(names)] = value
+    return plan
+
+
+def kind_source(kind: str) -> str | None:
+    """The hash of the plugin that brought a kind of claim; None for those that ship, and for unknown ones."""
+    try:
+        return find("claim", kind).source
+    except ValueError:
+        return None
+
+
+def _problem(source: Results) -> str:
+    held = source.claims
+    if "problem" in held:
+        return str(held["problem"]).rstrip(".")
+    if not held:
+        return "claims.json is missing or cannot be read" if source.folder is not None else ""
+    if "sha256" not in held and source.folder is None:
+        return ""  # made by hand
+    older = hashlib.sha256(json.dumps(held.get("registered"), sort_keys=True).encode()).hexdigest()
+    expected = digest(held) if "cells" in held else older  # the first versions registered nothing but claims and seeds
+    return "" if held.get("sha256") == expected else "claims.json was edited after registration"
+
+
+def _changed_settings(cells: Mapping[str, Mapping[str, Any]], runs: pd.DataFrame) -> Iterator[str]:
+    names = dict.fromkeys(name for cell in runs["cell_id"].unique() for name in cells.get(cell, ()))
+    for name in names:
+        if name in runs:
+            pairs = [
+                (cells[cell][name], now)
+                for cell, now in runs[["cell_id", name]].drop_duplicates().itertuples(index=False)
+                if name in cells.get(cell, ()) and not same(now, cells[cell][name])
+            ]
+            if pairs:
+                was, now = ({_written(value): None for value in values} for values in zip(*pairs, strict=True))
+                yield f"{name} was {listed(was)} when the claim was registered, now {listed(now)}"
+
+
+def _written(value: Any) -> str:
+    """A value with all its digits, where a reader's form would round it."""
+    return str(value) if isinstance(value, float) and float(f"{value:g}") != value else setting(value)
+
+
+def _were(items: list[Any]) -> str:
+    return "was" if len(items) == 1 else "were"

@@ -1,0 +1,346 @@
+"""Real runs beside their ideal partners: pairs, and the bootstrap error at every step.
+
+The bootstrap error is real minus ideal at the same step and seed, signed. Both worlds of a pair are
+identical until the first sample is used again, so it is zero by construction up to the first reuse.
+Source: Nakkiran, Neyshabur and Sedghi 2021, arXiv 2010.08127.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
+from reports.cells import cell_table
+from reports.statistics.intervals import T_MIN, Bounds, t_interval
+from reports.statistics.paired import sign_flip_interval
+from reports.time_axis import UNITS, Axis, on_one_grid, timed
+
+When = Literal["stopping", "end"]
+EVENTS = ("stopping", "memorization", "grokking")
+PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
+SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one or several results, with every real run joined to its ideal partner.
+
+    Attributes:
+        runs: one row per run, with its cell's label as ``cell``.
+        evaluations: one row per run and evaluated step.
+        sources: the results that it was made of.
+        axis: what every column of steps counts: optimiser updates, samples seen or seconds.
+    """
+
+    runs: pd.DataFrame
+    evaluations: pd.DataFrame
+    sources: tuple[Results, ...]
+    axis: Axis = "step"
+
+    def over(self, axis: Axis) -> "Comparison":
+        """The same runs with every step, and every event's, expressed in samples seen or in seconds.
+
+        Pairs are joined at the same optimiser updates whatever the axis; their step is then the real run's time.
+        Claims are about steps: judge the comparison in steps.
+
+        Raises:
+            ValueError: no such axis, or a comparison that is not in steps.
+        """
+        if axis not in UNITS:
+            raise ValueError(f"unknown axis {axis!r}. Known: {', '.join(UNITS)}.")
+        if axis == self.axis:
+            return self
+        if self.axis != "step":
+            raise ValueError(f"this comparison is in {self.axis} already. Call `over({axis!r})` on the one in steps.")
+        return Comparison(*timed(self.runs, self.evaluations, axis), self.sources, axis)
+
+    def cells(self) -> pd.DataFrame:
+        """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
+        return cell_table(self.runs.drop(columns="cell"))
+
+    def pairs(self) -> pd.DataFrame:
+        """One row per pair: the real run's columns, the ideal partner's under ``ideal_…``, ``last_common_step``.
+
+        A real run is any run that names an ideal partner, whatever the rule of its world. Where the
+        partner is not among the runs its columns are null.
+        """
+        return self._pairs.copy()
+
+    def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
+        """The bootstrap error of every pair at every step that both worlds evaluated.
+
+        Args:
+            metric: a column of ``evaluations``; by default the one that each run names: the test soft error under
+                cross-entropy, else the test error, unless a plugin's loss says otherwise.
+
+        Returns:
+            ``run_id, ideal_run_id, cell_id, cell, world, seed, step, real, ideal, bootstrap_error`` (real minus
+            ideal), ``after_first_reuse`` (step > first_reuse_step: an evaluation at step s follows s updates,
+            so up to ``first_reuse_step`` the worlds are identical) and ``metric``.
+
+        Raises:
+            ValueError: no such metric.
+        """
+        self._check(metric)
+        table = self._joined.assign(metric=metric) if metric else self._joined
+        real, ideal = _chosen(table, ""), _chosen(table, "_ideal")
+        return pd.DataFrame(
+            {
+                **{
+                    name: table[name] for name in ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
+                },
+                "real": real,
+                "ideal": ideal,
+                "bootstrap_error": real - ideal,
+                "after_first_reuse": (table["step"] > table["first_reuse_step"]).fillna(False).astype(bool),
+                "metric": table["metric"],
+            }
+        )
+
+    def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
+        """The bootstrap error of every pair at one of its steps, null where that step or a value does not exist.
+
+        Args:
+            when: "stopping", the real run's stopping step (its evaluation ``stopping_high``), or "end", the last
+                step that both worlds evaluated; a pair with a run that did not finish has no end.
+            metric: as in `bootstrap_error`.
+
+        Returns:
+            one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
+            step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
+        """
+        if (when, metric) not in self._at:
+            self._at[when, metric] = self._find_at(when, metric)
+        return self._at[when, metric].copy()
+
+    def at_stopping(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Bootstrap error and generalisation gap at the stopping step, one row per cell.
+
+        Returns:
+            ``cell_id, cell, world, metric, pairs, n`` (pairs with a value), ``without`` (pairs that never reach the
+            step), ``step_low, step_high`` (range over pairs), the means ``real, ideal, bootstrap_error``, ``low,
+            high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
+            ``generalization_gap, gap_low, gap_high, note``.
+        """
+        return _per_cell(self.pairs_at("stopping", metric), "stopping", confidence)
+
+    def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
+        return _per_cell(self.pairs_at("end", metric), "end", confidence)
+
+    def largest(self, metric: str | None = None) -> pd.DataFrame:
+        """Where the mean bootstrap error is largest in size, per cell: a description, too choosy to be an effect.
+
+        Returns:
+            ``cell_id, cell, world, step, bootstrap_error`` (the mean over pairs), over steps that every pair of the
+            cell evaluated after the first reuse; cells without such a step are left out.
+        """
+        errors = self.bootstrap_error(metric)
+        errors = errors[errors["after_first_reuse"]]
+        key = ["cell_id", "cell", "world"]
+        means = errors.groupby([*key, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
+        pairs = errors.groupby(key, sort=False)["run_id"].nunique().rename("pairs").reset_index()
+        means = means.merge(pairs, on=key)
+        means = means[means["count"] == means["pairs"]].rename(columns={"mean": "bootstrap_error"})
+        places = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
+        return means.loc[places, [*key, "step", "bootstrap_error"]].reset_index(drop=True)
+
+    def panels(self) -> pd.DataFrame:
+        """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
+
+        Returns:
+            ``run_id, cell_id, cell`` (of the picture), ``world, seed, status, first_reuse_step`` (null in ideal rows),
+            one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
+        """
+        keep = ["run_id", "cell_id", "cell", "world", "seed", "status", "first_reuse_step"]
+        ideal = self.runs["world"] == "ideal"
+        pairs = self._pairs.dropna(subset=["ideal_status"])
+        partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
+        partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
+        partners = partners.assign(world="ideal", first_reuse_step=np.nan)
+        alone = self.runs.loc[ideal & ~self.runs["run_id"].isin(partners["run_id"]), keep]
+        panels = pd.concat([self.runs.loc[~ideal, keep], partners[keep], alone], ignore_index=True)
+        return panels.astype({"first_reuse_step": self.runs["first_reuse_step"].dtype, "world": "string"})
+
+    def curves(self) -> pd.DataFrame:
+        """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run.
+
+        In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
+        """
+        curves = self.panels().merge(self.evaluations, on="run_id", how="inner")
+        return on_one_grid(curves) if self.axis == "seconds" else curves
+
+    @cached_property
+    def _pairs(self) -> pd.DataFrame:
+        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
+        real = self.runs[self.runs["ideal_run_id"].notna()]
+        ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
+        steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
+        return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
+
+    @cached_property
+    def _at(self) -> dict[tuple[When, str | None], pd.DataFrame]:
+        """What `pairs_at` has found so far: claims ask for the same in every cell."""
+        return {}
+
+    def final(self, metric: str = "test_error") -> pd.Series:
+        """Every run's value of a metric at the end of its budget, by run_id.
+
+        Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
+
+        Of an unfinished run it is null: its last evaluation so far is not its last.
+
+        Raises:
+            ValueError: no such metric.
+        """
+        self._check(metric)
+        last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
+        status = self.runs.set_index("run_id")["status"]
+        known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
+        return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
+
+    def limits(self, metric: str, runs: pd.DataFrame) -> Bounds:
+        """Ends between which a metric of these runs lies, whatever became of them: 0 and 1 for an error, else none.
+
+        Of real-valued labels, which only the squared loss has, error and soft error are the squared error, without an
+        upper end.
+        """
+        if not metric.endswith("error"):
+            return Bounds(-math.inf, math.inf)
+        squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
+        rows = self.evaluations.head(0)
+        if len(squared):
+            rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
+        real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
+        return Bounds(0.0, math.inf if real_valued else 1.0)
+
+    def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
+        pairs = self._pairs
+        finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
+        step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
+        own = ["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status", "first_reuse_step"]
+        pairs = pairs[own].assign(step=step)
+        errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
+        gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
+        table = pairs.merge(errors, on=["run_id", "step"], how="left")
+        table["metric"] = metric or table["run_id"].map(_test_metric(self.runs.set_index("run_id")))
+        return table.merge(gaps, on=["run_id", "step"], how="left")
+
+    @cached_property
+    def _joined(self) -> pd.DataFrame:
+        """Evaluations of real runs beside those of their partners (suffix ``_ideal``), at common steps."""
+        measured = [name for name in self.evaluations.columns if name not in PLACES]
+        at = "step" if self.axis == "step" else "update"
+        real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
+        real = real.assign(metric=_test_metric(real))
+        partner = self.evaluations[["run_id", at, *measured]]
+        partner = partner.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
+        rows = self.evaluations[["run_id", *dict.fromkeys(("step", at)), *measured]]
+        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", at])
+
+    def _check(self, metric: str | None) -> None:
+        known = [name for name in self.evaluations.columns if name not in PLACES]
+        if metric is not None and metric not in known:
+            raise ValueError(f"unknown metric {metric!r}. Known: {', '.join(known)}.")
+
+
+def compare(results: Results | Iterable[Results]) -> Comparison:
+    """Join every real run to its ideal partner, in one output folder's results or in several side by side.
+
+    Runs that occur more than once, by ``run_id``, count once: the one that went furthest.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    sources = (results,) if isinstance(results, Results) else tuple(results)
+    if not sources:
+        raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
+    every = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
+    runs = typed(pd.concat(every, ignore_index=True), RUN_COLUMNS)
+    furthest = runs.sort_values("last_step", ascending=False, kind="stable").drop_duplicates("run_id")
+    runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
+    rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
+    kept = runs[["run_id", "_source"]]
+    rows = typed(rows.merge(kept, on=["run_id", "_source"]).drop(columns="_source"), EVALUATION_COLUMNS)
+    rows = rows.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
+    return Comparison(_labelled(runs.drop(columns="_source")), rows, sources)
+
+
+def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
+    labels = cell_table(runs)[["cell_id", "world", "cell"]]
+    return with_metric(runs.merge(labels, on=["cell_id", "world"], how="left"))
+
+
+def _test_metric(runs: pd.DataFrame) -> pd.Series:
+    """The column of ``evaluations`` in which each of these runs is compared."""
+    return "test_" + runs["metric"]
+
+
+def _chosen(table: pd.DataFrame, suffix: str) -> pd.Series:
+    """Each row's value of the metric that it names."""
+    values = pd.Series(np.nan, index=table.index, dtype=float)
+    for metric in table["metric"].unique():
+        rows = table["metric"] == metric
+        values[rows] = table.loc[rows, f"{metric}{suffix}"]
+    return values
+
+
+def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
+    """Test minus train of each row's metric in the real world; null for metrics without a train side."""
+    train = metric.str.replace("test_", "train_")
+    values = pd.Series(np.nan, index=joined.index, dtype=float)
+    for name in metric[train.isin(joined.columns) & (train != metric)].unique():
+        rows = metric == name
+        values[rows] = joined.loc[rows, name] - joined.loc[rows, name.replace("test_", "train_")]
+    return values
+
+
+def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
+    groups = pairs.groupby(["cell_id", "cell", "world", "metric"], sort=False, dropna=False)
+    rows = [dict(zip(groups.keys, key, strict=True)) | _summary(cell, when, confidence) for key, cell in groups]
+    columns = ["cell_id", "cell", "world", "metric", *_summary(pairs.head(0), when, confidence)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
+    measured = cell[cell["bootstrap_error"].notna()]
+    interval = t_interval(measured["bootstrap_error"], confidence)
+    values = measured["bootstrap_error"].astype(float)
+    exact = sign_flip_interval(values, confidence) if len(values) else None
+    gaps = cell["generalization_gap"].dropna()
+    gap_interval = t_interval(gaps, confidence)
+    return {
+        "pairs": len(cell),
+        "n": len(measured),
+        "without": int(cell["step"].isna().sum()),
+        "step_low": measured["step"].min() if len(measured) else pd.NA,
+        "step_high": measured["step"].max() if len(measured) else pd.NA,
+        **{name: _mean(measured[name]) for name in ("real", "ideal", "bootstrap_error")},
+        "low": interval.low if interval else np.nan,
+        "high": interval.high if interval else np.nan,
+        "exact_low": exact.low if exact else np.nan,
+        "exact_high": exact.high if exact else np.nan,
+        "generalization_gap": _mean(gaps),
+        "gap_low": gap_interval.low if gap_interval else np.nan,
+        "gap_high": gap_interval.high if gap_interval else np.nan,
+        "note": _note(cell, len(measured), when),
+    }
+
+
+def _mean(values: pd.Series) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _note(cell: pd.DataFrame, n: int, when: When) -> str:
+    without = int(cell["step"].isna().sum())
+    reasons = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
+    parts = [f"{without} of {len(cell)} {reasons[when]}"] if without else []
+    unmeasured = len(cell) - without - n
+    parts += [f"{unmeasured} of {len(cell)} without a value in both worlds there"] if unmeasured else []
+    parts += [f"{n} {'pair' if n == 1 else 'pairs'}: no interval"] if n < T_MIN else []
+    return "; ".join(parts)

@@ -1,0 +1,1 @@
+"""The figures of a report: which cells and runs they show, marks, and captions."""

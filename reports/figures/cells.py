@@ -1,0 +1,223 @@
+"""Figures of whole cells rather than of curves: survival, real against ideal, maps of two settings, scale."""
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from reports.cells import varied
+from reports.comparison import Comparison
+from reports.figures.curves import to_the_last_step
+from reports.figures.facets import Drawing, drawn, facets, seed_counts, shown_cells, style
+from reports.figures.style import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, world_handles
+from reports.measures.events import event_bounds
+from reports.statistics.agreement import rank_agreement
+from reports.statistics.intervals import T_MIN, median_bounds, t_interval
+from reports.statistics.survival import survival_curve
+from reports.text import count, measure, plural, span
+from reports.time_axis import UNITS, Axis
+
+LEAST_SCATTERED = 3  # pairs below which a scatter says nothing
+LEAST_SIDE = 2  # values of each setting that make a map
+
+
+def draw_survival(comparison: Comparison) -> Drawing | None:
+    """The share that has not grokked by a step, a panel per cell; None without any event."""
+    panels = comparison.panels()[["run_id", "cell_id", "cell", "world"]]
+    bounds = event_bounds(comparison.runs, "grokking").assign(run_id=comparison.runs["run_id"])
+    runs = panels.merge(bounds, on="run_id").dropna(subset="outcome")
+    cells, rest = shown_cells(runs)
+    if not cells or not (runs["outcome"] == "reached").any():
+        return None
+    shown = runs[runs["cell_id"].isin(cells)]
+    key = ["cell_id", "cell", "world"]
+    curves = [
+        survival_curve(group["low"], group["high"]).assign(**dict(zip(key, map(str, values), strict=True)))
+        for values, group in shown.groupby(key, sort=False)
+    ]
+    table = pd.concat(curves, ignore_index=True)
+    worlds = [str(world) for world in shown["world"].unique()]
+    broken = int(shown["outcome"].isin(("diverged", "failed")).sum())
+    unit = UNITS[comparison.axis]
+    caption = (
+        f"Share of runs that have not grokked by a step (Kaplan–Meier, or Turnbull where evaluations differ), "
+        f"{seed_counts(shown)}. Band: 95 % interval at each step (from 3 runs). A run that never grokked by its last "
+        f"evaluation leaves there{f'; {broken} that diverged or failed count as never' if broken else ''}."
+        f"{unit.note}{rest}"
+    )
+    return facets(
+        "survival",
+        table,
+        cells,
+        plot=lambda rows, ax: plot_survival(rows, ax=ax, worlds=worlds, axis=comparison.axis),
+        handles=world_handles(worlds),
+        caption=caption,
+        axis=comparison.axis,
+    )
+
+
+def draw_scatter(comparison: Comparison) -> Drawing | None:
+    """Real against ideal at the last common step, a dot per pair; None for few pairs or one cell."""
+    table = comparison.pairs_at("end").dropna(subset=["real", "ideal"])
+    metrics = table["metric"].unique()
+    if len(table) < LEAST_SCATTERED or table["cell_id"].nunique() < LEAST_SIDE or len(metrics) != 1:
+        return None
+    caption = (
+        f"{str(metrics[0]).replace('_', ' ').capitalize()} of the real world against its ideal partner's at their last "
+        f"common step, {plural(len(table), 'pair')}. Line: both are equal. Cross: 95 % t intervals of a cell's two "
+        f"means (from {T_MIN} pairs). {_agreement(table)}"
+    )
+    with mpl.rc_context(style("scatter")):
+        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+        plot_scatter(table, means=_means(table), ax=figure.add_subplot())
+        return drawn("scatter", figure, caption)
+
+
+def _means(table: pd.DataFrame) -> pd.DataFrame:
+    """Both worlds' means of every cell with their t intervals; cells of too few pairs are left out."""
+    rows = []
+    for _, cell in table.groupby("cell_id", sort=False):
+        ends = {world: t_interval(cell[world]) for world in ("real", "ideal")}
+        if all(ends.values()):
+            rows.append({
+                **{world: cell[world].mean() for world in ends},
+                **{f"{world}_{end}": getattr(held, end) for world, held in ends.items() for end in ("low", "high")},
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _agreement(table: pd.DataFrame) -> str:
+    """How far the worlds rank the cells alike, in words."""
+    means = table.groupby("cell_id", sort=False)[["ideal", "real"]].mean()
+    tau = rank_agreement(means["ideal"], means["real"])
+    known = f"95 % interval {span(tau.interval)}" if tau.interval else "too few cells for an interval"
+    return (
+        f"Rank agreement of the means of {plural(len(means), 'cell')}: Kendall's tau {measure(tau.estimate)} ({known})."
+    )
+
+
+def draw_phase_map(comparison: Comparison) -> Drawing | None:
+    """Grokking over two settings, where the real cells differ in exactly two; else None."""
+    runs = comparison.runs[comparison.runs["world"] != "ideal"]
+    cells = runs.groupby(["cell_id", "world"], sort=False).head(1)
+    over = varied(cells)
+    if len(over) != LEAST_SIDE or cells[over].nunique().min() < LEAST_SIDE:
+        return None
+    bounds = event_bounds(runs, "grokking").assign(**{name: runs[name] for name in over})
+    rows = [
+        {**dict(zip(over, values, strict=True)), **_square(group)}
+        for values, group in bounds.dropna(subset="outcome").groupby(over, sort=True)
+    ]
+    if not rows:
+        return None
+    caption = (
+        f"Share of the runs on a pool that grokked, over {over[0]} and {over[1]}, {seed_counts(runs)}; written in: how "
+        f"many of how many, and the median step.{UNITS[comparison.axis].note}"
+    )
+    with mpl.rc_context(style("phase_map")):
+        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        plot_phase_map(pd.DataFrame(rows), over=(over[0], over[1]), ax=figure.add_subplot())
+        return drawn("phase_map", figure, caption)
+
+
+def _square(runs: pd.DataFrame) -> dict[str, float | str]:
+    """One square of the map: share and text."""
+    reached = int((runs["outcome"] == "reached").sum())
+    median = median_bounds(runs["low"], runs["high"])
+    step = f"\n{count(median.high)}" if median and median.high < float("inf") else ""
+    return {"share": reached / len(runs), "text": f"{reached} of {len(runs)}{step}"}
+
+
+def plot_survival(
+    table: pd.DataFrame, *, ax: Axes | None = None, worlds: list[str] | None = None, axis: Axis = "step"
+) -> Axes:
+    """Share of the runs that have not grokked by a step, one staircase per world with its pointwise interval.
+
+    Args:
+        table: ``world``, then the columns of `reports.statistics.survival.survival_curve`.
+        ax: where to draw; new axes otherwise.
+        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        axis: the unit of the steps.
+    """
+    ax = ax or new_axes()
+    worlds = worlds or ordered(table["world"])
+    for world, curve in to_the_last_step(table):
+        color, dash = look(world, worlds)
+        steps, share, low, high = (curve[name].to_numpy(float) for name in ("step", "survival", "low", "high"))
+        ax.fill_between(steps, low, high, step="post", color=color, alpha=0.13, linewidth=0)
+        ax.step(steps, share, where="post", color=color, linestyle=dash, linewidth=1.6, label=world)
+    step_axis(ax, table["step"], axis)
+    ax.set(ylabel="share not grokked yet", ylim=(-0.02, 1.02))
+    return ax
+
+
+def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
+    """The real world against the ideal one, a dot per pair; on the line both are equal.
+
+    Args:
+        table: ``cell, real, ideal, metric``, one row per pair.
+        means: ``real, real_low, real_high, ideal, ideal_low, ideal_high``, a cross for each row.
+        ax: where to draw; new axes otherwise.
+    """
+    ax = ax or new_axes()
+    cells = list(table["cell"].unique())
+    colors = [COLORS["real"], COLORS["ideal"], *(color for color, _ in OTHERS), GREY]
+    ends = table[["real", "ideal"]].to_numpy(float)
+    edge = (min(float(np.nanmin(ends)), 0.0), float(np.nanmax(ends)) * 1.05 or 1.0)
+    ax.plot(edge, edge, color=GREY, linewidth=0.8, gid="equal")
+    for place, cell in enumerate(cells):
+        rows = table[table["cell"] == cell]
+        color = colors[place % len(colors)]
+        ax.scatter(rows["ideal"], rows["real"], s=14, color=color, alpha=0.8, linewidth=0, label=str(cell), zorder=3)
+    for row in [] if means is None else means.to_dict("records"):
+        across, up = ([row[f"{world}_{end}"] for end in ("low", "high")] for world in ("ideal", "real"))
+        ax.plot(across, [row["real"]] * 2, color=INK, linewidth=0.9, gid="mean", zorder=4)
+        ax.plot([row["ideal"]] * 2, up, color=INK, linewidth=0.9, gid="mean", zorder=4)
+    name = str(table["metric"].iloc[0]).replace("_", " ")
+    ax.set(xlabel=f"ideal world, {name}", ylabel=f"real world, {name}", xlim=edge, ylim=edge)
+    ax.set_aspect("equal")
+    if 1 < len(cells) <= len(colors):
+        ax.legend(title="", fontsize=7)
+    return ax
+
+
+def plot_phase_map(table: pd.DataFrame, *, over: tuple[str, str], ax: Axes | None = None) -> Axes:
+    """Share of the real runs that grokked, for every pair of two settings, with their median step written in.
+
+    Args:
+        table: the two settings, ``share`` and ``text``, one row per cell.
+        over: the settings across and up.
+        ax: where to draw; new axes otherwise.
+    """
+    ax = ax or new_axes()
+    across, up = over
+    shape: dict[str, Any] = {"index": up, "columns": across}
+    share = table.pivot(values="share", **shape).sort_index(ascending=False)
+    text = table.pivot(values="text", **shape).reindex_like(share).fillna("")
+    sns.heatmap(
+        share.astype(float), annot=text.to_numpy(), fmt="", vmin=0, vmax=1, cmap="crest", linewidths=0.6,
+        annot_kws={"fontsize": 7}, cbar_kws={"label": "share that grokked"}, ax=ax,
+    )  # fmt: skip
+    ax.set(xlabel=across, ylabel=up)
+    return ax
+
+
+def plot_scale(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Model steps a second of one process against the members of its pack, a line per benchmark.
+
+    Args:
+        table: ``name, members, rate``, one row per benchmark and number of members.
+        ax: where to draw; new axes otherwise.
+    """
+    ax = ax or new_axes()
+    sns.lineplot(table, x="members", y="rate", hue="name", style="name", markers=True, dashes=False, ax=ax)
+    ax.set(xscale="log", yscale="log", xlabel="members stepped together", ylabel="model steps per second")
+    ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.legend(title="")
+    return ax

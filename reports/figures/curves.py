@@ -1,0 +1,122 @@
+"""Marks only: each function draws a table onto axes, and computes no more than a mean and its band.
+
+Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from reports.figures.style import TRAIN_DASH, look, mark_step, new_axes, ordered, round_ticks, step_axis
+from reports.statistics.intervals import T_MIN, t_interval
+from reports.time_axis import Axis
+
+
+def plot_worlds(
+    table: pd.DataFrame,
+    *,
+    metric: str,
+    ax: Axes | None = None,
+    worlds: list[str] | None = None,
+    axis: Axis = "step",
+) -> Axes:
+    """One metric over steps: a thin line per seed, under each world's mean and its band.
+
+    Real is solid, ideal dashed, every other rule has a dash of its own; where the metric has a train side, the
+    mean of the real world's is dotted. The grey line is the first reuse: the worlds are identical up to it.
+    Mean and band (95 % t interval of the mean at each step, at least 3 seeds) are drawn where every seed has a value.
+
+    Args:
+        table: rows of `Comparison.curves` of one cell: ``run_id, world, step``, the metric, ``first_reuse_step``.
+        metric: its column.
+        ax: where to draw; new axes otherwise.
+        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        axis: the unit of the steps.
+    """
+    ax = ax or new_axes()
+    worlds = worlds or ordered(table["world"])
+    bounded = (0.0, 1.0) if metric.endswith("error") else (-math.inf, math.inf)
+    for world in reversed(ordered(table["world"])):
+        color, dash = look(world, worlds)
+        wide = by_run(table[table["world"] == world], metric)
+        thin_lines(ax, wide, color=color, dash=dash)
+        _ends(ax, wide, set(table.loc[table["status"] == "diverged", "run_id"]) if "status" in table else set(), color)
+        mean_and_band(ax, wide, color=color, dash=dash, label=world, limits=bounded)
+        train = metric.replace("test_", "train_")
+        if world != "ideal" and train != metric and train in table:
+            _mean_line(ax, by_run(table[table["world"] == world], train), color=color, dash=TRAIN_DASH, width=1.1)
+    step_axis(ax, table["step"], axis)
+    round_ticks(ax)
+    mark_step(ax, table["first_reuse_step"], "first reuse", high=False)
+    ax.set_ylabel(f"{metric.replace('_', ' ')}{' (share)' if metric.endswith('_error') else ''}")
+    if metric.endswith("error"):
+        ax.set_ylim(min(-0.02, ax.get_ylim()[0]), max(0.1, ax.get_ylim()[1]))
+    return ax
+
+
+def to_the_last_step(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Every world's staircase, drawn on to the last step of all; the real world comes last and lies on top."""
+    last = float(table["step"].max())
+    for world in reversed(ordered(table["world"])):
+        curve = table[table["world"] == world].sort_values("step")
+        yield world, pd.concat([curve, curve.tail(1).assign(step=last)], ignore_index=True)
+
+
+def by_run(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Steps down, runs across."""
+    return table.astype({"step": float}).pivot(index="step", columns="run_id", values=column).astype(float)
+
+
+def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
+    """A line per run, the paler the more there are."""
+    alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
+    rows, drawn = _long(wide), len(ax.lines)
+    look_of_seed: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
+    sns.lineplot(rows, x="step", y="value", units="run_id", estimator=None, legend=False, ax=ax, **look_of_seed)
+    for line, run_id in zip(ax.lines[drawn:], sorted(rows["run_id"].unique()), strict=True):
+        line.set_gid(f"seed {run_id}")
+
+
+def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
+    """A cross where the curve of a run that diverged ends."""
+    for run_id in diverged & set(wide.columns):
+        kept = wide[run_id].dropna()
+        ax.plot(
+            kept.index[-1:], kept.iloc[-1:], color=color, marker="x", markersize=4, gid=f"diverged {run_id}", zorder=4
+        )
+
+
+def mean_and_band(
+    ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, label: str, limits: tuple[float, float]
+) -> None:
+    """The mean of all runs and, from three on, its t interval at each step, cut off at the limits."""
+
+    def band(values: pd.Series) -> tuple[float, float]:
+        interval = t_interval(values.to_numpy())
+        assert interval is not None, "a band is asked for from three runs on"
+        low, high = np.clip(interval, *limits)
+        return float(low), float(high)
+
+    _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label, band=band if wide.shape[1] >= T_MIN else None)
+
+
+def _mean_line(
+    ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str | None = None, band: Any = None
+) -> None:
+    """The mean of all runs and its band, at the steps where every one of them has a value."""
+    look_of_mean: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3}
+    shade = {"alpha": 0.16, "linewidth": 0, "zorder": 1.5}
+    rows = _long(wide.dropna())
+    sns.lineplot(
+        rows, x="step", y="value", errorbar=band, err_kws=shade, label=label, legend=False, ax=ax, **look_of_mean
+    )
+
+
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
+    """One row per step and run that has a value: ``step, run_id, value``."""
+    return wide.rename_axis(columns="run_id").reset_index().melt("step", value_name="value").dropna()

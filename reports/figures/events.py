@@ -1,0 +1,223 @@
+"""Figures of events: when runs memorise and grok, and what becomes of those that do not."""
+
+import itertools
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.comparison import Comparison
+from reports.figures.curves import to_the_last_step
+from reports.figures.facets import WIDTH, Drawing, drawn, facets, legend, seed_counts, shown_cells, style
+from reports.figures.style import GREY, PALE, look, new_axes, ordered, step_axis, world_handles
+from reports.measures.events import event_bounds, event_times
+from reports.statistics.survival import cumulative_incidence
+from reports.time_axis import UNITS, Axis
+
+
+def draw_steps(comparison: Comparison) -> Drawing | None:
+    """Memorisation and grokking steps of every run; None without any."""
+    times = event_times(comparison).dropna(subset=["memorization_outcome", "grokking_outcome"], how="all")
+    panels = pictured(comparison, times.drop(columns=["cell_id", "cell", "world", "seed", "status"]))
+    cells, rest = shown_cells(panels)
+    if not cells:
+        return None
+    shown = panels[panels["cell_id"].isin(cells)]
+    worlds = [str(world) for world in shown["world"].unique()]
+    outcomes = set(shown["memorization_outcome"].dropna()) | set(shown["grokking_outcome"].dropna())
+    caption = (
+        f"Memorisation and grokking steps, {seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
+        f"the evaluation before it. Open circle: not reached by the last evaluation.{UNITS[comparison.axis].note}{rest}"
+    )
+    with mpl.rc_context(style("steps")):
+        figure = Figure(figsize=(WIDTH, 0.75 + (0.25 + 0.36 * len(worlds)) * len(cells)), layout="constrained")
+        plot_steps(shown, ax=figure.add_subplot(), axis=comparison.axis)
+        legend(figure, step_handles(worlds, outcomes), length=1.0)
+        return drawn("steps", figure, caption)
+
+
+def draw_incidence(comparison: Comparison) -> Drawing | None:
+    """Shares that have grokked, and that diverged or failed before, a panel per cell; None where no run did."""
+    runs = comparison.runs
+    bounds = event_bounds(runs, "grokking").assign(run_id=runs["run_id"], ended=runs["last_step"].astype(float))
+    panels = pictured(comparison, bounds.fillna({"ended": 0.0})).dropna(subset="outcome")
+    cells, rest = shown_cells(panels)
+    shown = panels[panels["cell_id"].isin(cells)]
+    single = shown.drop_duplicates("run_id")
+    broken = int(single["outcome"].isin(BROKEN).sum())
+    if not broken:
+        return None
+    key = ["cell_id", "cell", "world"]
+    curves = [
+        cumulative_incidence(group["low"], group["high"], group["outcome"], group["ended"]).assign(
+            **dict(zip(key, map(str, values), strict=True))
+        )
+        for values, group in shown.groupby(key, sort=False)
+    ]
+    worlds = [str(world) for world in shown["world"].unique()]
+    caption = (
+        "Shares of the runs that have grokked, and that diverged or failed before, by a step: cumulative incidence of "
+        f"outcomes of which a run has one (Aalen–Johansen), {seed_counts(shown)}, of which {broken} diverged or failed "
+        "(dotted, a cross at each rise). An event counts from the evaluation that saw it; censored runs leave after "
+        f"their last one. No interval is drawn.{UNITS[comparison.axis].note}{rest}"
+    )
+    return facets(
+        "incidence",
+        pd.concat(curves, ignore_index=True),
+        cells,
+        plot=lambda rows, ax: plot_incidence(rows, ax=ax, worlds=worlds, axis=comparison.axis),
+        handles=[*world_handles(worlds), broken_handle()],
+        caption=caption,
+        axis=comparison.axis,
+    )
+
+
+def pictured(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
+    """These rows of runs in every picture that shows them."""
+    return comparison.panels()[["run_id", "cell_id", "cell", "world"]].merge(table, on="run_id")
+
+
+def unknown_runs(runs: pd.DataFrame) -> str:
+    """What a caption says of runs of which nothing is known, as the rest of its sentence."""
+    if runs.empty:
+        return ""
+    broken = int(runs["outcome"].isin(BROKEN).sum())
+    neither = len(runs) - broken
+    parts = [f"{broken} that diverged or failed"] if broken else []
+    parts += [f"{neither} with neither event"] if neither else []
+    return f"; of {' and '.join(parts)} nothing is known (crosses), and they open both ends"
+
+
+GROUP = 2.8  # height of a cell in the figure of steps: two rows and its name
+BROKEN = ("diverged", "failed")
+BROKEN_DASH = (0, (1, 1.2))
+DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.5}  # of a legend
+
+
+def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "step") -> Axes:
+    """When every run memorised and grokked: a dot at the first evaluation that shows it, a bar back to the last before.
+
+    Censored runs are open circles at their last evaluation; runs that diverged or failed before are crosses at
+    the right edge.
+
+    Args:
+        table: rows of `reports.measures.events.event_times`.
+        ax: where to draw; new axes otherwise.
+        axis: the unit of the steps.
+    """
+    ax = ax or new_axes()
+    worlds = ordered(table["world"])
+    cells = list(table["cell"].unique())
+    ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
+    known = ends[np.isfinite(ends)]
+    last = float(np.max(known, initial=0.0)) or 1.0
+    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(("memorization", "grokking"))):
+        place = group * GROUP + row
+        for world in worlds:
+            runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
+            heights = place + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
+            _dots(ax, runs, event, heights, color=look(world, worlds)[0], edge=last)
+    positive = known[known > 0]
+    first = float(np.min(positive)) / 1.5 if len(positive) and (known > 0).all() else None
+    step_axis(ax, pd.Series(known), axis, low=first, high=1.35)
+    rows = [group * GROUP + row for group in range(len(cells)) for row in (0, 1)]
+    name_rows(ax, rows, ["memorisation", "grokking"] * len(cells))
+    headings(ax, [(group * GROUP, str(cell)) for group, cell in enumerate(cells)], (len(cells) - 1) * GROUP + 1.6)
+    return ax
+
+
+def plot_incidence(
+    table: pd.DataFrame, *, ax: Axes | None = None, worlds: list[str] | None = None, axis: Axis = "step"
+) -> Axes:
+    """Shares of the runs that have grokked, and that have diverged or failed before, by a step.
+
+    Args:
+        table: ``world``, then the columns of `reports.statistics.survival.cumulative_incidence`.
+        ax: where to draw; new axes otherwise.
+        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        axis: the unit of the steps.
+    """
+    ax = ax or new_axes()
+    worlds = worlds or ordered(table["world"])
+    for world, curve in to_the_last_step(table):
+        color, dash = look(world, worlds)
+        steps, reached, broken = (curve[name].to_numpy(float) for name in ("step", "reached", "diverged"))
+        ax.step(steps, reached, where="post", color=color, linestyle=dash, linewidth=1.8, label=world)
+        if broken[-1] > 0:
+            rises = np.diff(broken, prepend=0.0) > 0
+            ax.step(
+                steps, broken, where="post", color=color, linestyle=BROKEN_DASH, linewidth=1.3, gid=f"broken {world}"
+            )
+            ax.plot(steps[rises], broken[rises], color=color, marker="x", linestyle="", markersize=4, zorder=3)
+    step_axis(ax, table["step"], axis)
+    ax.set(ylabel="share of runs", ylim=(-0.02, 1.02))
+    return ax
+
+
+def step_handles(worlds: list[str], outcomes: set[str]) -> list[Line2D]:
+    """Legend entries of `plot_steps`: worlds, and the outcomes that occur."""
+    handles = world_dots(worlds)
+    if "censored" in outcomes:
+        handles.append(
+            Line2D([], [], marker="o", color=GREY, markerfacecolor="white", label="not by the budget", **DOT)
+        )
+    if outcomes & set(BROKEN):
+        handles.append(Line2D([], [], marker="x", color=GREY, label="diverged or failed before", **DOT))
+    return handles
+
+
+def broken_handle() -> Line2D:
+    """Legend entry of the runs that broke in `plot_incidence`."""
+    return Line2D([], [], color=GREY, linestyle=BROKEN_DASH, marker="x", markersize=4, label="diverged or failed")
+
+
+def world_dots(worlds: list[str]) -> list[Line2D]:
+    """Legend entries of worlds that are drawn as dots."""
+    return [
+        Line2D([], [], marker="o", color=look(world, worlds)[0], label=f"{world} world", **DOT)
+        for world in ordered(worlds)
+    ]
+
+
+def name_rows(ax: Axes, places: list[float], names: list[str]) -> None:
+    """Names of the rows, without an axis beside them."""
+    ax.set_yticks(places, names)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+
+
+def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
+    """The cells' names above their first rows, where there is more than one cell."""
+    ax.set_ylim(bottom, -1.0 if len(cells) > 1 else -0.6)
+    for place, cell in cells if len(cells) > 1 else []:
+        across, top = ax.get_yaxis_transform(), place - 0.72
+        over: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        ax.text(0.005, top, cell, transform=across, fontweight="bold", va="center", fontsize=8, bbox=over)
+        if place:
+            ax.axhline(top - 0.36, color=PALE, linewidth=0.7, zorder=0)
+
+
+def _dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
+    for run, height in zip(runs.to_dict("records"), heights, strict=True):
+        low, high, outcome = run[f"{event}_low"], run[f"{event}_high"], run[f"{event}_outcome"]
+        style: dict[str, Any] = {"color": color, "gid": f"{event} {run['run_id']}", "zorder": 3, "linestyle": ""}
+        if outcome == "reached":
+            ax.plot([low, high], [height, height], color=color, linewidth=0.9, alpha=0.6, zorder=2)
+            ax.plot([high], [height], marker="o", markersize=3.2, **style)
+        elif outcome == "censored":
+            ax.plot([low], [height], marker="o", markersize=3.6, markerfacecolor="white", markeredgewidth=0.9, **style)
+        else:
+            ax.plot([edge * 1.15], [height], marker="x", markersize=3.6, markeredgewidth=0.9, **style)
+
+
+def _offset(place: int, worlds: int) -> float:
+    return (place - (worlds - 1) / 2) * 0.7 / worlds
+
+
+def spread(n: int, width: float) -> np.ndarray:
+    """Heights of n runs in a row, around its middle."""
+    return np.linspace(-width / 2, width / 2, n) if n > 1 else np.zeros(n)

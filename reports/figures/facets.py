@@ -1,0 +1,169 @@
+"""The figures of a report: which cells they show, one panel each, their captions, and their files."""
+
+import io
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from bootstrap.results import write_atomically
+from reports.comparison import Comparison
+from reports.figures.curves import plot_worlds
+from reports.figures.style import STYLE, ordered, step_axis, world_handles
+from reports.time_axis import UNITS, Axis
+
+MOST_PANELS = 6
+BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "
+BAND += "Band: 95 % t interval of the mean at each step (from 3 seeds)."
+WIDTH = 7.2  # inches of a figure as wide as the page
+LEGEND = 100  # letters beyond which a legend takes a second line
+TITLE = 84  # letters of all titles beside each other
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its file name and caption, and its two forms."""
+
+    name: str
+    caption: str
+    svg: bytes
+    pdf: bytes
+
+    @property
+    def inline(self) -> str:
+        """The SVG as an element of a page: without prologue, its identifiers made unique by the name."""
+        text = self.svg.decode()
+        text = text[text.index("<svg") :]
+        text = re.sub(r'\bid="', f'id="{self.name}-', text)
+        text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
+        _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
+        share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
+        size = "" if share == 1 else f' style="max-width: {100 * share:.0f}%"'
+        return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
+
+    def save(self, folder: Path) -> None:
+        """Write ``NAME.svg`` and ``NAME.pdf``."""
+        write_atomically(folder / f"{self.name}.svg", self.svg)
+        write_atomically(folder / f"{self.name}.pdf", self.pdf)
+
+
+def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
+    """One metric in both worlds, a panel per cell; None without a value."""
+    table = comparison.curves().dropna(subset="test_error")
+    cells, rest = shown_cells(table.loc[table["world"] != "ideal"] if (table["world"] != "ideal").any() else table)
+    if not cells or table[metric].isna().all():
+        return None
+    shown = table[table["cell_id"].isin(cells)]
+    worlds = [str(world) for world in shown["world"].unique()]
+    handles = world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_"))
+    name = metric.replace("_", " ").capitalize()
+    unit = UNITS[comparison.axis]
+    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {BAND}{unit.note}{rest}"
+    return facets(
+        metric,
+        shown,
+        cells,
+        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis),
+        handles=handles,
+        caption=caption,
+        axis=comparison.axis,
+    )
+
+
+def facets(
+    name: str,
+    table: pd.DataFrame,
+    cells: list[str],
+    *,
+    plot: Callable[[pd.DataFrame, Axes], Any],
+    handles: list[Any],
+    caption: str,
+    axis: Axis = "step",
+) -> Drawing:
+    """A panel per cell, at most three beside each other, on shared axes that hold the steps of all."""
+    columns = min(len(cells), 3) if len(cells) != 4 else 2
+    rows = -(-len(cells) // columns)
+    with mpl.rc_context(style(name)):
+        size = (WIDTH, 3.3) if len(cells) == 1 else (WIDTH, 0.3 + 2.3 * rows)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for place, (cell, ax) in enumerate(zip(cells, axes, strict=False)):
+            panel = table[table["cell_id"] == cell]
+            plot(panel, ax)
+            if len(cells) > 1:
+                ax.set_title(folded(str(panel["cell"].iloc[0]), TITLE // columns))
+            ax.label_outer() if place + columns < len(cells) else ax.tick_params(labelbottom=True)
+            ax.set_ylabel("" if place % columns else ax.get_ylabel())
+        for ax in axes[len(cells) :]:
+            ax.remove()
+        step_axis(axes[0], table["step"], axis)
+        for place, ax in enumerate(axes[: len(cells)]):
+            ax.set_xlabel(ax.get_xlabel() if place + columns >= len(cells) else "")
+        legend(figure, handles)
+        return drawn(name, figure, caption)
+
+
+def folded(cell: str, letters: int) -> str:
+    """A cell's name in lines of at most so many letters, broken between settings where that is enough.
+
+    >>> folded("train_size 500, weight_decay 0.03", 28)
+    'train_size 500,\\nweight_decay 0.03'
+    """
+    parts = [part.replace(" ", "\xa0") if len(part) < letters else part for part in cell.split(", ")]
+    return textwrap.fill(", ".join(parts), letters).replace("\xa0", " ")
+
+
+def legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
+    """One legend above all panels."""
+    if handles:
+        letters = sum(len(handle.get_label()) + 6 for handle in handles)
+        place: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // (1 + letters // LEGEND))}
+        figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **place)
+
+
+def style(name: str) -> Any:
+    """The house style; identifiers in the SVG follow from the figure's name, not from chance."""
+    return STYLE | {"svg.hashsalt": name}
+
+
+def drawn(name: str, figure: Figure, caption: str) -> Drawing:
+    """Both forms of a figure, with the same bytes for the same figure."""
+    svg, pdf = io.BytesIO(), io.BytesIO()
+    _number_marks(figure)
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # the layout is settled: do not compute it a second time
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return Drawing(name, caption, svg.getvalue(), pdf.getvalue())
+
+
+def _number_marks(figure: Figure) -> None:
+    """Marks that have one name in several panels or rows get numbers: a page must not hold an identifier twice."""
+    seen: Counter[str] = Counter()
+    for artist in figure.findobj():
+        if name := artist.get_gid():
+            seen[name] += 1
+            artist.set_gid(name if seen[name] == 1 else f"{name} ({seen[name]})")
+
+
+def shown_cells(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str]:
+    """The first cells, and a sentence on the others."""
+    cells = [str(cell) for cell in table["cell_id"].unique()]
+    if len(cells) <= most:
+        return cells, ""
+    return cells[:most], f" The first {most} of {len(cells)} cells are drawn; the others are in the tables."
+
+
+def seed_counts(shown: pd.DataFrame) -> str:
+    """How many runs each world has: "8 real and 8 ideal runs"."""
+    counts = shown.groupby("world")["run_id"].nunique()
+    return " and ".join(f"{counts[world]} {world}" for world in ordered(counts.index)) + " runs"

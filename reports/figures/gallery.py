@@ -1,0 +1,43 @@
+"""The figures that a report shows, in its order."""
+
+from dataclasses import replace
+
+from reports.comparison import Comparison
+from reports.figures.bootstrap_error import draw_bootstrap_error
+from reports.figures.cells import draw_phase_map, draw_scatter, draw_survival
+from reports.figures.delays import draw_delays
+from reports.figures.events import draw_incidence, draw_steps
+from reports.figures.facets import Drawing, draw_worlds
+from reports.time_axis import Axis
+
+BY_STEPS = " It stays on steps: pairs are evaluated at the same steps, not at the same seconds."
+
+
+def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
+    """Every figure for which there are data, over steps, samples seen or seconds.
+
+    Args:
+        comparison: in steps.
+        axis: the unit of time.
+    """
+    timed = comparison.over(axis)
+    drawings = [
+        draw_worlds(timed, "test_error"),
+        draw_worlds(timed, "test_soft_error"),
+        _bootstrap_error(comparison, axis),
+        draw_scatter(comparison),
+        draw_steps(timed),
+        draw_delays(timed),
+        draw_survival(timed),
+        draw_incidence(timed),
+        draw_phase_map(timed),
+    ]
+    return [drawing for drawing in drawings if drawing]
+
+
+def _bootstrap_error(comparison: Comparison, axis: Axis) -> Drawing | None:
+    """The bootstrap error over samples where asked for, over seconds never."""
+    if axis != "seconds":
+        return draw_bootstrap_error(comparison.over(axis))
+    drawing = draw_bootstrap_error(comparison)
+    return drawing and replace(drawing, caption=drawing.caption + BY_STEPS)

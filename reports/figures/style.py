@@ -1,0 +1,148 @@
+"""How figures look: colours, fonts, axes and legends, the same everywhere.
+
+Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+
+from reports.time_axis import UNITS, Axis
+
+INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
+# Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
+COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
+DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
+OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
+TRAIN_DASH = (0, (1, 1.4))
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8.5,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.7,
+    "axes.xmargin": 0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 1.6,
+    "xtick.minor.width": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}
+
+
+def look(world: str, worlds: list[str]) -> tuple[str, Any]:
+    """Colour and dash of a world; rules other than real and ideal take theirs in alphabetical order."""
+    if world in COLORS:
+        return COLORS[world], DASHES[world]
+    others = sorted(set(worlds) - set(COLORS))
+    return OTHERS[others.index(world) % len(OTHERS)]
+
+
+def ordered(worlds: Iterable[str]) -> list[str]:
+    """Worlds in the order in which they are named: real, other rules, ideal.
+
+    >>> ordered(["ideal", "fresh", "real", "real"])
+    ['real', 'fresh', 'ideal']
+    """
+    return sorted(map(str, set(worlds)), key=lambda world: (world == "ideal", world != "real", world))
+
+
+def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
+    """Legend entries of worlds, real first; with ``train``, one for the dotted train curve."""
+    order = ordered(worlds)
+    handles = []
+    for world in order:
+        color, dash = look(world, worlds)
+        handles.append(Line2D([], [], color=color, linestyle=dash, linewidth=2, label=f"{world} world"))
+    if train:
+        pooled = [world for world in order if world != "ideal"]
+        color, label = (
+            (look(pooled[0], worlds)[0], f"{pooled[0]}, on train") if len(pooled) == 1 else (GREY, "on train")
+        )
+        handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=label))
+    return handles
+
+
+def new_axes() -> Axes:
+    """Axes of the usual size on a figure of their own."""
+    return Figure(figsize=(5.5, 3.4), layout="constrained").add_subplot()
+
+
+def round_ticks(ax: Axes) -> None:
+    """Few round numbers up the axis."""
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> None:
+    """A grey line at the median of these steps, with its name beside it."""
+    known = steps.dropna().astype(float)
+    if known.empty:
+        return
+    place = float(known.groupby(level=0).first().median())
+    ax.axvline(place, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
+    height, align = (0.985, "top") if high else (0.015, "bottom")
+    beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (2.5, 0), "textcoords": "offset points"}
+    ax.annotate(text, (place, height), va=align, fontsize=7, color=GREY, **beside)
+
+
+def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | None = None, high: float = 1.06) -> None:
+    """A log axis of steps, samples or seconds on which 0, the untrained network, has a place.
+
+    Args:
+        ax: whose axis.
+        steps: what it has to show.
+        axis: their unit.
+        low: where the axis begins, to leave out 0 and what is close to it.
+        high: where it ends, in multiples of the last step.
+    """
+    known = steps.dropna().astype(float)
+    positive = known[known > 0]
+    first, last = (float(positive.min()), float(positive.max())) if len(positive) else (1.0, 10.0)
+    unit = 10.0 ** math.floor(math.log10(first) + 1e-9)
+    start, end = -0.05 * unit if low is None else low, max(last * high, 1.05 * unit)
+    decades = [unit * 10**k for k in range(math.ceil(math.log10(end / unit)) + 1)]
+    linear = 0.3 if unit == 1 else max(0.3, 0.1 * len(decades))  # room for 0 and a longer number beside it
+    ax.set_xscale("symlog", linthresh=unit, linscale=linear)
+    ax.set_xlim(start, end)
+    shown = [ten for ten in decades if start <= ten <= end]
+    named = (1,) if len(shown) >= 3 else (1, 2, 5)  # few decades: name what is between them
+    ax.xaxis.set_major_locator(FixedLocator([0, *(digit * ten for ten in decades for digit in named)]))
+    ax.xaxis.set_minor_locator(FixedLocator([digit * ten for ten in decades for digit in range(2, 10)]))
+    ax.xaxis.set_major_formatter(FuncFormatter(_step_label))
+    ax.set_xlabel(UNITS[axis].label)
+
+
+def _step_label(value: float, _: Any) -> str:
+    if value >= 100_000:
+        power = math.floor(math.log10(value) + 1e-9)
+        digit = round(value / 10**power)
+        factor = "" if digit == 1 else rf"{digit} \cdot "
+        return f"${factor}10^{{{power}}}$"
+    return f"{value:,.0f}" if value == round(value) else f"{value:g}"

@@ -1,0 +1,87 @@
+"""What the ideal world tells of the real one: its share of the generalisation gap, and the final error it foretells.
+
+The gap of a real run, test minus train, is what its ideal partner's test error at the same step has above the train
+error, and the bootstrap error on top. Deep Bootstrap's hope is that the second part is small, and that the ideal error
+at the step where the real world has fitted its pool is the error at which the real world ends.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.comparison import Comparison
+from reports.measures.pairing import CELL, NEGLIGIBLE, by_cell, missing
+from reports.statistics.agreement import explained_share, prediction_error
+from reports.statistics.intervals import Bounds
+
+UNKNOWN = Bounds(np.nan, np.nan)
+
+
+def explained_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
+    """Share of the generalisation gap that is bootstrap error, one row per cell at the stopping step and at the end.
+
+    Returns:
+        ``cell_id, cell, world, when, metric, pairs, n`` (pairs with both), the means ``gap, bootstrap_error``,
+        ``share`` (NaN where the gap is below 0.001 in size), ``low, high`` (Fieller's interval, NaN below 3 pairs and
+        without a share; infinite at both ends where the gap may be 0), ``excluded_low, excluded_high`` (what an open
+        interval rules out), ``negligible`` (whether the gap is that small) and ``note``.
+    """
+    rows = [
+        key | {"when": when, "pairs": len(pairs)} | _share(pairs, confidence) | {"note": missing(pairs, when)}
+        for when, key, pairs in by_cell(comparison, None, "metric")
+    ]
+    measures = ["n", "gap", "bootstrap_error", "share", "low", "high", "excluded_low", "excluded_high", "negligible"]
+    return pd.DataFrame(rows, columns=[*CELL, "when", "metric", "pairs", *measures, "note"])
+
+
+def prediction_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
+    """How well the ideal error at the stopping step foretells the final real one: a row per cell, then one over cells.
+
+    Over cells each cell's means are one prediction, and cells are what the interval speaks of.
+
+    Returns:
+        ``cell_id, cell, world`` (null in the rows over all cells), ``metric, unit`` (pair or cell), ``total, n`` (of
+        them, those with both values), the means ``predicted, actual``, ``error`` (mean of predicted minus actual),
+        ``low, high`` (t interval; NaN below 3) and ``mean_absolute``.
+    """
+    rows, over = [], []
+    keys = ["run_id", *CELL, "metric"]
+    stopping, end = comparison.pairs_at("stopping"), comparison.pairs_at("end")
+    both = stopping[[*keys, "ideal"]].merge(end[[*keys, "real"]], on=keys)
+    for metric, cells in both.groupby("metric", sort=False):
+        means = cells.dropna(subset=["ideal", "real"]).groupby(CELL, sort=False, dropna=False)[["ideal", "real"]].mean()
+        for key, pairs in cells.groupby(CELL, sort=False, dropna=False):
+            found = _prediction(pairs, "pair", confidence)
+            rows.append(dict(zip(CELL, key, strict=True)) | {"metric": metric} | found)
+        total = cells.groupby(CELL, dropna=False).ngroups
+        if total > 1:
+            over.append({"metric": metric} | _prediction(means, "cell", confidence) | {"total": total})
+    measures = ["total", "n", "predicted", "actual", "error", "low", "high", "mean_absolute"]
+    return pd.DataFrame([*rows, *over], columns=[*CELL, "metric", "unit", *measures])
+
+
+def _share(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    known = pairs.dropna(subset=["generalization_gap", "bootstrap_error"])
+    if known.empty:
+        return {"n": 0, "negligible": False}
+    gap, error = known["generalization_gap"], known["bootstrap_error"]
+    means: dict[str, Any] = {"n": len(known), "gap": gap.mean(), "bootstrap_error": error.mean()}
+    means["negligible"] = bool(abs(gap.mean()) < NEGLIGIBLE)
+    if means["negligible"]:
+        return means
+    found = explained_share(gap, error, confidence)
+    (low, high), (excluded_low, excluded_high) = found.interval or UNKNOWN, found.excluded or UNKNOWN
+    ends = {"low": low, "high": high, "excluded_low": excluded_low, "excluded_high": excluded_high}
+    return means | {"share": found.share} | ends
+
+
+def _prediction(table: pd.DataFrame, unit: str, confidence: float) -> dict[str, Any]:
+    known = table.dropna(subset=["ideal", "real"])
+    counts = {"unit": unit, "total": len(table), "n": len(known)}
+    if known.empty:
+        return counts
+    found = prediction_error(known["ideal"], known["real"], confidence)
+    low, high = found.interval or UNKNOWN
+    means = {"predicted": known["ideal"].mean(), "actual": known["real"].mean(), "error": found.mean}
+    return counts | means | {"low": low, "high": high, "mean_absolute": found.mean_absolute}

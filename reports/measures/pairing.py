@@ -1,0 +1,139 @@
+"""What partners have in common: the worth of pairing them, and of a larger test set, cell by cell.
+
+The two runs of a pair share their first weights, their test set and their first samples. Whether that makes their
+errors vary together, and whether a finite test set blurs them more than the seed does, is measured here.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reports.comparison import Comparison, When
+from reports.statistics.intervals import Bounds, clopper_pearson
+from reports.statistics.paired import paired_correlation, seeds_without_pairing
+from reports.statistics.test_set_noise import noise_of_test_set
+
+TIMES: tuple[When, ...] = ("stopping", "end")
+ABSENT = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
+CELL = ["cell_id", "cell", "world"]
+ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
+OWN_STREAM = "training.streams.test"  # null where every seed draws its own test set
+NEGLIGIBLE = 1e-3  # an error or a gap that is none: soft errors fall for ever, and their ratios then mean nothing
+UNKNOWN = Bounds(np.nan, np.nan)
+
+
+def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
+    """How closely partners follow each other, one row per cell at the stopping step and one at the end.
+
+    Returns:
+        ``cell_id, cell, world, when`` (stopping, end), ``metric, pairs, n`` (pairs with a value), ``correlation`` (of
+        the metric between partners, over seeds), ``low, high`` (Fisher's z; NaN below 4 pairs), ``variance_ratio``
+        (variance of a pair's difference over that of two independent runs; below 1 pairing helps), ``seeds`` (that
+        independent runs would need for an interval as narrow; infinite where differences do not vary), ``negligible``
+        (whether all values are below 0.001: then they are not compared) and ``note``. NaN where nothing is known.
+    """
+    rows = [
+        key | {"when": when, "pairs": len(pairs)} | _pairing(pairs.dropna(subset="bootstrap_error"), confidence)
+        | {"note": missing(pairs, when)}
+        for when, key, pairs in by_cell(comparison, None, "metric")
+    ]  # fmt: skip
+    measures = ["n", "correlation", "low", "high", "variance_ratio", "seeds", "negligible"]
+    return pd.DataFrame(rows, columns=[*CELL, "when", "metric", "pairs", *measures, "note"])
+
+
+def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
+    """Noise of a finite test set beside the spread over seeds, per cell and world.
+
+    At the stopping step both worlds of a real cell's pairs, at the end every cell's finished runs at their last step.
+
+    Returns:
+        ``cell_id, cell, world`` (the world that is measured), ``when, n`` (runs), ``test_size`` (samples per run, NaN
+        where no column says it), ``own`` (whether every seed has its own test set), ``whole`` (whether it is the whole
+        universe: no noise), ``error`` (mean share of wrong labels), ``standard_error`` (binomial, of one run),
+        ``seed_spread`` (standard deviation), ``share, low, high`` (of the variance over seeds that the test set alone
+        gives, with its interval) and ``limit`` (largest error that a run without a wrong label is consistent with, NaN
+        unless all are).
+    """
+    runs = comparison.runs.set_index("run_id")
+    rows = [
+        key | {"when": when, "n": len(errors)} | _noise(errors, runs.loc[errors.index], confidence)
+        for when, key, errors in _errors(comparison)
+        if len(errors)
+    ]
+    facts = ["test_size", "own", "whole"]
+    measures = ["error", "standard_error", "seed_spread", "share", "low", "high", "limit"]
+    return pd.DataFrame(rows, columns=[*CELL, "when", "n", *facts, *measures])
+
+
+def by_cell(
+    comparison: Comparison, metric: str | None, *more: str
+) -> Iterator[tuple[When, dict[str, Any], pd.DataFrame]]:
+    """Pairs of every cell at the stopping step and at the end: when, cell, rows of `Comparison.pairs_at`."""
+    tables = {when: comparison.pairs_at(when, metric) for when in TIMES}
+    columns = [*CELL, *more]
+    groups = {when: dict(list(table.groupby(columns, sort=False, dropna=False))) for when, table in tables.items()}
+    for values in groups[TIMES[0]]:
+        for when in TIMES:
+            yield when, dict(zip(columns, values, strict=True)), groups[when][values]
+
+
+def missing(pairs: pd.DataFrame, when: When) -> str:
+    """How many of a cell's pairs have no value, and why; empty if none."""
+    without = int(pairs["step"].isna().sum())
+    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - without
+    parts = [f"{without} of {len(pairs)} {ABSENT[when]}"] if without else []
+    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
+    return "; ".join(parts)
+
+
+def sizes_of_test(runs: pd.DataFrame) -> pd.Series:
+    """Test samples of every run: the fact, else the setting, else NaN."""
+    unknown = pd.Series(np.nan, index=runs.index, dtype=float)
+    fact, setting = (
+        pd.to_numeric(runs[name]).astype(float) if name in runs else unknown
+        for name in ("facts.test_size", "data.test_samples")
+    )
+    return fact.fillna(setting)
+
+
+def _pairing(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    real, ideal = pairs["real"].to_numpy(float), pairs["ideal"].to_numpy(float)
+    names = ("correlation", "low", "high", "variance_ratio", "seeds")
+    negligible = len(pairs) > 0 and bool(max(real.max(), ideal.max()) < NEGLIGIBLE)
+    if len(pairs) < 2 or negligible or not (np.ptp(real) or np.ptp(ideal)):
+        return {"n": len(pairs), "negligible": negligible} | dict.fromkeys(names, np.nan)
+    found = paired_correlation(real, ideal, confidence)
+    seeds = seeds_without_pairing(real, ideal, confidence)
+    values = (found.correlation, *(found.interval or UNKNOWN), 1 / found.variance_ratio, seeds)
+    return {"n": found.n, "negligible": False} | dict(zip(names, values, strict=True))
+
+
+def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.Series]]:
+    """Test errors by run, (n,), of every cell and world at both times."""
+    ideal_of: dict[Any, Any] = comparison.pairs().set_index("run_id")["ideal_run_id"].to_dict()
+    for key, pairs in comparison.pairs_at("stopping", ERROR).groupby(CELL, sort=False, dropna=False):
+        known = pairs.dropna(subset=["real", "ideal"]).set_index("run_id")
+        cell = dict(zip(CELL, key, strict=True))
+        yield "stopping", cell, known["real"]
+        yield "stopping", cell | {"world": "ideal"}, known["ideal"].rename(index=ideal_of)
+    last = comparison.evaluations.groupby("run_id").tail(1).set_index("run_id")[ERROR]
+    finished = comparison.runs[comparison.runs["status"] == "finished"]
+    for key, runs in finished.groupby(CELL, sort=False, dropna=False):
+        yield "end", dict(zip(CELL, key, strict=True)), last.reindex(runs["run_id"]).dropna()
+
+
+def _noise(errors: pd.Series, runs: pd.DataFrame, confidence: float) -> dict[str, Any]:
+    sizes = sizes_of_test(runs)
+    own = OWN_STREAM not in runs or bool(runs[OWN_STREAM].isna().all())
+    universe = runs.get("facts.universe_size", pd.Series(np.nan, index=runs.index)).astype(float)
+    facts = {"test_size": sizes.min(), "own": own, "whole": bool((sizes >= universe).all())}
+    if sizes.isna().any():
+        spread = float(errors.std()) if len(errors) > 1 else np.nan
+        return facts | {"test_size": np.nan, "error": float(errors.mean()), "seed_spread": spread}
+    found = noise_of_test_set(errors, int(sizes.min()), confidence)
+    low, high = found.interval or UNKNOWN
+    limit = clopper_pearson(0, int(sizes.min()), confidence).high if not errors.any() else np.nan
+    measured = {"error": found.error, "standard_error": found.standard_error, "seed_spread": found.seed_spread}
+    return facts | measured | {"share": found.share, "low": low, "high": high, "limit": limit}

@@ -1,0 +1,510 @@
+"""How many runs have reached an event by a step, how late they are on average, and whether arms differ.
+
+A step is known to lie between two evaluations (low < step <= high; both ends equal: known exactly) or beyond the
+last one (high infinite), as `events.event_bounds` gives it. A run that diverged or failed is infinite at both
+ends: it never reaches the event, so it stays among the runs at risk to the end and nowhere counts as censored.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import chain, combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import integrate, optimize, special
+
+from reports.statistics.intervals import T_MIN, Bounds, t_interval
+
+Ends = tuple[ArrayLike, ArrayLike]
+Array = NDArray[Any]
+OUTCOMES = ("reached", "censored", "diverged", "failed")  # what may become of a run before an event
+ROUNDS = 100_000  # most of expectation and maximisation; fifty are usual, 50,000 were seen
+STILL = 1e-8  # a change in a run's shares that ends them
+DEALS = 800_000  # most ways to deal runs to arms that are gone through: two arms of eleven, three of five
+FLIPS = 14  # most pairs whose signs are all gone through: 16,384 ways
+ROUNDING = 1e-9  # the same scores summed in another order
+
+
+@dataclass(frozen=True)
+class RestrictedMean:
+    """Mean of the log step, each step cut at the budget.
+
+    Attributes:
+        estimate: between which it lies; natural log of steps.
+        interval: its confidence interval; None where too few runs are known.
+        n: runs.
+        reached: runs known to have reached the event by the budget.
+    """
+
+    estimate: Bounds
+    interval: Bounds | None
+    n: int
+    reached: int
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """A log-rank test.
+
+    Attributes:
+        statistic: chi-squared for `log_rank`, a standard normal deviate for `trend` and `paired_log_rank`.
+        p_value: two-sided.
+        exact: whether the p value counts arrangements of the runs; otherwise it is asymptotic.
+        arms: one row per arm: ``arm, n, reached, expected`` (events if all arms were alike).
+    """
+
+    statistic: float
+    p_value: float
+    exact: bool
+    arms: pd.DataFrame
+
+
+def check_bounds(low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
+    """Bounds as arrays, (n,) each.
+
+    Raises:
+        ValueError: not one pair of numbers per run, NaN, negative, or low above high.
+    """
+    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    if low.ndim != 1 or low.shape != high.shape:
+        raise ValueError(f"`low` and `high` must hold one number per run, got shapes {low.shape} and {high.shape}.")
+    unknown = int((np.isnan(low) | np.isnan(high)).sum())
+    if unknown:
+        raise ValueError(f"`low` or `high` is NaN, not measured, in {unknown} of {low.size} runs. Leave those out.")
+    if ((low < 0) | (low > high)).any():
+        raise ValueError("`low` must be at least 0 and at most `high` in every run. Were the two exchanged?")
+    return low, high
+
+
+def survival_curve(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
+    """Share of the runs that have not reached the event by a step.
+
+    Kaplan and Meier's curve where evaluation intervals coincide or lie apart; Turnbull's self-consistent one where
+    some overlap in part, as on different grids. Between two rows the curve is not known.
+
+    Args:
+        low, high: float, (n,), steps.
+        confidence: coverage at one step, in (0, 1).
+
+    Returns:
+        ``step`` (0, and evaluations at which an event was seen or a run ended), ``at_risk, events`` (runs; expected
+        ones, not whole, on different grids), ``survival``, ``low, high``: log-log Greenwood interval, or the
+        binomial one of the effective number at risk where the estimate is 0 or 1. At 3 to 20 uncensored runs a 95 %
+        interval covers 96 to 98 % on average and 86 to 91 % at worst, where few events are due. On different
+        grids its lower end is that of the curve with events just after their lower ends, its upper end that with
+        events at their upper ends. NaN below three runs. No row without runs.
+
+    Source: Kaplan and Meier 1958; Turnbull 1976; Kalbfleisch and Prentice 1980; Dorey and Korn 1987.
+
+    >>> survival_curve([0, 10, 20], [10, 20, float("inf")])["survival"].round(3).tolist()
+    [1.0, 0.667, 0.333]
+    """
+    low, high = _half_open(low, high)
+    reached = np.isfinite(high)
+    late = np.where(reached, high, low)
+    early = np.where(reached, np.nextafter(low, np.inf), low)
+    steps = _steps(late)
+    at_risk, events = _expected(low, high, steps)
+    return pd.DataFrame(
+        {
+            "step": steps,
+            "at_risk": at_risk,
+            "events": events,
+            "survival": _product(at_risk, events),
+            "low": _greenwood(early, reached, steps, confidence)[0],
+            "high": _greenwood(late, reached, steps, confidence)[1],
+        }
+    )
+
+
+def cumulative_incidence(low: ArrayLike, high: ArrayLike, outcome: ArrayLike, ended: ArrayLike) -> pd.DataFrame:
+    """Shares of the runs that have reached the event, and that have diverged before it, by a step.
+
+    An event counts from the evaluation that saw it. Censored runs leave after their last evaluation.
+
+    Args:
+        low, high: float, (n,), steps.
+        outcome: str, (n,), as from `event_bounds`. Failed counts as diverged.
+        ended: float, (n,), last step of each run; read where it diverged or failed.
+
+    Returns:
+        ``step, at_risk`` (runs), ``reached, diverged, survival`` (shares, which sum to 1).
+
+    Raises:
+        ValueError: not one outcome and last step per run, another outcome, or an infinite step where one is read.
+
+    Source: Aalen and Johansen 1978.
+
+    >>> table = cumulative_incidence([0, float("inf")], [10, float("inf")], ["reached", "diverged"], [40, 5])
+    >>> table["reached"].tolist()
+    [0.0, 0.0, 0.5]
+    """
+    low, high = check_bounds(low, high)
+    reached, diverged, times = _outcomes(low, high, np.asarray(outcome, dtype=object), np.asarray(ended, dtype=float))
+    steps = _steps(times)
+    at_risk, events = _counts(times, reached, steps)
+    _, breaks = _counts(times, diverged, steps)
+    survival = _product(at_risk, events + breaks)
+    reached_share, diverged_share = (np.cumsum(_before(survival) * _rate(seen, at_risk)) for seen in (events, breaks))
+    shares = {"reached": reached_share, "diverged": diverged_share, "survival": survival}
+    return pd.DataFrame({"step": steps, "at_risk": at_risk, **shares})
+
+
+def restricted_mean_log_step(
+    low: ArrayLike, high: ArrayLike, budget: float, confidence: float = 0.95
+) -> RestrictedMean | None:
+    """Mean of log(step) with every step cut at a common budget; None without runs.
+
+    Its lower bound takes every run at its lower end, its upper bound at its upper end: a run censored before the budget
+    lies between that step and the budget, and one that diverged counts the budget. Steps below 1 count as 1.
+
+    The interval is Student's, around both bounds, if every run reached the event by the budget. Where some did not it
+    covers 62 to 87 % instead of 95 % (3 to 20 runs, of which 70 % are cut), and the wider one of Gaffke takes its
+    place, of values known only to lie between 0 and log(budget). None below three runs.
+
+    Args:
+        low, high: float, (n,), steps.
+        budget: steps, above 1.
+        confidence: coverage, in (0, 1).
+
+    Raises:
+        ValueError: a budget of at most one step, or infinite.
+
+    Source: Irwin 1949; Royston and Parmar 2013; Gaffke 2005, in the form of Phan, Thomas and Learned-Miller 2021.
+
+    >>> restricted_mean_log_step([1, 100], [10, float("inf")], 100).estimate
+    Bounds(low=2.302..., high=3.453...)
+    """
+    low, high = check_bounds(low, high)
+    if not 1 < budget < math.inf:
+        raise ValueError(f"`budget` must be a finite number of steps above 1, got {budget:g}.")
+    if low.size == 0:
+        return None
+    reached = high <= budget
+    lows, highs = (np.log(np.clip(ends, 1, budget)) for ends in (low, high))
+    interval = _mean_interval(lows, highs, math.log(budget), confidence, cut=not reached.all())
+    return RestrictedMean(Bounds(float(lows.mean()), float(highs.mean())), interval, low.size, int(reached.sum()))
+
+
+def log_rank(groups: Mapping[str, Ends]) -> RankTest:
+    """Log-rank test that two or more arms reach the event alike.
+
+    Arms are compared at evaluations that all runs share: intervals that overlap are joined. With few runs (two arms of
+    11, three of 5) the p value counts the ways to deal the runs to the arms, which holds if the arms have one budget;
+    otherwise it is that of chi-squared, which at three arms of 10 or 20 is below 0.05 in 5 to 7 % of alike arms.
+
+    Args:
+        groups: by arm ``(low, high)``, each float, (runs of the arm,), steps.
+
+    Raises:
+        ValueError: fewer than two arms, or an arm without runs.
+
+    Source: Mantel 1966; Peto and Peto 1972; ties with the hypergeometric variance.
+
+    >>> log_rank({"a": ([0, 0, 0], [10, 10, 10]), "b": ([20, 20, 20], [30, 30, 30])}).p_value
+    0.1
+    """
+    # SciPy's `logrank` compares two arms, by chi-squared: p = 0.025 for three runs that all come before three others,
+    # of which one deal in ten is as extreme
+    arms = _arms(groups)
+    excess, covariance = arms.excess()
+    degrees = int(np.linalg.matrix_rank(covariance, hermitian=True))
+    statistic = float(excess @ np.linalg.pinv(covariance, hermitian=True) @ excess)
+    exact = arms.dealt(lambda sums: (sums**2 / arms.sizes).sum(axis=1))
+    asymptotic = float(special.chdtrc(degrees, statistic)) if degrees else 1.0
+    return RankTest(statistic, asymptotic if exact is None else exact, exact is not None, arms.table())
+
+
+def trend(groups: Mapping[str, Ends], scores: Mapping[str, float]) -> RankTest:
+    """Log-rank test that arms reach the event the earlier, or below zero the later, the higher they score.
+
+    Args:
+        groups: as in `log_rank`.
+        scores: by arm, such as the log of its weight decay; only their spacing matters.
+
+    Raises:
+        ValueError: as in `log_rank`, or scores of other arms.
+
+    Source: Tarone 1975.
+
+    >>> groups = {"a": ([0, 0], [10, 10]), "b": ([10, 10], [20, 20]), "c": ([20, 20], [30, 30])}
+    >>> trend(groups, {"a": 3, "b": 2, "c": 1}).p_value
+    0.022...
+    """
+    arms = _arms(groups)
+    if set(scores) != set(groups):
+        raise ValueError(f"`scores` must be of the arms {', '.join(groups)}, got {', '.join(scores)}.")
+    weights = np.array([scores[name] for name in groups], dtype=float)
+    excess, covariance = arms.excess()
+    deviate = _deviate(weights @ excess, weights @ covariance @ weights)
+    exact = arms.dealt(lambda sums: np.abs(sums @ weights))
+    return RankTest(deviate, _two_sided(deviate) if exact is None else exact, exact is not None, arms.table())
+
+
+def paired_log_rank(first: Ends, second: Ends) -> RankTest:
+    """Log-rank test within pairs, such as two arms' runs of a seed; above zero: the first runs are the earlier.
+
+    Every run has its log-rank score among the runs of both arms, and the signs of the pairs' differences are turned. A
+    pair is compared up to the step to which both of its runs were followed. With up to 14 pairs that differ
+    the p value counts all their signs; otherwise it is the normal one.
+
+    Args:
+        first, second: ``(low, high)``, each float, (pairs,), steps, in one order.
+
+    Raises:
+        ValueError: no runs, or not as many second as first runs.
+
+    Source: O'Brien and Fleming 1987, with the log-rank scores of Jung 1999.
+
+    >>> paired_log_rank(([0] * 6, [10] * 6), ([10] * 6, [20] * 6)).p_value
+    0.03125
+    """
+    ends = check_bounds(*first), check_bounds(*second)
+    if ends[0][0].size != ends[1][0].size:
+        raise ValueError(f"Every first run needs its second one, got {ends[0][0].size} and {ends[1][0].size} runs.")
+    arms = _arms(dict(zip(("first", "second"), _followed_together(*np.stack(ends, axis=1)), strict=True)))
+    differences = np.subtract(*arms.scores.reshape(2, -1))
+    differences = differences[differences != 0]
+    deviate = _deviate(differences.sum(), (differences**2).sum())
+    exact = differences.size <= FLIPS
+    return RankTest(deviate, _turned(differences) if exact else _two_sided(deviate), exact, arms.table())
+
+
+@dataclass(frozen=True)
+class _Arms:
+    """Runs of all arms, (n,), on shared evaluations."""
+
+    names: tuple[str, ...]
+    arm: Array
+    times: Array
+    reached: Array
+
+    @property
+    def sizes(self) -> Array:
+        return np.bincount(self.arm)
+
+    @property
+    def scores(self) -> Array:
+        """A run's event less the hazard it went through; over an arm they sum to events less expected ones."""
+        steps = _steps(self.times)
+        at_risk, events = _counts(self.times, self.reached, steps)
+        return self.reached - np.cumsum(_rate(events, at_risk))[np.searchsorted(steps, self.times, side="right") - 1]
+
+    def excess(self) -> tuple[Array, Array]:
+        """Events less expected ones, (arms,), and their hypergeometric covariance, (arms, arms)."""
+        steps = _steps(self.times)
+        total, events = _counts(self.times, self.reached, steps)
+        share = np.stack([_rate(self._at_risk(arm, steps), total) for arm in range(len(self.names))], axis=1)
+        spread = events * _rate(total - events, total - 1)
+        covariance = np.diag(spread @ share) - share.T @ (spread[:, None] * share)
+        return np.bincount(self.arm, self.scores), covariance
+
+    def dealt(self, measure: Callable[[Array], Array]) -> float | None:
+        """Share of the ways to deal the runs that are as extreme as this one; None where they are too many."""
+        totals = self.sizes.cumsum()
+        ways = math.prod(math.comb(int(total), int(size)) for total, size in zip(totals, self.sizes, strict=True))
+        if ways > DEALS:
+            return None
+        own = measure(np.bincount(self.arm, self.scores)[None])
+        return float(np.mean(measure(_deals(self.scores, self.sizes)) >= own - ROUNDING))
+
+    def table(self) -> pd.DataFrame:
+        """``arm, n, reached, expected``."""
+        reached = np.bincount(self.arm, self.reached)
+        expected = reached - np.bincount(self.arm, self.scores)
+        return pd.DataFrame({"arm": self.names, "n": self.sizes, "reached": reached.astype(int), "expected": expected})
+
+    def _at_risk(self, arm: int, steps: Array) -> Array:
+        return _counts(self.times[self.arm == arm], self.reached[self.arm == arm], steps)[0]
+
+
+def _arms(groups: Mapping[str, Ends]) -> _Arms:
+    if len(groups) < 2:
+        raise ValueError(f"A log-rank test compares two or more arms, got {len(groups)}.")
+    bounds = [_half_open(*ends) for ends in groups.values()]
+    for name, (low, _) in zip(groups, bounds, strict=True):
+        if low.size == 0:
+            raise ValueError(f"Arm '{name}' has no runs. Leave it out.")
+    arm = np.repeat(np.arange(len(bounds)), [low.size for low, _ in bounds])
+    return _Arms(tuple(groups), arm, *_joined(*np.concatenate(bounds, axis=1)))
+
+
+def _joined(low: Array, high: Array) -> tuple[Array, Array]:
+    """Each run's step, with intervals that overlap joined to their common end, and whether it is an event."""
+    reached = np.isfinite(high)
+    ends = np.unique(high[reached])[:, None]
+    shared = ends[~((low < ends) & (ends < high) & reached).any(axis=1), 0]
+    times = low.copy()
+    times[reached] = shared[np.searchsorted(shared, high[reached])]
+    return times, reached
+
+
+def _followed_together(low_RP: Array, high_RP: Array) -> list[Ends]:
+    """Pairs with a run that is censored where its partner is, if the partner had no event by then."""
+    censored = np.isinf(high_RP) & np.isfinite(low_RP)
+    limit_P = np.where(censored, low_RP, np.inf).min(axis=0)
+    beyond = np.isfinite(high_RP) & (high_RP > limit_P)
+    low_RP, high_RP = np.where(beyond, limit_P, low_RP), np.where(beyond, np.inf, high_RP)
+    return list(zip(low_RP, high_RP, strict=True))
+
+
+def _deals(scores: Array, sizes: Array) -> Array:
+    """Sums of scores by arm in every way to deal the runs to arms of these sizes, (ways, arms)."""
+    rest, sums = scores[None], np.empty((1, 0))
+    for size in sizes:
+        left = rest.shape[1]
+        chosen, others = _choices(left, size), _choices(left, left - size)[::-1]  # in this order they are complements
+        sums = np.column_stack([sums.repeat(len(chosen), axis=0), rest[:, chosen].sum(axis=2).ravel()])
+        rest = rest[:, others].reshape(len(sums), left - size)
+    return sums
+
+
+def _choices(total: int, size: int) -> Array:
+    """All ways to choose, (ways, size), in lexicographic order."""
+    return np.fromiter(chain.from_iterable(combinations(range(total), size)), dtype=np.int64).reshape(
+        math.comb(total, size), size
+    )
+
+
+def _turned(differences: Array) -> float:
+    """Share of all signs of the differences whose sum is as far from zero."""
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    return float(np.mean(np.abs(sums) >= abs(differences.sum()) - ROUNDING))
+
+
+def _deviate(total: Any, variance: Any) -> float:
+    return float(total / math.sqrt(variance)) if variance > ROUNDING else 0.0
+
+
+def _two_sided(deviate: float) -> float:
+    return float(2 * special.ndtr(-abs(deviate)))
+
+
+def _half_open(low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
+    """Bounds with low < step <= high also where the step is known exactly."""
+    low, high = check_bounds(low, high)
+    return np.where((low == high) & np.isfinite(high), np.nextafter(low, -np.inf), low), high
+
+
+def _outcomes(low: Array, high: Array, outcome: Array, ended: Array) -> tuple[Array, Array, Array]:
+    """Whether each run reached the event, whether it diverged, and the step up to which it was followed."""
+    if outcome.shape != low.shape or ended.shape != low.shape:
+        raise ValueError(f"`outcome` and `ended` must hold one value for each of {low.size} runs.")
+    other = sorted({str(value) for value in outcome} - set(OUTCOMES))
+    if other:
+        raise ValueError(f"`outcome` must be one of {', '.join(OUTCOMES)}, got {', '.join(other)}.")
+    reached, diverged = outcome == "reached", (outcome == "diverged") | (outcome == "failed")
+    times = np.where(reached, high, np.where(diverged, ended, low))
+    if not np.isfinite(times).all():
+        raise ValueError("A reached run needs a finite `high`, a diverged one a finite `ended`, others a finite `low`.")
+    return reached, diverged, times
+
+
+def _steps(times: Array) -> Array:
+    """0 and every finite time; none without runs."""
+    return np.unique(np.concatenate([np.zeros(min(times.size, 1)), times[np.isfinite(times)]]))
+
+
+def _counts(times: Array, happened: Array, steps: Array) -> tuple[Array, Array]:
+    """Runs at risk and events at every step."""
+    at_risk = (times >= steps[:, None]).sum(axis=1)
+    return at_risk.astype(float), ((times == steps[:, None]) & happened).sum(axis=1).astype(float)
+
+
+def _rate(events: Array, runs: Array) -> Array:
+    return np.divide(events, runs, out=np.zeros_like(events), where=runs > 0)
+
+
+def _product(at_risk: Array, events: Array) -> Array:
+    return np.cumprod(1 - _rate(events, at_risk))
+
+
+def _before(survival: Array) -> Array:
+    return np.concatenate([[1.0], survival])[:-1]
+
+
+def _expected(low: Array, high: Array, steps: Array) -> tuple[Array, Array]:
+    """Runs at risk and events at every step, with each event shared out over its interval as the curve has it.
+
+    Turnbull: only the end of an interval that begins with a lower end and holds no other end can have mass.
+    """
+    # SciPy's `ecdf` takes exact and right-censored values only: of intervals it raises NotImplementedError
+    reached = np.isfinite(high)
+    within = (low[reached, None] < steps) & (steps <= high[reached, None]) & _innermost(low, high[reached], steps)
+    staying = (low[~reached] >= steps[:, None]).sum(axis=1)
+    shares = within / within.sum(axis=1, keepdims=True)
+    for _ in range(ROUNDS):
+        events = shares.sum(axis=0)
+        at_risk = staying + events[::-1].cumsum()[::-1]
+        mass = -np.diff(_product(at_risk, events), prepend=1.0)
+        before, shares = shares, within * mass / (within @ mass)[:, None]
+        if np.abs(shares - before).max(initial=0) < STILL:
+            break
+    return at_risk, events
+
+
+def _innermost(low: Array, ends: Array, steps: Array) -> Array:
+    """Whether a step is an upper end with no other one since the last lower end."""
+    last_low = np.where(low < steps[:, None], low, -np.inf).max(axis=1, initial=-np.inf)
+    last_end = np.where(ends < steps[:, None], ends, -np.inf).max(axis=1, initial=-np.inf)
+    return np.isin(steps, ends) & (last_end <= last_low)
+
+
+def _greenwood(times: Array, happened: Array, steps: Array, confidence: float) -> tuple[Array, Array]:
+    """Ends of the interval of Kaplan and Meier's curve at some steps; NaN below three runs."""
+    if times.size < T_MIN:
+        return np.full(steps.size, np.nan), np.full(steps.size, np.nan)
+    grid = _steps(np.concatenate([times, steps]))
+    at_risk, events = _counts(times, happened, grid)
+    survival = _product(at_risk, events)
+    inner = (survival > 0) & (survival < 1)
+    variance = np.cumsum(_rate(events, at_risk * (at_risk - events)))
+    log = np.log(survival, out=np.full(grid.size, -1.0), where=inner)
+    width = special.ndtri((1 + confidence) / 2) * np.sqrt(variance) / -log
+    few = _binomial(at_risk, survival, confidence)
+    low = np.where(inner, np.exp(log * np.exp(width)), np.where(survival > 0, 1 - few, 0))
+    high = np.where(inner, np.exp(log * np.exp(-width)), np.where(survival > 0, 1, few))
+    own = np.searchsorted(grid, steps)
+    return low[own], high[own]
+
+
+def _binomial(at_risk: Array, survival: Array, confidence: float) -> Array:
+    """Upper end of the share of which none was seen among the runs effectively at risk."""
+    before = _before(survival)
+    share = np.divide(before, at_risk, out=np.where(before > 0, np.inf, 0.0), where=at_risk > 0)
+    return 1 - ((1 - confidence) / 2) ** np.maximum.accumulate(share)
+
+
+def _mean_interval(lows: Array, highs: Array, most: float, confidence: float, *, cut: bool) -> Bounds | None:
+    """Interval of the mean of values from 0 to ``most`` that are known between bounds."""
+    below, above = t_interval(lows, confidence), t_interval(highs, confidence)
+    if below is None or above is None:
+        return None
+    if cut:
+        tail = (1 - confidence) / 2
+        return Bounds(_least_mean(lows, tail), most - _least_mean(most - highs, tail))
+    return Bounds(max(below.low, 0.0), min(above.high, most))
+
+
+def _least_mean(values: Array, error: float) -> float:
+    """Gaffke's lower bound of the mean of values of at least 0: a quantile of their and 0's mean at random weights."""
+    # neither SciPy nor statsmodels has it; Student's bound covers as little as 62 % here (`restricted_mean_log_step`)
+    values = np.append(values, 0.0)
+    if not values.any():
+        return 0.0
+    return float(optimize.brentq(lambda mean: _share_below(values, mean) - error, 0, values.max()))
+
+
+def _share_below(values: Array, mean: float) -> float:
+    """Chance that the mean of values at uniformly random weights is at most ``mean``. Source: Imhof 1961."""
+    gaps = (values - mean) / values.max()
+
+    def wave(t: float) -> float:
+        return float(np.sin(np.arctan(t * gaps).sum()) * np.exp(-np.log1p((t * gaps) ** 2).sum() / 2) / t)
+
+    return 0.5 - integrate.quad(wave, 0, np.inf, limit=200)[0] / math.pi

@@ -1,0 +1,185 @@
+"""The tables of a report, as text: every number rounded as it deserves, every row with its n and a note."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from reports.cells import FACTS, settings_of
+from reports.comparison import Comparison, When
+from reports.measures.events import delay_table, step_table
+from reports.statistics.intervals import Bounds
+from reports.tables.table import Table, bounds_of
+from reports.text import count, listed, measure, plural, setting, span, step_interval, step_span
+from reports.time_axis import UNITS
+
+EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
+
+
+def steps(comparison: Comparison) -> Table:
+    """Memorisation, grokking and stopping steps of every cell."""
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            EVENT_NAMES[row["event"]],
+            count(row["n"]),
+            *(count(row[outcome]) for outcome in ("reached", "censored", "diverged", "failed")),
+            step_interval(row["median_low"], row["median_high"], row["budget"]),
+            step_span(row["low"], row["high"], row["budget"]),
+            step_span(row["first"], row["last"], row["budget"]),
+            row["note"],
+        )
+        for row in step_table(comparison).to_dict("records")
+    ]
+    counts = ("n", "reached", "not reached", "diverged", "failed")
+    shown = ("median step", "95 % interval", "range")
+    note = (
+        "A step is known to lie between two evaluations. Median: the sample median of the runs, those that never "
+        "reached the event behind all that did, those that diverged or failed last. Interval: order statistics, "
+        "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
+    )
+    columns = ("cell", "event", *counts, *shown, "note")
+    title = f"Memorisation, grokking and stopping {_in(comparison)}"
+    return Table(title, columns, rows, frozenset((*counts, *shown)), note).filled
+
+
+def delays(comparison: Comparison) -> Table:
+    """Grokking delay, relapses and transition width of every cell."""
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            count(row["n"]),
+            _between(row["ratio_low"], row["ratio_high"]),
+            "none" if math.isnan(row["low"]) else span(Bounds(row["low"], row["high"])),
+            _between(row["difference_low"], row["difference_high"], whole=True),
+            f"{row['relapsed']} of {row['grokked']}" if row["grokked"] else "–",
+            f"{count(row['width'])} ({count(row['width_low'])} to {count(row['width_high'])})"
+            if row["grokked"]
+            else "–",
+            row["note"],
+        )
+        for row in delay_table(comparison).to_dict("records")
+        if not math.isnan(row["ratio_low"])
+    ]
+    unit = UNITS[comparison.axis].plural
+    numbers = ("n", "ratio", "95 % interval", f"difference ({unit})", "relapsed", f"transition width ({unit})")
+    note = (
+        "Ratio and difference of the grokking to the memorisation step of the same run, medians with the bounds of "
+        "both steps carried through. Relapsed: runs whose test accuracy falls below the threshold again, of those that "
+        "grokked. Transition width: from 10 % to 90 % of the rise of test accuracy, median and range."
+    )
+    return Table("Grokking delay", ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
+
+
+def _in(comparison: Comparison) -> str:
+    """The steps of a title, with their unit where they are expressed in another one."""
+    return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
+
+
+def _largest(comparison: Comparison) -> dict[str, str]:
+    """The largest mean bootstrap error of every cell, and where."""
+    table = comparison.largest()[["cell_id", "step", "bootstrap_error"]]
+    return {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in table.itertuples(index=False)}
+
+
+def errors(comparison: Comparison, when: When) -> Table:
+    """The bootstrap error of every cell at the stopping step, or at the end."""
+    table = comparison.at_stopping() if when == "stopping" else comparison.at_end()
+    largest = _largest(comparison) if when == "stopping" else {}
+    rows: list[tuple[str, ...]] = [
+        (
+            row["cell"],
+            row["metric"].replace("_", " "),
+            f"{row['n']} of {row['pairs']}",
+            step_interval(float(row["step_low"]), float(row["step_high"]), math.inf) if row["n"] else "–",
+            measure(row["ideal"], bounds_of(row)),
+            measure(row["real"], bounds_of(row)),
+            measure(row["bootstrap_error"], bounds_of(row)),
+            "none" if math.isnan(row["low"]) else span(bounds_of(row)),
+            "" if math.isnan(row["exact_low"]) else span(Bounds(row["exact_low"], row["exact_high"])),
+            largest.get(row["cell_id"], ""),
+            measure(row["generalization_gap"], bounds_of(row)),
+            row["note"],
+        )
+        for row in table.to_dict("records")
+    ]
+    place = {"stopping": "at the stopping step", "end": "at the last common step"}[when]
+    numbers = (
+        "pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "exact", "largest at any step",
+        "generalisation gap",
+    )  # fmt: skip
+    note = (
+        "Means over pairs. Bootstrap error: real − ideal, signed; paired t interval, from 3 pairs; exact: by sign "
+        "flips, from 6. Generalisation gap: test − train in the real world."
+    )
+    note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
+    columns = ("cell", "metric", *numbers, "note")
+    return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
+
+
+def configuration(comparison: Comparison) -> Table:
+    """Every setting and its values over the cells."""
+    runs = comparison.runs
+    rows = []
+    for name in settings_of(runs):
+        if name in ("task.name", "model.name", "optimizer.name"):
+            continue  # their columns `task`, `model` and `optimizer` have said it
+        values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
+        rows += [(name, listed(values))] if values else []
+    seeds = runs["seed"].nunique()
+    rows += [("seeds", f"{plural(seeds, 'replicate')}"), ("max_steps", _range(runs["max_steps"]))]
+    return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
+
+
+def facts(comparison: Comparison) -> Table:
+    """Facts about the data: columns under ``facts.``, and how often a sample was used; a range where runs differ."""
+    runs = comparison.runs
+    names = [name for name in runs.columns if name.startswith(FACTS)]
+    names += [name for name in ("first_reuse_step", "reuse", "samples_seen") if runs[name].notna().any()]
+    worlds = sorted(map(str, runs["world"].unique()), key=lambda world: (world == "ideal", world))
+    rows = [
+        (name.removeprefix(FACTS), *(_range(runs.loc[runs["world"] == world, name]) for world in worlds))
+        for name in names
+    ]
+    columns = ("fact", *(f"{world} world" for world in worlds))
+    return Table("Data", columns, rows, frozenset(columns[1:])).filled
+
+
+def environments(comparison: Comparison) -> Table:
+    """Versions, machine and command of every folder."""
+    rows: list[tuple[str, ...]] = []
+    for source in comparison.sources:
+        several = len(comparison.sources) > 1
+        rows += [("folder", str(source.folder or "in memory"))] if several else []
+        rows += [(name, value) for name, value in _flat(source.environment) if name != "command"]
+    return Table("Environment", ("what", "value"), rows)
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, held in value.items():
+        if isinstance(held, dict) and all(isinstance(part, str | int | float) for part in held.values()):
+            found.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in held.items())))
+        elif isinstance(held, dict):
+            found += _flat(held, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", str(held)))
+    return found
+
+
+def _range(values: pd.Series) -> str:
+    known = values.dropna()
+    if known.empty:
+        return ""
+    if known.map(setting).nunique() == 1:
+        return setting(known.iloc[0])
+    if pd.api.types.is_numeric_dtype(known):
+        return f"{setting(known.min())} to {setting(known.max())}"
+    return listed(sorted(set(known.map(setting))))
+
+
+def _between(low: float, high: float, *, whole: bool = False) -> str:
+    """Bounds of a median; open where its upper one is."""
+    if math.isinf(high):
+        return f"> {count(low) if whole else measure(low)}" if math.isfinite(low) and low > 0 else "unknown"
+    return f"{count(low)} to {count(high)}" if whole else span(Bounds(low, high))

@@ -1,0 +1,138 @@
+"""Every verdict in words and numbers: as tables of a report, as lines for a terminal, and for JSON."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from reports.claims.effect import Verdict
+from reports.claims.explain.evidence import grounds
+from reports.claims.family import MOST_TESTED, Case
+from reports.claims.judgement import Judgement
+from reports.claims.p_values import p_value
+from reports.tables.table import Table
+from reports.text import count, percent, plural
+
+
+def flags(judgement: Judgement) -> str:
+    """Whether a claim is primary, withdrawn and post hoc, in words."""
+    marks = {"primary": judgement.primary, "withdrawn": judgement.withdrawn, "post hoc": judgement.post_hoc}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
+def changed(case: Case) -> str:
+    """What is other than registered, in a sentence; empty if nothing is."""
+    said = "; ".join(case.first.changed)
+    return f"Post hoc: {said}." if said else ""
+
+
+def tally(case: Case) -> str:
+    """How many cells support and refute a claim that selects several, and what luck in one of them took away."""
+    found = Counter(one.verdict for one in case.judgements)
+    counts = ", ".join(f"{verdict} in {found[verdict]}" for verdict in ("supported", "refuted", "inconclusive"))
+    n = len(case.judgements)
+    return f"{case.overall.capitalize()}: claimed for {case.quantifier} of {n} cells; {counts}.{_luck(case, found)}"
+
+
+def _luck(case: Case, found: Counter[Verdict]) -> str:
+    one: Verdict = "refuted" if case.quantifier == "all" else "supported"
+    if case.overall == one or not found[one]:
+        return ""
+    confidence = 1 - (1 - case.first.confidence) / len(case.judgements)
+    return f" That one cell {'refutes' if one == 'refuted' else 'supports'} it takes {percent(confidence)}."
+
+
+def together(cases: Sequence[Case]) -> Table:
+    """Every claim once: its verdict over all cells, and its p value, alone and among the others."""
+    rows: list[tuple[str, ...]] = [
+        (
+            count(case.first.number),
+            case.first.title,
+            f"{case.quantifier} of {len(case.judgements)}" if len(case.judgements) > 1 else "",
+            case.overall,
+            case.significance.towards if case.significance.towards != case.overall else "",
+            case.significance.written,
+            p_value(case.holm) if case.family[1] > 1 else "",
+            p_value(case.benjamini_hochberg) if case.family[1] > 1 else "",
+            flags(case.first),
+        )
+        for case in cases
+    ]
+    columns = ("#", "claim", "cells", "verdict", "p for", "p", "Holm", "BH", "note")
+    note = (
+        "p: the smallest error (one minus the confidence) at which the verdict would still be reached; of an "
+        "inconclusive claim, the verdict to which the estimate points. "
+    )
+    if cases and cases[0].family[1] > 1:
+        name, size = cases[0].family
+        of = f"the {plural(size, 'primary claim')}" if name == "primary" else f"all {size} claims"
+        note += f"Holm, BH (Benjamini–Hochberg): adjusted over {of}. "
+    if any(len(case.judgements) > 1 for case in cases):
+        note += (
+            "Over cells: one cell that refutes “all”, or supports “any”, must do so at the error divided by the number "
+            "of cells, and p is multiplied by it; for “all” supported or “any” refuted every cell is needed, and the "
+            "largest p counts."
+        )
+    return Table("All claims together", columns, rows, frozenset(("p", "Holm", "BH")), note.strip()).filled
+
+
+def verdicts(judgements: Sequence[Judgement]) -> Table:
+    """Every claim in every cell that it selects, with p values where these are few."""
+    rows: list[tuple[str, ...]] = []
+    cells, named = Counter(one.number for one in judgements), 0
+    for one in judgements:
+        effect = one.effect
+        rows.append(
+            (
+                count(one.number),
+                one.title if one.number != named else "",
+                one.cell or "–",
+                one.verdict,
+                effect.estimated if effect else "–",
+                effect.spanned if effect else "no interval",
+                effect.counted if effect else "0",
+                effect.claimed if effect else "–",
+                one.significance.written if cells[one.number] <= MOST_TESTED else "",
+                "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),
+            )
+        )
+        named = one.number
+    numbers = frozenset(("estimate", "interval", "n", "claimed", "p"))
+    columns = ("#", "claim", "cell", "verdict", "estimate", "interval", "n", "claimed", "p", "note")
+    few = f"p in a single cell is given for claims over at most {MOST_TESTED} cells."
+    note = few if any(n > MOST_TESTED for n in cells.values()) else ""
+    return Table("Every claim in every cell", columns, rows, numbers, note).filled
+
+
+def lines(cases: Iterable[Case]) -> Iterator[str]:
+    """What a terminal shows: every judgement with its sentence, then the claim's p values."""
+    for case in cases:
+        several = len(case.judgements) > 1
+        for one in case.judgements:
+            yield f"{one.verdict:12} {one.title}"
+            found = case.significance_of(one) if several else None
+            yield f"{'':12} {one.sentence}{f' p = {found.written}.' if found else ''}"
+        if several:
+            yield f"{case.overall:12} {case.first.title}"
+            yield f"{'':12} {tally(case)}"
+        yield f"{'':12} {_chance(case)}"
+
+
+def _chance(case: Case) -> str:
+    found, (name, size) = case.significance, case.family
+    if found.p is None:
+        return "p: none, the estimate points to neither verdict"
+    towards = f" for “{found.towards}”" if found.towards != case.overall else ""
+    holm, adjusted = p_value(case.holm), p_value(case.benjamini_hochberg)
+    among = f"all {size} claims" if name == "all" else plural(size, "primary claim")
+    return f"p = {found.written}{towards}" + (
+        f"; Holm {holm}, BH {adjusted} over {among}" if case.holm and size > 1 else ""
+    )
+
+
+def as_dicts(cases: Iterable[Case]) -> list[dict[str, Any]]:
+    """For JSON: every judgement with its p values, those of its claim, and its grounds."""
+    return [
+        one.as_dict() | case.as_dict(one) | {"grounds": grounds(case, one).as_dict()}
+        for case in cases
+        for one in case.judgements
+    ]

@@ -1,0 +1,124 @@
+"""Time in steps, in samples seen or in seconds: how each is named, and tables of runs expressed in it."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+Axis = Literal["step", "samples", "seconds"]
+TIMES = (
+    "first_reuse_step",
+    "last_step",
+    "max_steps",
+    *(f"{event}_{end}" for event in ("stopping", "memorization", "grokking") for end in ("low", "high")),
+)
+POINTS = 160  # of a grid that runs share where each has evaluations at times of its own
+
+
+class Unit(NamedTuple):
+    """How a time is written: the name of the axis, the units in running text, and what a caption has to add."""
+
+    label: str
+    plural: str
+    note: str
+
+
+UNITS: dict[Axis, Unit] = {
+    "step": Unit("step (optimiser updates)", "steps", ""),
+    "samples": Unit("samples seen", "samples seen", " Time is counted in samples seen."),
+    "seconds": Unit(
+        "time (seconds)",
+        "seconds",
+        " Time is in seconds, a run's share of its pack's wall time, taken as proportional to its steps.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When a run was at each of its steps: linear between known ones, and at an even pace after the last."""
+
+    steps: np.ndarray
+    times: np.ndarray
+    pace: float
+
+    def at(self, steps: np.ndarray) -> np.ndarray:
+        """Times of these steps; NaN stays NaN."""
+        beyond = self.times[-1] + (steps - self.steps[-1]) * self.pace
+        within = np.interp(steps, self.steps, self.times)
+        return np.where(steps <= self.steps[-1], within, beyond)  # beyond holds NaN as well
+
+
+def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables with every step expressed in samples seen or in seconds.
+
+    Samples are those of the run's evaluations, so a batch that changes on the way is respected. Seconds are the run's,
+    in proportion to its steps; a run without them has no times.
+
+    Returns:
+        runs whose `TIMES` are Float64, null where unknown; evaluations whose ``step`` is Float64, those without a
+        time left out, with the optimiser updates under ``update``.
+    """
+    rows = {str(run_id): table for run_id, table in evaluations.groupby("run_id", sort=False)}
+    known = runs[["run_id", "batch_size", "last_step", "seconds"]].to_dict("records")
+    clocks = {str(run["run_id"]): _clock(run, rows.get(str(run["run_id"]), evaluations.head(0)), axis) for run in known}
+    times = [
+        clocks[str(run_id)].at(steps) for run_id, steps in zip(runs["run_id"], _numbers(runs[list(TIMES)]), strict=True)
+    ]
+    found = pd.DataFrame(np.reshape(times, (len(runs), len(TIMES))), columns=list(TIMES), index=runs.index)
+    seen = evaluations.assign(update=evaluations["step"], step=np.nan)
+    for run_id in clocks.keys() & rows.keys():
+        seen.loc[rows[run_id].index, "step"] = clocks[run_id].at(_numbers(rows[run_id]["step"]))
+    seen = seen.dropna(subset="step").astype({"step": "Float64"}).reset_index(drop=True)
+    return runs.assign(**{name: found[name].astype("Float64") for name in TIMES}), seen
+
+
+def on_one_grid(curves: pd.DataFrame) -> pd.DataFrame:
+    """Runs at times that they share, so that means over them exist: each interpolated linearly, within its own span.
+
+    Args:
+        curves: one row per picture's run and evaluation, as `Comparison.curves` gives them: ``run_id,
+            cell_id, step``, measurements, and columns that a run has once.
+    """
+    steps = _numbers(curves["step"])
+    if not (steps > 0).any():
+        return curves
+    grid = np.concatenate([[0.0], np.geomspace(steps[steps > 0].min(), steps.max(), POINTS)])
+    numbers = curves.select_dtypes("number").columns
+    measured = [name for name in numbers if name not in ("step", "seed", "first_reuse_step")]
+    groups = curves.groupby(["cell_id", "run_id"], sort=False)
+    return pd.concat([_interpolated(run, grid, measured) for _, run in groups], ignore_index=True)
+
+
+def _interpolated(run: pd.DataFrame, grid: np.ndarray, measured: list[str]) -> pd.DataFrame:
+    """One run at the times of the grid up to its last evaluation."""
+    steps = _numbers(run["step"])
+    inside = grid[grid <= steps[-1] * (1 + 1e-9)]
+    once = run.drop(columns=["step", *measured]).iloc[np.zeros(len(inside), dtype=int)]
+    values = {name: _between(inside, steps, _numbers(run[name])) for name in measured}
+    return once.assign(step=inside, **values)
+
+
+def _between(at: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values at these times; NaN where the run has none on either side."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.full(at.size, np.nan)
+    return np.interp(at, steps[known], values[known], left=np.nan, right=np.nan)
+
+
+def _clock(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> Clock:
+    batch, last, seconds = (
+        float(_numbers(pd.Series([run[name]]))[0]) for name in ("batch_size", "last_step", "seconds")
+    )
+    if axis == "seconds":
+        pace = seconds / last if last > 0 else np.nan
+        return Clock(np.zeros(1), np.array([0 * pace]), pace)  # 0 * NaN: without seconds step 0 has no time either
+    steps, samples = _numbers(rows["step"]), _numbers(rows["samples_seen"])
+    known = np.isfinite(samples) & (steps > 0)
+    return Clock(np.concatenate([[0.0], steps[known]]), np.concatenate([[0.0], samples[known]]), batch)
+
+
+def _numbers(values: pd.Series | pd.DataFrame) -> np.ndarray:
+    return np.asarray(values.astype("Float64").to_numpy(dtype=float, na_value=np.nan))

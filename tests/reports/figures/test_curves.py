@@ -1,0 +1,155 @@
+import re
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from reports import compare
+from reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
+from reports.figures.curves import plot_worlds
+from reports.figures.events import draw_steps, plot_steps
+from reports.figures.facets import draw_worlds
+from reports.figures.gallery import draw_all
+from reports.figures.style import COLORS, look
+from reports.measures.events import event_times
+from reports.statistics.intervals import t_interval
+
+
+def line(ax, gid):
+    """The line with that name."""
+    return next(line for line in ax.lines if line.get_gid() == gid)
+
+
+def test_worlds_have_their_colour_and_dash(make_results):
+    """Real is solid, ideal dashed, each in its own colour, and both means carry the world's name."""
+    ax = plot_worlds(compare(make_results(seeds=3)).curves(), metric="test_error")
+    means = {line.get_label(): line for line in ax.lines if line.get_label() in COLORS}
+    assert {world: to_hex(line.get_color()) for world, line in means.items()} == COLORS
+    assert means["real"].get_linestyle() == "-"
+    assert means["ideal"].get_linestyle() == "--"
+
+
+def test_every_seed_and_the_mean_are_drawn(make_results):
+    """A thin line per run holds its evaluations, the thick one their mean."""
+    curves = compare(make_results(seeds=3)).curves()
+    ax = plot_worlds(curves, metric="test_error")
+    real = curves[curves["world"] == "real"]
+    for run_id, rows in real.groupby("run_id"):
+        drawn = line(ax, f"seed {run_id}")
+        assert np.array_equal(drawn.get_xdata(), rows["step"])
+        assert np.array_equal(drawn.get_ydata(), rows["test_error"])
+    mean = next(line for line in ax.lines if line.get_label() == "real")
+    assert mean.get_ydata() == pytest.approx(real.groupby("step")["test_error"].mean())
+    assert mean.get_linewidth() > 2 * drawn.get_linewidth()
+
+
+def test_mean_ends_where_a_seed_diverges(make_results):
+    """A mean over the survivors would be another quantity; a cross marks the end of the run."""
+    curves = compare(make_results(seeds=4, diverged=(2,))).curves()
+    ax = plot_worlds(curves, metric="test_error")
+    mean = next(line for line in ax.lines if line.get_label() == "real")
+    last = curves.loc[curves["run_id"] == "real-0.3-750-2"].dropna(subset="test_error")["step"].max()
+    assert mean.get_xdata()[-1] == last
+    assert line(ax, "diverged real-0.3-750-2").get_xdata() == [last]
+
+
+def test_axes_have_step_zero_units_and_the_first_reuse(make_results):
+    """The step axis is logarithmic with a place for step 0, and the reuse is marked."""
+    ax = plot_worlds(compare(make_results(seeds=2)).curves(), metric="test_soft_error")
+    assert ax.get_xscale() == "symlog"
+    assert ax.get_xlim()[0] < 0
+    assert ax.get_xlabel() == "step (optimiser updates)"
+    assert ax.get_ylabel() == "test soft error (share)"
+    assert line(ax, "first reuse").get_xdata() == [7, 7]
+
+
+def test_bootstrap_error_has_a_zero_line_and_its_band(make_results):
+    """The band is the paired t interval of the mean at each step."""
+    table = compare(make_results(seeds=4)).bootstrap_error().assign(first_reuse_step=7, stopping_step=134)
+    ax = plot_bootstrap_error(table)
+    assert line(ax, "zero").get_ydata() == [0, 0]
+    assert line(ax, "first reuse").get_xdata() == [7, 7]
+    assert line(ax, "stopping").get_xdata() == [134, 134]
+    band = ax.collections[0].get_paths()[0].vertices
+    step = table["step"].unique()[60]
+    expected = t_interval(table.loc[table["step"] == step, "bootstrap_error"])
+    assert (band[band[:, 0] == step, 1].min(), band[band[:, 0] == step, 1].max()) == pytest.approx(expected)
+
+
+def test_two_seeds_have_no_band(make_results):
+    """Below three there is no interval to draw."""
+    assert not plot_worlds(compare(make_results(seeds=2)).curves(), metric="test_error").collections
+
+
+def test_steps_show_reached_censored_and_diverged_runs_apart(make_results):
+    """Filled at the evaluation that shows it, open at the budget, crossed beyond."""
+    ax = plot_steps(event_times(compare(make_results(seeds=4, censored=(1,), diverged=(2,)))))
+    reached, censored, diverged = (line(ax, f"grokking real-0.3-750-{seed}") for seed in (0, 1, 2))
+    assert reached.get_markerfacecolor() == COLORS["real"]
+    assert (censored.get_xdata(), censored.get_markerfacecolor()) == ([4000], "white")
+    assert diverged.get_marker() == "x"
+    assert diverged.get_xdata()[0] > 4000
+
+
+def test_other_rules_have_a_look_of_their_own():
+    """Two further rules differ from each other and from the two worlds."""
+    worlds = ["ideal", "real", "sliding", "fresh"]
+    assert len({look(world, worlds)[0] for world in worlds}) == 4
+    assert len({str(look(world, worlds)[1]) for world in worlds}) == 4
+
+
+def test_a_rule_looks_the_same_in_every_panel(make_results):
+    """Its look is decided by all worlds of the figure, not by those of its panel."""
+    curves = compare(make_results(seeds=1, world="sliding")).curves()
+    worlds = ["real", "fresh", "sliding", "ideal"]
+    ax = plot_worlds(curves, metric="test_error", worlds=worlds)
+    drawn = next(line for line in ax.lines if line.get_label() == "sliding")
+    assert drawn.get_color() == look("sliding", worlds)[0] != look("sliding", ["sliding"])[0]
+
+
+def test_captions_name_n_and_the_band(make_results):
+    """A reader sees how many runs there are and what the band is."""
+    comparison = compare(make_results(seeds=3))
+    assert "3 real and 3 ideal runs" in draw_worlds(comparison, "test_error").caption
+    assert "Band: 95 % t interval of the mean at each step" in draw_worlds(comparison, "test_error").caption
+    assert "3 pairs" in draw_bootstrap_error(comparison).caption
+    assert "3 real and 3 ideal runs" in draw_steps(comparison).caption
+
+
+def test_many_cells_show_the_first_six_and_say_so(make_results):
+    """The others are left to the tables."""
+    comparison = compare(make_results(1, tuple(range(100, 900, 100)), evaluations=8))
+    drawing = draw_worlds(comparison, "test_error")
+    assert drawing.caption.endswith("The first 6 of 8 cells are drawn; the others are in the tables.")
+    assert "train_size 600" in drawing.svg.decode()
+    assert "train_size 700" not in drawing.svg.decode()
+
+
+def test_drawings_are_deterministic_with_text_as_text(make_results):
+    """The same results give the same bytes, words can be searched, and identifiers differ between figures."""
+    first, second = (draw_all(compare(make_results(seeds=2, evaluations=20))) for _ in range(2))
+    names = ["test_error", "test_soft_error", "bootstrap_error", "steps", "delays", "survival"]
+    assert [drawing.name for drawing in first] == names
+    assert [drawing.svg for drawing in first] == [drawing.svg for drawing in second]
+    assert [drawing.pdf for drawing in first] == [drawing.pdf for drawing in second]
+    assert "first reuse</text>" in first[0].inline
+    assert 'id="test_error-figure_1"' in first[0].inline
+    assert first[0].inline.startswith("<svg viewBox=")
+
+
+def test_identifiers_are_unique_in_a_page_of_many_cells(make_results):
+    """Marks with one name in several panels are numbered."""
+    claims = ({"kind": "equivalent", "margin": 0.1},)
+    results = make_results(seeds=6, train_sizes=(500, 750), diverged=(1,), claims=claims, evaluations=30)
+    page = "".join(drawing.inline for drawing in draw_all(compare(results)))
+    names = re.findall(r'\bid="([^"]*)"', page)
+    assert len(names) == len(set(names))
+    assert "bootstrap_error-first reuse (2)" in names
+
+
+def test_letters_have_one_size_in_narrow_figures(make_results):
+    """A figure that is less wide than the page takes its share of the page's width."""
+    results = make_results(seeds=2, train_sizes=(500, 750), evaluations=12)
+    drawings = {drawing.name: drawing.inline for drawing in draw_all(compare(results))}
+    assert re.search(r'<svg viewBox="[^"]*" role="img" style="max-width: 64%">', drawings["scatter"])
+    assert re.search(r'<svg viewBox="[^"]*" role="img">', drawings["test_error"])

@@ -1,0 +1,260 @@
+import dataclasses
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bootstrap.results import write, write_json
+from reports import compare
+from reports.claims.explain.evidence import grounds
+from reports.claims.family import cases
+from reports.claims.judge import judge
+from reports.figures.gallery import draw_all
+from reports.page.page import write_report
+from reports.page.summary import finding
+
+CLAIMS = [
+    {"kind": "grokking_delay", "min_ratio": 5.0, "primary": True, "text": "Grokking comes late"},
+    {"kind": "faster", "min_ratio": 1.0},
+]
+
+
+class Text(HTMLParser):
+    """Words of a page, and everything that it would load from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.loads, self.links, self.headings, self.ids, self.tag = [], [], [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tag = tag
+        self.loads += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.links += [value for name, value in attrs if tag == "a" and name == "href"]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.tag == "h2" and data.strip():
+            self.headings.append(data)
+
+
+def read_page(path):
+    """The page, parsed, and its words with single spaces."""
+    page = Text()
+    page.feed(path.read_text())
+    return page, re.sub(r"\s+", " ", " ".join(page.words))
+
+
+def test_page_text_and_figures_are_written(make_results, tmp_path):
+    """One offline page, the same as text, and every figure as SVG and PDF."""
+    results = make_results(seeds=6, claims=CLAIMS)
+    out = write_report(results, tmp_path / "report.html")
+    assert out == tmp_path / "report.html"
+    figures = {drawing.name for drawing in draw_all(compare(results))}
+    assert figures >= {"test_error", "test_soft_error", "bootstrap_error", "steps", "survival"}
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == sorted(
+        ["report.html", "report.md"] + [f"figures/{name}.{form}" for name in figures for form in ("svg", "pdf")]
+    )
+    page, _ = read_page(out)
+    assert page.loads == []
+    assert "<script" not in out.read_text()
+    assert len(page.ids) == len(set(page.ids))
+    assert page.headings == [
+        "Verdicts",
+        "Finding",
+        "Configuration",
+        "Both worlds over time",
+        "Memorisation and grokking",
+        "Bootstrap error",
+        "Runs that diverged or failed",
+        "Data",
+        "Environment",
+    ]
+
+
+def test_page_holds_the_numbers_of_the_tables(make_results, tmp_path):
+    """Question, finding, verdicts, settings, facts, environment and command are all there, in both forms."""
+    results = make_results(seeds=6, censored=(1,), claims=CLAIMS)
+    out = write_report(results, tmp_path / "report.html")
+    _, words = read_page(out)
+    plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+    row = compare(results).at_stopping().iloc[0]
+    expected = [
+        "Does a finite pool delay generalisation on sparse parity?",
+        "After PAIR, 2023",
+        "12 runs",
+        "Grokking comes late",
+        *finding(compare(results)),
+        f"{row['low']:.4f}".replace("-", "−"),
+        "1 of 6 never grokked",
+        "optimizer.weight_decay",
+        "universe_size",
+        "1,073,741,824",
+        "deepboot run parity.toml",
+        "3.11.9",
+        "numpy 2.3.1",
+        "6 real and 6 ideal runs",
+        "None: all 12 runs finished.",
+    ]
+    for text in expected:
+        assert text in words
+        assert text in plain
+
+
+def test_every_verdict_has_its_evidence(make_results, tmp_path):
+    """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
+    results = make_results(seeds=8, censored=(1, 5), claims=CLAIMS)
+    out = write_report(results, tmp_path / "report.html")
+    page, words = read_page(out)
+    plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+    every = cases(judge(results))
+    assert out.read_text().count("<summary>Evidence") == len(every) == 2
+    for case in every:
+        found = grounds(case, case.first)
+        sentences = [*found.runs, *found.compared, *found.change]
+        assert len(sentences) >= 2
+        for text in (*sentences, case.significance.written):
+            assert text in words.replace("\N{NO-BREAK SPACE}", " ")
+            assert text in plain
+        assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids
+    assert page.links
+    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    assert "Real world: seeds 1 and 5 never grokked by step 4,000." in words
+
+
+def test_a_claim_over_many_cells_shows_those_that_weigh_most(make_results, tmp_path):
+    """Three of them in full, all of them in the table, and the rule in its note."""
+    sizes = (100, 200, 300, 400, 500)
+    out = write_report(make_results(1, sizes, evaluations=8, claims=[CLAIMS[0]]), tmp_path / "report.html")
+    _, words = read_page(out)
+    assert "Evidence in the 3 of 5 cells that weigh most" in words
+    assert "Over cells: one cell that refutes “all”, or supports “any”, must do so at the error divided by" in words
+    assert "More seeds: a verdict takes at least 6, and there are 1." in words
+
+
+def test_broken_runs_are_named(make_results, tmp_path):
+    """Diverged and failed runs appear by name, cell and seed."""
+    _, words = read_page(write_report(make_results(seeds=4, diverged=(1,), failed=(2,)), tmp_path / "report.html"))
+    assert "1 run of 8 diverged: real-0.3-750-1 (real, seed 1)." in words
+    assert "1 run of 8 failed: real-0.3-750-2 (real, seed 2)." in words
+
+
+def test_finding_sentences(make_pairs):
+    """Medians with counts and intervals in both worlds, then the bootstrap error with its n."""
+    pair = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_memorization": (40, 50), "stopping": 20}
+    never = pair | {"grokking": (4000, None)}
+    pairs = [
+        one | {"ideal_grokking": (40, 50), "differences": [0, 0, value, 0]}
+        for one, value in zip([pair] * 4 + [never] * 2, (0.1, 0.2, 0.3, 0.1, 0.2, 0.3), strict=True)
+    ]
+    assert finding(compare(make_pairs(pairs))) == [
+        "The real world memorises at step 90–100 (median of 6 runs, 95 % interval 90 to 100) and groks at step "
+        "900–1,000 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked).",
+        "The ideal world memorises at step 40–50 (median of 6 runs, 95 % interval 40 to 50) and groks at step 40–50 "
+        "(median of 6 runs, 95 % interval 40 to 50).",
+        "The bootstrap error (real − ideal, test soft error) at the stopping step is 0.20 (95 % interval 0.11 to 0.29, "
+        "6 of 6 pairs), beside a generalisation gap of 0.4.",
+    ]
+
+
+def test_finding_says_not_reached_and_too_few(make_pairs):
+    """A median beyond the budget, an event no run reached, and no interval below six runs."""
+    pair = {"memorization": (90, 100), "grokking": (4000, None), "ideal_grokking": (4000, None), "stopping": None}
+    pairs = [pair, pair, pair | {"ideal_grokking": (90, 100)}]
+    assert finding(compare(make_pairs(pairs)))[:2] == [
+        "The real world memorises at step 90–100 (median of 3 runs, too few for an interval) and never groks by step "
+        "4,000 (3 of 3 never grokked).",
+        "The ideal world does not grok by step 4,000 (median of 3 runs, too few for an interval; 1 of 3 grok).",
+    ]
+
+
+def test_finding_stops_after_four_cells(make_results):
+    """Hundreds of cells are left to the tables, and the sentence says how many."""
+    sentences = finding(compare(make_results(1, (100, 200, 300, 400, 500, 600), evaluations=8)))
+    assert sentences[-1] == "2 more cells are in the tables of the report."
+    assert len(sentences) == 4 + 1 + 4 + 1
+
+
+def test_long_tables_are_cut_in_the_page_and_whole_in_the_text(make_results, tmp_path):
+    """The page says where the rest is."""
+    sizes = tuple(range(100, 1700, 100))
+    out = write_report(make_results(1, sizes, evaluations=8, claims=[CLAIMS[0]]), tmp_path / "report.html")
+    _, words = read_page(out)
+    assert "The first 40 of 50 rows are shown; report.md has all of them." in words
+    assert "Inconclusive: claimed for all of 16 cells; supported in 0, refuted in 0, inconclusive in 16." in words
+    assert out.with_suffix(".md").read_text().count("| train_size 1,600 | grokking |") == 1
+
+
+def test_report_of_a_folder_lies_in_the_folder(make_results, tmp_path):
+    """A folder is read, and its report written beside its tables."""
+    results = make_results(seeds=2, evaluations=12)
+    write(results, tmp_path)
+    (tmp_path / "study.toml").write_text('question = "Does a < b & c?"\n')
+    write_json(results.environment, tmp_path / "environment.json")
+    out = write_report(tmp_path)
+    assert out == tmp_path / "report.html"
+    assert "<title>Does a &lt; b &amp; c?</title>" in out.read_text()
+    assert "deepboot run parity.toml" in out.read_text()
+
+
+def test_several_folders_need_a_place(make_results, tmp_path):
+    """Side by side, with the file named."""
+    first = make_results(1, evaluations=8, facts=False)
+    second = make_results(1, (200,), decays=(0.1,), evaluations=8, facts=False)
+    results = [dataclasses.replace(first, folder=Path("a")), dataclasses.replace(second, folder=Path("b"))]
+    message = "2 folders have no one place for a report. Give the file to write, such as `--out report.html`."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_report(results)
+    _, words = read_page(write_report(results, tmp_path / "both.html"))
+    assert "4 runs in 4 cells" in re.sub(r"\s+", " ", words)
+    assert (tmp_path / "both.md").is_file()
+
+
+def test_results_in_memory_need_a_place(make_results):
+    """They have no folder of their own."""
+    message = "results in memory have no one place for a report. Give the file to write, such as `--out report.html`."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        write_report(make_results(1, evaluations=8))
+
+
+def test_a_study_without_pairs_has_a_report(make_results, tmp_path):
+    """Ideal runs alone, or real runs alone, are shown for what they are."""
+    results = make_results(3, evaluations=12)
+    for world in ("ideal", "real"):
+        runs = results.runs[results.runs["world"] == world].assign(ideal_run_id=None)
+        runs["ideal_run_id"] = runs["ideal_run_id"].astype("string")
+        kept = dataclasses.replace(results, runs=runs)
+        _, words = read_page(write_report(kept, tmp_path / f"{world}.html"))
+        assert "No real run has an ideal partner." in words
+        assert f"3 {world} runs" in words
+
+
+def test_page_does_not_load_torch():
+    """A report can be made where torch is not installed."""
+    code = "import sys, reports.page.page; print({'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
+    """A question, a source, a claim, a setting, a fact and a command neither run scripts nor make links or headings."""
+    evil = "<script>alert(1)</script> [x](javascript:alert(1)) $\\frac$\n# no heading"
+    results = make_results(3, (100, 200), evaluations=12, claims=[{**CLAIMS[0], "text": evil}])
+    runs = results.runs.assign(**{"task.path": evil})
+    runs.loc[runs["train_size"] == 100, "task.path"] = f"other {evil}"
+    study = {**results.study, "question": evil, "source": evil, "claims": [{**CLAIMS[0], "text": evil}]}
+    environment = {**results.environment, "command": f"deepboot run {evil}"}
+    hostile = dataclasses.replace(results, runs=runs, study=study, environment=environment, damage=(evil,))
+    out = write_report(hostile, tmp_path / "report.html")
+    page, words = read_page(out)
+    assert "alert(1)" in words
+    assert page.loads == []
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "<script" not in text
+        assert "# no heading" in text
+        assert "alert(1)" in text
+    markdown = out.with_suffix(".md").read_text()
+    assert "](javascript" not in markdown
+    assert not any(line.startswith("# no heading") for line in markdown.splitlines())
