@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.registry import find, register
+from deepboot.bootstrap.registry import find, register
 
 Metric = Literal["soft_error", "error"]
 

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from bootstrap.registry import register
+from deepboot.bootstrap.registry import register
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Hyper = Mapping[str, Tensor]

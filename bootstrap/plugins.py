@@ -21,7 +21,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from weakref import WeakSet
 
-OURS = ("bootstrap", "datasets", "reports", "runners")
+OURS = ("bootstrap", "datasets", "reports", "runners")  # packages inside the namespace ``deepboot``
 INSTALLED = ("site-packages", "dist-packages")  # folders of installed packages, wherever they lie
 _brought: WeakSet[ModuleType] = WeakSet()  # all helpers of all plugins
 
@@ -67,8 +67,12 @@ def run(path: Path) -> Plugin:
         sys.modules[name] = module
         try:
             loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             del sys.modules[name]
+            if isinstance(error, ModuleNotFoundError) and _top(error.name or "") in OURS:
+                raise ImportError(
+                    f"`{error.name}` is `deepboot.{error.name}` now. Put `deepboot.` before it where it is imported."
+                ) from error
             raise
         helpers = {helper: sys.modules[helper] for helper in finder.names if helper in sys.modules}
     _brought.update(helpers.values())
@@ -111,7 +115,7 @@ def _helpers(modules: Mapping[str, ModuleType]) -> dict[str, ModuleType]:
 def _is_helper(name: str, spec: ModuleSpec) -> bool:
     """Whether a module is a user's own."""
     places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
-    ours = name == "__main__" or name.startswith("deepboot_plugin_")
+    ours = name in ("__main__", "deepboot") or name.startswith("deepboot_plugin_")
     return not ours and any(place is not None and not _is_installed(place) for place in places)
 
 

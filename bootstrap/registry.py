@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from bootstrap import plugins
+from deepboot.bootstrap import plugins
 
 Kind = Literal["task", "model", "optimizer", "loss", "rule", "claim"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

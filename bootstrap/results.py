@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap import underway
-from bootstrap.damage import DamagedFileError, read_json, read_study, reading
-from bootstrap.underway import PLANNED, Underway, outcome_row
+from deepboot.bootstrap import underway
+from deepboot.bootstrap.damage import DamagedFileError, read_json, read_study, reading
+from deepboot.bootstrap.underway import PLANNED, Underway, outcome_row
 
 RUN_COLUMNS = {
     "run_id": "string",

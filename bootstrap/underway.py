@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap.damage import DamagedFileError, read_json, reading
-from bootstrap.events import JUDGED, run_events
+from deepboot.bootstrap.damage import DamagedFileError, read_json, reading
+from deepboot.bootstrap.events import JUDGED, run_events
 
 STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
 PLANNED = "planned.parquet"

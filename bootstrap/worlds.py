@@ -15,8 +15,8 @@ import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from bootstrap import registry, streams
-from bootstrap.registry import register
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.registry import register
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Reach = Callable[..., tuple[int, int] | None]

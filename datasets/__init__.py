@@ -1,6 +1,10 @@
 """Tasks, one file or folder each; importing the package makes them known by name."""
 
-from datasets import (
+if not __name__.startswith("deepboot."):
+    raise ModuleNotFoundError(f"`{__name__}` is `deepboot.{__name__}` now. Import it by that name.", name=__name__)
+
+
+from deepboot.datasets import (
     binary_operations,
     cifar10,
     digits,
@@ -11,8 +15,8 @@ from datasets import (
     recording,
     sparse_parity,
 )
-from datasets.cifar5m.task import Cifar5m
-from datasets.shapes.task import Shapes
+from deepboot.datasets.cifar5m.task import Cifar5m
+from deepboot.datasets.shapes.task import Shapes
 
 __all__ = [
     "Cifar5m",

@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bootstrap.registry import register
-from bootstrap.task import Samples, Tokens, Universe
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Samples, Tokens, Universe
 
 Operation = Literal[
     "x+y", "x-y", "x*y", "x/y", "x/y if y odd else x-y",

@@ -13,10 +13,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 
-from bootstrap.registry import register
-from bootstrap.study.paths import expanded
-from bootstrap.task import Image, Inputs, Samples
-from datasets.recording import Held
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.bootstrap.task import Image, Inputs, Samples
+from deepboot.datasets.recording import Held
 
 
 @register("task", "cifar10")

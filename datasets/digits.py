@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.registry import register
-from bootstrap.task import Image, Samples, Task
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Image, Samples, Task
 
 _BLOCK = {"cpu": 1 << 9, "cuda": 1 << 16}  # images drawn at a time: the temporaries then stay in the cache
 _GRID = 256.0

@@ -1,4 +1,4 @@
-"""Makes ``digits.npz``, the parameters of the task ``digits``: ``python -m datasets.fit_digits FILE``.
+"""Makes ``digits.npz``, the parameters of the task ``digits``: ``python -m deepboot.datasets.fit_digits FILE``.
 
 It needs scikit-learn; the task itself reads only the file.
 

@@ -11,9 +11,9 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.registry import register
-from bootstrap.task import Samples, Task, Vector
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Samples, Task, Vector
 
 
 @register("task", "gaussian")

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.registry import register
-from bootstrap.task import Samples, Task, Tokens
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Samples, Task, Tokens
 
 
 @register("task", "induction")

@@ -13,9 +13,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from bootstrap.registry import register
-from bootstrap.study.paths import expanded
-from bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.bootstrap.task import Image, Inputs, Samples, Tokens, Universe, Vector
 
 
 class Held(Universe):

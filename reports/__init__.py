@@ -1,9 +1,13 @@
 """Reports: tables in, figures and verdicts out. Nothing here loads torch.
 
 Figures, page and claims are imported where they are used, so that a notebook's
-``from reports import compare`` does not wait for matplotlib.
+``from deepboot.reports import compare`` does not wait for matplotlib.
 """
 
-from reports.comparison import Comparison, compare
+if not __name__.startswith("deepboot."):
+    raise ModuleNotFoundError(f"`{__name__}` is `deepboot.{__name__}` now. Import it by that name.", name=__name__)
+
+
+from deepboot.reports.comparison import Comparison, compare
 
 __all__ = ["Comparison", "compare"]

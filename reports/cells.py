@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from reports.text import setting
+from deepboot.reports.text import setting
 
 LEADING = ("world", "task", "model", "optimizer", "train_size", "train_fraction", "batch_size")
 FACTS = "facts."  # columns of facts about the data, not settings

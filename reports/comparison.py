@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
-from reports.cells import cell_table
-from reports.statistics.intervals import T_MIN, Bounds, t_interval
-from reports.statistics.paired import sign_flip_interval
-from reports.time_axis import UNITS, Axis, on_one_grid, timed
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
+from deepboot.reports.cells import cell_table
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
+from deepboot.reports.statistics.paired import sign_flip_interval
+from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
 When = Literal["stopping", "end"]
 EVENTS = ("stopping", "memorization", "grokking")

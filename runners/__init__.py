@@ -4,17 +4,21 @@
 line can show its help without loading torch.
 """
 
+if not __name__.startswith("deepboot."):
+    raise ModuleNotFoundError(f"`{__name__}` is `deepboot.{__name__}` now. Import it by that name.", name=__name__)
+
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runners.run.engine import run_study
+    from deepboot.runners.run.engine import run_study
 
 __all__ = ["run_study"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "run_study":
-        from runners.run.engine import run_study
+        from deepboot.runners.run.engine import run_study
 
         return run_study
     raise AttributeError(f"module 'runners' has no attribute {name!r}")

@@ -3,12 +3,12 @@
 from importlib import import_module
 
 HOMES = (
-    "bootstrap.losses",
-    "bootstrap.models",
-    "bootstrap.optimizers",
-    "bootstrap.worlds",
-    "datasets",
-    "reports.claims.judge",
+    "deepboot.bootstrap.losses",
+    "deepboot.bootstrap.models",
+    "deepboot.bootstrap.optimizers",
+    "deepboot.bootstrap.worlds",
+    "deepboot.datasets",
+    "deepboot.reports.claims.judge",
 )
 
 

@@ -15,7 +15,7 @@ import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from bootstrap.results import Results
+    from deepboot.bootstrap.results import Results
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
@@ -71,8 +71,8 @@ def run(
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
-    from runners.commands import plan
-    from runners.run import engine
+    from deepboot.runners.commands import plan
+    from deepboot.runners.run import engine
 
     if dry_run:
         settings = tuple(chain(*changes))
@@ -120,10 +120,10 @@ def _at_least_one(folders: tuple[Path, ...], command: str) -> None:
 
 
 def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") -> None:
-    from bootstrap import results
-    from reports.comparison import compare
-    from reports.page.page import write_report
-    from reports.page.summary import finding
+    from deepboot.bootstrap import results
+    from deepboot.reports.comparison import compare
+    from deepboot.reports.page.page import write_report
+    from deepboot.reports.page.summary import finding
 
     read = [results.read(folder) for folder in folders]
     _load_own_kinds(read)
@@ -138,7 +138,7 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
 
 def _load_own_kinds(read: "list[Results]") -> None:
     """Load the plugins of folders with claims of a kind that only these know."""
-    from bootstrap import registry
+    from deepboot.bootstrap import registry
 
     for one in read:
         claimed = [*(one.study.get("claims") or []), *(one.claims.get("registered") or [])]
@@ -152,12 +152,12 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     """Judge the study's claims: exit status 0 if none is refuted, 1 if any is."""
     from json import dumps
 
-    from bootstrap import results
-    from reports.claims.family import cases
-    from reports.claims.judge import judge
-    from reports.comparison import compare
-    from reports.page.summary import progress
-    from reports.tables.verdicts import as_dicts, lines
+    from deepboot.bootstrap import results
+    from deepboot.reports.claims.family import cases
+    from deepboot.reports.claims.judge import judge
+    from deepboot.reports.comparison import compare
+    from deepboot.reports.page.summary import progress
+    from deepboot.reports.tables.verdicts import as_dicts, lines
 
     read = results.read(folder)
     _load_own_kinds([read])
@@ -177,7 +177,7 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
 @app.command
 def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
     """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need."""
-    from runners.commands import plan
+    from deepboot.runners.commands import plan
 
     place = Path(study) if Path(study).is_dir() else out
     for line in plan.describe(study, place, scale=scale, changes=tuple(chain(*changes))):
@@ -192,7 +192,7 @@ def export(
     format: Literal["csv", "parquet"] = "csv",
 ) -> None:
     """Write the tables of one or more folders as CSV or parquet."""
-    from runners.commands.export import export_tables
+    from deepboot.runners.commands.export import export_tables
 
     _at_least_one(folder, "export")
     for path in export_tables(folder, out, format):
@@ -206,7 +206,7 @@ def list_(
     /,
 ) -> None:
     """List what a study can name."""
-    from runners.commands import listing
+    from deepboot.runners.commands import listing
 
     for line in listing.lines(kind):
         say(line)
@@ -224,7 +224,7 @@ def show(
     ] = None,
 ) -> None:
     """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet."""
-    from runners.commands import listing
+    from deepboot.runners.commands import listing
 
     for line in listing.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
         say(line)
@@ -242,7 +242,7 @@ def data(
     ] = None,
 ) -> None:
     """Get a recorded data set ready: download its files, prepare them for training, verify what was prepared."""
-    from runners.commands import data
+    from deepboot.runners.commands import data
 
     try:
         for line in data.run(dataset, action, root, tuple(chain(*parts)), url):
@@ -261,8 +261,8 @@ def bench(
     device: Device = "auto",
 ) -> None:
     """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images."""
-    from runners.bench import bench
-    from runners.run import engine
+    from deepboot.runners.bench import bench
+    from deepboot.runners.run import engine
 
     for line in bench.run(names, json, engine.choose_device(device), figure):
         say(line)
@@ -271,7 +271,7 @@ def bench(
 @app.command
 def doctor() -> None:
     """Check the installation: versions, device, threads, and known random numbers."""
-    from runners.commands import doctor
+    from deepboot.runners.commands import doctor
 
     lines, healthy = doctor.examine()
     for line in lines:
@@ -313,7 +313,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in UNUSABLE or error.filename is None:
             raise
-        from bootstrap.study.paths import unusable
+        from deepboot.bootstrap.study.paths import unusable
 
         _fail([unusable(str(error.filename), error)])
 

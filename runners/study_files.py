@@ -7,14 +7,14 @@ from typing import Any
 
 import tomli_w
 
-from bootstrap import registry
-from bootstrap.damage import read_study
-from bootstrap.registry import shown, suggestion
-from bootstrap.study.messages import StudyError, beside, place_of
-from bootstrap.study.parse import parse, with_value
-from bootstrap.study.paths import written
-from bootstrap.study.sweep import points, runs_of
-from bootstrap.task import PLACES
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.damage import read_study
+from deepboot.bootstrap.registry import shown, suggestion
+from deepboot.bootstrap.study.messages import StudyError, beside, place_of
+from deepboot.bootstrap.study.parse import parse, with_value
+from deepboot.bootstrap.study.paths import written
+from deepboot.bootstrap.study.sweep import points, runs_of
+from deepboot.bootstrap.task import PLACES
 
 
 def shipped() -> dict[str, Path]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runners import builtins
+from deepboot.runners import builtins
 from tests.datasets.published import serving, write
 
 

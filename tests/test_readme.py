@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from bootstrap import registry
-from bootstrap.study.schema import Change, Start, Stop
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.train import train
-from runners import builtins
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.schema import Change, Start, Stop
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.train import train
+from deepboot.runners import builtins
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]

@@ -1,5 +1,5 @@
 """Models, one architecture per file; importing the package makes them known by name."""
 
-from bootstrap.models import alexnet, cnn, dconv, densenet, mlp, resnet, transformer, vgg, vit
+from deepboot.bootstrap.models import alexnet, cnn, dconv, densenet, mlp, resnet, transformer, vgg, vit
 
 __all__ = ["alexnet", "cnn", "dconv", "densenet", "mlp", "resnet", "transformer", "vgg", "vit"]

@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import Channels, Convolved, apart, halved, images, side_by_side
-from bootstrap.models.layers import Initialization, Linear
-from bootstrap.registry import register
-from bootstrap.task import Inputs
+from deepboot.bootstrap.models.convolutions import Channels, Convolved, apart, halved, images, side_by_side
+from deepboot.bootstrap.models.layers import Initialization, Linear
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs
 
 
 @register("model", "alexnet")

@@ -4,10 +4,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, halved, images, side_by_side
-from bootstrap.models.layers import Initialization, Linear
-from bootstrap.registry import register
-from bootstrap.task import Inputs
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, halved, images, side_by_side
+from deepboot.bootstrap.models.layers import Initialization, Linear
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs
 
 
 @register("model", "cnn")

@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.layers import Initialization, buffer, constant, parameter, weight_start
-from bootstrap.task import Image, Inputs
+from deepboot.bootstrap.models.layers import Initialization, buffer, constant, parameter, weight_start
+from deepboot.bootstrap.task import Image, Inputs
 
 Channels = Annotated[int, Field(ge=1, le=4_096)]
 

@@ -5,10 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
-from bootstrap.models.layers import Initialization, Linear, parameter, weight_start
-from bootstrap.registry import register
-from bootstrap.task import Image, Inputs
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
+from deepboot.bootstrap.models.layers import Initialization, Linear, parameter, weight_start
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Image, Inputs
 
 Sharing = Literal["convolution", "local", "full"]
 KERNEL = 3

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
-from bootstrap.models.layers import Initialization, Linear
-from bootstrap.registry import register
-from bootstrap.task import Inputs
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
+from deepboot.bootstrap.models.layers import Initialization, Linear
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs
 
 BOTTLENECK = 4  # channels of a bottleneck, in units of the growth
 BLOCKS = 3

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from bootstrap import streams
+from deepboot.bootstrap import streams
 
 Initialization = Literal["he", "lecun", "torch"]
 Activation = Literal["relu", "gelu", "tanh", "quadratic"]

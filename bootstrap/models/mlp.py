@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import BatchNorm, apart
-from bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
-from bootstrap.registry import register
-from bootstrap.task import Image, Inputs, Tokens, Vector
+from deepboot.bootstrap.models.convolutions import BatchNorm, apart
+from deepboot.bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Image, Inputs, Tokens, Vector
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Depth = Annotated[int, Field(ge=0, le=100)]

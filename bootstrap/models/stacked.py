@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bootstrap import registry, streams
-from bootstrap.models.layers import Start, constant, normal, weight_start
-from bootstrap.task import Task
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.models.layers import Start, constant, normal, weight_start
+from deepboot.bootstrap.task import Task
 
 Buffers = dict[str, Tensor]  # by name, each (E, ...)
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.layers import (
+from deepboot.bootstrap.models.layers import (
     Activation,
     Embedding,
     Initialization,
@@ -17,8 +17,8 @@ from bootstrap.models.layers import (
     normal,
     parameter,
 )
-from bootstrap.registry import register
-from bootstrap.task import Inputs, Tokens
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs, Tokens
 
 Norm = Literal["pre", "post", "none"]
 Width = Annotated[int, Field(ge=1, le=65_536)]

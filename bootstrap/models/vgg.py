@@ -5,10 +5,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import Channels, Convolved, apart, halved, images, side_by_side
-from bootstrap.models.layers import Initialization, Linear
-from bootstrap.registry import register
-from bootstrap.task import Inputs
+from deepboot.bootstrap.models.convolutions import Channels, Convolved, apart, halved, images, side_by_side
+from deepboot.bootstrap.models.layers import Initialization, Linear
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # of every stage
 

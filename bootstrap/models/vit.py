@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bootstrap.models.convolutions import images
-from bootstrap.models.layers import Initialization, LayerNorm, Linear, normal, parameter
-from bootstrap.models.transformer import Block, Layers, Width
-from bootstrap.registry import register
-from bootstrap.task import Inputs
+from deepboot.bootstrap.models.convolutions import images
+from deepboot.bootstrap.models.layers import Initialization, LayerNorm, Linear, normal, parameter
+from deepboot.bootstrap.models.transformer import Block, Layers, Width
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Inputs
 
 STD = 0.02  # of positions and class token at the start
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.study.schema import Augmentation
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.study.schema import Augmentation
 
 PADDING = 4  # pixels of black around an image before a crop
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.samples.augment import AUGMENTATIONS
-from bootstrap.samples.prefetch import Ahead, Read
-from bootstrap.samples.source import Labelled, Supply
-from bootstrap.study.build import capacity
-from bootstrap.study.run import Run
-from bootstrap.study.run_worlds import world_of
-from bootstrap.worlds import World, ideal, real
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.samples.augment import AUGMENTATIONS
+from deepboot.bootstrap.samples.prefetch import Ahead, Read
+from deepboot.bootstrap.samples.source import Labelled, Supply
+from deepboot.bootstrap.study.build import capacity
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.run_worlds import world_of
+from deepboot.bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4
 CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.samples.split import division_of
-from bootstrap.study.run import Run
-from bootstrap.task import Samples, Task, Universe
-from bootstrap.worlds import ends
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.samples.split import division_of
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.task import Samples, Task, Universe
+from deepboot.bootstrap.worlds import ends
 
 TEST_START = 1 << 46  # test samples have their own index range
 ENDLESS_TEST_SAMPLES = 5_000

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.study.build import capacity, held_out
-from bootstrap.study.run import Run
-from bootstrap.study.schema import Data
-from bootstrap.task import Task, Universe
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.study.build import capacity, held_out
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import Data
+from deepboot.bootstrap.task import Task, Universe
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from bootstrap import registry
-from bootstrap.registry import nearest
-from bootstrap.study.schema import Data, own_settings
-from bootstrap.task import Task, Universe
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.registry import nearest
+from deepboot.bootstrap.study.schema import Data, own_settings
+from deepboot.bootstrap.task import Task, Universe
 
 
 def build_task(chosen: dict[str, Any]) -> Task:

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from bootstrap import registry
-from bootstrap.models.stacked import Stack
-from bootstrap.registry import Entry, reason, shown
-from bootstrap.study.build import build_task, capacity
-from bootstrap.study.messages import StudyError
-from bootstrap.study.schema import Study, own_settings
-from bootstrap.task import Image, Inputs, Samples, Task, Universe
-from bootstrap.worlds import World
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.registry import Entry, reason, shown
+from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.schema import Study, own_settings
+from deepboot.bootstrap.task import Image, Inputs, Samples, Task, Universe
+from deepboot.bootstrap.worlds import World
 
 LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is trained
 LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from bootstrap import registry
-from bootstrap.registry import Kind, Settings, clipped, shown
-from bootstrap.study.messages import StudyError, beside, place_of, sentences, table_of, unwritable, writable
-from bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.registry import Kind, Settings, clipped, shown
+from deepboot.bootstrap.study.messages import StudyError, beside, place_of, sentences, table_of, unwritable, writable
+from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
 
 STAND_INS: dict[str, Any] = {  # for tables that every study needs, where they are faulty
     "question": "?", "task": {}, "model": {}, "optimizer": {},

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from bootstrap.registry import LONGEST_PATH, clipped, shown
-from bootstrap.study.messages import StudyError
+from deepboot.bootstrap.registry import LONGEST_PATH, clipped, shown
+from deepboot.bootstrap.study.messages import StudyError
 
 
 def expanded(path: str | Path) -> Path:

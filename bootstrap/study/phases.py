@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap import results
-from bootstrap.registry import shown
-from bootstrap.study import checks
-from bootstrap.study.messages import StudyError
-from bootstrap.study.parse import read, with_value
-from bootstrap.study.paths import written
-from bootstrap.study.run import Phase, Run, Source
-from bootstrap.study.run_worlds import unread_after
-from bootstrap.study.schema import Change, Start, Study
+from deepboot.bootstrap import results
+from deepboot.bootstrap.registry import shown
+from deepboot.bootstrap.study import checks
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.parse import read, with_value
+from deepboot.bootstrap.study.paths import written
+from deepboot.bootstrap.study.run import Phase, Run, Source
+from deepboot.bootstrap.study.run_worlds import unread_after
+from deepboot.bootstrap.study.schema import Change, Start, Study
 
 CellRuns = Callable[[Study, set[str]], list[Run]]  # of a study, as far as its tables are not among these faulty ones
 

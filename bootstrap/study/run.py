@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from bootstrap.events import JUDGED
-from bootstrap.registry import Settings
-from bootstrap.study.schema import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
-from bootstrap.task import PLACES
+from deepboot.bootstrap.events import JUDGED
+from deepboot.bootstrap.registry import Settings
+from deepboot.bootstrap.study.schema import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from deepboot.bootstrap.task import PLACES
 
 TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
 MEANING = 2  # raised whenever the same specification begins to give other numbers

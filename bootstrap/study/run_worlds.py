@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from bootstrap import registry, streams
-from bootstrap.study.build import capacity
-from bootstrap.study.run import Run
-from bootstrap.study.schema import own_settings
-from bootstrap.task import Task, Universe
-from bootstrap.worlds import World
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.study.build import capacity
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.task import Task, Universe
+from deepboot.bootstrap.worlds import World
 
 
 def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str = "cpu") -> World:

@@ -6,18 +6,18 @@ import math
 from collections.abc import Collection, Set
 from typing import Any
 
-from bootstrap import registry
-from bootstrap.registry import Entry, shown
-from bootstrap.study import checks, phases
-from bootstrap.study.build import build_task
-from bootstrap.study.checks import MOST_PAIRS
-from bootstrap.study.compatibility import built, pools_of, problems_of
-from bootstrap.study.messages import StudyError, beside, place_of, unwritable
-from bootstrap.study.parse import with_value
-from bootstrap.study.run import TRAINING, Run
-from bootstrap.study.run_worlds import second_passes
-from bootstrap.study.schema import CHOICES, Study
-from bootstrap.task import Task, Universe
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.registry import Entry, shown
+from deepboot.bootstrap.study import checks, phases
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.checks import MOST_PAIRS
+from deepboot.bootstrap.study.compatibility import built, pools_of, problems_of
+from deepboot.bootstrap.study.messages import StudyError, beside, place_of, unwritable
+from deepboot.bootstrap.study.parse import with_value
+from deepboot.bootstrap.study.run import TRAINING, Run
+from deepboot.bootstrap.study.run_worlds import second_passes
+from deepboot.bootstrap.study.schema import CHOICES, Study
+from deepboot.bootstrap.task import Task, Universe
 
 NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
 

@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from bootstrap.samples.batches import Chunk
-from bootstrap.training.step import Members, MemberStep, tally
+from deepboot.bootstrap.samples.batches import Chunk
+from deepboot.bootstrap.training.step import Members, MemberStep, tally
 
 Program = Literal["eager", "compiled", "graphed", "compiled_graphed"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bootstrap.study.run import Run
-from bootstrap.training.backend import Program
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
 
 CHECKED_STEPS = 12  # before an evaluation, and again after it
 TOLERANCE = {"float64": 1e-6, "float32": 1e-2, "tf32": 0.1, "bf16": 0.1}  # relative; small sums are rounded apart

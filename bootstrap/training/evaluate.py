@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bootstrap import metrics
-from bootstrap.results import CLEAN_COLUMN
-from bootstrap.samples.source import Labelled
-from bootstrap.training.pack import Pack
+from deepboot.bootstrap import metrics
+from deepboot.bootstrap.results import CLEAN_COLUMN
+from deepboot.bootstrap.samples.source import Labelled
+from deepboot.bootstrap.training.pack import Pack
 
 ROWS = 64, 1 << 10  # fewest and most samples of each member evaluated at a time
 NUMBERS = {"cpu": 1 << 18, "cuda": 1 << 24}  # of their inputs, whatever the pack: sums then do not depend on it

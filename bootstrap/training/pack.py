@@ -9,17 +9,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from bootstrap import registry, streams
-from bootstrap.optimizers import Optimizer, hyperparameters
-from bootstrap.samples.batches import Chunk, Feed
-from bootstrap.samples.source import Supply
-from bootstrap.streams import moved
-from bootstrap.study.build import build_task
-from bootstrap.study.run import Run, Source
-from bootstrap.study.schema import own_settings
-from bootstrap.task import Task
-from bootstrap.training.backend import Part, Program, program_of
-from bootstrap.training.step import Members, MemberStep, traits_of
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.optimizers import Optimizer, hyperparameters
+from deepboot.bootstrap.samples.batches import Chunk, Feed
+from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.streams import moved
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.run import Run, Source
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.task import Task
+from deepboot.bootstrap.training.backend import Part, Program, program_of
+from deepboot.bootstrap.training.step import Members, MemberStep, traits_of
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 

@@ -9,12 +9,12 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from bootstrap import metrics, registry, streams
-from bootstrap.models.stacked import Stack
-from bootstrap.optimizers import Optimizer
-from bootstrap.study.run import Run
-from bootstrap.study.schema import own_settings
-from bootstrap.task import Task
+from deepboot.bootstrap import metrics, registry, streams
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.task import Task
 
 IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
 

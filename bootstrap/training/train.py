@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bootstrap.study.run import Run, evaluation_steps, scheduled_steps
-from bootstrap.training.backend import Program
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack, State
+from deepboot.bootstrap.study.run import Run, evaluation_steps, scheduled_steps
+from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack, State
 
 
 @dataclass

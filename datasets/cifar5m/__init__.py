@@ -4,9 +4,9 @@
 ``cifar5m.json``, which says what the two hold; ``verify`` reads all of it again. No torch is needed.
 """
 
-from datasets.cifar5m.prepared import Prepared, read, verify
-from datasets.cifar5m.preparing import prepare
-from datasets.cifar5m.published import ALL_PARTS, OFFICIAL_URL
-from datasets.cifar5m.transfer import download
+from deepboot.datasets.cifar5m.prepared import Prepared, read, verify
+from deepboot.datasets.cifar5m.preparing import prepare
+from deepboot.datasets.cifar5m.published import ALL_PARTS, OFFICIAL_URL
+from deepboot.datasets.cifar5m.transfer import download
 
 __all__ = ["ALL_PARTS", "OFFICIAL_URL", "Prepared", "download", "prepare", "read", "verify"]

@@ -9,10 +9,10 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 from pydantic import Field, PositiveInt, ValidationError
 
-from bootstrap.registry import Settings
-from bootstrap.study.paths import expanded
-from datasets.cifar5m.place import Progress, Tell, bytes_of, command, silent
-from datasets.cifar5m.published import ALL_PARTS, BLOCK, CLASSES, IMAGE_BYTES, OFFICIAL_IMAGES
+from deepboot.bootstrap.registry import Settings
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, command, silent
+from deepboot.datasets.cifar5m.published import ALL_PARTS, BLOCK, CLASSES, IMAGE_BYTES, OFFICIAL_IMAGES
 
 INDEX, IMAGES, LABELS = "cifar5m.json", "images.npy", "labels.npy"
 IMAGE = (3, 32, 32)

@@ -8,11 +8,11 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from bootstrap.study.paths import expanded
-from datasets.cifar5m import prepared, published
-from datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, command, held, keep, silent
-from datasets.cifar5m.prepared import IMAGES, INDEX, LABELS, Entry, Prepared
-from datasets.cifar5m.published import ALL_PARTS, IMAGE_BYTES
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.datasets.cifar5m import prepared, published
+from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, command, held, keep, silent
+from deepboot.datasets.cifar5m.prepared import IMAGES, INDEX, LABELS, Entry, Prepared
+from deepboot.datasets.cifar5m.published import ALL_PARTS, IMAGE_BYTES
 
 HEADERS = 1_024  # bytes, more than the headers of both files take
 UNFINISHED = ".unfinished"

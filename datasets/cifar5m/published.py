@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from datasets.cifar5m.place import command
+from deepboot.datasets.cifar5m.place import command
 
 OFFICIAL_URL = "https://storage.googleapis.com/gresearch/cifar5m"
 OFFICIAL_IMAGES = 1_000_448  # in each part

@@ -15,13 +15,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.registry import register
-from bootstrap.study.paths import expanded
-from bootstrap.task import Image, Inputs, Samples, Universe
-from datasets.cifar5m import Prepared, prepared
-from datasets.cifar5m.place import command
-from datasets.cifar10 import Cifar10
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.bootstrap.task import Image, Inputs, Samples, Universe
+from deepboot.datasets.cifar5m import Prepared, prepared
+from deepboot.datasets.cifar5m.place import command
+from deepboot.datasets.cifar10 import Cifar10
 
 FREE_SHARE = 0.6  # of a GPU's free memory that the images may take to be kept there
 NONE = Samples(torch.empty(0, *prepared.IMAGE, dtype=torch.uint8), torch.empty(0, dtype=torch.int64))

@@ -11,10 +11,10 @@ from typing import TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from bootstrap.study.paths import expanded
-from datasets.cifar5m import published
-from datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, held, keep, silent
-from datasets.cifar5m.published import ALL_PARTS, OFFICIAL_IMAGES, OFFICIAL_URL
+from deepboot.bootstrap.study.paths import expanded
+from deepboot.datasets.cifar5m import published
+from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, held, keep, silent
+from deepboot.datasets.cifar5m.published import ALL_PARTS, OFFICIAL_IMAGES, OFFICIAL_URL
 
 ATTEMPTS = 6  # in a row that bring nothing
 TIMEOUT = 60  # seconds without a byte

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bootstrap import streams
+from deepboot.bootstrap import streams
 
 DIRECTIONS = 512  # at a radius of 7 pixels they are 0.04 pixels apart
 

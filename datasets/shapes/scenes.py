@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bootstrap import streams
+from deepboot.bootstrap import streams
 
 TEXTURES = ("striped", "checked")
 

@@ -15,12 +15,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bootstrap import streams
-from bootstrap.registry import register
-from bootstrap.task import Image, Samples, Task
-from datasets.shapes import scenes
-from datasets.shapes.outlines import OUTLINES, inside
-from datasets.shapes.scenes import TEXTURES
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Image, Samples, Task
+from deepboot.datasets.shapes import scenes
+from deepboot.datasets.shapes.outlines import OUTLINES, inside
+from deepboot.datasets.shapes.scenes import TEXTURES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

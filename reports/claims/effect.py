@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.statistics.intervals import Bounds
-from reports.text import count, measure, plural, span
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import count, measure, plural, span
 
 Verdict = Literal["supported", "refuted", "inconclusive"]
 

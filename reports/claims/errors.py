@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap.registry import suggestion
-from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
-from reports.cells import KEY, settings_of
-from reports.claims.judge import parsed
-from reports.claims.kind import Across, seeds_needed, traits_of
-from reports.claims.where import flat, same, select
-from reports.comparison import PLACES, Comparison, compare
-from reports.text import listed, setting
+from deepboot.bootstrap.registry import suggestion
+from deepboot.bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.reports.cells import KEY, settings_of
+from deepboot.reports.claims.judge import parsed
+from deepboot.reports.claims.kind import Across, seeds_needed, traits_of
+from deepboot.reports.claims.where import flat, same, select
+from deepboot.reports.comparison import PLACES, Comparison, compare
+from deepboot.reports.text import listed, setting
 
 METRICS = [name for name in EVALUATION_COLUMNS if name not in PLACES]
 

@@ -6,10 +6,10 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from reports.claims.effect import Verdict
-from reports.claims.judgement import Judgement
-from reports.claims.p_values import Quantifier, Significance, over_cells, over_many
-from reports.statistics.multiplicity import benjamini_hochberg, holm
+from deepboot.reports.claims.effect import Verdict
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.p_values import Quantifier, Significance, over_cells, over_many
+from deepboot.reports.statistics.multiplicity import benjamini_hochberg, holm
 
 MOST_TESTED = 12  # cells of a claim that each get a p value: a kind is called a dozen times for one
 

@@ -16,18 +16,18 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from bootstrap.registry import Settings, find, settings
-from bootstrap.results import Results
-from bootstrap.study.schema import ClaimCommon
-from reports.cells import KEY
-from reports.claims.judgement import Judgement
-from reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
-from reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends  # noqa: F401  registers the kinds
-from reports.claims.p_values import over_verdicts
-from reports.claims.registration import Registration, studies
-from reports.claims.where import select
-from reports.comparison import Comparison, compare
-from reports.text import plural
+from deepboot.bootstrap.registry import Settings, find, settings
+from deepboot.bootstrap.results import Results
+from deepboot.bootstrap.study.schema import ClaimCommon
+from deepboot.reports.cells import KEY
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
+from deepboot.reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends  # noqa: F401  registers the kinds
+from deepboot.reports.claims.p_values import over_verdicts
+from deepboot.reports.claims.registration import Registration, studies
+from deepboot.reports.claims.where import select
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.text import plural
 
 __all__ = ["Across", "Effect", "Evidence", "Judgement", "claim_kind", "confidences", "fewest_seeds", "judge"]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from bootstrap.registry import find
-from bootstrap.study.schema import ClaimCommon
-from reports.claims.effect import Effect, Verdict
-from reports.claims.kind import Across, Evidence
-from reports.claims.p_values import UNKNOWN, Question, Significance, significance
-from reports.text import percent, setting
+from deepboot.bootstrap.registry import find
+from deepboot.bootstrap.study.schema import ClaimCommon
+from deepboot.reports.claims.effect import Effect, Verdict
+from deepboot.reports.claims.kind import Across, Evidence
+from deepboot.reports.claims.p_values import UNKNOWN, Question, Significance, significance
+from deepboot.reports.text import percent, setting
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from bootstrap.registry import find, register, settings
-from reports.claims.effect import Effect
-from reports.comparison import EVENTS, Comparison, When
+from deepboot.bootstrap.registry import find, register, settings
+from deepboot.reports.claims.effect import Effect
+from deepboot.reports.comparison import EVENTS, Comparison, When
 
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from reports.claims.kind import Evidence
-from reports.measures.events import NEVER
-from reports.statistics.intervals import Bounds
+from deepboot.reports.claims.kind import Evidence
+from deepboot.reports.measures.events import NEVER
+from deepboot.reports.statistics.intervals import Bounds
 
 At = Literal["until_stopping", "stopping", "end"]
 Reason = tuple[str, Callable[[pd.DataFrame], pd.Series]]

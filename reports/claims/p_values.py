@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports.claims.effect import Effect, Verdict
+from deepboot.reports.claims.effect import Effect, Verdict
 
 Quantifier = Literal["all", "any"]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.claims.registration import studies
-from reports.claims.where import select
-from reports.comparison import Comparison
-from reports.statistics.equivalence import max_t_band
-from reports.text import measure
+from deepboot.reports.claims.registration import studies
+from deepboot.reports.claims.where import select
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.equivalence import max_t_band
+from deepboot.reports.text import measure
 
 FEWEST = 6  # pairs for a band of the whole curve at 95 %
 WHEN = {

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bootstrap.registry import find
-from bootstrap.results import Results
-from reports.claims.where import same
-from reports.comparison import Comparison, compare
-from reports.text import listed, plural, setting
+from deepboot.bootstrap.registry import find
+from deepboot.bootstrap.results import Results
+from deepboot.reports.claims.where import same
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.text import listed, plural, setting
 
 PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",))
 TIME = ("registered_at", "sha256")  # in these, shards of one study differ

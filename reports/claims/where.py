@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap.registry import suggestion
-from reports.cells import settings_of
-from reports.comparison import Comparison
-from reports.text import setting
+from deepboot.bootstrap.registry import suggestion
+from deepboot.reports.cells import settings_of
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.text import setting
 
 
 def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) -> tuple[pd.DataFrame, str]:

@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from reports.claims.region import claimed_regions, whole_curve
-from reports.comparison import Comparison
-from reports.figures.curves import by_run, mean_and_band, thin_lines
-from reports.figures.facets import BAND, Drawing, facets, shown_cells
-from reports.figures.style import INK, mark_step, new_axes, ordered, round_ticks, step_axis
-from reports.text import measure, plural
-from reports.time_axis import UNITS, Axis
+from deepboot.reports.claims.region import claimed_regions, whole_curve
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.curves import by_run, mean_and_band, thin_lines
+from deepboot.reports.figures.facets import BAND, Drawing, facets, shown_cells
+from deepboot.reports.figures.style import INK, mark_step, new_axes, ordered, round_ticks, step_axis
+from deepboot.reports.text import measure, plural
+from deepboot.reports.time_axis import UNITS, Axis
 
 OUTLINED = (
     " Dashed outline: 95 % band that holds the whole mean curve at once (max-t, sign flips of symmetric differences, "

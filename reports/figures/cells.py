@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from reports.cells import varied
-from reports.comparison import Comparison
-from reports.figures.curves import to_the_last_step
-from reports.figures.facets import Drawing, drawn, facets, seed_counts, shown_cells, style
-from reports.figures.style import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, world_handles
-from reports.measures.events import event_bounds
-from reports.statistics.agreement import rank_agreement
-from reports.statistics.intervals import T_MIN, median_bounds, t_interval
-from reports.statistics.survival import survival_curve
-from reports.text import count, measure, plural, span
-from reports.time_axis import UNITS, Axis
+from deepboot.reports.cells import varied
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.curves import to_the_last_step
+from deepboot.reports.figures.facets import Drawing, drawn, facets, seed_counts, shown_cells, style
+from deepboot.reports.figures.style import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, world_handles
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.agreement import rank_agreement
+from deepboot.reports.statistics.intervals import T_MIN, median_bounds, t_interval
+from deepboot.reports.statistics.survival import survival_curve
+from deepboot.reports.text import count, measure, plural, span
+from deepboot.reports.time_axis import UNITS, Axis
 
 LEAST_SCATTERED = 3  # pairs below which a scatter says nothing
 LEAST_SIDE = 2  # values of each setting that make a map

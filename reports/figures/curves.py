@@ -12,9 +12,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from reports.figures.style import TRAIN_DASH, look, mark_step, new_axes, ordered, round_ticks, step_axis
-from reports.statistics.intervals import T_MIN, t_interval
-from reports.time_axis import Axis
+from deepboot.reports.figures.style import TRAIN_DASH, look, mark_step, new_axes, ordered, round_ticks, step_axis
+from deepboot.reports.statistics.intervals import T_MIN, t_interval
+from deepboot.reports.time_axis import Axis
 
 
 def plot_worlds(

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from reports.comparison import Comparison
-from reports.figures.events import DOT, headings, name_rows, pictured, spread, unknown_runs, world_dots
-from reports.figures.facets import WIDTH, Drawing, drawn, legend, seed_counts, shown_cells, style
-from reports.figures.style import GREY, INK, look, new_axes, ordered
-from reports.measures.events import event_bounds, ratio_bounds
-from reports.statistics.intervals import Bounds, median_bounds, median_interval
-from reports.text import measure, span
-from reports.time_axis import UNITS, Axis
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.events import DOT, headings, name_rows, pictured, spread, unknown_runs, world_dots
+from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, legend, seed_counts, shown_cells, style
+from deepboot.reports.figures.style import GREY, INK, look, new_axes, ordered
+from deepboot.reports.measures.events import event_bounds, ratio_bounds
+from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval
+from deepboot.reports.text import measure, span
+from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_delays(comparison: Comparison) -> Drawing | None:

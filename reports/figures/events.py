@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.comparison import Comparison
-from reports.figures.curves import to_the_last_step
-from reports.figures.facets import WIDTH, Drawing, drawn, facets, legend, seed_counts, shown_cells, style
-from reports.figures.style import GREY, PALE, look, new_axes, ordered, step_axis, world_handles
-from reports.measures.events import event_bounds, event_times
-from reports.statistics.survival import cumulative_incidence
-from reports.time_axis import UNITS, Axis
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.curves import to_the_last_step
+from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, facets, legend, seed_counts, shown_cells, style
+from deepboot.reports.figures.style import GREY, PALE, look, new_axes, ordered, step_axis, world_handles
+from deepboot.reports.measures.events import event_bounds, event_times
+from deepboot.reports.statistics.survival import cumulative_incidence
+from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_steps(comparison: Comparison) -> Drawing | None:

@@ -16,11 +16,11 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from bootstrap.results import write_atomically
-from reports.comparison import Comparison
-from reports.figures.curves import plot_worlds
-from reports.figures.style import STYLE, ordered, step_axis, world_handles
-from reports.time_axis import UNITS, Axis
+from deepboot.bootstrap.results import write_atomically
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.curves import plot_worlds
+from deepboot.reports.figures.style import STYLE, ordered, step_axis, world_handles
+from deepboot.reports.time_axis import UNITS, Axis
 
 MOST_PANELS = 6
 BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from reports.comparison import Comparison
-from reports.figures.bootstrap_error import draw_bootstrap_error
-from reports.figures.cells import draw_phase_map, draw_scatter, draw_survival
-from reports.figures.delays import draw_delays
-from reports.figures.events import draw_incidence, draw_steps
-from reports.figures.facets import Drawing, draw_worlds
-from reports.time_axis import Axis
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
+from deepboot.reports.figures.cells import draw_phase_map, draw_scatter, draw_survival
+from deepboot.reports.figures.delays import draw_delays
+from deepboot.reports.figures.events import draw_incidence, draw_steps
+from deepboot.reports.figures.facets import Drawing, draw_worlds
+from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: pairs are evaluated at the same steps, not at the same seconds."
 

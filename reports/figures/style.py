@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from reports.time_axis import UNITS, Axis
+from deepboot.reports.time_axis import UNITS, Axis
 
 INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.

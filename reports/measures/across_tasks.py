@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.cells import varied
-from reports.comparison import Comparison
-from reports.statistics.interquartile import interquartile_means, performance_profiles
-from reports.text import setting
+from deepboot.reports.cells import varied
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
+from deepboot.reports.text import setting
 
 LEAST_TASKS = 2
 KEY = ["cell_id", "world"]

@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from bootstrap.events import ROUNDING
-from bootstrap.registry import suggestion
-from reports.comparison import Comparison
-from reports.statistics.intervals import Bounds
+from deepboot.bootstrap.events import ROUNDING
+from deepboot.bootstrap.registry import suggestion
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.intervals import Bounds
 
 BROKEN = ("diverged", "failed")  # outcomes beside the classes: a broken run is in none, and it counts
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bootstrap.events import relapses, transition_width
-from reports.comparison import EVENTS, Comparison
-from reports.statistics.intervals import Bounds, median_bounds, median_interval, seeds_for_median
-from reports.statistics.survival import OUTCOMES
-from reports.text import plural
+from deepboot.bootstrap.events import relapses, transition_width
+from deepboot.reports.comparison import EVENTS, Comparison
+from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.statistics.survival import OUTCOMES
+from deepboot.reports.text import plural
 
 MEASURED = ("memorization", "grokking", "stopping")  # in the order in which a reader asks
 NEVER = {"memorization": "never memorised", "grokking": "never grokked", "stopping": "never reached the stopping error"}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.comparison import Comparison
-from reports.measures.pairing import CELL, NEGLIGIBLE, by_cell, missing
-from reports.statistics.agreement import explained_share, prediction_error
-from reports.statistics.intervals import Bounds
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.pairing import CELL, NEGLIGIBLE, by_cell, missing
+from deepboot.reports.statistics.agreement import explained_share, prediction_error
+from deepboot.reports.statistics.intervals import Bounds
 
 UNKNOWN = Bounds(np.nan, np.nan)
 

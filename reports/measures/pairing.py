@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.comparison import Comparison, When
-from reports.statistics.intervals import Bounds, clopper_pearson
-from reports.statistics.paired import paired_correlation, seeds_without_pairing
-from reports.statistics.test_set_noise import noise_of_test_set
+from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing
+from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
 TIMES: tuple[When, ...] = ("stopping", "end")
 ABSENT = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}

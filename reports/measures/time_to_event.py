@@ -12,14 +12,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.cells import varied
-from reports.comparison import Comparison
-from reports.measures.events import event_bounds
-from reports.measures.pairing import CELL
-from reports.statistics.agreement import power_law
-from reports.statistics.intervals import Bounds, clopper_pearson
-from reports.statistics.ratio import paired_ratio, weibull_shape
-from reports.statistics.survival import cumulative_incidence, log_rank, paired_log_rank, restricted_mean_log_step, trend
+from deepboot.reports.cells import varied
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.measures.pairing import CELL
+from deepboot.reports.statistics.agreement import power_law
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
+from deepboot.reports.statistics.survival import (
+    cumulative_incidence,
+    log_rank,
+    paired_log_rank,
+    restricted_mean_log_step,
+    trend,
+)
 
 BROKEN = ("diverged", "failed")
 UNKNOWN = Bounds(np.nan, np.nan)

@@ -8,23 +8,23 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bootstrap.results import Results, read, write_atomically
-from bootstrap.study.messages import StudyError
-from reports.claims.explain.evidence import Grounds, grounds, weightiest
-from reports.claims.family import Case, cases
-from reports.claims.judge import judge
-from reports.claims.judgement import Judgement
-from reports.claims.registration import Registration, studies
-from reports.comparison import Comparison, compare
-from reports.figures.gallery import draw_all
-from reports.page.summary import excluded, finding, progress
-from reports.tables import cells, verdicts
-from reports.tables.across_tasks import profiles, tasks
-from reports.tables.pairing import explained, noise, pairing, predictions
-from reports.tables.table import Table
-from reports.tables.time_to_event import alike, incidence, means, ratios, slowdowns
-from reports.text import plural
-from reports.time_axis import Axis
+from deepboot.bootstrap.results import Results, read, write_atomically
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.reports.claims.explain.evidence import Grounds, grounds, weightiest
+from deepboot.reports.claims.family import Case, cases
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.registration import Registration, studies
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.page.summary import excluded, finding, progress
+from deepboot.reports.tables import cells, verdicts
+from deepboot.reports.tables.across_tasks import profiles, tasks
+from deepboot.reports.tables.pairing import explained, noise, pairing, predictions
+from deepboot.reports.tables.table import Table
+from deepboot.reports.tables.time_to_event import alike, incidence, means, ratios, slowdowns
+from deepboot.reports.text import plural
+from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 40  # of a table in the page; the text has all

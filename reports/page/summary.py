@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap.results import Results
-from reports.comparison import Comparison
-from reports.measures.events import NEVER, step_table
-from reports.statistics.intervals import Bounds
-from reports.text import count, listed, measure, percent, plural, span, step_interval, step_span
+from deepboot.bootstrap.results import Results
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.events import NEVER, step_table
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import count, listed, measure, percent, plural, span, step_interval, step_span
 
 MOST_CELLS = 4
 VERBS = {"memorization": ("memorises", "memorise"), "grokking": ("groks", "grok")}

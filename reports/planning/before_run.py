@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from bootstrap.registry import settings
-from bootstrap.study.schema import ClaimCommon
-from reports.claims.judge import confidences, fewest_seeds
-from reports.statistics.intervals import clopper_pearson, order_rank
-from reports.statistics.power import POWER, effect_for_difference, margin_for_equivalence, share_for_count
-from reports.text import count, measure, percent, plural, setting
+from deepboot.bootstrap.registry import settings
+from deepboot.bootstrap.study.schema import ClaimCommon
+from deepboot.reports.claims.judge import confidences, fewest_seeds
+from deepboot.reports.statistics.intervals import clopper_pearson, order_rank
+from deepboot.reports.statistics.power import POWER, effect_for_difference, margin_for_equivalence, share_for_count
+from deepboot.reports.text import count, measure, percent, plural, setting
 
 Clause = Callable[[Any, int, float], str]
 _clauses: dict[str, Clause] = {}

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from reports.cells import KEY
-from reports.claims.effect import Effect, Verdict
-from reports.claims.judgement import Judgement
-from reports.claims.kind import Across, Evidence
-from reports.comparison import Comparison
-from reports.statistics.power import MOST, POWER
-from reports.text import count, percent, plural
+from deepboot.reports.cells import KEY
+from deepboot.reports.claims.effect import Effect, Verdict
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import Across, Evidence
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.power import MOST, POWER
+from deepboot.reports.text import count, percent, plural
 
 
 @dataclass(frozen=True)

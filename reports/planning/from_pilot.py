@@ -13,17 +13,17 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from bootstrap.results import Results
-from reports.cells import KEY
-from reports.claims.effect import Effect, Verdict
-from reports.claims.judge import judge
-from reports.claims.judgement import Judgement
-from reports.claims.kind import seeds_needed
-from reports.comparison import Comparison, compare
-from reports.planning.forecast import Forecast, Question
-from reports.planning.resample import Pilot, places
-from reports.statistics.intervals import T_MIN, Bounds
-from reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
+from deepboot.bootstrap.results import Results
+from deepboot.reports.cells import KEY
+from deepboot.reports.claims.effect import Effect, Verdict
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import seeds_needed
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.planning.forecast import Forecast, Question
+from deepboot.reports.planning.resample import Pilot, places
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
 
 SIZES = (1, 1.5, 2, 3, 5, 10)  # of the studies drawn, in the pilot's seeds
 SIZES_OF_FEWEST = (1, 1.5, 2)  # and in the fewest seeds that the claim needs

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from reports.comparison import Comparison
+from deepboot.reports.comparison import Comparison
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from reports.statistics.censored_regression import NORMAL, cutoff, fit, profile_end
-from reports.statistics.intervals import Bounds, t_interval
-from reports.statistics.paired import ROUNDING, finite, tail
+from deepboot.reports.statistics.censored_regression import NORMAL, cutoff, fit, profile_end
+from deepboot.reports.statistics.intervals import Bounds, t_interval
+from deepboot.reports.statistics.paired import ROUNDING, finite, tail
 
 ARRANGEMENTS = 50_000  # ranks are rearranged in every way up to here: always for 8 values
 RANK_MIN = 5  # fewest values for an interval of a rank correlation

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reports.statistics.intervals import Bounds, t_interval
-from reports.statistics.paired import ROUNDING, finite, sign_patterns, tail
+from deepboot.reports.statistics.intervals import Bounds, t_interval
+from deepboot.reports.statistics.paired import ROUNDING, finite, sign_patterns, tail
 
 PATTERNS = 2**14  # sign patterns of a whole curve: all of them up to 15 seeds
 TABLE = ["step", "n", "mean", "low", "high"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reports.statistics.intervals import T_MIN, Bounds, order_rank, seeds_for_median
-from reports.text import percent, plural
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank, seeds_for_median
+from deepboot.reports.text import percent, plural
 
 ANYTHING = Bounds(-math.inf, math.inf)
 MOST_OPEN = 12  # values with ends of their own: of each subset one completion is looked at

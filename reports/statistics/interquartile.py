@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from reports.statistics.intervals import T_MIN, clopper_pearson
-from reports.statistics.paired import tail
-from reports.text import plural
+from deepboot.reports.statistics.intervals import T_MIN, clopper_pearson
+from deepboot.reports.statistics.paired import tail
+from deepboot.reports.text import plural
 
 COLUMNS = ("group", "task", "score")
 QUARTER = 0.25  # share of the runs that is cut off at each end

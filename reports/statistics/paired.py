@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reports.statistics.intervals import Bounds
-from reports.text import plural
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import plural
 
 PATTERNS = 2**15  # sign patterns looked at: all of them up to 16 differences
 ROUNDING = 1e-12  # sums that differ by less than this share of their terms are equal

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from scipy import integrate, optimize, special
 
-from reports.statistics.equivalence import check_margin
-from reports.statistics.intervals import T_MIN, Bounds
-from reports.statistics.paired import tail
+from deepboot.reports.statistics.equivalence import check_margin
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.paired import tail
 
 POWER = 0.8  # of what is planned where nothing else is asked for
 MOST = 10_000  # seeds tried

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from reports.statistics.censored_regression import WEIBULL, cutoff, fit, profile_end
-from reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval
-from reports.statistics.survival import Array, check_bounds
-from reports.text import plural
+from deepboot.reports.statistics.censored_regression import WEIBULL, cutoff, fit, profile_end
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval
+from deepboot.reports.statistics.survival import Array, check_bounds
+from deepboot.reports.text import plural
 
 FARTHEST = 100.0  # from the log of the shape, at which the search for an end gives up; there is one
 

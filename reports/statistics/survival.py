@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, special
 
-from reports.statistics.intervals import T_MIN, Bounds, t_interval
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 
 Ends = tuple[ArrayLike, ArrayLike]
 Array = NDArray[Any]

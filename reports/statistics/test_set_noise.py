@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reports.statistics.intervals import T_MIN, Bounds
-from reports.statistics.paired import finite, tail
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.paired import finite, tail
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.comparison import Comparison
-from reports.measures.across_tasks import task_means, task_profiles
-from reports.tables.table import Table, bounds_of, notes_of
-from reports.text import count, measure, plural, span
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.across_tasks import task_means, task_profiles
+from deepboot.reports.tables.table import Table, bounds_of, notes_of
+from deepboot.reports.text import count, measure, plural, span
 
 Row = Mapping[Any, Any]
 

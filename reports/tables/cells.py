@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports.cells import FACTS, settings_of
-from reports.comparison import Comparison, When
-from reports.measures.events import delay_table, step_table
-from reports.statistics.intervals import Bounds
-from reports.tables.table import Table, bounds_of
-from reports.text import count, listed, measure, plural, setting, span, step_interval, step_span
-from reports.time_axis import UNITS
+from deepboot.reports.cells import FACTS, settings_of
+from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.measures.events import delay_table, step_table
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.tables.table import Table, bounds_of
+from deepboot.reports.text import count, listed, measure, plural, setting, span, step_interval, step_span
+from deepboot.reports.time_axis import UNITS
 
 EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
 

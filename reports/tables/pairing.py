@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from reports.comparison import Comparison
-from reports.measures.gap import explained_table, prediction_table
-from reports.measures.pairing import NEGLIGIBLE, noise_table, pairing_table
-from reports.statistics.intervals import T_MIN, Bounds
-from reports.tables.table import Table, bounds_of, notes_of
-from reports.text import count, measure, plural, span
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.gap import explained_table, prediction_table
+from deepboot.reports.measures.pairing import NEGLIGIBLE, noise_table, pairing_table
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.tables.table import Table, bounds_of, notes_of
+from deepboot.reports.text import count, measure, plural, span
 
 PLACES = {"stopping": "stopping step", "end": "end"}
 CORRELATION_MIN = 4  # fewest pairs for an interval of a correlation

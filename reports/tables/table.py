@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.statistics.intervals import Bounds
+from deepboot.reports.statistics.intervals import Bounds
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from reports.comparison import Comparison
-from reports.measures.events import NEVER
-from reports.measures.time_to_event import alike_table, incidence_table, mean_table, ratio_table, slowdown_table
-from reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
-from reports.tables.table import Table, bounds_of, notes_of
-from reports.text import count, measure, plural, span
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.events import NEVER
+from deepboot.reports.measures.time_to_event import (
+    alike_table,
+    incidence_table,
+    mean_table,
+    ratio_table,
+    slowdown_table,
+)
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
+from deepboot.reports.tables.table import Table, bounds_of, notes_of
+from deepboot.reports.text import count, measure, plural, span
 
 NAMES = {"grokking": "grokking", "memorization": "memorisation"}
 DONE = {"grokking": "grokked", "memorization": "memorised"}

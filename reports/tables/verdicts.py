@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from reports.claims.effect import Verdict
-from reports.claims.explain.evidence import grounds
-from reports.claims.family import MOST_TESTED, Case
-from reports.claims.judgement import Judgement
-from reports.claims.p_values import p_value
-from reports.tables.table import Table
-from reports.text import count, percent, plural
+from deepboot.reports.claims.effect import Verdict
+from deepboot.reports.claims.explain.evidence import grounds
+from deepboot.reports.claims.family import MOST_TESTED, Case
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.p_values import p_value
+from deepboot.reports.tables.table import Table
+from deepboot.reports.text import count, percent, plural
 
 
 def flags(judgement: Judgement) -> str:

@@ -15,19 +15,19 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bootstrap.registry import shown, suggestion
-from bootstrap.study.run import Run, evaluation_steps
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
-from runners import builtins
-from runners.bench.contests import ALONE, PACKED, Contest, plain_loop
-from runners.bench.images import BATCH, SIZE, Made, Share, Versus, race
-from runners.run import autotune, environment
-from runners.run.local import Bench, cores
-from runners.run.packing import in_order
-from runners.run.process import guest, prepare
-from runners.run.trial import Trial, measure
+from deepboot.bootstrap.registry import shown, suggestion
+from deepboot.bootstrap.study.run import Run, evaluation_steps
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
+from deepboot.runners import builtins
+from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
+from deepboot.runners.bench.images import BATCH, SIZE, Made, Share, Versus, race
+from deepboot.runners.run import autotune, environment
+from deepboot.runners.run.local import Bench, cores
+from deepboot.runners.run.packing import in_order
+from deepboot.runners.run.process import guest, prepare
+from deepboot.runners.run.trial import Trial, measure
 
 TURNS = 5
 PACK_TURNS = 3
@@ -138,7 +138,7 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
     from matplotlib.figure import Figure as Canvas
 
-    from reports.figures.cells import plot_scale
+    from deepboot.reports.figures.cells import plot_scale
 
     canvas = Canvas(figsize=(6.4, 4.0), layout="constrained")
     plot_scale(pd.DataFrame(rows, columns=["name", "members", "rate"]), ax=canvas.subplots())

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bootstrap.study.run import Run
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.pack import Pack
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.pack import Pack
 
 
 class PlainMLP(nn.Module):

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from bootstrap import streams
-from bootstrap.study.run import Run, evaluation_steps
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
-from datasets.shapes.task import Shapes
-from runners.bench.contests import plain_cnn, plain_resnet
-from runners.run.process import prepare
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.study.run import Run, evaluation_steps
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
+from deepboot.datasets.shapes.task import Shapes
+from deepboot.runners.bench.contests import plain_cnn, plain_resnet
+from deepboot.runners.run.process import prepare
 
 IMAGES, SIZE, BATCH, STEPS = 20_000, 32, 128, 39_000
 TURNS = 5

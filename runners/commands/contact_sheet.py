@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from bootstrap.task import Image, Task, Universe
+from deepboot.bootstrap.task import Image, Task, Universe
 
 MOST_ROWS = 30
 _TRIED = 16  # samples drawn for each that is shown

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from datasets import cifar5m
-from datasets.cifar5m.place import command, size
-from datasets.cifar10 import Cifar10
-from runners.run.progress import Progress
+from deepboot.datasets import cifar5m
+from deepboot.datasets.cifar5m.place import command, size
+from deepboot.datasets.cifar10 import Cifar10
+from deepboot.runners.run.progress import Progress
 
 
 def run(dataset: str, action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:

@@ -4,9 +4,9 @@ import os
 
 import torch
 
-from bootstrap import streams
-from runners.run import environment
-from runners.run.local import cores
+from deepboot.bootstrap import streams
+from deepboot.runners.run import environment
+from deepboot.runners.run.local import cores
 
 KNOWN_ANSWER = (0x6B200159, 0x99BA4EFE)  # Threefry-2x32-20 of zeros, Salmon et al. 2011
 

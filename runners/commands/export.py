@@ -6,8 +6,8 @@ from typing import Literal
 
 import pandas as pd
 
-from bootstrap import results
-from bootstrap.study.messages import StudyError
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.messages import StudyError
 
 
 def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parquet"]) -> list[Path]:

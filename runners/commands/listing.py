@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bootstrap import registry, streams
-from bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
-from bootstrap.study.build import build_task
-from bootstrap.study.messages import StudyError
-from bootstrap.study.parse import chosen
-from bootstrap.task import Image, Task
-from runners import builtins, study_files
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.parse import chosen
+from deepboot.bootstrap.task import Image, Task
+from deepboot.runners import builtins, study_files
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
 PLURALS: dict[str, Kind] = {("losses" if kind == "loss" else f"{kind}s"): kind for kind in KINDS}
@@ -84,7 +84,7 @@ def _settings(name: str, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
-    from runners.commands import contact_sheet  # loads matplotlib
+    from deepboot.runners.commands import contact_sheet  # loads matplotlib
 
     if path.suffix.lower() not in IMAGE_FORMATS:
         raise StudyError([f"--out {path}: expected a file that ends in {', '.join(IMAGE_FORMATS)}. Add .png to it."])

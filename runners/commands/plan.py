@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from bootstrap import results
-from bootstrap.study.run import evaluation_steps
-from reports.planning.before_run import heading, prospects
-from reports.planning.forecast import Forecast
-from reports.planning.from_pilot import forecasts
-from reports.statistics.power import POWER, largest_spread, largest_unseen
-from reports.text import count, percent, plural
-from runners.run.engine import Work, choose_device, plan
-from runners.run.local import cores
-from runners.run.packing import PackPlan
-from runners.run.progress import duration
-from runners.run.trial import Trial, measure
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.run import evaluation_steps
+from deepboot.reports.planning.before_run import heading, prospects
+from deepboot.reports.planning.forecast import Forecast
+from deepboot.reports.planning.from_pilot import forecasts
+from deepboot.reports.statistics.power import POWER, largest_spread, largest_unseen
+from deepboot.reports.text import count, percent, plural
+from deepboot.runners.run.engine import Work, choose_device, plan
+from deepboot.runners.run.local import cores
+from deepboot.runners.run.packing import PackPlan
+from deepboot.runners.run.progress import duration
+from deepboot.runners.run.trial import Trial, measure
 
 PILOT = 3  # seeds, the fewest that show a spread
 TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")

@@ -15,17 +15,17 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from bootstrap.models.convolutions import Conv2d
-from bootstrap.models.stacked import Stack
-from bootstrap.results import write_json
-from bootstrap.study.build import build_task
-from bootstrap.study.compatibility import LARGEST_TRIAL
-from bootstrap.study.run import Run
-from bootstrap.study.schema import own_settings
-from bootstrap.training.backend import Program
-from runners.run import environment
-from runners.run.packing import families_of, in_order, shape
-from runners.run.trial import Rate, Trial
+from deepboot.bootstrap.models.convolutions import Conv2d
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.results import write_json
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.compatibility import LARGEST_TRIAL
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.training.backend import Program
+from deepboot.runners.run import environment
+from deepboot.runners.run.packing import families_of, in_order, shape
+from deepboot.runners.run.trial import Rate, Trial
 
 TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done fastest
 COMPILE_SECONDS = 300.0  # above which a compiled program is tried

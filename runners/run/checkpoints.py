@@ -14,13 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from bootstrap.damage import DamagedFileError
-from bootstrap.results import write_atomically
-from bootstrap.study.phases import weights_file
-from bootstrap.study.run import Run
-from bootstrap.training.backend import Program
-from bootstrap.training.pack import State
-from bootstrap.training.train import Outcome
+from deepboot.bootstrap.damage import DamagedFileError
+from deepboot.bootstrap.results import write_atomically
+from deepboot.bootstrap.study.phases import weights_file
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.pack import State
+from deepboot.bootstrap.training.train import Outcome
 
 
 class Manner(NamedTuple):

@@ -10,26 +10,26 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from bootstrap import results
-from bootstrap.registry import clipped
-from bootstrap.results import Results, write_json
-from bootstrap.samples.source import ENDLESS_TEST_SAMPLES
-from bootstrap.samples.split import division_of, mirrored_share
-from bootstrap.study.build import build_task, capacity
-from bootstrap.study.messages import StudyError
-from bootstrap.study.run import Run
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Universe
-from bootstrap.training.backend import Program
-from reports.claims.errors import claim_errors
-from runners import builtins, study_files
-from runners.run import autotune as layouts
-from runners.run import checkpoints, environment, output_folder, repair, trusted_backends
-from runners.run.autotune import Layout
-from runners.run.execute import Failure, Job
-from runners.run.local import Bench, cores, note, run_jobs
-from runners.run.packing import PackPlan, plan_packs
-from runners.run.progress import Progress
+from deepboot.bootstrap import results
+from deepboot.bootstrap.registry import clipped
+from deepboot.bootstrap.results import Results, write_json
+from deepboot.bootstrap.samples.source import ENDLESS_TEST_SAMPLES
+from deepboot.bootstrap.samples.split import division_of, mirrored_share
+from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Universe
+from deepboot.bootstrap.training.backend import Program
+from deepboot.reports.claims.errors import claim_errors
+from deepboot.runners import builtins, study_files
+from deepboot.runners.run import autotune as layouts
+from deepboot.runners.run import checkpoints, environment, output_folder, repair, trusted_backends
+from deepboot.runners.run.autotune import Layout
+from deepboot.runners.run.execute import Failure, Job
+from deepboot.runners.run.local import Bench, cores, note, run_jobs
+from deepboot.runners.run.packing import PackPlan, plan_packs
+from deepboot.runners.run.progress import Progress
 
 Device = Literal["auto", "cpu", "cuda"]
 NAMED = 3  # missing runs that are named; beyond, they are counted

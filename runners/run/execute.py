@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from bootstrap import registry
-from bootstrap.study.run import Run
-from bootstrap.training.backend import Program
-from bootstrap.training.pack import State
-from bootstrap.training.train import Outcome, Snapshot, train
-from runners.run import checkpoints, output_folder
-from runners.run.packing import PackPlan
-from runners.run.process import prepare
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.pack import State
+from deepboot.bootstrap.training.train import Outcome, Snapshot, train
+from deepboot.runners.run import checkpoints, output_folder
+from deepboot.runners.run.packing import PackPlan
+from deepboot.runners.run.process import prepare
 
 TELL_SECONDS = 0.5
 OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own

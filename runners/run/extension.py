@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bootstrap.damage import read_study
-from bootstrap.events import JUDGED
-from bootstrap.study.messages import StudyError
+from deepboot.bootstrap.damage import read_study
+from deepboot.bootstrap.events import JUDGED
+from deepboot.bootstrap.study.messages import StudyError
 
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
 EXTENDABLE_IN = {

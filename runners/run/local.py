@@ -10,11 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from runners.run import output_folder
-from runners.run.execute import Failure, Job, JobResult, execute, fail, stopping
-from runners.run.process import guest
-from runners.run.trial import Rate, Trial
-from runners.run.worker import Worker, attentive, stop
+from deepboot.runners.run import output_folder
+from deepboot.runners.run.execute import Failure, Job, JobResult, execute, fail, stopping
+from deepboot.runners.run.process import guest
+from deepboot.runners.run.trial import Rate, Trial
+from deepboot.runners.run.worker import Worker, attentive, stop
 
 FALSE_STARTS = 3  # workers in a row that end before they were given a job, after which no more are started
 

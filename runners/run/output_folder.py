@@ -11,19 +11,19 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from bootstrap import results
-from bootstrap.damage import DamagedFileError, read_json
-from bootstrap.losses import default_metric
-from bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from bootstrap.study.build import build_task
-from bootstrap.study.messages import StudyError
-from bootstrap.study.run import Run, scheduled_steps
-from bootstrap.study.run_worlds import worlds_of
-from bootstrap.underway import PLANNED, STOPPED, outcome_row, read_shard
-from bootstrap.worlds import usage
-from runners.run import registration
-from runners.run.extension import refuse_another
-from runners.study_files import to_toml
+from deepboot.bootstrap import results
+from deepboot.bootstrap.damage import DamagedFileError, read_json
+from deepboot.bootstrap.losses import default_metric
+from deepboot.bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.run import Run, scheduled_steps
+from deepboot.bootstrap.study.run_worlds import worlds_of
+from deepboot.bootstrap.underway import PLANNED, STOPPED, outcome_row, read_shard
+from deepboot.bootstrap.worlds import usage
+from deepboot.runners.run import registration
+from deepboot.runners.run.extension import refuse_another
+from deepboot.runners.study_files import to_toml
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bootstrap.study.run import Run
-from bootstrap.study.schema import ModelScales
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import ModelScales
 
 # what members of a pack may each have their own of
 OWN: set[Any] = {

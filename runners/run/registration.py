@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bootstrap.events import JUDGED
-from reports.claims.registration import digest, kind_source, plan_of
+from deepboot.bootstrap.events import JUDGED
+from deepboot.reports.claims.registration import digest, kind_source, plan_of
 
 # what may change in a folder without another cell_id, by column of ``runs``
 CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGED))

@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from bootstrap import results
-from bootstrap.damage import DamagedFileError, read_json, read_study
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, read_table
-from bootstrap.study.messages import StudyError
-from bootstrap.study.run import Run
-from bootstrap.underway import PLANNED, STOPPED, read_shard
-from runners.run import checkpoints, output_folder
+from deepboot.bootstrap import results
+from deepboot.bootstrap.damage import DamagedFileError, read_json, read_study
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, read_table
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.underway import PLANNED, STOPPED, read_shard
+from deepboot.runners.run import checkpoints, output_folder
 
 FOLDERS = ("shards", "states", "checkpoints", "weights", "figures")
 RECOVERED = "0-recovered"  # before all other shards: what these hold is newer

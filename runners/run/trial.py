@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from bootstrap.study.run import Run
-from bootstrap.training.backend import Program
-from bootstrap.training.backend_check import disagreement
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
-from runners.run.process import guest, prepare
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.backend_check import disagreement
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
+from deepboot.runners.run.process import guest, prepare
 
 WARM_UP_STEPS = 2
 TRIAL_SECONDS = 0.5

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from bootstrap.results import write_json
-from bootstrap.study.run import Run
-from bootstrap.study.schema import own_settings
-from bootstrap.training.backend import Program
-from runners.run import autotune, environment
-from runners.run.autotune import Layout, Measure, Shape
-from runners.run.packing import families_of, in_order
-from runners.run.trial import Trial
+from deepboot.bootstrap.results import write_json
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.training.backend import Program
+from deepboot.runners.run import autotune, environment
+from deepboot.runners.run.autotune import Layout, Measure, Shape
+from deepboot.runners.run.packing import families_of, in_order
+from deepboot.runners.run.trial import Trial
 
 AGREES = ""  # what is kept of a program that may be used
 

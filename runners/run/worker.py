@@ -1,6 +1,6 @@
 """A worker: a process of its own that does one job or trial after another, and the channel to it.
 
-It is ``python -m runners.run.worker``, a plain subprocess, so that notebooks, scripts without a main guard and
+It is ``python -m deepboot.runners.run.worker``, a plain subprocess, so that notebooks, scripts without a main guard and
 the command line all start it alike. Jobs come and messages go as JSON over two pipes that nothing else
 knows of: whatever a plugin prints goes to the parent's standard error, and it can read nothing from standard input.
 """
@@ -17,11 +17,11 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import Any
 
-from bootstrap import registry
-from bootstrap.study.messages import StudyError
-from runners import builtins
-from runners.run.execute import Job, execute, stopping
-from runners.run.trial import Rate, Trial, measure
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners import builtins
+from deepboot.runners.run.execute import Job, execute, stopping
+from deepboot.runners.run.trial import Rate, Trial, measure
 
 STOP_SECONDS = 60  # for a worker to end its step and write its checkpoint
 GONE_SECONDS = 5  # for a worker that closed its channel to end
@@ -53,7 +53,7 @@ class Worker:
         ends = (jobs.fileno(), messages.fileno())
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "runners.run.worker", *map(str, ends), str(os.getpid())],
+                [sys.executable, "-m", "deepboot.runners.run.worker", *map(str, ends), str(os.getpid())],
                 stdin=subprocess.DEVNULL, stdout=STANDARD_ERROR, pass_fds=ends,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
                 start_new_session=True,  # an interrupt from the keyboard reaches the parent alone, which then stops it

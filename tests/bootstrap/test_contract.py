@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from bootstrap import registry
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
-from runners import builtins
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
+from deepboot.runners import builtins
 from tests.bootstrap.conftest import parity
 
 builtins.load()

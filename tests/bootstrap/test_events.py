@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bootstrap.events import Interval, crossing, finite_rows, relapses, run_events, stopping, transition_width
+from deepboot.bootstrap.events import Interval, crossing, finite_rows, relapses, run_events, stopping, transition_width
 
 NAN = float("nan")
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bootstrap import registry, streams
-from bootstrap.losses import cross_entropy, default_metric, hinge, mse
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.losses import cross_entropy, default_metric, hinge, mse
 
 LOSSES = {name: registry.find("loss", name).target for name in ("cross_entropy", "mse", "hinge")}
 KEY = streams.keys([0, 1, 2], "test")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bootstrap import streams
-from bootstrap.metrics import doubt, wrong
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.metrics import doubt, wrong
 
 KEY = streams.keys([0, 1, 2], "test")
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bootstrap import registry, streams
-from bootstrap.optimizers import SGD, Adam, AdamW, hyperparameters
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.optimizers import SGD, Adam, AdamW, hyperparameters
 
 STEPS = 300
 TORCH = {SGD: torch.optim.SGD, Adam: torch.optim.Adam, AdamW: torch.optim.AdamW}

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import registry
-from bootstrap.registry import find, load_plugin
-from bootstrap.study.sweep import runs_of
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.registry import find, load_plugin
+from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
 
 LOSS = """
-from bootstrap.registry import register
+from deepboot.bootstrap.registry import register
 {imports}
 
 @register("loss", "{name}")
@@ -79,7 +79,7 @@ def test_helpers_of_helpers_and_of_packages_count(plugin):
 
 def test_what_is_installed_or_ours_is_no_helper(plugin):
     """Only the file itself is hashed, as where nothing is imported."""
-    entry = plugin("import json, numpy, torch.nn, colorsys\nfrom bootstrap import streams", value="1")
+    entry = plugin("import json, numpy, torch.nn, colorsys\nfrom deepboot.bootstrap import streams", value="1")
     assert entry.source == hashlib.sha256(Path(entry.file).read_bytes()).hexdigest()
 
 
@@ -162,3 +162,14 @@ def test_a_rules_version_is_no_part_of_the_ideal_run(monkeypatch):
     monkeypatch.setattr(find("rule", "redraw").target, "version", 2, raising=False)
     after = runs_of(parity(training__world={"rule": "redraw", "share": 0.5}))
     assert (before[0].run_id == after[0].run_id, before[1].run_id == after[1].run_id) == (False, True)
+
+
+@pytest.mark.parametrize("old", ["bootstrap", "bootstrap.registry", "datasets.recording", "reports", "runners.cli"])
+def test_a_name_of_before_the_namespace_is_answered_with_the_new_one(old, tmp_path):
+    """Whether or not the folder of that name can be imported from where the command was given."""
+    path = tmp_path / "plugin.py"
+    path.write_text(f"import {old}\n")
+    top = old.partition(".")[0]
+    with pytest.raises(ValueError, match=f"failed to load: `{top}[.a-z]*` is `deepboot.{top}[.a-z]*` now. "):
+        load_plugin(path)
+    assert top not in sys.modules

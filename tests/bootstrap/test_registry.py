@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, PositiveInt, ValidationError
 
-from bootstrap import registry
-from bootstrap.registry import Entry, find, load_plugin, names, register, settings, suggestion
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.registry import Entry, find, load_plugin, names, register, settings, suggestion
 
 
 @pytest.fixture(autouse=True)
@@ -77,27 +77,29 @@ def test_a_name_taken_by_something_else_is_refused():
     with pytest.raises(
         ValueError,
         match=exactly(
-            f"loss name 'mse' is taken by bootstrap.losses.mse, and {__name__}."
+            f"loss name 'mse' is taken by deepboot.bootstrap.losses.mse, and {__name__}."
             "test_a_name_taken_by_something_else_is_refused.<locals>.mse asks for it too. Choose another name."
         ),
     ):
         register("loss", "mse")(mse)
-    assert find("loss", "mse").target.__module__ == "bootstrap.losses"
+    assert find("loss", "mse").target.__module__ == "deepboot.bootstrap.losses"
 
 
 def test_a_plugin_cannot_quietly_replace_what_is_shipped(tmp_path):
     """A class of the same name in another file, such as a copy of mlp.py, is another claimant."""
-    path = plugin(tmp_path, "from bootstrap.registry import register\n@register('model', 'mlp')\nclass MLP: ...\n")
+    path = plugin(
+        tmp_path, "from deepboot.bootstrap.registry import register\n@register('model', 'mlp')\nclass MLP: ...\n"
+    )
     source = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     with pytest.raises(
         ValueError,
         match=exactly(
-            f"plugin file {path} failed to load: model name 'mlp' is taken by bootstrap.models.mlp.MLP, "
+            f"plugin file {path} failed to load: model name 'mlp' is taken by deepboot.bootstrap.models.mlp.MLP, "
             f"and deepboot_plugin_{source}.MLP asks for it too. Choose another name."
         ),
     ):
         load_plugin(path)
-    assert find("model", "mlp").target.__module__ == "bootstrap.models.mlp"
+    assert find("model", "mlp").target.__module__ == "deepboot.bootstrap.models.mlp"
 
 
 def test_registering_the_same_thing_again_replaces_it():
@@ -200,7 +202,7 @@ def test_a_plugin_file_registers_its_names_with_the_hash_of_its_text(tmp_path):
         "from __future__ import annotations\n"
         "from dataclasses import dataclass\n"
         "from pydantic import PositiveInt\n"
-        "from bootstrap.registry import register\n"
+        "from deepboot.bootstrap.registry import register\n"
         "@register('optimizer', 'test_plugin')\n"
         "@dataclass(frozen=True, kw_only=True)\n"
         "class Mine:\n"
@@ -218,7 +220,7 @@ def test_a_plugin_file_registers_its_names_with_the_hash_of_its_text(tmp_path):
 
 COUNTED = """
 import builtins
-from bootstrap.registry import register
+from deepboot.bootstrap.registry import register
 builtins.test_loads = getattr(builtins, "test_loads", 0) + 1
 @register("loss", "test_counted")
 def counted(logits, label, *, {setting}: int = 0): ...

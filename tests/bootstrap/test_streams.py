@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from bootstrap import streams
+from deepboot.bootstrap import streams
 
 ONE = streams.keys([0], "data")
 TWO = streams.keys([0, 1], "data")

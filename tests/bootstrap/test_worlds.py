@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bootstrap import registry, streams
-from bootstrap.worlds import Order, World, fresh, ideal, real, redraw, sliding, switch, usage
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.worlds import Order, World, fresh, ideal, real, redraw, sliding, switch, usage
 
 KEYS = streams.keys([3, 4], "order")
 SETTINGS = {"fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7}}

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from datasets.binary_operations import RULES, BinaryOperations, Operation
+from deepboot.datasets.binary_operations import RULES, BinaryOperations, Operation
 
 FORMULAS = {
     "x+y": lambda x, y, p: x + y,

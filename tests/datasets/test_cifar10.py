@@ -10,13 +10,13 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from bootstrap.samples.source import Supply
-from bootstrap.study.build import build_task, capacity
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from datasets import cifar5m, cifar10
-from datasets.cifar5m import prepare
-from runners.commands import data
+from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.datasets import cifar5m, cifar10
+from deepboot.datasets.cifar5m import prepare
+from deepboot.runners.commands import data
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import FILE, cifar10_file, part, serving, write, write_cifar10
 

@@ -7,21 +7,21 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bootstrap.samples.batches import Chunk
-from bootstrap.samples.prefetch import Ahead
-from bootstrap.samples.source import Supply
-from bootstrap.samples.split import divide
-from bootstrap.study.build import build_task, capacity
-from bootstrap.study.messages import StudyError
-from bootstrap.study.run_worlds import world_of
-from bootstrap.study.schema import Data
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Image
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train
-from datasets import cifar5m
-from datasets.cifar5m import prepare
-from datasets.cifar5m.task import Cifar5m, Spans
+from deepboot.bootstrap.samples.batches import Chunk
+from deepboot.bootstrap.samples.prefetch import Ahead
+from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.samples.split import divide
+from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.run_worlds import world_of
+from deepboot.bootstrap.study.schema import Data
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Image
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train
+from deepboot.datasets import cifar5m
+from deepboot.datasets.cifar5m import prepare
+from deepboot.datasets.cifar5m.task import Cifar5m, Spans
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import COUNT, part, write
 

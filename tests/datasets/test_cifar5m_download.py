@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from datasets.cifar5m import download, transfer
-from datasets.cifar5m.place import held
+from deepboot.datasets.cifar5m import download, transfer
+from deepboot.datasets.cifar5m.place import held
 from tests.datasets.published import serving, write
 
 pytestmark = pytest.mark.usefixtures("no_proxy")

@@ -11,8 +11,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from datasets.cifar5m import prepare, prepared, preparing, published, read, verify
-from datasets.cifar5m.place import held
+from deepboot.datasets.cifar5m import prepare, prepared, preparing, published, read, verify
+from deepboot.datasets.cifar5m.place import held
 from tests.datasets.published import COUNT, damage, part, write
 
 FILES = ["cifar5m.json", "images.npy", "labels.npy"]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-import datasets  # noqa: F401  (registers the tasks)
-from bootstrap import registry, streams
-from bootstrap.task import Image, Tokens, Universe, Vector
-from datasets.cifar5m import prepare
+import deepboot.datasets  # noqa: F401  (registers the tasks)
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.task import Image, Tokens, Universe, Vector
+from deepboot.datasets.cifar5m import prepare
 from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {

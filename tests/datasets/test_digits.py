@@ -5,9 +5,9 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bootstrap import streams
-from datasets import digits, fit_digits
-from datasets.digits import Digits
+from deepboot.bootstrap import streams
+from deepboot.datasets import digits, fit_digits
+from deepboot.datasets.digits import Digits
 
 KEY_E2 = streams.keys((0, 1), "data")
 CACHED = (digits._parameters,)

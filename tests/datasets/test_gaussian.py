@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from bootstrap import streams
-from bootstrap.study.build import build_task
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train, train_steps
-from datasets.gaussian import Gaussian
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.datasets.gaussian import Gaussian
 
 LINEAR = {"name": "mlp", "depth": 0, "bias": False, "init_scale": 0.1}
 

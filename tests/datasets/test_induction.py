@@ -1,8 +1,8 @@
 import torch
 from scipy.stats import chisquare
 
-from bootstrap import streams
-from datasets.induction import Induction
+from deepboot.bootstrap import streams
+from deepboot.datasets.induction import Induction
 
 KEY_12 = streams.keys((0,), "data")
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from bootstrap import streams
-from datasets.multi_digit_addition import MultiDigitAddition
+from deepboot.bootstrap import streams
+from deepboot.datasets.multi_digit_addition import MultiDigitAddition
 
 KEY_12 = streams.keys((0,), "data")
 

@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 import torch
 
-from datasets.permutations import RULES, Operation, Permutations, elements, inverses, products
+from deepboot.datasets.permutations import RULES, Operation, Permutations, elements, inverses, products
 
 
 def compose(x, y):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bootstrap.task import Image, Tokens, Vector
-from datasets.recording import Recording
+from deepboot.bootstrap.task import Image, Tokens, Vector
+from deepboot.datasets.recording import Recording
 
 LABELS = np.array([0, 2, 1])
 VECTORS = np.array([[0.5, 1], [2, 3], [4, 5]])

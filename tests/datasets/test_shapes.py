@@ -1,12 +1,12 @@
 import pytest
 import torch
-from datasets.shapes.shapes.shapes import Shapes
 from scipy import stats
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from bootstrap import streams
-from datasets.shapes.outlines import OUTLINES, edges, inside
-from datasets.shapes.task import scenes, shapes
+from deepboot.bootstrap import streams
+from deepboot.datasets.shapes.outlines import OUTLINES, edges, inside
+from deepboot.datasets.shapes.shapes.shapes import Shapes
+from deepboot.datasets.shapes.task import scenes, shapes
 
 KEY_E2 = streams.keys((0, 1), "data")
 CACHED = (scenes._ranges, scenes._turns, shapes._grid, edges)

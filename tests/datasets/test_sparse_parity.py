@@ -3,8 +3,8 @@ import re
 import pytest
 import torch
 
-from bootstrap import streams
-from datasets.sparse_parity import SparseParity
+from deepboot.bootstrap import streams
+from deepboot.datasets.sparse_parity import SparseParity
 
 KEY_12 = streams.keys((0,), "data")
 INDEX = torch.arange(200).view(1, -1)

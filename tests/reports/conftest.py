@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bootstrap.events import run_events
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.bootstrap.events import run_events
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
 
 QUESTION = "Does a finite pool delay generalisation on sparse parity?"
 

@@ -11,10 +11,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from bootstrap.registry import find
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
-from reports import compare
-from reports.claims.kind import Across, Evidence, scope_of
+from deepboot.bootstrap.registry import find
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.reports import compare
+from deepboot.reports.claims.kind import Across, Evidence, scope_of
 
 TOGETHER = 25  # studies to a comparison: the tables are searched once for each cell
 CONFIDENCE = 0.95

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports import compare
+from deepboot.reports import compare
 
 
 def test_import_loads_neither_torch_nor_matplotlib():

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import compare
-from reports.measures.events import delay_table, event_bounds, ratio_bounds, step_table
+from deepboot.reports import compare
+from deepboot.reports.measures.events import delay_table, event_bounds, ratio_bounds, step_table
 
 
 def at_their_own_pace(results):

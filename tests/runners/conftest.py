@@ -8,7 +8,7 @@ import sys
 import pytest
 import tomli_w
 
-from runners import cli
+from deepboot.runners import cli
 from tests.bootstrap.conftest import parity
 
 

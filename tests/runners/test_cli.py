@@ -11,7 +11,7 @@ import time
 import pandas as pd
 import pytest
 
-from bootstrap import results
+from deepboot.bootstrap import results
 
 
 def test_help_does_not_load_torch():
@@ -113,7 +113,8 @@ def _has_cuda():
 def test_a_model_that_diverges_or_a_worker_that_dies_does_not_end_in_a_traceback(study, tmp_path, deepboot):
     """A plugin that kills its process is a failed pack with status 1; the folder is readable."""
     (tmp_path / "plugin.py").write_text(
-        "import os\nfrom bootstrap.registry import register\nfrom bootstrap.losses import cross_entropy\n"
+        "import os\nfrom deepboot.bootstrap.registry import register\n"
+        "from deepboot.bootstrap.losses import cross_entropy\n"
         "@register('loss', 'deadly')\ndef deadly(logits_EBV, label_EB, *, now: bool = False):\n"
         "    '''Kills its process.'''\n    if now: os._exit(9)\n    return cross_entropy(logits_EBV, label_EB)\n"
     )
@@ -128,7 +129,7 @@ def test_a_model_that_diverges_or_a_worker_that_dies_does_not_end_in_a_traceback
 def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path, number):
     """Stopped in the middle, the folder is readable, and the same command ends what it began."""
     path = study(training__seeds=16, training__max_steps=300)
-    command = [sys.executable, "-m", "runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:
@@ -156,7 +157,7 @@ def test_an_interrupt_while_a_report_is_written_says_what_is_safe(study, tmp_pat
         raise KeyboardInterrupt
 
     deepboot("run", path, "--out", out, "--workers", "1")
-    monkeypatch.setattr("reports.page.page.write_report", pressed)
+    monkeypatch.setattr("deepboot.reports.page.page.write_report", pressed)
     told = [words[0], path, "--out", out, *words[1:]] if words[0] == "run" else ["report", out]
     ran = deepboot(*told)
     assert ran.returncode == 130
@@ -224,8 +225,8 @@ def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, senten
 
 
 OWN_KIND = '''
-from reports.claims.judge import Effect, claim_kind
-from reports.statistics.intervals import Bounds
+from deepboot.reports.claims.judge import Effect, claim_kind
+from deepboot.reports.statistics.intervals import Bounds
 
 
 @claim_kind("of_my_own")
@@ -239,7 +240,7 @@ def test_a_kind_of_claim_that_a_plugin_brought_is_known_to_later_commands(study,
     """`claims` and `report` load the plugin that the folder's study names; a reader that has enough is no error."""
     (tmp_path / "own.py").write_text(OWN_KIND)
     path, out = study(plugins=["own.py"], claims=[{"kind": "of_my_own"}]), tmp_path / "out"
-    command = [sys.executable, "-m", "runners.cli"]
+    command = [sys.executable, "-m", "deepboot.runners.cli"]
     ran = subprocess.run([*command, "run", path, "--out", out, "--workers", "1"], capture_output=True, check=False)
     assert ran.returncode == 0
     judged = subprocess.run([*command, "claims", out], capture_output=True, text=True, check=False)

@@ -12,11 +12,11 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from bootstrap import registry
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
-from bootstrap.study.sweep import points
-from reports.claims.judge import fewest_seeds, judge
-from runners import study_files
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.bootstrap.study.sweep import points
+from deepboot.reports.claims.judge import fewest_seeds, judge
+from deepboot.runners import study_files
 
 BUDGET = 100_000
 STEPS = (0, 5_000, BUDGET)

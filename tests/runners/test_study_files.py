@@ -2,9 +2,9 @@
 
 import pytest
 
-from bootstrap.study.messages import StudyError
-from runners import study_files
-from runners.run import engine
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners import study_files
+from deepboot.runners.run import engine
 
 LONG = "a" * 5_000
 
@@ -92,7 +92,7 @@ def test_plugins_that_are_no_list_of_paths_are_refused_once(study):
 
 def test_pools_of_a_study_that_tests_on_the_rest_cannot_be_extended(study, tmp_path):
     """A larger pool in the sweep is another test set for all cells."""
-    from runners import run_study
+    from deepboot.runners import run_study
 
     changes = {
         "task": {"name": "binary_operations", "operation": "x+y", "modulus": 7},

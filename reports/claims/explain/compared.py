@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from reports.cells import settings_of
-from reports.claims.explain.missing_runs import both_worlds, places
-from reports.claims.judgement import Judgement
-from reports.claims.kind import Evidence
-from reports.text import count, listed, measure, setting
+from deepboot.reports.cells import settings_of
+from deepboot.reports.claims.explain.missing_runs import both_worlds, places
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import Evidence
+from deepboot.reports.text import count, listed, measure, setting
 
 POOL = ("world", "training.world.rule", "train_size", "train_fraction")  # what an index rule says of a pool
 REPEATED = ("task.name", "model.name", "optimizer.name", "training.world.rule")  # other columns have said them

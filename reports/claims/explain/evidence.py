@@ -4,15 +4,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from reports.claims.effect import Verdict
-from reports.claims.explain.compared import contrast
-from reports.claims.explain.missing_runs import absent
-from reports.claims.explain.sensitivity import turning
-from reports.claims.family import Case
-from reports.claims.judgement import Judgement
-from reports.claims.kind import events_of, traits_of
-from reports.claims.p_values import p_value
-from reports.text import percent
+from deepboot.reports.claims.effect import Verdict
+from deepboot.reports.claims.explain.compared import contrast
+from deepboot.reports.claims.explain.missing_runs import absent
+from deepboot.reports.claims.explain.sensitivity import turning
+from deepboot.reports.claims.family import Case
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import events_of, traits_of
+from deepboot.reports.claims.p_values import p_value
+from deepboot.reports.text import percent
 
 SHOWN = {  # events that figures show, where they do not show all
     "survival": {"grokking"},

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from reports.claims.judgement import Judgement
-from reports.claims.kind import Across, Evidence, events_of
-from reports.claims.where import select
-from reports.measures.events import NEVER, event_bounds
-from reports.text import MOST_NAMES, count, plural
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import Across, Evidence, events_of
+from deepboot.reports.claims.where import select
+from deepboot.reports.measures.events import NEVER, event_bounds
+from deepboot.reports.text import MOST_NAMES, count, plural
 
 REACHED = {"memorization": "memorised", "grokking": "grokked", "stopping": "reached the stopping error"}
 ARMS = ("of", "to")  # settings by which a kind that compares two of the cells selects them

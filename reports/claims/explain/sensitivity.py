@@ -2,12 +2,12 @@
 
 import math
 
-from reports.claims.effect import Effect, Verdict
-from reports.claims.explain.missing_runs import groups, never_reached
-from reports.claims.judgement import Judgement
-from reports.claims.kind import seeds_needed, traits_of
-from reports.statistics.intervals import Bounds
-from reports.text import count, measure, percent, plural
+from deepboot.reports.claims.effect import Effect, Verdict
+from deepboot.reports.claims.explain.missing_runs import groups, never_reached
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.reports.claims.kind import seeds_needed, traits_of
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import count, measure, percent, plural
 
 MOST_SEEDS = 10_000  # beyond, the estimate is all but at the claimed bound
 

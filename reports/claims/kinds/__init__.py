@@ -1,5 +1,5 @@
 """The kinds of claim that ship; importing the package makes them known by name."""
 
-from reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends
+from deepboot.reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends
 
 __all__ = ["agreement", "arms", "equivalence", "errors", "timing", "trends"]

@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from bootstrap.registry import suggestion
-from reports.claims.kind import Across, Effect, claim_kind
-from reports.claims.kinds.shared import PLACES, Rate, notes_of, region_of, within
-from reports.claims.known_pairs import finite, limits_of
-from reports.comparison import When
-from reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
-from reports.statistics import agreement
-from reports.statistics.agreement import RANK_MIN
-from reports.statistics.incomplete import interval_between, mean_bounds, no_interval
-from reports.statistics.intervals import T_MIN, Bounds
-from reports.text import plural
+from deepboot.bootstrap.registry import suggestion
+from deepboot.reports.claims.kind import Across, Effect, claim_kind
+from deepboot.reports.claims.kinds.shared import PLACES, Rate, notes_of, region_of, within
+from deepboot.reports.claims.known_pairs import finite, limits_of
+from deepboot.reports.comparison import When
+from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
+from deepboot.reports.statistics import agreement
+from deepboot.reports.statistics.agreement import RANK_MIN
+from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, no_interval
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.text import plural
 
 Tau = Annotated[float, Field(ge=-1, le=1)]
 

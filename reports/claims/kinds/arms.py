@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.claims.kind import Across, Effect, Evidence, claim_kind
-from reports.claims.kinds.shared import (
+from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.shared import (
     REACHED,
     STEPS,
     Event,
@@ -21,12 +21,12 @@ from reports.claims.kinds.shared import (
     region_of,
     within,
 )
-from reports.claims.known_pairs import finite
-from reports.claims.where import select
-from reports.measures.events import event_bounds
-from reports.statistics.intervals import Bounds, seeds_for_median
-from reports.statistics.ratio import PairedRatio, paired_ratio
-from reports.text import percent, plural
+from deepboot.reports.claims.known_pairs import finite
+from deepboot.reports.claims.where import select
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.intervals import Bounds, seeds_for_median
+from deepboot.reports.statistics.ratio import PairedRatio, paired_ratio
+from deepboot.reports.text import percent, plural
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from reports.claims.kind import Effect, Evidence, claim_kind
-from reports.claims.kinds.shared import alone, at_start, counts, delay_notes, no_ratio, open_where_unknown
-from reports.claims.known_pairs import At, KnownPairs, known_pairs
-from reports.measures.events import ratio_bounds
-from reports.statistics.equivalence import PATTERNS, max_t_band
-from reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval, seeds_for_median
-from reports.text import count, measure, percent, plural
+from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.shared import alone, at_start, counts, delay_notes, no_ratio, open_where_unknown
+from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
+from deepboot.reports.measures.events import ratio_bounds
+from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.text import count, measure, percent, plural
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MaxRatio = Annotated[float, Field(gt=1, allow_inf_nan=False)]

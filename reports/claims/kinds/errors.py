@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-from reports.claims.kind import Effect, Evidence, claim_kind
-from reports.claims.kinds.shared import PLACES, Number, Ratio, broken, for_mean, mean_effect, region_of
-from reports.claims.known_pairs import finite, known_pairs
-from reports.comparison import When
-from reports.statistics.agreement import explained_share
-from reports.statistics.incomplete import no_interval, still
-from reports.statistics.intervals import T_MIN, Bounds, order_rank
-from reports.text import plural
+from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.shared import PLACES, Number, Ratio, broken, for_mean, mean_effect, region_of
+from deepboot.reports.claims.known_pairs import finite, known_pairs
+from deepboot.reports.comparison import When
+from deepboot.reports.statistics.agreement import explained_share
+from deepboot.reports.statistics.incomplete import no_interval, still
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
+from deepboot.reports.text import plural
 
 
 @claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error", pairs=True)

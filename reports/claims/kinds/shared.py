@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from reports.claims.kind import Effect
-from reports.measures.events import NEVER, event_bounds
-from reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
-from reports.text import plural, setting
+from deepboot.reports.claims.kind import Effect
+from deepboot.reports.measures.events import NEVER, event_bounds
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
+from deepboot.reports.text import plural, setting
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from reports.claims.kind import Effect, Evidence, claim_kind
-from reports.claims.kinds.shared import (
+from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.shared import (
     NOUNS,
     Rate,
     Ratio,
@@ -24,9 +24,15 @@ from reports.claims.kinds.shared import (
     share_effect,
     undecided,
 )
-from reports.measures.events import event_bounds, ratio_bounds, run_times
-from reports.statistics.intervals import Bounds, clopper_pearson, median_bounds, median_interval, seeds_for_median
-from reports.text import percent, plural
+from deepboot.reports.measures.events import event_bounds, ratio_bounds, run_times
+from deepboot.reports.statistics.intervals import (
+    Bounds,
+    clopper_pearson,
+    median_bounds,
+    median_interval,
+    seeds_for_median,
+)
+from deepboot.reports.text import percent, plural
 
 
 @claim_kind("grokking_delay", min_seeds=for_median, figure=("delays", "steps"), events=("memorization", "grokking"))

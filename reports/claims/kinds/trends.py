@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from bootstrap.registry import suggestion
-from reports.cells import settings_of
-from reports.claims.kind import Across, Effect, Evidence, claim_kind
-from reports.claims.kinds.arms import differences_of, ratio_of
-from reports.claims.kinds.shared import (
+from deepboot.bootstrap.registry import suggestion
+from deepboot.reports.cells import settings_of
+from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.arms import differences_of, ratio_of
+from deepboot.reports.claims.kinds.shared import (
     NOUNS,
     REACHED,
     STEPS,
@@ -26,12 +26,12 @@ from reports.claims.kinds.shared import (
     undecided,
     within,
 )
-from reports.measures.events import event_bounds
-from reports.statistics import agreement
-from reports.statistics.agreement import RANK_MIN
-from reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from reports.statistics.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from reports.text import count, percent, plural, setting
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics import agreement
+from deepboot.reports.statistics.agreement import RANK_MIN
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_interval, seeds_for_median
+from deepboot.reports.text import count, percent, plural, setting
 
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]

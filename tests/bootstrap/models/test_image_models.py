@@ -12,19 +12,19 @@ import torchvision
 from torch import nn
 from torch.nn import functional
 
-from bootstrap import registry, streams
-from bootstrap.models import convolutions
-from bootstrap.models.dconv import Local
-from bootstrap.models.densenet import beside
-from bootstrap.models.stacked import Stack
-from bootstrap.models.vit import patches
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Image, Vector
-from bootstrap.training.backend import PROGRAMS
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train, train_steps
-from runners.run import checkpoints
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.models import convolutions
+from deepboot.bootstrap.models.dconv import Local
+from deepboot.bootstrap.models.densenet import beside
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.models.vit import patches
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Image, Vector
+from deepboot.bootstrap.training.backend import PROGRAMS
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.runners.run import checkpoints
 from tests.bootstrap.conftest import parity
 from tests.bootstrap.models.test_models import KEY, Given, built, examples, named
 

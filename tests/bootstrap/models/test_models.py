@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from bootstrap import registry, streams
-from bootstrap.models import layers
-from bootstrap.models.layers import Start, _Affine, activate
-from bootstrap.models.stacked import Stack
-from bootstrap.models.transformer import future, sinusoids
-from bootstrap.registry import register
-from bootstrap.task import Image, Inputs, Task, Tokens, Vector
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.models import layers
+from deepboot.bootstrap.models.layers import Start, _Affine, activate
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.models.transformer import future, sinusoids
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Image, Inputs, Task, Tokens, Vector
 
 KEY = streams.keys([0, 1, 2], "init")
 TOKENS = Tokens(vocab=9, length=5, varying=(0, 2, 3))

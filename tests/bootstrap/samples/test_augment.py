@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from bootstrap import streams
-from bootstrap.samples.augment import AUGMENTATIONS, PADDING, crop_flip, flip
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.samples.augment import AUGMENTATIONS, PADDING, crop_flip, flip
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
 from tests.bootstrap.conftest import parity
 
 KEY_M2 = streams.keys([1, 2], "augment")

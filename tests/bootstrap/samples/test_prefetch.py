@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from bootstrap.samples.prefetch import Ahead
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Universe
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
-from datasets.binary_operations import BinaryOperations
+from deepboot.bootstrap.samples.prefetch import Ahead
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Universe
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
+from deepboot.datasets.binary_operations import BinaryOperations
 from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
@@ -160,7 +160,7 @@ def test_the_interpreter_waits_for_one_block_at_most():
     """It ends once the block that is being read is there; no other is begun."""
     program = """if True:
         import time, torch
-        from bootstrap.samples.prefetch import Ahead
+        from deepboot.bootstrap.samples.prefetch import Ahead
         def read(start, stop):
             time.sleep(0.2 * (start > 0))
             print(start, stop)

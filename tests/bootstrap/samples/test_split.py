@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from bootstrap.samples.source import Supply
-from bootstrap.samples.split import divide, division_of, mirrored_share
-from bootstrap.study.build import build_task, capacity
-from bootstrap.study.schema import Data
-from bootstrap.study.sweep import runs_of
-from bootstrap.worlds import ideal
+from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.samples.split import divide, division_of, mirrored_share
+from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.schema import Data
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.worlds import ideal
 from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
@@ -33,7 +33,7 @@ def test_an_ideal_run_never_draws_a_held_out_cell(addition):
     """Over several passes of the universe the ideal world's inputs avoid all test inputs and reach all others."""
     runs = runs_of(parity(task=ADDITION))
     supply = Supply(addition, runs[1:])
-    from bootstrap.study.run_worlds import world_of
+    from deepboot.bootstrap.study.run_worlds import world_of
 
     world = world_of(runs[1:], addition)
     assert world.rule is ideal

@@ -4,12 +4,12 @@ import datetime
 
 import pytest
 
-from bootstrap import registry
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
-from bootstrap.study import checks
-from bootstrap.study.messages import LARGEST_NUMBER, StudyError
-from bootstrap.study.parse import with_value
-from bootstrap.study.sweep import runs_of
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
+from deepboot.bootstrap.study import checks
+from deepboot.bootstrap.study.messages import LARGEST_NUMBER, StudyError
+from deepboot.bootstrap.study.parse import with_value
+from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
 
 UNIVERSE = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
@@ -231,8 +231,8 @@ def test_nothing_is_said_that_depends_on_a_faulty_table():
 
 TASK = """
 from dataclasses import dataclass
-from bootstrap.registry import register
-from bootstrap.task import Samples, Task, Vector
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Samples, Task, Vector
 import torch
 
 @register("task", "test_mine")

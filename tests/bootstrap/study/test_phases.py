@@ -6,15 +6,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bootstrap import results
-from bootstrap.study.build import build_task
-from bootstrap.study.messages import StudyError
-from bootstrap.study.phases import weights_file
-from bootstrap.study.run_worlds import world_of, worlds_of
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.train import fulfilled, train
-from bootstrap.worlds import usage
-from runners.run.execute import _row
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.phases import weights_file
+from deepboot.bootstrap.study.run_worlds import world_of, worlds_of
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.train import fulfilled, train
+from deepboot.bootstrap.worlds import usage
+from deepboot.runners.run.execute import _row
 from tests.bootstrap.conftest import parity
 
 LONG = {"training__max_steps": 40, "evaluation__schedule": 5}

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
-from bootstrap import registry
-from bootstrap.study import run
-from bootstrap.study.compatibility import _try_model
-from bootstrap.study.messages import StudyError
-from bootstrap.study.parse import chosen, parse, with_value
-from bootstrap.study.run import evaluation_steps, scheduled_steps
-from bootstrap.study.schema import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training
-from bootstrap.study.sweep import points, runs_of
-from datasets.sparse_parity import SparseParity
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study import run
+from deepboot.bootstrap.study.compatibility import _try_model
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.parse import chosen, parse, with_value
+from deepboot.bootstrap.study.run import evaluation_steps, scheduled_steps
+from deepboot.bootstrap.study.schema import Data, Evaluation, Keep, ModelScales, Schedule, Streams, Study, Training
+from deepboot.bootstrap.study.sweep import points, runs_of
+from deepboot.datasets.sparse_parity import SparseParity
 from tests.bootstrap.conftest import parity
 
 CLAIMS = (
@@ -725,7 +725,7 @@ def test_identity_changes_with_the_meaning_of_a_specification(monkeypatch):
 
 
 PLUGIN = """
-from bootstrap.registry import register
+from deepboot.bootstrap.registry import register
 
 @register("{kind}", "{name}")
 def mine({parameters}):
@@ -892,8 +892,8 @@ def test_sizes_have_a_least_and_a_largest_value(kind, name, key, least, most):
 MODEL = """
 import torch
 from torch import nn
-from bootstrap.models.layers import constant, parameter
-from bootstrap.registry import register
+from deepboot.bootstrap.models.layers import constant, parameter
+from deepboot.bootstrap.registry import register
 
 @register("model", "test_mine")
 class Mine(nn.Module):

@@ -6,11 +6,11 @@ import shutil
 import pytest
 import torch
 
-from bootstrap.registry import register
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.backend import PROGRAMS
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.backend import PROGRAMS
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train, train_steps
 from tests.bootstrap.conftest import parity
 from tests.bootstrap.models.test_models import Plain, own_models  # noqa: F401 (a fixture)
 

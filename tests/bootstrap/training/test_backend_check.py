@@ -5,10 +5,10 @@ import functools
 import pytest
 import torch
 
-from bootstrap.study.sweep import runs_of
-from bootstrap.training import pack as packs
-from bootstrap.training.backend import Eager
-from bootstrap.training.backend_check import CHECKED_STEPS, TOLERANCE, disagreement
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training import pack as packs
+from deepboot.bootstrap.training.backend import Eager
+from deepboot.bootstrap.training.backend_check import CHECKED_STEPS, TOLERANCE, disagreement
 from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}

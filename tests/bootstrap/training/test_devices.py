@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
-from bootstrap import streams
-from bootstrap.samples import prefetch, source, split
-from bootstrap.study.build import build_task
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Universe
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train_steps
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.samples import prefetch, source, split
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Universe
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train_steps
 from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 11}

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bootstrap.models.mlp import MLP
-from bootstrap.models.stacked import Stack
-from bootstrap.optimizers import AdamW
-from bootstrap.study.sweep import runs_of
-from bootstrap.task import Tokens
-from bootstrap.training import train as training
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.models.mlp import MLP
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.optimizers import AdamW
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.task import Tokens
+from deepboot.bootstrap.training import train as training
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train, train_steps
 from tests.bootstrap.conftest import parity
 
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from scipy import stats
 
-from bootstrap import registry
-from bootstrap.samples.source import TEST_START, Supply
-from bootstrap.study.build import build_task
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack, learning_rate_factor
-from bootstrap.training.train import train, train_steps
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.samples.source import TEST_START, Supply
+from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack, learning_rate_factor
+from deepboot.bootstrap.training.train import train, train_steps
 from tests.bootstrap.conftest import parity
 
 TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}

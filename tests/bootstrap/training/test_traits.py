@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.evaluate import Evaluator
-from bootstrap.training.pack import Pack
-from bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.train import train, train_steps
 from tests.bootstrap.conftest import parity
 
 SGD = {"name": "sgd", "lr": 0.5}

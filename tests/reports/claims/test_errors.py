@@ -2,8 +2,8 @@
 
 import pytest
 
-from bootstrap.results import RUN_COLUMNS
-from reports.claims.errors import claim_errors
+from deepboot.bootstrap.results import RUN_COLUMNS
+from deepboot.reports.claims.errors import claim_errors
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 RATIO = {"kind": "ratio", "of": {"optimizer.lr": 0.2}, "to": {"optimizer.lr": 0.1}, "min_ratio": 2.0}

@@ -3,16 +3,16 @@ import math
 
 import pytest
 
-from bootstrap.registry import _entries
-from reports import compare
-from reports.claims.explain.compared import contrast
-from reports.claims.explain.evidence import grounds, weightiest
-from reports.claims.explain.missing_runs import absent
-from reports.claims.explain.sensitivity import seeds_to_settle, turning
-from reports.claims.family import Case, cases
-from reports.claims.judge import Across, Effect, claim_kind, judge
-from reports.claims.kind import events_of
-from reports.statistics.intervals import Bounds
+from deepboot.bootstrap.registry import _entries
+from deepboot.reports import compare
+from deepboot.reports.claims.explain.compared import contrast
+from deepboot.reports.claims.explain.evidence import grounds, weightiest
+from deepboot.reports.claims.explain.missing_runs import absent
+from deepboot.reports.claims.explain.sensitivity import seeds_to_settle, turning
+from deepboot.reports.claims.family import Case, cases
+from deepboot.reports.claims.judge import Across, Effect, claim_kind, judge
+from deepboot.reports.claims.kind import events_of
+from deepboot.reports.statistics.intervals import Bounds
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

@@ -5,11 +5,11 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from bootstrap.registry import _entries, names, settings
-from reports import compare
-from reports.claims.family import cases
-from reports.claims.judge import Effect, Evidence, claim_kind, confidences, fewest_seeds, judge
-from reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.bootstrap.registry import _entries, names, settings
+from deepboot.reports import compare
+from deepboot.reports.claims.family import cases
+from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, confidences, fewest_seeds, judge
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
 
 KINDS = [
     "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "gap_share",

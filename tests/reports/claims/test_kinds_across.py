@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bootstrap.registry import _entries, settings
-from reports import compare
-from reports.claims.judge import Across, Effect, claim_kind, fewest_seeds, judge
-from reports.claims.kind import scope_of
-from reports.claims.kinds.agreement import outcome_profile, predicts, rank_agreement
-from reports.claims.kinds.arms import ratio
-from reports.claims.kinds.trends import monotone, power_law, threshold, trend
-from reports.statistics.intervals import Bounds
-from reports.tables.verdicts import verdicts
+from deepboot.bootstrap.registry import _entries, settings
+from deepboot.reports import compare
+from deepboot.reports.claims.judge import Across, Effect, claim_kind, fewest_seeds, judge
+from deepboot.reports.claims.kind import scope_of
+from deepboot.reports.claims.kinds.agreement import outcome_profile, predicts, rank_agreement
+from deepboot.reports.claims.kinds.arms import ratio
+from deepboot.reports.claims.kinds.trends import monotone, power_law, threshold, trend
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.tables.verdicts import verdicts
 
 NEVER = {"grokking": (4000, None)}
 DIVERGED = {"grokking": (300, None), "status": "diverged"}

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bootstrap.registry import find
-from reports import compare
-from reports.claims.judge import fewest_seeds, judge
-from reports.claims.kind import Evidence
-from reports.claims.kinds.equivalence import worst_step
-from reports.statistics.intervals import clopper_pearson, t_interval
+from deepboot.bootstrap.registry import find
+from deepboot.reports import compare
+from deepboot.reports.claims.judge import fewest_seeds, judge
+from deepboot.reports.claims.kind import Evidence
+from deepboot.reports.claims.kinds.equivalence import worst_step
+from deepboot.reports.statistics.intervals import clopper_pearson, t_interval
 
 NAMES = ("difference", "equivalent", "no_delay", "relapse", "same_memorization")
 TOGETHER = {"memorization": (90, 100), "grokking": (90, 100), "ideal_memorization": (90, 100)}
@@ -327,7 +327,7 @@ def test_relapse_counts_as_the_tables_do(make_results):
     """On curves: at the threshold and streak of the runs themselves."""
     results = make_results(6, censored=(0,), claims=[{"kind": "relapse", "max_rate": 0.9}])
     (one,) = judge(results)
-    from reports.measures.events import delay_table
+    from deepboot.reports.measures.events import delay_table
 
     table = delay_table(compare(results))
     real = table[table["world"] == "real"].iloc[0]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from reports import compare
-from reports.claims.judge import fewest_seeds, judge
-from reports.claims.kind import scope_of
-from reports.statistics.intervals import Bounds, t_interval
+from deepboot.reports import compare
+from deepboot.reports.claims.judge import fewest_seeds, judge
+from deepboot.reports.claims.kind import scope_of
+from deepboot.reports.statistics.intervals import Bounds, t_interval
 
 ARMS = {"of": {"train_size": 100}, "to": {"train_size": 400}}
 LESS = {"kind": "final_difference", "max": -0.05} | ARMS

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bootstrap.registry import names
-from reports.claims.kind import seeds_needed
+from deepboot.bootstrap.registry import names
+from deepboot.reports.claims.kind import seeds_needed
 from tests.reports.simulated import verdicts
 
 CUTS = (0.0, 0.3, 0.7)

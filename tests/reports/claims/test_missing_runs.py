@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports import compare
-from reports.claims.effect import Effect
-from reports.claims.explain.missing_runs import absent
-from reports.claims.explain.sensitivity import turning
-from reports.claims.judge import judge
-from reports.statistics.incomplete import interval_between, mean_bounds, mean_interval
-from reports.statistics.intervals import Bounds, clopper_pearson, t_interval
+from deepboot.reports import compare
+from deepboot.reports.claims.effect import Effect
+from deepboot.reports.claims.explain.missing_runs import absent
+from deepboot.reports.claims.explain.sensitivity import turning
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, mean_interval
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson, t_interval
 
 SPREAD = (-0.01, -0.006, -0.002, 0.002, 0.006, 0.01, -0.004, 0.004)
 LATE = {

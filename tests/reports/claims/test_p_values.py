@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bootstrap.registry import _entries
-from reports import compare
-from reports.claims.family import cases
-from reports.claims.judge import Effect, claim_kind, judge
-from reports.claims.p_values import (
+from deepboot.bootstrap.registry import _entries
+from deepboot.reports import compare
+from deepboot.reports.claims.family import cases
+from deepboot.reports.claims.judge import Effect, claim_kind, judge
+from deepboot.reports.claims.p_values import (
     CALLS,
     LARGEST,
     Question,
@@ -19,7 +19,7 @@ from reports.claims.p_values import (
     p_value,
     significance,
 )
-from reports.statistics.intervals import Bounds, t_interval
+from deepboot.reports.statistics.intervals import Bounds, t_interval
 
 ABOVE = Bounds(0.0, math.inf)
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

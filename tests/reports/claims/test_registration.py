@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reports import compare
-from reports.claims.family import cases
-from reports.claims.judge import judge
-from reports.claims.registration import digest
-from reports.page.page import write_report
-from reports.tables.verdicts import as_dicts, changed, flags
+from deepboot.reports import compare
+from deepboot.reports.claims.family import cases
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.claims.registration import digest
+from deepboot.reports.page.page import write_report
+from deepboot.reports.tables.verdicts import as_dicts, changed, flags
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 RATE = {"kind": "rate", "min_rate": 0.5}

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from reports import compare
-from reports.claims.region import claimed_regions, whole_curve
-from reports.figures.bootstrap_error import claim_handles, draw_bootstrap_error, plot_bootstrap_error
-from reports.statistics.equivalence import max_t_band
+from deepboot.reports import compare
+from deepboot.reports.claims.region import claimed_regions, whole_curve
+from deepboot.reports.figures.bootstrap_error import claim_handles, draw_bootstrap_error, plot_bootstrap_error
+from deepboot.reports.statistics.equivalence import max_t_band
 
 EQUIVALENT = {"kind": "equivalent", "margin": 0.05}
 ABOVE = {"kind": "bootstrap_error", "min": 0.1, "where": {"train_size": 750}}

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import compare
-from reports.figures.cells import (
+from deepboot.reports import compare
+from deepboot.reports.figures.cells import (
     _means,
     draw_phase_map,
     draw_scatter,
@@ -13,8 +13,8 @@ from reports.figures.cells import (
     plot_scatter,
     plot_survival,
 )
-from reports.statistics.intervals import t_interval
-from reports.statistics.survival import survival_curve
+from deepboot.reports.statistics.intervals import t_interval
+from deepboot.reports.statistics.survival import survival_curve
 
 
 def test_survival_is_a_staircase_per_world_with_its_band():

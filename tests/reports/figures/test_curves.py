@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from reports import compare
-from reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
-from reports.figures.curves import plot_worlds
-from reports.figures.events import draw_steps, plot_steps
-from reports.figures.facets import draw_worlds
-from reports.figures.gallery import draw_all
-from reports.figures.style import COLORS, look
-from reports.measures.events import event_times
-from reports.statistics.intervals import t_interval
+from deepboot.reports import compare
+from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
+from deepboot.reports.figures.curves import plot_worlds
+from deepboot.reports.figures.events import draw_steps, plot_steps
+from deepboot.reports.figures.facets import draw_worlds
+from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.figures.style import COLORS, look
+from deepboot.reports.measures.events import event_times
+from deepboot.reports.statistics.intervals import t_interval
 
 
 def line(ax, gid):

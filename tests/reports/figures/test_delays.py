@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import compare
-from reports.figures.delays import delay_handles, draw_delays, plot_delays
-from reports.figures.style import COLORS
+from deepboot.reports import compare
+from deepboot.reports.figures.delays import delay_handles, draw_delays, plot_delays
+from deepboot.reports.figures.style import COLORS
 
 
 def table(*bounds, world="real", cell="a"):

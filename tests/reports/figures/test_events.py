@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import compare
-from reports.figures.events import draw_incidence, plot_incidence, plot_steps
-from reports.figures.facets import facets, folded
-from reports.figures.gallery import draw_all
-from reports.measures.events import event_times
-from reports.statistics.survival import cumulative_incidence
+from deepboot.reports import compare
+from deepboot.reports.figures.events import draw_incidence, plot_incidence, plot_steps
+from deepboot.reports.figures.facets import facets, folded
+from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.measures.events import event_times
+from deepboot.reports.statistics.survival import cumulative_incidence
 
 
 def test_incidence_has_a_staircase_per_outcome():

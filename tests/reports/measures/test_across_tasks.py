@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import compare
-from reports.measures.across_tasks import score_table, task_means, task_profiles
-from reports.statistics.interquartile import interquartile_means, performance_profiles
+from deepboot.reports import compare
+from deepboot.reports.measures.across_tasks import score_table, task_means, task_profiles
+from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
 
 FINALS = {"parity": [0.15, 0.2, 0.05, 0.4, -0.1, 0.35], "addition": [0.02, 0.12, 0.2, 0.5, 0.32, -0.2]}
 

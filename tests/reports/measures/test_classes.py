@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import compare
-from reports.measures.classes import CLASSIFIERS, classify, liu, pair, seeds_for_share, share_interval
-from reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports import compare
+from deepboot.reports.measures.classes import CLASSIFIERS, classify, liu, pair, seeds_for_share, share_interval
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
 
 
 def raises(sentence):

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from reports import compare
-from reports.measures.events import delay_table, event_bounds, run_times, step_table
+from deepboot.reports import compare
+from deepboot.reports.measures.events import delay_table, event_bounds, run_times, step_table
 
 REACHED = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
 

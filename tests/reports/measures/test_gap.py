@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports import compare
-from reports.measures.gap import explained_table, prediction_table
-from reports.statistics.agreement import explained_share
-from reports.statistics.intervals import t_interval
+from deepboot.reports import compare
+from deepboot.reports.measures.gap import explained_table, prediction_table
+from deepboot.reports.statistics.agreement import explained_share
+from deepboot.reports.statistics.intervals import t_interval
 
 GAPS = [0.20, 0.26, 0.24, 0.31]  # generalisation gap = real test error less 0.1
 

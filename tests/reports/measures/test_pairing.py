@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import compare
-from reports.measures.pairing import noise_table, pairing_table, sizes_of_test
+from deepboot.reports import compare
+from deepboot.reports.measures.pairing import noise_table, pairing_table, sizes_of_test
 
 REAL = np.array([0.31, 0.42, 0.37, 0.50, 0.45])
 IDEAL = np.array([0.20, 0.24, 0.25, 0.33, 0.26])

@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports import compare
-from reports.measures.time_to_event import alike_table, incidence_table, mean_table, ratio_table, slowdown_table
-from reports.statistics.intervals import clopper_pearson, t_interval
-from reports.statistics.ratio import paired_ratio, weibull_shape
-from reports.statistics.survival import log_rank, paired_log_rank, trend
+from deepboot.reports import compare
+from deepboot.reports.measures.time_to_event import (
+    alike_table,
+    incidence_table,
+    mean_table,
+    ratio_table,
+    slowdown_table,
+)
+from deepboot.reports.statistics.intervals import clopper_pearson, t_interval
+from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
+from deepboot.reports.statistics.survival import log_rank, paired_log_rank, trend
 
 INF = math.inf
 STEPS = [(100, 110), (120, 130), (90, 100), (200, 220), (150, 160), (170, 180)]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.results import write, write_json
-from reports import compare
-from reports.claims.explain.evidence import grounds
-from reports.claims.family import cases
-from reports.claims.judge import judge
-from reports.figures.gallery import draw_all
-from reports.page.page import write_report
-from reports.page.summary import finding
+from deepboot.bootstrap.results import write, write_json
+from deepboot.reports import compare
+from deepboot.reports.claims.explain.evidence import grounds
+from deepboot.reports.claims.family import cases
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.page.page import write_report
+from deepboot.reports.page.summary import finding
 
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 5.0, "primary": True, "text": "Grokking comes late"},

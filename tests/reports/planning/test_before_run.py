@@ -1,7 +1,7 @@
 import pytest
 
-from reports.planning.before_run import prospects
-from reports.statistics.intervals import clopper_pearson
+from deepboot.reports.planning.before_run import prospects
+from deepboot.reports.statistics.intervals import clopper_pearson
 
 NAMES = {
     "equivalent": {"margin": 0.02},

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bootstrap.registry import _entries
-from reports import compare
-from reports.claims.judge import Effect, Evidence, claim_kind
-from reports.planning.from_pilot import forecasts
-from reports.planning.resample import Pilot, places
-from reports.statistics.intervals import Bounds, clopper_pearson
-from reports.statistics.power import largest_spread, seeds_for_mean
+from deepboot.bootstrap.registry import _entries
+from deepboot.reports import compare
+from deepboot.reports.claims.judge import Effect, Evidence, claim_kind
+from deepboot.reports.planning.from_pilot import forecasts
+from deepboot.reports.planning.resample import Pilot, places
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.power import largest_spread, seeds_for_mean
 
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
 NEVER = LATE | {"grokking": (4000, None)}

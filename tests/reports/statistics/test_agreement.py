@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.agreement import (
+from deepboot.reports.statistics.agreement import (
     explained_share,
     monotone_trend,
     power_law,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from reports.statistics.censored_regression import NORMAL, WEIBULL, cutoff, fit, profile_end
+from deepboot.reports.statistics.censored_regression import NORMAL, WEIBULL, cutoff, fit, profile_end
 
 INF = math.inf
 LAWS = {"normal": (NORMAL, stats.norm), "weibull": (WEIBULL, stats.gumbel_l)}

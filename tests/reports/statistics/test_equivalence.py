@@ -6,8 +6,13 @@ import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
-from reports.statistics.equivalence import different_somewhere, equivalent_everywhere, max_t_band, two_one_sided
-from reports.statistics.paired import sign_flip_test
+from deepboot.reports.statistics.equivalence import (
+    different_somewhere,
+    equivalent_everywhere,
+    max_t_band,
+    two_one_sided,
+)
+from deepboot.reports.statistics.paired import sign_flip_test
 
 
 def raises(sentence):

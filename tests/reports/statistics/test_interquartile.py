@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from reports.statistics.interquartile import interquartile_means, performance_profiles
-from reports.statistics.intervals import clopper_pearson
+from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
+from deepboot.reports.statistics.intervals import clopper_pearson
 
 
 def raises(sentence):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from reports.statistics.intervals import (
+from deepboot.reports.statistics.intervals import (
     Bounds,
     clopper_pearson,
     median_bounds,

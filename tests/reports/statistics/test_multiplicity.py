@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from reports.statistics.multiplicity import benjamini_hochberg, holm
+from deepboot.reports.statistics.multiplicity import benjamini_hochberg, holm
 
 
 @pytest.mark.parametrize("adjust", [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])

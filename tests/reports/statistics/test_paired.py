@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.paired import (
+from deepboot.reports.statistics.paired import (
     paired_correlation,
     seeds_without_pairing,
     sign_flip_interval,

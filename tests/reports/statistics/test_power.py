@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from reports.statistics.intervals import Bounds
-from reports.statistics.power import (
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.statistics.power import (
     effect_for_difference,
     largest_spread,
     largest_unseen,

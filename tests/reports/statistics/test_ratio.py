@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.statistics import censored_regression
-from reports.statistics.intervals import median_interval
-from reports.statistics.ratio import paired_ratio, signed_rank, weibull_shape
+from deepboot.reports.statistics import censored_regression
+from deepboot.reports.statistics.intervals import median_interval
+from deepboot.reports.statistics.ratio import paired_ratio, signed_rank, weibull_shape
 
 INF = math.inf
 GRID = np.concatenate([[0], np.unique(np.geomspace(1, 100_000, 100).round())])

@@ -9,8 +9,8 @@ from scipy import stats
 from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.duration.survfunc import CumIncidenceRight, survdiff
 
-from reports.statistics.intervals import t_interval
-from reports.statistics.survival import (
+from deepboot.reports.statistics.intervals import t_interval
+from deepboot.reports.statistics.survival import (
     cumulative_incidence,
     log_rank,
     paired_log_rank,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.test_set_noise import noise_of_test_set
+from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
 
 def raises(sentence):

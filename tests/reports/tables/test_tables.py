@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from reports import compare
-from reports.tables import across_tasks, pairing, time_to_event
-from reports.tables.table import Table
+from deepboot.reports import compare
+from deepboot.reports.tables import across_tasks, pairing, time_to_event
+from deepboot.reports.tables.table import Table
 
 WORLDS = [pairing.pairing, pairing.noise, pairing.explained, pairing.predictions]
 TIMES = [

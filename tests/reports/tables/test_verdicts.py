@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from reports import compare
-from reports.claims.family import MOST_TESTED, cases
-from reports.claims.judge import judge
-from reports.tables.verdicts import as_dicts, lines, tally, together, verdicts
+from deepboot.reports import compare
+from deepboot.reports.claims.family import MOST_TESTED, cases
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.tables.verdicts import as_dicts, lines, tally, together, verdicts
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

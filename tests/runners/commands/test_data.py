@@ -5,10 +5,10 @@ import shlex
 import pytest
 import tomli_w
 
-from datasets.cifar5m import prepare, transfer
-from runners import run_study, study_files
-from runners.commands import data
-from runners.run.progress import Progress
+from deepboot.datasets.cifar5m import prepare, transfer
+from deepboot.runners import run_study, study_files
+from deepboot.runners.commands import data
+from deepboot.runners.run.progress import Progress
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import write
 
@@ -143,7 +143,7 @@ def test_every_action_has_its_word_for_an_interruption():
 def test_bytes_are_told_in_megabytes(monkeypatch):
     """Done / total, rate, time left."""
     now = [100.0]
-    monkeypatch.setattr("runners.run.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("deepboot.runners.run.progress.time.monotonic", lambda: now[0])
     progress = Progress(18_400_000_000, work="downloading", unit="B")
     now[0] += 10
     progress(400_000_000)

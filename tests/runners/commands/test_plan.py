@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from runners.commands import plan
+from deepboot.runners.commands import plan
 
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 2.0},
@@ -94,7 +94,7 @@ def test_mistakes_in_claims_end_with_status_2(study, deepboot, claim, sentence):
 def test_a_study_whose_trial_fails_is_planned_all_the_same(study, tmp_path):
     """The reason stands where the time would; all else is said."""
     (tmp_path / "plugin.py").write_text(
-        "from bootstrap.registry import register\n@register('loss', 'planned_failure')\n"
+        "from deepboot.bootstrap.registry import register\n@register('loss', 'planned_failure')\n"
         "def broken(logits_EBV, label_EB):\n    'Fails.'\n    raise RuntimeError('no')\n"
     )
     said = "\n".join(plan.describe(study(plugins=["plugin.py"], loss={"name": "planned_failure"})))

@@ -3,13 +3,13 @@ import re
 import numpy as np
 import pytest
 import torch
-from datasets.shapes.shapes.shapes import Shapes
 from PIL import Image
 
-from bootstrap import streams
-from bootstrap.study.messages import StudyError
-from datasets.recording import Recording
-from runners.commands import contact_sheet, listing
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.datasets.recording import Recording
+from deepboot.datasets.shapes.task import Shapes
+from deepboot.runners.commands import contact_sheet, listing
 
 KEY_12 = streams.keys((0,), "data")
 

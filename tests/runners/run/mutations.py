@@ -9,8 +9,19 @@ from pathlib import Path
 
 import tomli_w
 
-from bootstrap.study.schema import Change, Data, Evaluation, Keep, Schedule, Start, Stop, Streams, Study, Training
-from runners import study_files
+from deepboot.bootstrap.study.schema import (
+    Change,
+    Data,
+    Evaluation,
+    Keep,
+    Schedule,
+    Start,
+    Stop,
+    Streams,
+    Study,
+    Training,
+)
+from deepboot.runners import study_files
 from tests.bootstrap.conftest import parity
 
 PLUGIN = '''
@@ -19,12 +30,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from pydantic import PositiveFloat, PositiveInt
-from bootstrap import streams
-from bootstrap.optimizers import Optimizer
-from bootstrap.registry import register
-from bootstrap.task import Samples, Task, Vector
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.task import Samples, Task, Vector
 from {helper} import half
-from runners import study_files
+from deepboot.runners import study_files
 
 @register("task", "{prefix}_task")
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.backend import PROGRAMS
-from bootstrap.training.pack import Pack
-from reports import time_axis
-from runners import cli, run_study
-from runners.run import autotune, checkpoints, engine, execute
-from runners.run.local import Bench
-from runners.run.trial import Rate, Trial, measure
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.backend import PROGRAMS
+from deepboot.bootstrap.training.pack import Pack
+from deepboot.reports import time_axis
+from deepboot.runners import cli, run_study
+from deepboot.runners.run import autotune, checkpoints, engine, execute
+from deepboot.runners.run.local import Bench
+from deepboot.runners.run.trial import Rate, Trial, measure
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal, tables
 

@@ -12,12 +12,12 @@ import time
 import pytest
 import torch
 
-from bootstrap import results
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from bootstrap.training.train import train
-from runners import run_study
-from runners.run import checkpoints, engine, output_folder
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.train import train
+from deepboot.runners import run_study
+from deepboot.runners.run import checkpoints, engine, output_folder
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
@@ -29,7 +29,10 @@ def start(study, out, workers):
     """A study in a process of its own, with a checkpoint every tenth of a second."""
     words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "runners.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "deepboot.runners.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import tomli_w
 
-from bootstrap import results
-from bootstrap.results import read, write_table
-from reports.page.page import page
-from runners import run_study
-from runners.run import checkpoints, repair
+from deepboot.bootstrap import results
+from deepboot.bootstrap.results import read, write_table
+from deepboot.reports.page.page import page
+from deepboot.runners import run_study
+from deepboot.runners.run import checkpoints, repair
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
@@ -57,7 +57,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def unreported(monkeypatch):
     """``deepboot run`` without the report at its end."""
-    monkeypatch.setattr("runners.cli._report", lambda *_: None)
+    monkeypatch.setattr("deepboot.runners.cli._report", lambda *_: None)
 
 
 @pytest.fixture
@@ -146,7 +146,9 @@ def test_runs_are_told_from_their_rows_and_nothing_is_trained(copy, finished, mo
     """Without runs.parquet all is known again but the seconds."""
     study, out = copy
     truncated(out / "runs.parquet")
-    monkeypatch.setattr("runners.run.engine.run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else [])
+    monkeypatch.setattr(
+        "deepboot.runners.run.engine.run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else []
+    )
     run_study(study, out, workers=1)
     equal(finished / "out", out)
     assert read(out).runs["seconds"].isna().all()
@@ -159,8 +161,10 @@ def test_only_runs_without_rows_are_trained_again(copy, finished, monkeypatch):
     lost = held.runs.loc[held.runs["seed"] == 1, "run_id"]
     write_table(held.evaluations[~held.evaluations["run_id"].isin(lost)], out / "evaluations.parquet")
     ran = []
-    jobs = repair.folder.write_shard
-    monkeypatch.setattr("runners.run.execute.folder.write_shard", lambda *words: (ran.append(words[1]), jobs(*words)))
+    jobs = repair.output_folder.write_shard
+    monkeypatch.setattr(
+        "deepboot.runners.run.execute.output_folder.write_shard", lambda *words: (ran.append(words[1]), jobs(*words))
+    )
     run_study(study, out, workers=1)
     equal(finished / "out", out)
     assert ran[0] == "0-recovered"

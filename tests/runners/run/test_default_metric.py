@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from bootstrap import registry, results
-from reports import compare
-from runners import run_study
+from deepboot.bootstrap import registry, results
+from deepboot.reports import compare
+from deepboot.runners import run_study
 
 PLUGIN = """
-from bootstrap.losses import compared_by, cross_entropy
-from bootstrap.registry import register
+from deepboot.bootstrap.losses import compared_by, cross_entropy
+from deepboot.bootstrap.registry import register
 
 @register("loss", "{name}")
 {mark}

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bootstrap import results
-from bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
-from bootstrap.study.messages import StudyError
-from bootstrap.study.phases import WEIGHTS, weights_file
-from runners import run_study, study_files
-from runners.run import engine
+from deepboot.bootstrap import results
+from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.phases import WEIGHTS, weights_file
+from deepboot.runners import run_study, study_files
+from deepboot.runners.run import engine
 
 EXACT = {"check_exact": True}
 
@@ -174,8 +174,8 @@ def test_a_failing_pack_is_reported_and_the_others_are_kept(study, tmp_path):
     """A plugin loss that raises in one cell leaves the other cell's runs in the tables, the failed ones marked."""
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
-        "from bootstrap.registry import register\n"
-        "from bootstrap.losses import cross_entropy\n"
+        "from deepboot.bootstrap.registry import register\n"
+        "from deepboot.bootstrap.losses import cross_entropy\n"
         "@register('loss', 'fragile')\n"
         "def fragile(logits_EBV, label_EB, *, limit: float = 1e9):\n"
         '    """Raises where the limit is negative."""\n'

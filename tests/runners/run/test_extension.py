@@ -2,8 +2,8 @@
 
 import pytest
 
-from bootstrap.study.messages import StudyError
-from runners import run_study
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners import run_study
 from tests.runners.run.test_engine import equal
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap import registry
-from bootstrap.study.messages import StudyError
-from runners.run import engine
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners.run import engine
 from tests.runners.run.mutations import Mutant
 
 IN_PROCESS, AS_PROCESSES = 1_000, 100
@@ -77,7 +77,7 @@ def test_commands_of_mutated_studies_end_with_0_or_2_and_without_a_traceback(tmp
         mutant = Mutant(tmp_path, seed)
         command = ["run", str(mutant.path), "--dry-run"] if seed % 2 else ["plan", str(mutant.path)]
         ran = subprocess.run(
-            [sys.executable, "-m", "runners.cli", *command, *mutant.options], cwd=tmp_path, env=environment,
+            [sys.executable, "-m", "deepboot.runners.cli", *command, *mutant.options], cwd=tmp_path, env=environment,
             capture_output=True, text=True, timeout=SECONDS, check=False, preexec_fn=limited,
         )  # fmt: skip
         codes[ran.returncode] += 1

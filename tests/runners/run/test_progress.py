@@ -2,14 +2,14 @@
 
 import pytest
 
-from runners.run.progress import Progress
+from deepboot.runners.run.progress import Progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is set by hand."""
     now = [100.0]
-    monkeypatch.setattr("runners.run.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("deepboot.runners.run.progress.time.monotonic", lambda: now[0])
     return now
 
 

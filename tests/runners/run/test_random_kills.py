@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import pytest
 
-from runners import run_study
+from deepboot.runners import run_study
 from tests.runners.run.test_engine import equal
 from tests.runners.run.test_workers import alive, children, command
 

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from bootstrap import results
-from bootstrap.study.messages import StudyError
-from reports.claims.judge import judge
-from runners import run_study
-from runners.run import engine
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.reports.claims.judge import judge
+from deepboot.runners import run_study
+from deepboot.runners.run import engine
 
 CLAIM = {"kind": "rate", "event": "grokking", "min_rate": 0.5}
 LOOSE = {"schedule": 1, "streak": 1, "threshold": 0.05}
@@ -80,11 +80,12 @@ def test_claims_are_not_registered_beside_runs_that_are_there(study, tmp_path):
 
 def test_a_changed_kind_of_claim_is_named(study, tmp_path, monkeypatch):
     """A user's own kind is code, which may change as well."""
-    from bootstrap import registry
+    from deepboot.bootstrap import registry
 
     monkeypatch.setitem(registry._entries, "claim", dict(registry._entries["claim"]))  # gone again after the test
     text = (
-        "from reports.claims.judge import claim_kind, Effect\nfrom reports.statistics.intervals import Bounds\n"
+        "from deepboot.reports.claims.judge import claim_kind, Effect\n"
+        "from deepboot.reports.statistics.intervals import Bounds\n"
         "@claim_kind('own_late')\ndef own_late(evidence):\n    'Holds.'\n"
         "    return Effect('one', Bounds(0, 2), 1, 'runs', Bounds(1, 1), Bounds(1, 1))\n"
     )

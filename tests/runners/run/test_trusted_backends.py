@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from bootstrap.study.sweep import runs_of
-from runners.run import autotune, engine, trusted_backends
-from runners.run.autotune import Layout, Shape
-from runners.run.engine import run_study
-from runners.run.trial import Rate
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.runners.run import autotune, engine, trusted_backends
+from deepboot.runners.run.autotune import Layout, Shape
+from deepboot.runners.run.engine import run_study
+from deepboot.runners.run.trial import Rate
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 

@@ -6,11 +6,11 @@ import re
 import pandas as pd
 import pytest
 
-from bootstrap import results
-from reports.comparison import compare
-from reports.measures.events import event_bounds
-from runners import run_study
-from runners.run import checkpoints, engine, execute, local, output_folder
+from deepboot.bootstrap import results
+from deepboot.reports.comparison import compare
+from deepboot.reports.measures.events import event_bounds
+from deepboot.runners import run_study
+from deepboot.runners.run import checkpoints, engine, execute, local, output_folder
 from tests.runners.run.test_engine import equal
 
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}

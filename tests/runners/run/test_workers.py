@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bootstrap import results
-from bootstrap.study.messages import StudyError
-from bootstrap.study.sweep import runs_of
-from runners import run_study
-from runners.run import checkpoints, engine, execute, local, output_folder, worker
-from runners.run.execute import Job, JobResult
-from runners.run.trial import Trial, measure
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.runners import run_study
+from deepboot.runners.run import checkpoints, engine, execute, local, output_folder, worker
+from deepboot.runners.run.execute import Job, JobResult
+from deepboot.runners.run.trial import Trial, measure
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
@@ -27,8 +27,8 @@ PLUGIN = '''
 import os, sys, time
 from pathlib import Path
 import torch
-from bootstrap.losses import cross_entropy
-from bootstrap.registry import register
+from deepboot.bootstrap.losses import cross_entropy
+from deepboot.bootstrap.registry import register
 
 calls = 0
 
@@ -71,7 +71,7 @@ def moody(study, tmp_path, monkeypatch):
 
 def command(study, out, *words):
     """The command line that runs a study."""
-    return [sys.executable, "-m", "runners.cli", "run", str(study), "--out", str(out), *map(str, words)]
+    return [sys.executable, "-m", "deepboot.runners.cli", "run", str(study), "--out", str(out), *map(str, words)]
 
 
 def jobs_of(study, out):
