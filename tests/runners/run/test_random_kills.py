@@ -1,6 +1,6 @@
 """Killed at any moment, alone or all at once, a study goes on and ends with the tables of one that never was.
 
-``DEEPBOOT_KILLS=200 pytest -m slow tests/runners/test_random_kills.py`` does it 200 times.
+``DEEPBOOT_KILLS=200 pytest -m slow tests/runners/run/test_random_kills.py`` does it 200 times.
 """
 
 import os
