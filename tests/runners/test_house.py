@@ -82,6 +82,20 @@ def test_imports_run_down_inside_a_package(package):
 def test_every_folder_is_installed():
     """The list of packages names each folder with Python files, and no other."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT) for package in BELOW for path in (ROOT / package).rglob("*.py")}
+    assert sorted(listed) == sorted(".".join(["deepboot", *folder.parts]) for folder in folders)
+
+
+def test_the_readmes_map_of_the_house_names_every_file():
+    """Each folder has a line, with every file in it, and there is no folder that is not there."""
+    (house,) = re.findall(r"## The house\n\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
+    lines, outer, folder = dict[str, str](), "", ""
+    for line in house.splitlines():
+        named = re.match(r" {4}( {0,2})(\S+/) +(.*)", line)
+        if named:
+            outer = outer if named[1] else named[2]
+            folder = outer + named[2] if named[1] else outer
+        lines[folder] = lines.get(folder, "") + " " + line
     files = [path for package in BELOW for path in (ROOT / package).rglob("*.py")]
     with_code = {f"{path.parent.relative_to(ROOT)}/" for path in files}
     assert set(lines) == with_code | {"tests/"}
