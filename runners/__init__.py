@@ -21,4 +21,4 @@ def __getattr__(name: str) -> Any:
         from deepboot.runners.run.engine import run_study
 
         return run_study
-    raise AttributeError(f"module 'runners' has no attribute {name!r}")
+    raise AttributeError(f"module 'deepboot.runners' has no attribute {name!r}")

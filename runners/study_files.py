@@ -1,7 +1,6 @@
 """Finding a study by file or shipped name, and applying ``--scale`` and ``--set`` to it."""
 
 import tomllib
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from deepboot.bootstrap.task import PLACES
 
 def shipped() -> dict[str, Path]:
     """The studies that come with the package, by name."""
-    folder = Path(str(resources.files("runners") / "studies"))
+    folder = Path(__file__).with_name("studies")
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
