@@ -9,7 +9,8 @@ import dataclasses
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -231,6 +232,16 @@ def settings(kind: Kind, name: str) -> type[Settings]:
         ValueError: no such entry.
     """
     return _schema(find(kind, name).target, name)
+
+
+@contextmanager
+def scratch() -> Iterator[None]:
+    """What is registered meanwhile is forgotten afterwards, and what it replaced is back."""
+    before = {kind: dict(found) for kind, found in _entries.items()}
+    try:
+        yield
+    finally:
+        _entries.update(before)
 
 
 def load_plugin(path: Path) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from deepboot.bootstrap import registry
 from deepboot.runners import builtins
 from tests.datasets.published import serving, write
 
@@ -17,6 +18,13 @@ def one_thread():
 def names():
     """Everything that is shipped is known by name."""
     builtins.load()
+
+
+@pytest.fixture(autouse=True)
+def own_names(names):
+    """What a test registers is forgotten after it."""
+    with registry.scratch():
+        yield
 
 
 @pytest.fixture

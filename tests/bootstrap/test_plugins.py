@@ -26,7 +26,6 @@ def mine(logits, label):
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
     """What a test registers or imports is forgotten after it."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(found) for kind, found in registry._entries.items()})
     monkeypatch.setattr(registry, "_plugins", {})
     before = dict(sys.modules)
     yield

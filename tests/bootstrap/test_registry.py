@@ -16,7 +16,6 @@ from deepboot.bootstrap.registry import Entry, find, load_plugin, names, registe
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch):
     """What a test registers or loads is forgotten after it."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(found) for kind, found in registry._entries.items()})
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:

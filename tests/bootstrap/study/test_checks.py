@@ -285,7 +285,6 @@ GOOD = {"frozen": "frozen=True, ", "annotation": ": int", "default": "3", "class
 )  # fmt: skip
 def test_a_plugin_task_that_is_none_is_refused_in_words(tmp_path, monkeypatch, changes, sentences):
     """Before any training, whatever its author forgot."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(found) for kind, found in registry._entries.items()})
     path = tmp_path / "mine.py"
     path.write_text(TASK.format(**GOOD | changes))
     registry.load_plugin(path)

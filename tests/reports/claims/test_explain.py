@@ -3,7 +3,6 @@ import math
 
 import pytest
 
-from deepboot.bootstrap.registry import _entries
 from deepboot.reports import compare
 from deepboot.reports.claims.explain.compared import contrast
 from deepboot.reports.claims.explain.evidence import grounds, weightiest
@@ -245,14 +244,11 @@ def test_grounds_of_a_users_own_kind(make_pairs):
         n = int(across.runs_of(world)["grokking_high"].isna().sum())
         return Effect("number of runs", Bounds(1, math.inf), n, "runs", Bounds(n, n), Bounds(n - 1, n + 1))
 
-    try:
-        claim = {"kind": "own_grounds"}
-        (one,) = across(make_pairs, [[LATE] * 2, [LATE, NEVER]], claim)
-        found = grounds(Case((one,)), one)
-        assert found.figures == ("steps",)
-        assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
-        assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
-        assert found.change == ("More seeds hardly: the estimate is all but at the claimed bound.",)
-        assert dict(found.numbers)["n (runs)"] == "1 of 1"
-    finally:
-        del _entries["claim"]["own_grounds"]
+    claim = {"kind": "own_grounds"}
+    (one,) = across(make_pairs, [[LATE] * 2, [LATE, NEVER]], claim)
+    found = grounds(Case((one,)), one)
+    assert found.figures == ("steps",)
+    assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
+    assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
+    assert found.change == ("More seeds hardly: the estimate is all but at the claimed bound.",)
+    assert dict(found.numbers)["n (runs)"] == "1 of 1"

@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from deepboot.bootstrap.registry import _entries, names, settings
+from deepboot.bootstrap.registry import names, settings
 from deepboot.reports import compare
 from deepboot.reports.claims.family import cases
 from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, confidences, fewest_seeds, judge
@@ -329,14 +329,11 @@ def test_a_users_own_kind(make_pairs):
         assert evidence.evaluations["run_id"].nunique() == len(evidence.runs) + len(evidence.runs_of("ideal"))
         return Effect("number of pairs", Bounds(0, most), n, "pairs", Bounds(n, n), Bounds(n, n))
 
-    try:
-        claim = {"kind": "own_kind", "most": 4}
-        assert verdict(make_pairs, [LATE] * 4, claim) == "supported"
-        assert verdict(make_pairs, [LATE] * 5, claim) == "refuted"
-        assert fewest_seeds([claim]) == [2]
-        assert settings("claim", "own_kind")(most=3).most == 3
-    finally:
-        del _entries["claim"]["own_kind"]
+    claim = {"kind": "own_kind", "most": 4}
+    assert verdict(make_pairs, [LATE] * 4, claim) == "supported"
+    assert verdict(make_pairs, [LATE] * 5, claim) == "refuted"
+    assert fewest_seeds([claim]) == [2]
+    assert settings("claim", "own_kind")(most=3).most == 3
 
 
 def test_shipped_kinds_are_registered():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepboot.bootstrap.registry import _entries, settings
+from deepboot.bootstrap.registry import settings
 from deepboot.reports import compare
 from deepboot.reports.claims.judge import Across, Effect, claim_kind, fewest_seeds, judge
 from deepboot.reports.claims.kind import scope_of
@@ -68,16 +68,13 @@ def test_a_kind_over_cells_is_judged_once(make_pairs):
         n = len(across.runs_of("real"))
         return Effect("number of runs", Bounds(0, most), n, "runs", Bounds(n, n), Bounds(n, n))
 
-    try:
-        claim = {"kind": "own_across", "most": 12, "where": {"train_size": [100, 200]}, "quantifier": "any"}
-        one = judged(make_pairs, CELLS, claim)
-        assert (one.verdict, one.overall, one.cell_id, one.cell) == ("supported", "supported", None, "over 2 cells")
-        assert one.sentence.startswith("Supported over 2 cells: the number of runs is 12")
-        assert (one.as_dict()["cell"], one.as_dict()["cell_id"]) == ("over 2 cells", None)
-        assert fewest_seeds([claim]) == [2]
-        assert scope_of("own_across") == "cells"
-    finally:
-        del _entries["claim"]["own_across"]
+    claim = {"kind": "own_across", "most": 12, "where": {"train_size": [100, 200]}, "quantifier": "any"}
+    one = judged(make_pairs, CELLS, claim)
+    assert (one.verdict, one.overall, one.cell_id, one.cell) == ("supported", "supported", None, "over 2 cells")
+    assert one.sentence.startswith("Supported over 2 cells: the number of runs is 12")
+    assert (one.as_dict()["cell"], one.as_dict()["cell_id"]) == ("over 2 cells", None)
+    assert fewest_seeds([claim]) == [2]
+    assert scope_of("own_across") == "cells"
 
 
 def test_kinds_are_judged_in_each_cell_unless_they_say_otherwise():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from deepboot.bootstrap.registry import _entries
 from deepboot.reports import compare
 from deepboot.reports.claims.judge import Effect, Evidence, claim_kind
 from deepboot.reports.planning.from_pilot import forecasts
@@ -186,10 +185,7 @@ def test_a_users_own_kind_is_asked_again(make_pairs):
         n = len(pairs)
         return Effect("number of pairs", Bounds(0, math.inf), n, "pairs", Bounds(n, n), Bounds(n - least, 2 * n))
 
-    try:
-        one = forecast(make_pairs, [LATE] * 4, {"kind": "own_pilot_kind", "least": 15})
-    finally:
-        del _entries["claim"]["own_pilot_kind"]
+    one = forecast(make_pairs, [LATE] * 4, {"kind": "own_pilot_kind", "least": 15})
     assert (one.needed, one.verdict) == (20, "supported")
     assert sizes.count(20) == 24  # enough where they all agree
     assert sorted(set(sizes)) == [4, 6, 8, 12, 20]

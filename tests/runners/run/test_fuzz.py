@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners.run import engine
 from tests.runners.run.mutations import Mutant
@@ -25,12 +24,6 @@ CURE = r".*[.?]\)? (?=[A-Z`\"']).+"  # a second sentence
 def is_told(sentence):
     """Whether a message names a place and, in a sentence of its own, a cure."""
     return re.match(PLACE, sentence) is not None and re.fullmatch(CURE, sentence, re.DOTALL) is not None
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch):
-    """What mutated plugins register is forgotten."""
-    monkeypatch.setattr(registry, "_entries", {kind: dict(found) for kind, found in registry._entries.items()})
 
 
 def refusal(mutant):

@@ -80,9 +80,6 @@ def test_claims_are_not_registered_beside_runs_that_are_there(study, tmp_path):
 
 def test_a_changed_kind_of_claim_is_named(study, tmp_path, monkeypatch):
     """A user's own kind is code, which may change as well."""
-    from deepboot.bootstrap import registry
-
-    monkeypatch.setitem(registry._entries, "claim", dict(registry._entries["claim"]))  # gone again after the test
     text = (
         "from deepboot.reports.claims.judge import claim_kind, Effect\n"
         "from deepboot.reports.statistics.intervals import Bounds\n"
