@@ -14,8 +14,9 @@ from deepboot.bootstrap.samples.source import Supply
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.datasets import cifar5m, cifar10
+from deepboot.datasets import cifar10
 from deepboot.datasets.cifar5m import prepare
+from deepboot.datasets.cifar5m import task as cifar5m
 from deepboot.runners.commands import data
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import FILE, cifar10_file, part, serving, write, write_cifar10

@@ -19,8 +19,8 @@ from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Image
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.bootstrap.training.train import train
-from deepboot.datasets import cifar5m
 from deepboot.datasets.cifar5m import prepare
+from deepboot.datasets.cifar5m import task as cifar5m
 from deepboot.datasets.cifar5m.task import Cifar5m, Spans
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import COUNT, part, write

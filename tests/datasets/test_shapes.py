@@ -5,8 +5,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from deepboot.bootstrap import streams
 from deepboot.datasets.shapes.outlines import OUTLINES, edges, inside
-from deepboot.datasets.shapes.shapes.shapes import Shapes
-from deepboot.datasets.shapes.task import scenes, shapes
+from deepboot.datasets.shapes.task import Shapes, scenes, shapes
 
 KEY_E2 = streams.keys((0, 1), "data")
 CACHED = (scenes._ranges, scenes._turns, shapes._grid, edges)

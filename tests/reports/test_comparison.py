@@ -12,7 +12,7 @@ from deepboot.reports import compare
 
 def test_import_loads_neither_torch_nor_matplotlib():
     """A notebook's import of the package stays cheap."""
-    code = "import sys, reports; print({'torch', 'matplotlib', 'jinja2', 'scipy.stats'} & set(sys.modules))"
+    code = "import sys, deepboot.reports; print({'torch', 'matplotlib', 'jinja2', 'scipy.stats'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

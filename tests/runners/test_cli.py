@@ -17,8 +17,8 @@ from deepboot.bootstrap import results
 def test_help_does_not_load_torch():
     """``deepboot --help`` and ``import bootstrap`` stay light."""
     code = (
-        "import sys, bootstrap, runners.cli\n"
-        "try: runners.cli.app.cli(args=['--help'])\n"
+        "import sys, deepboot.bootstrap, deepboot.runners.cli as cli\n"
+        "try: cli.app.cli(args=['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )

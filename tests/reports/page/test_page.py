@@ -234,7 +234,7 @@ def test_a_study_without_pairs_has_a_report(make_results, tmp_path):
 
 def test_page_does_not_load_torch():
     """A report can be made where torch is not installed."""
-    code = "import sys, reports.page.page; print({'torch'} & set(sys.modules))"
+    code = "import sys, deepboot.reports.page.page; print({'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

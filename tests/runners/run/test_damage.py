@@ -10,7 +10,7 @@ import tomli_w
 
 from deepboot.bootstrap import results
 from deepboot.bootstrap.results import read, write_table
-from deepboot.reports.page.page import page
+from deepboot.reports.page import page
 from deepboot.runners import run_study
 from deepboot.runners.run import checkpoints, repair
 from tests.bootstrap.conftest import parity
@@ -305,7 +305,7 @@ def test_an_unreadable_file_is_damage_too(copy, deepboot, monkeypatch):
 def test_who_holds_a_folder_is_told_as_far_as_it_is_known(copy):
     """An owner that cannot be read is another process, without question marks."""
     study, out = copy
-    with repair.folder.held(out):
+    with repair.output_folder.held(out):
         for text in ("", "{}", '{"host": "there"}'):
             (out / ".owner.json").write_text(text)
             who = "another process on there" if text.endswith('there"}') else "another process"
