@@ -4,8 +4,10 @@ from scipy import stats
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from deepboot.bootstrap import streams
+from deepboot.datasets.shapes import scenes
+from deepboot.datasets.shapes import task as shapes
 from deepboot.datasets.shapes.outlines import OUTLINES, edges, inside
-from deepboot.datasets.shapes.task import Shapes, scenes, shapes
+from deepboot.datasets.shapes.task import Shapes
 
 KEY_E2 = streams.keys((0, 1), "data")
 CACHED = (scenes._ranges, scenes._turns, shapes._grid, edges)
