@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 
-def wrong(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+def errors(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     """Whether some other logit is at least as large as the label's, bool, (E, B); of real-valued ones as above.
 
     A tie is wrong, and so is NaN: a network that gives every class the same logit has error 1.
 
-    >>> wrong(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), torch.tensor([[1, 1]]))
+    >>> errors(torch.tensor([[[0.0, 1.0], [0.0, 0.0]]]), torch.tensor([[1, 1]]))
     tensor([[False,  True]])
     """
-    return wrong_(logits_EBV.clone(), label_EB)
+    return errors_(logits_EBV.clone(), label_EB)
 
 
-def wrong_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
-    """As `wrong`, in logits that may be overwritten."""
+def errors_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+    """As `errors`, in logits that may be overwritten."""
     if label_EB.is_floating_point():
         return (logits_EBV[..., 0] - label_EB).square()
     label_EB1 = label_EB[..., None]
@@ -28,12 +28,12 @@ def wrong_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     return ~(right_EB > logits_EBV.scatter_(-1, label_EB1, -torch.inf).amax(-1))
 
 
-def doubt(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
+def soft_error(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     """Probability that softmax gives to the wrong labels, (E, B), in [0, 1]; its mean is the soft error.
 
     Source: Nakkiran et al. 2021, arXiv 2010.08127.
 
-    >>> doubt(torch.zeros(1, 1, 4), torch.tensor([[2]])).item()
+    >>> soft_error(torch.zeros(1, 1, 4), torch.tensor([[2]])).item()
     0.75
     """
     if label_EB.is_floating_point():

@@ -26,13 +26,13 @@ class Optimizer(ABC):
         slots: names of the tensors it keeps per parameter, (E, P), all zero at first.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    optimizer_state: ClassVar[tuple[str, ...]] = ()
     lr: PositiveFloat = 1e-3
 
     @classmethod
     def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
         """The slots before the first update; ``members`` holds every member's settings."""
-        return {name: torch.zeros_like(param_EP) for name in cls.slots}
+        return {name: torch.zeros_like(param_EP) for name in cls.optimizer_state}
 
     @staticmethod
     def coefficients(hyper: Hyper, step_S1: Tensor) -> dict[str, Tensor]:
@@ -46,7 +46,7 @@ class Optimizer(ABC):
 
     @staticmethod
     @abstractmethod
-    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+    def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
         """Change the parameters and slots in place.
 
         Args:
@@ -62,15 +62,15 @@ class Optimizer(ABC):
 class SGD(Optimizer):
     """Stochastic gradient descent with heavy-ball momentum and L2 decay, as in torch.optim.SGD."""
 
-    slots = ("velocity",)
+    optimizer_state = ("velocity",)
 
     lr: PositiveFloat = 0.1
     momentum: Momentum = 0.0
     weight_decay: NonNegativeFloat = 0.0
 
     @staticmethod
-    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
-        velocity_EP = slots["velocity"]
+    def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
+        velocity_EP = optimizer_state["velocity"]
         velocity_EP.mul_(at["momentum"]).add_(grad_EP.addcmul_(param_EP, at["weight_decay"]))
         param_EP.addcmul_(velocity_EP, at["lr"], value=-1)
 
@@ -79,7 +79,7 @@ class SGD(Optimizer):
 class _Moments(Optimizer):
     """Adam's running means of the gradient and of its square, with their corrections for a start at zero."""
 
-    slots = ("mean", "square")
+    optimizer_state = ("mean", "square")
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     eps: NonNegativeFloat = 1e-8
 
@@ -100,9 +100,9 @@ class _Moments(Optimizer):
         }
 
     @staticmethod
-    def direction(grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> Tensor:
+    def direction(grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> Tensor:
         """Adam's step before it is scaled by ``rate`` and its sign is turned, (E, P)."""
-        mean_EP, square_EP = slots["mean"], slots["square"]
+        mean_EP, square_EP = optimizer_state["mean"], optimizer_state["square"]
         mean_EP.lerp_(grad_EP, at["keep1"])
         square_EP.lerp_(grad_EP.square_(), at["keep2"])
         # the gradient is used up: its memory serves the rest, so that no step allocates any
@@ -118,9 +118,9 @@ class Adam(_Moments):
     weight_decay: NonNegativeFloat = 0.0
 
     @staticmethod
-    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
+    def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
         grad_EP.addcmul_(param_EP, at["decay"])
-        param_EP.addcmul_(_Moments.direction(grad_EP, slots, at), at["rate"], value=-1)
+        param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
 
 
 @register("optimizer", "adamw")
@@ -137,20 +137,20 @@ class AdamW(_Moments):
 
     @classmethod
     def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
-        slots = super().begin(param_EP, members)
+        optimizer_state = super().begin(param_EP, members)
         to_zero = [member.decay_to == "zero" for member in members]
         if not all(to_zero):
-            slots["target"] = param_EP.clone()
-            slots["target"][to_zero] = 0
-        return slots
+            optimizer_state["target"] = param_EP.clone()
+            optimizer_state["target"][to_zero] = 0
+        return optimizer_state
 
     @staticmethod
-    def update(param_EP: Tensor, grad_EP: Tensor, slots: dict[str, Tensor], at: Hyper) -> None:
-        if "target" in slots:
-            param_EP.lerp_(slots["target"], at["shrink"])
+    def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
+        if "target" in optimizer_state:
+            param_EP.lerp_(optimizer_state["target"], at["shrink"])
         else:
             param_EP.mul_(at["remain"])
-        param_EP.addcmul_(_Moments.direction(grad_EP, slots, at), at["rate"], value=-1)
+        param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
 
 
 def hyperparameters(members: Sequence[Optimizer]) -> dict[str, Tensor]:

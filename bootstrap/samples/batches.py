@@ -1,6 +1,6 @@
 """Training data of a pack, made on the device for many steps at a time.
 
-Shapes: E members of a pack, M of a group under one rule, S steps of a chunk, B samples of a batch.
+Shapes: E members of a pack, M of a group under one rule, S steps of a block, B samples of a batch.
 """
 
 import itertools
@@ -13,19 +13,19 @@ from torch import Tensor
 
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.samples.augment import AUGMENTATIONS
-from deepboot.bootstrap.samples.prefetch import Ahead, Read
-from deepboot.bootstrap.samples.source import Labelled, Supply
+from deepboot.bootstrap.samples.prefetch import Prefetch, Read
+from deepboot.bootstrap.samples.source import LabelledBatch, SampleSource
 from deepboot.bootstrap.study.build import capacity
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import world_of
 from deepboot.bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4
-CHUNK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
+BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
 
 
 @dataclass(frozen=True)
-class Chunk:
+class Block:
     """Data of consecutive steps, (E, S, B, ...), steps apart on the second axis."""
 
     x: Tensor
@@ -54,25 +54,25 @@ class Group:
 
     range: slice
     world: World
-    pool: Labelled | None
+    pool: LabelledBatch | None
     read: Read
 
 
-class Feed:
+class Batches:
     """Training data of a pack, made on the device for many steps at a time."""
 
-    def __init__(self, supply: Supply, runs: Sequence[Run], dtype: torch.dtype):
-        self.supply, self.runs, self.dtype = supply, runs, dtype
-        self.device = torch.device(supply.device)
+    def __init__(self, source: SampleSource, runs: Sequence[Run], dtype: torch.dtype):
+        self.source, self.runs, self.dtype = source, runs, dtype
+        self.device = torch.device(source.device)
         self.batch = runs[0].batch_size
         self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
-        one = self.supply.test()
+        one = self.source.test()
         numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
         smaller = FLOAT_BYTES // min(one.x.element_size(), FLOAT_BYTES)  # four bytes take the place of one number
-        self.longest = max(1, CHUNK_NUMBERS[self.device.type] * smaller // numbers)
+        self.longest = max(1, BLOCK_NUMBERS[self.device.type] * smaller // numbers)
         self.groups = list(self._groups())
         self._augment = AUGMENTATIONS.get(runs[0].data.augmentation)
-        self._held: Chunk | None = None
+        self._held: Block | None = None
         self._shapes = (one.x.shape[2:], one.y.shape[2:])
         self._kind, self._label_kind = (dtype if part.is_floating_point() else part.dtype for part in (one.x, one.y))
 
@@ -80,30 +80,30 @@ class Feed:
         places = range(len(self.runs))
         for _, group in itertools.groupby(places, key=lambda place: str(self.runs[place].world)):
             members = list(group)
-            world = world_of([self.runs[place] for place in members], self.supply.task, self.device)
+            world = world_of([self.runs[place] for place in members], self.source.task, self.device)
             place = slice(members[0], members[-1] + 1)
             pool = self._pool(place, max(world.train_sizes)) if world.rule is real else None
             yield Group(place, world, pool, self._drawn(place) if pool is None else _gathered(pool, world))
 
     def _drawn(self, members: slice) -> Read:
         """What reads samples that no pool holds, ahead where the host makes them."""
-        supply, runs = self.supply, self.runs[members]
-        world = world_of(runs, supply.task, supply.home)  # its own, since a thread may read it
+        source, runs = self.source, self.runs[members]
+        world = world_of(runs, source.task, source.home)  # its own, since a thread may read it
 
         def read(start: int, stop: int) -> tuple[Tensor, Tensor]:
-            x, y, _ = supply.train(members, *world.read(start, stop))
+            x, y, _ = source.train(members, *world.read(start, stop))
             return x, y
 
         end = min([runs[0].max_steps, *(phase.at_step for phase in runs[0].phases)])
-        return Ahead(read, self.longest, end, self.device) if supply.on_host else read
+        return Prefetch(read, self.longest, end, self.device) if source.on_host else read
 
-    def _pool(self, members: slice, size: int) -> Labelled:
+    def _pool(self, members: slice, size: int) -> LabelledBatch:
         """The first ``size`` training samples of these members, (M, size, ...)."""
-        limit = capacity(self.supply.task, self.supply.data)
-        index = torch.arange(min(size, limit or size), device=self.supply.home)
-        return self.supply.train(members, index.expand(members.stop - members.start, -1), (0, len(index) - 1))
+        limit = capacity(self.source.task, self.source.data)
+        index = torch.arange(min(size, limit or size), device=self.source.home)
+        return self.source.train(members, index.expand(members.stop - members.start, -1), (0, len(index) - 1))
 
-    def train_sample(self, group: Group, most: int) -> tuple[Labelled, list[int]] | None:
+    def train_sample(self, group: Group, most: int) -> tuple[LabelledBatch, list[int]] | None:
         """The first samples of a group's pools, (M, K, ...), and how many of them are each member's own.
 
         None for the ideal world, which has no pool.
@@ -112,16 +112,16 @@ class Feed:
             return None
         counts = [min(size, most) for size in group.world.train_sizes]
         if group.pool is not None:
-            return Labelled(*(part[:, : max(counts)] for part in group.pool)), counts
+            return LabelledBatch(*(part[:, : max(counts)] for part in group.pool)), counts
         return self._pool(group.range, max(counts)), counts
 
-    def chunk(self, start: int, stop: int) -> Chunk:
-        """Data of the steps from ``start`` on, to ``stop`` or as far as one chunk goes."""
+    def block(self, start: int, stop: int) -> Block:
+        """Data of the steps from ``start`` on, to ``stop`` or as far as one block goes."""
         steps = min(stop - start, self.longest)
         fresh = self._held is None
         if self._held is None:
             shape = (len(self.runs), self.longest, self.batch)
-            self._held = Chunk(
+            self._held = Block(
                 torch.empty(*shape, *self._shapes[0], dtype=self._kind, device=self.device),
                 torch.empty(*shape, *self._shapes[1], dtype=self._label_kind, device=self.device),
             )
@@ -136,10 +136,10 @@ class Feed:
                 x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
             self._held.x[group.range, :steps] = x
             self._held.y[group.range, :steps] = y
-        return Chunk(self._held.x[:, :steps], self._held.y[:, :steps])
+        return Block(self._held.x[:, :steps], self._held.y[:, :steps])
 
 
-def _gathered(pool: Labelled, world: World) -> Read:
+def _gathered(pool: LabelledBatch, world: World) -> Read:
     """What reads samples of pools, (M, N, ...)."""
     members, size = pool.y.shape[:2]
     begin_M11 = torch.arange(0, members * size, size, device=pool.y.device)[:, None, None]

@@ -15,7 +15,7 @@ from torch import Tensor
 Read = Callable[[int, int], Sequence[Tensor]]  # data of steps start .. stop - 1, each (M, S, ...)
 
 
-class Block(NamedTuple):
+class ReadBlock(NamedTuple):
     """Data of consecutive steps, each (M, S, ...), and the event after which they are on the GPU."""
 
     steps: range
@@ -23,7 +23,7 @@ class Block(NamedTuple):
     copied: torch.cuda.Event | None
 
 
-class Ahead:
+class Prefetch:
     """Data of steps in whatever order they are asked for, the same as ``read`` gives, read one block ahead.
 
     The first block is what the first request asks for, so that no step waits for data of later ones; each block
@@ -41,9 +41,9 @@ class Ahead:
         self._read, self._longest, self._end, self._device = read, longest, end, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._alone = threading.Lock()
-        self._here = Block(range(0), (), None)
+        self._here = ReadBlock(range(0), (), None)
         self._next = range(0)
-        self._coming: Future[Block] = Future()
+        self._coming: Future[ReadBlock] = Future()
 
     def __call__(self, start: int, stop: int) -> list[Tensor]:
         """Data of steps start .. stop - 1, each (M, S, ...)."""
@@ -79,8 +79,8 @@ class Ahead:
             self._coming = reader.submit(self._block, steps)
             reader.shutdown(wait=False)  # once the block is read
 
-    def _block(self, steps: range) -> Block:
+    def _block(self, steps: range) -> ReadBlock:
         stream = self._stream
         with self._alone, nullcontext() if stream is None else torch.cuda.stream(stream):
             parts = self._read(steps.start, steps.stop)
-            return Block(steps, parts, None if stream is None else stream.record_event())
+            return ReadBlock(steps, parts, None if stream is None else stream.record_event())

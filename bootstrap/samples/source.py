@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import streams
-from deepboot.bootstrap.samples.split import division_of
+from deepboot.bootstrap.samples.split import split_of
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.task import Samples, Task, Universe
 from deepboot.bootstrap.worlds import ends
@@ -20,7 +20,7 @@ TEST_START = 1 << 46  # test samples have their own index range
 ENDLESS_TEST_SAMPLES = 5_000
 
 
-class Labelled(NamedTuple):
+class LabelledBatch(NamedTuple):
     """Inputs, the labels given to training, and the labels before noise."""
 
     x: Tensor
@@ -28,7 +28,7 @@ class Labelled(NamedTuple):
     clean: Tensor
 
 
-class Supply:
+class SampleSource:
     """Samples for the members of a pack, all of one task and one ``data`` table, but for its ``label_noise``.
 
     Attributes:
@@ -50,7 +50,7 @@ class Supply:
         self.cell_EU: Tensor | None = None
         self.test_cell_ET: Tensor | None = None
         if isinstance(task, Universe):
-            divisions = [division_of(task, run) for run in runs]
+            divisions = [split_of(task, run) for run in runs]
             self.cell_EU = torch.stack([d.train for d in divisions]).to(self.home)
             count = min(self.data.test_samples or task.size, *(len(d.test) for d in divisions))
             self.test_cell_ET = torch.stack([d.test[:count] for d in divisions]).to(self.home)
@@ -58,7 +58,7 @@ class Supply:
     def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:
         return streams.keys([run.stream_seed(stream) for run in runs], stream, self.home)
 
-    def train(self, members: slice, index: Tensor, reach: tuple[int, int] | None = None) -> Labelled:
+    def train(self, members: slice, index: Tensor, reach: tuple[int, int] | None = None) -> LabelledBatch:
         """Training samples of some members.
 
         Args:
@@ -73,7 +73,7 @@ class Supply:
             y = self._random(members, index, y)
         return self._delivered(x, self._noisy(members, index, y), clean)
 
-    def test(self) -> Labelled:
+    def test(self) -> LabelledBatch:
         """Test samples of all members, (E, T, ...)."""
         everyone = slice(0, len(self.pool_sizes))
         if self.test_cell_ET is not None:
@@ -88,8 +88,8 @@ class Supply:
         index = (TEST_START + place).expand(everyone.stop, -1)
         return self._delivered(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
 
-    def _delivered(self, *parts: Tensor) -> Labelled:
-        return Labelled(*(streams.moved(part, self.device) if self.on_host else part for part in parts))
+    def _delivered(self, *parts: Tensor) -> LabelledBatch:
+        return LabelledBatch(*(streams.moved(part, self.device) if self.on_host else part for part in parts))
 
     def _samples(self, members: slice, index: Tensor) -> Samples:
         if self.cell_EU is None:

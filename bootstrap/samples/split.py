@@ -16,14 +16,14 @@ from deepboot.bootstrap.task import Task, Universe
 
 
 @dataclass(frozen=True)
-class Division:
+class Split:
     """One member's cells: training cells in the order of their index, and test cells."""
 
     train: Tensor
     test: Tensor
 
 
-def divide(task: Universe, data: Data, seeds: tuple[int, int], largest_pool: int | None) -> Division:
+def divide(task: Universe, data: Data, seeds: tuple[int, int], largest_pool: int | None) -> Split:
     """Divide a universe into training and test cells.
 
     Args:
@@ -33,21 +33,21 @@ def divide(task: Universe, data: Data, seeds: tuple[int, int], largest_pool: int
     orbit_U = _orbits(task, data)
     data_order_U = _in_order(orbit_U, streams.key(seeds[0], "data"))
     if data.test_set == "population":
-        return Division(data_order_U, torch.arange(task.size))
+        return Split(data_order_U, torch.arange(task.size))
     if data.test_set == "reference":
         assert task.reference is not None
         start, stop = task.reference.start, task.reference.stop
         test = start + _in_order(torch.arange(stop - start), streams.key(seeds[1], "test"))
-        return Division(data_order_U[(data_order_U < start) | (data_order_U >= stop)], test)
+        return Split(data_order_U[(data_order_U < start) | (data_order_U >= stop)], test)
     if data.test_set == "rest":
         assert largest_pool is not None
         begin = _next_orbit(orbit_U, data_order_U, largest_pool)
-        return Division(data_order_U, data_order_U[begin:])
+        return Split(data_order_U, data_order_U[begin:])
     test_order_U = _in_order(orbit_U, streams.key(seeds[1], "test"))
     end = _next_orbit(orbit_U, test_order_U, held_out(task, data))
     is_test_U = torch.zeros(task.size, dtype=torch.bool).index_fill_(0, test_order_U[:end], True)
     train = data_order_U[~is_test_U[data_order_U]]
-    return Division(train[: capacity(task, data)], test_order_U[:end])
+    return Split(train[: capacity(task, data)], test_order_U[:end])
 
 
 def _orbits(task: Universe, data: Data) -> Tensor:
@@ -72,7 +72,7 @@ def _next_orbit(orbit_U: Tensor, order_U: Tensor, count: int) -> int:
     return count + 1 if inside else count
 
 
-def mirrored_share(task: Task, division: Division, train_size: int) -> float | None:
+def mirrored_share(task: Task, division: Split, train_size: int) -> float | None:
     """Share of test cells whose mirror image, another cell, is in the pool; None without mirrors."""
     mirror = task.mirror(division.test) if isinstance(task, Universe) else None
     if mirror is None:
@@ -81,6 +81,6 @@ def mirrored_share(task: Task, division: Division, train_size: int) -> float | N
     return (other & torch.isin(mirror, division.train[:train_size])).double().mean().item()
 
 
-def division_of(task: Universe, run: Run) -> Division:
+def split_of(task: Universe, run: Run) -> Split:
     """The division that a run's specification gives."""
     return divide(task, run.data, (run.stream_seed("data"), run.stream_seed("test")), run.largest_pool)

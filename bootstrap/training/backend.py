@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from deepboot.bootstrap.samples.batches import Chunk
-from deepboot.bootstrap.training.step import Members, MemberStep, tally
+from deepboot.bootstrap.samples.batches import Block
+from deepboot.bootstrap.training.step import Members, MemberStep, accumulate
 
 Program = Literal["eager", "compiled", "graphed", "compiled_graphed"]
 PROGRAMS: tuple[Program, ...] = get_args(Program)
@@ -57,14 +57,14 @@ class Steps(ABC):
         self.parts = parts
 
     @abstractmethod
-    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
-        """Train on a chunk; gives the number of steps each time that some are done."""
+    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
+        """Train on a block; gives the number of steps each time that some are done."""
 
-    def settle(self) -> None:  # noqa: B027 (a program that notes nothing has nothing to add)
+    def flush_online_sums(self) -> None:  # noqa: B027 (a program that notes nothing has nothing to add)
         """Add the batches noted so far to the members' sums; their memory may be used again afterwards."""
 
     def stride(self, steps: int) -> int:
-        """How many of the next steps to make a chunk for."""
+        """How many of the next steps to make a block for."""
         return steps
 
 
@@ -88,22 +88,22 @@ class Eager(Steps):
         self._numbers = 0
         self._most = NOTED_NUMBERS[parts[0].members.param_EP.device.type]
 
-    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
-        for batch in _batches(chunk, tables):
+    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
+        for batch in _batches(block, tables):
             for part, noted in zip(self.parts, self._noted, strict=True):
                 x_EB, label_EB, at = part.batch(*batch)
                 logits_EBV, loss_E = part.step.update(part.members, x_EB, label_EB, at)
                 noted.append((logits_EBV, label_EB, loss_E))
                 self._numbers += logits_EBV.numel()
             if self._numbers >= self._most:
-                self.settle()
+                self.flush_online_sums()
             yield 1
-        self.settle()
+        self.flush_online_sums()
 
-    def settle(self) -> None:
+    def flush_online_sums(self) -> None:
         for part, noted in zip(self.parts, self._noted, strict=True):
             if noted:
-                tally(part.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
+                accumulate(part.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
                 noted.clear()
         self._numbers = 0
 
@@ -115,8 +115,8 @@ class Compiled(Steps):
         super().__init__(parts)
         self._wholes = wholes
 
-    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
-        for batch in _batches(chunk, tables):
+    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
+        for batch in _batches(block, tables):
             with torch.no_grad():
                 self._step(batch)
             yield 1
@@ -139,25 +139,25 @@ class Graphed(Compiled):
         """The largest power of two that is not too long, so that few graphs serve all."""
         return 1 << (min(steps, GRAPH_STEPS).bit_length() - 1)
 
-    def __call__(self, chunk: Chunk, tables: Tables) -> Iterator[int]:
+    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
         for name, table in tables.items():
             if name not in self._tables:
                 self._tables[name] = table.new_zeros(GRAPH_STEPS, *table.shape[1:])
             self._tables[name][: len(table)].copy_(table)
-        if chunk.steps not in self._graphs:
-            self._graphs[chunk.steps] = self._captured(chunk)
-        self._graphs[chunk.steps].replay()
-        yield chunk.steps
+        if block.steps not in self._graphs:
+            self._graphs[block.steps] = self._captured(block)
+        self._graphs[block.steps].replay()
+        yield block.steps
 
-    def _captured(self, chunk: Chunk) -> torch.cuda.CUDAGraph:
-        """All steps of a chunk as a graph. Warming up trains, so the members are put back as they were."""
-        tables = {name: table[: chunk.steps] for name, table in self._tables.items()}
+    def _captured(self, block: Block) -> torch.cuda.CUDAGraph:
+        """All steps of a block as a graph. Warming up trains, so the members are put back as they were."""
+        tables = {name: table[: block.steps] for name, table in self._tables.items()}
         changing = [tensor for part in self.parts for tensor in part.members.changing]
         before = [tensor.clone() for tensor in changing]
         side = _side_stream(self.parts[0].members.param_EP.device)
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for batch in itertools.islice(_batches(chunk, tables), WARM_UP_STEPS):
+            for batch in itertools.islice(_batches(block, tables), WARM_UP_STEPS):
                 self._step(batch)
         torch.cuda.current_stream().wait_stream(side)
         for tensor, old in zip(changing, before, strict=True):
@@ -165,7 +165,7 @@ class Graphed(Compiled):
         graph = torch.cuda.CUDAGraph()
         # other threads read ahead meanwhile, so their calls are allowed
         with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
-            for batch in _batches(chunk, tables):
+            for batch in _batches(block, tables):
                 self._step(batch)
         self._pool = graph.pool()
         return graph
@@ -177,10 +177,10 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _batches(chunk: Chunk, tables: Tables) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
+def _batches(block: Block, tables: Tables) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
     """Inputs, labels and coefficients, step by step."""
     rows = {name: table.unbind(0) for name, table in tables.items()}
-    for step, (x_EB, label_EB) in enumerate(zip(*chunk.batches(), strict=True)):
+    for step, (x_EB, label_EB) in enumerate(zip(*block.batches(), strict=True)):
         yield x_EB, label_EB, {name: row[step] for name, row in rows.items()}
 
 
@@ -189,7 +189,7 @@ def _whole_step(member_step: MemberStep) -> WholeStep:
 
     def whole(members: Members, x_EB: Tensor, label_EB: Tensor, at: Tables) -> None:
         logits_EBV, loss_E = member_step.update(members, x_EB, label_EB, at)
-        tally(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
+        accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
 
     return whole
 
@@ -205,5 +205,7 @@ def compiled(member_step: MemberStep) -> WholeStep:
         torch._dynamo.config.recompile_limit = VARIANTS
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
         warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # whether to use them is a setting of the study
-        _compiled[member_step.key] = torch.compile(_whole_step(member_step.unbound()), fullgraph=True, dynamic=False)
+        _compiled[member_step.key] = torch.compile(
+            _whole_step(member_step.copy_for_compilation()), fullgraph=True, dynamic=False
+        )
     return _compiled[member_step.key]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepboot.bootstrap import metrics
 from deepboot.bootstrap.results import CLEAN_COLUMN
-from deepboot.bootstrap.samples.source import Labelled
+from deepboot.bootstrap.samples.source import LabelledBatch
 from deepboot.bootstrap.training.pack import Pack
 
 ROWS = 64, 1 << 10  # fewest and most samples of each member evaluated at a time
@@ -25,9 +25,9 @@ class Evaluator:
 
     def __init__(self, pack: Pack):
         self.pack = pack
-        self.test = pack.supply.test()
+        self.test = pack.source.test()
         most = pack.runs[0].evaluation.train_samples
-        samples = ((group.range, pack.feed.train_sample(group, most)) for group in pack.feed.groups)
+        samples = ((group.range, pack.batches.train_sample(group, most)) for group in pack.batches.groups)
         self.pools = [(members, *sample) for members, sample in samples if sample is not None]
         settings = [run.data for run in pack.runs]
         self._true = [not (d.label_noise or d.swapped_answers) and d.labels == "true" for d in settings]
@@ -39,7 +39,7 @@ class Evaluator:
     def rows(self) -> list[dict[str, Any]]:
         """One row per member of the table ``evaluations``, without what names the run."""
         pack = self.pack
-        pack.program.settle()
+        pack.program.flush_online_sums()
         for part in pack.parts:
             part.step.stack.module.eval()
         everyone = slice(0, len(pack.runs))
@@ -63,7 +63,7 @@ class Evaluator:
             for place in range(len(pack))
         ]
 
-    def _means(self, samples: Labelled, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
+    def _means(self, samples: LabelledBatch, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
         """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
         pack = self.pack
         share_EB, logits = self._shares(samples, counts), pack.model(members)
@@ -73,17 +73,17 @@ class Evaluator:
             logits_EBV = logits(x)
             parts = {
                 "loss": pack.member_step.loss(logits_EBV, label_EB),
-                "error": metrics.wrong(logits_EBV, label_EB),
-                "soft_error": metrics.doubt(logits_EBV, label_EB),
+                "error": metrics.errors(logits_EBV, label_EB),
+                "soft_error": metrics.soft_error(logits_EBV, label_EB),
             }
             if CLEAN in self._names:
-                parts[CLEAN] = metrics.wrong(logits_EBV, clean.flatten(1))
+                parts[CLEAN] = metrics.errors(logits_EBV, clean.flatten(1))
             for name, part_EB in parts.items():
                 kept_EB = part_EB.double().unflatten(1, (share.shape[1], -1)).mean(-1)
                 sums[name] = sums.get(name, torch.zeros_like(share[:, 0])) + (kept_EB * share).sum(1)
         return sums
 
-    def _shares(self, samples: Labelled, counts: list[int] | None) -> Tensor:
+    def _shares(self, samples: LabelledBatch, counts: list[int] | None) -> Tensor:
         """What each sample adds to its member's mean, float64, (E, B); nothing beyond the member's own pool."""
         members, most = samples.y.shape[:2]
         count_E1 = torch.tensor(counts or [most] * members, device=self.pack.device)[:, None]

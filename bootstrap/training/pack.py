@@ -1,6 +1,6 @@
 """A pack: members stacked along a leading axis, with one step counter and what they are evaluated on.
 
-Shapes: E members, S steps of a chunk, B samples of a batch, P parameters of one member.
+Shapes: E members, S steps of a block, B samples of a batch, P parameters of one member.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,15 @@ from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.optimizers import Optimizer, hyperparameters
-from deepboot.bootstrap.samples.batches import Chunk, Feed
-from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.samples.batches import Batches, Block
+from deepboot.bootstrap.samples.source import SampleSource
 from deepboot.bootstrap.streams import moved
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.run import Run, Source
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
 from deepboot.bootstrap.training.backend import Part, Program, program_of
-from deepboot.bootstrap.training.step import Members, MemberStep, traits_of
+from deepboot.bootstrap.training.step import Members, MemberStep, member_options_of
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
 
@@ -55,8 +55,8 @@ class Pack:
             torch.backends.cudnn.deterministic = True  # else the two worlds' convolutions round differently
         task = build_task(first.task)
         _same_recording(first, task)
-        self.supply = Supply(task, runs, self.device)
-        self.feed = Feed(self.supply, runs, self.dtype)
+        self.source = SampleSource(task, runs, self.device)
+        self.batches = Batches(self.source, runs, self.dtype)
         self.apart = apart and len(runs) > 1
         self.member_step = MemberStep(first, task, self.device)
         self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
@@ -86,7 +86,7 @@ class Pack:
         parts = self.parts[members] if self.apart else [chosen]
         for part in parts:
             part.step.stack.bind(part.members.param_EP, part.members.buffers)
-        scale_E11 = self.members.traits.get("output_scale")
+        scale_E11 = self.members.member_options.get("output_scale")
 
         def logits(x: Tensor) -> Tensor:
             pieces = x.split(1) if self.apart else [x]
@@ -96,15 +96,17 @@ class Pack:
 
         return logits
 
-    def advance(self, chunk: Chunk) -> Iterator[int]:
-        """Train on a chunk of data; gives the number of steps each time that some are done."""
-        for steps in self.program(chunk, self.coefficients(self.step, self.step + chunk.steps)):
+    def advance(self, block: Block) -> Iterator[int]:
+        """Train on a block of data; gives the number of steps each time that some are done."""
+        for steps in self.program(block, self.coefficients(self.step, self.step + block.steps)):
             self.step += steps
             yield steps
 
-    def chunk(self, stop: int) -> Chunk:
+    def block(self, stop: int) -> Block:
         """Data of the next steps, up to ``stop`` or as many as the program takes at a time."""
-        return self.feed.chunk(self.step, self.step + self.program.stride(min(stop - self.step, self.feed.longest)))
+        return self.batches.block(
+            self.step, self.step + self.program.stride(min(stop - self.step, self.batches.longest))
+        )
 
     def coefficients(self, start: int, stop: int) -> dict[str, Tensor]:
         """The optimizer's coefficients of steps start .. stop - 1, each (S, E, 1), and what noise needs beside them.
@@ -112,33 +114,33 @@ class Pack:
         They are computed for whole blocks of steps, so that where a run is cut does not round them differently.
         """
         first = start // COEFFICIENT_STEPS * COEFFICIENT_STEPS
-        blocks = [self._block(begin) for begin in range(first, stop, COEFFICIENT_STEPS)]
+        blocks = [self._coefficients_of_block(begin) for begin in range(first, stop, COEFFICIENT_STEPS)]
         tables = {
             name: torch.cat([block[name] for block in blocks])[start - first : stop - first] for name in blocks[0]
         }
         found = {name: moved(table_SE.to(self.dtype), self.device)[..., None] for name, table_SE in tables.items()}
-        if {"weight_noise", "update_noise"} & set(self.members.traits):
+        if {"weight_noise", "update_noise"} & set(self.members.member_options):
             found["step"] = torch.arange(start, stop, device=self.device)[:, None, None]
         return found
 
-    def _block(self, begin: int) -> dict[str, Tensor]:
+    def _coefficients_of_block(self, begin: int) -> dict[str, Tensor]:
         """Coefficients of one block of steps, float64, (COEFFICIENT_STEPS, E)."""
         step_S1 = torch.arange(begin + 1, begin + COEFFICIENT_STEPS + 1, dtype=torch.float64)[:, None]
         hyper = hyperparameters(self.optimizers)
         hyper["lr"] = hyper["lr"] * learning_rate_factor(self.runs[0], step_S1)
-        noise = {"noise_rate": hyper["lr"]} if "update_noise" in self.members.traits else {}
+        noise = {"noise_rate": hyper["lr"]} if "update_noise" in self.members.member_options else {}
         return {**self.member_step.optimizer.coefficients(hyper, step_S1), **noise}
 
     def states(self) -> list[State]:
         """Every member's state, from which training goes on exactly as it would have."""
-        self.program.settle()
+        self.program.flush_online_sums()
         return [
             {
                 "parameters": self.param_EP[place].clone(),
                 "step": torch.tensor(self.step),
                 "online": self.members.sums_3E[:, place].clone(),
                 **{f"buffers.{name}": buffer[place].clone() for name, buffer in self.members.buffers.items()},
-                **{f"slots.{name}": slot[place].clone() for name, slot in self.members.slots.items()},
+                **{f"slots.{name}": slot[place].clone() for name, slot in self.members.optimizer_state.items()},
             }
             for place in range(len(self))
         ]
@@ -161,8 +163,8 @@ class Pack:
             if run.start is not None:
                 self._take_over(param_EP[place], {name: buffer[place] for name, buffer in buffers.items()}, run.start)
         sums_3E = torch.zeros(3, len(self), dtype=torch.float64, device=self.device)
-        slots = self.member_step.optimizer.begin(param_EP, self.optimizers)
-        return self._members(param_EP, buffers, slots, sums_3E)
+        optimizer_state = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        return self._members(param_EP, buffers, optimizer_state, sums_3E)
 
     def _take_over(self, param_P: Tensor, buffers: dict[str, Tensor], source: Source) -> None:
         """Replace one member's starting parameters and buffers by kept ones.
@@ -190,12 +192,12 @@ class Pack:
         self.step = int(states[0]["step"])
         assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
         param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
-        begun = self.member_step.optimizer.begin(param_EP, self.optimizers)
-        if any(f"slots.{name}" not in state for name in begun for state in states):
-            begun = self._begun().slots
+        resume_from = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        if any(f"slots.{name}" not in state for name in resume_from for state in states):
+            resume_from = self._begun().optimizer_state
         stacked = {
             name: torch.stack([state.get(f"slots.{name}", slot[place]).to(slot) for place, state in enumerate(states)])
-            for name, slot in begun.items()
+            for name, slot in resume_from.items()
         }
         buffers = {
             name: torch.stack([state[f"buffers.{name}"] for state in states]).to(self.device)
@@ -205,12 +207,14 @@ class Pack:
         return self._members(param_EP, buffers, stacked, sums_3E)
 
     def _members(
-        self, param_EP: Tensor, buffers: dict[str, Tensor], slots: dict[str, Tensor], sums_3E: Tensor
+        self, param_EP: Tensor, buffers: dict[str, Tensor], optimizer_state: dict[str, Tensor], sums_3E: Tensor
     ) -> Members:
         noise_E2 = streams.keys([run.stream_seed("noise") for run in self.runs], "noise", self.device)
         noise_keys = {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")}
-        traits = traits_of(self.runs, self.dtype, self.device)
-        return Members(param_EP, buffers, slots, sums_3E, torch.empty_like(param_EP), traits, noise_keys)
+        member_options = member_options_of(self.runs, self.dtype, self.device)
+        return Members(
+            param_EP, buffers, optimizer_state, sums_3E, torch.empty_like(param_EP), member_options, noise_keys
+        )
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

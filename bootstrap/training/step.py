@@ -35,28 +35,28 @@ class Members(NamedTuple):
 
     param_EP: Tensor
     buffers: dict[str, Tensor]
-    slots: dict[str, Tensor]
+    optimizer_state: dict[str, Tensor]
     sums_3E: Tensor
     grad_EP: Tensor
-    traits: dict[str, Tensor]
+    member_options: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
 
     def at(self, place: slice) -> "Members":
         """Some of them, in the same memory."""
-        buffers, slots, traits, keys = (
+        buffers, optimizer_state, member_options, keys = (
             {name: tensor[place] for name, tensor in held.items()}
-            for held in (self.buffers, self.slots, self.traits, self.noise_keys)
+            for held in (self.buffers, self.optimizer_state, self.member_options, self.noise_keys)
         )
         param_EP, grad_EP = self.param_EP[place], self.grad_EP[place]
-        return Members(param_EP, buffers, slots, self.sums_3E[:, place], grad_EP, traits, keys)
+        return Members(param_EP, buffers, optimizer_state, self.sums_3E[:, place], grad_EP, member_options, keys)
 
     @property
     def changing(self) -> list[Tensor]:
         """The tensors that carry a member from one step to the next."""
-        return [self.param_EP, *self.buffers.values(), *self.slots.values(), self.sums_3E]
+        return [self.param_EP, *self.buffers.values(), *self.optimizer_state.values(), self.sums_3E]
 
 
-def traits_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+def member_options_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     """The traits that some of these runs have, with the value that changes nothing for those that lack them."""
     values = {
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
@@ -93,7 +93,7 @@ class MemberStep:
         model, optimizer = (run.model["name"], own_settings(run.model)), run.optimizer["name"]
         return f"{device} {run.dtype} {run.precision} {run.channels_last} {run.task} {model} {run.loss} {optimizer}"
 
-    def unbound(self) -> "MemberStep":
+    def copy_for_compilation(self) -> "MemberStep":
         """Another one that belongs to no pack."""
         other = MemberStep(*self._made_from)
         other.stack.bind(torch.empty(1, other.stack.size, device=self._made_from[2]), other.stack.begin(1))
@@ -125,24 +125,24 @@ class MemberStep:
         """
 
         def loss(logits_EBV: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-            if "output_scale" in members.traits:
-                logits_EBV = logits_EBV * members.traits["output_scale"]
+            if "output_scale" in members.member_options:
+                logits_EBV = logits_EBV * members.member_options["output_scale"]
             loss_EB = self.loss(logits_EBV, label_EB)
             return loss_EB, (logits_EBV, loss_EB)
 
         param_EP = members.param_EP
-        if "weight_noise" in members.traits:
-            param_EP = param_EP + members.traits["weight_noise"] * _noise(members, "weights", at["step"])
+        if "weight_noise" in members.member_options:
+            param_EP = param_EP + members.member_options["weight_noise"] * _noise(members, "weights", at["step"])
         grad_EP, (logits_EBV, loss_EB) = self.stack.gradient(
             param_EP, members.buffers, self.read(x_EB), loss, out=members.grad_EP
         )
         with torch.no_grad():
-            if "clip_norm" in members.traits:
+            if "clip_norm" in members.member_options:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)
-                grad_EP = grad_EP * (members.traits["clip_norm"] / norm_E1).clamp(max=1)
-            self.optimizer.update(members.param_EP, grad_EP, members.slots, at)
-            if "update_noise" in members.traits:
-                scale_E1 = members.traits["update_noise"] * at["noise_rate"]
+                grad_EP = grad_EP * (members.member_options["clip_norm"] / norm_E1).clamp(max=1)
+            self.optimizer.update(members.param_EP, grad_EP, members.optimizer_state, at)
+            if "update_noise" in members.member_options:
+                scale_E1 = members.member_options["update_noise"] * at["noise_rate"]
                 members.param_EP.add_(scale_E1 * _noise(members, "updates", at["step"]))
         return logits_EBV.detach(), loss_EB.detach().mean(1)
 
@@ -155,11 +155,11 @@ def _noise(members: Members, what: str, step_11: Tensor) -> Tensor:
     return values_EP1[..., 0].to(members.param_EP.dtype)
 
 
-def tally(sums_3E: Tensor, logits_SEBV: Tensor, label_SEB: Tensor, loss_SE: Tensor) -> None:
+def accumulate(sums_3E: Tensor, logits_SEBV: Tensor, label_SEB: Tensor, loss_SE: Tensor) -> None:
     """Add the losses and errors of some batches to the sums; the logits may be overwritten.
 
     Batches are added one after another, so that sums do not depend on how they are grouped.
     """
-    wrong_SE = metrics.wrong_(logits_SEBV, label_SEB).double().mean(-1)
+    wrong_SE = metrics.errors_(logits_SEBV, label_SEB).double().mean(-1)
     each_S3E = torch.stack((loss_SE.double(), wrong_SE, torch.ones_like(wrong_SE)), 1)
     sums_3E.copy_(torch.cat((sums_3E[None], each_S3E)).cumsum(0)[-1])

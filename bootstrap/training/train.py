@@ -26,7 +26,7 @@ class Outcome:
         seconds: its share of the time that its pack took.
         state: as ``Pack.states`` gives it.
         stopped: ended by its stop rule.
-        left: no longer stepped with its pack; it ended before.
+        removed: no longer stepped with its pack; it ended before.
     """
 
     run: Run
@@ -36,7 +36,7 @@ class Outcome:
     seconds: float = 0.0
     state: State = field(default_factory=dict)
     stopped: bool = False
-    left: bool = False
+    removed: bool = False
 
     @property
     def ended(self) -> bool:
@@ -55,7 +55,7 @@ def train(
     device: torch.device | str = "cpu",
     program: Program = "eager",
     apart: bool = False,
-    begun: Sequence[Outcome] | None = None,
+    resume_from: Sequence[Outcome] | None = None,
     tick: Tick = lambda steps, snapshot: None,
     keep: Keep = lambda run, step, weights: None,
 ) -> list[Outcome]:
@@ -71,7 +71,7 @@ def train(
             gives the outcomes so far. Training goes on from these, at any step, exactly as it would have.
         keep: called with a run, a step and its weights by name, for runs that keep them.
     """
-    cohort = Cohort(runs, begun, device=device, program=program, apart=apart)
+    cohort = Cohort(runs, resume_from, device=device, program=program, apart=apart)
     first = runs[0]
     evaluated = set(evaluation_steps(first.evaluation, first.max_steps))
     edges = {phase.at_step for phase in first.phases if phase.at_step < first.max_steps}
@@ -83,15 +83,15 @@ def train(
             cohort.evaluate(keep)
         if cohort.over:
             break
-        if stop in edges or cohort.crowded:
-            cohort.restack(stop + 1)
+        if stop in edges or cohort.should_repack:
+            cohort.repack(stop + 1)
     return cohort.snapshot()
 
 
 def train_steps(pack: Pack, stop: int, tick: Callable[[int], None] = lambda steps: None) -> None:
     """Train every member of a pack up to step ``stop``."""
     while pack.step < stop:
-        for steps in pack.advance(pack.chunk(stop)):
+        for steps in pack.advance(pack.block(stop)):
             tick(steps)
 
 
@@ -107,17 +107,17 @@ class Cohort:
     """
 
     def __init__(
-        self, runs: Sequence[Run], begun: Sequence[Outcome] | None, *,
+        self, runs: Sequence[Run], resume_from: Sequence[Outcome] | None, *,
         device: torch.device | str, program: Program, apart: bool,
     ):  # fmt: skip
         self._began = time.perf_counter()
         self._device, self._program, self._apart = device, program, apart
-        self._outcomes = [replace(outcome, rows=[*outcome.rows]) for outcome in begun or map(Outcome, runs)]
+        self._outcomes = [replace(outcome, rows=[*outcome.rows]) for outcome in resume_from or map(Outcome, runs)]
         self._seconds = [outcome.seconds for outcome in self._outcomes]
         self._scheduled = scheduled_steps(runs[0].evaluation, runs[0].max_steps)
-        self.evaluated = max(outcome.last_step for outcome in self._outcomes) if begun else -1
-        self._stacked = [place for place, outcome in enumerate(self._outcomes) if not outcome.left]
-        states = [self._outcomes[place].state for place in self._stacked] if begun else None
+        self.evaluated = max(outcome.last_step for outcome in self._outcomes) if resume_from else -1
+        self._stacked = [place for place, outcome in enumerate(self._outcomes) if not outcome.removed]
+        states = [self._outcomes[place].state for place in self._stacked] if resume_from else None
         self._stack(int(states[0]["step"]) if states else 0, states)
 
     def _stack(self, update: int, states: Sequence[State] | None) -> None:
@@ -136,7 +136,7 @@ class Cohort:
         return not self._going
 
     @property
-    def crowded(self) -> bool:
+    def should_repack(self) -> bool:
         """Whether enough members have ended for the others to go on without them.
 
         A compiled pack is made anew at a price, and therefore only when half of it has ended.
@@ -144,14 +144,14 @@ class Cohort:
         left = len(self._stacked) - len(self._going)
         return left > 0 if self._program == "eager" else left * 2 >= len(self._stacked)
 
-    def restack(self, update: int) -> None:
+    def repack(self, update: int) -> None:
         """Let ended members leave, and give the others what is in force from this update on."""
         going, states = self._going, self.pack.states()
         del self.pack, self.evaluator  # so that a device never holds two packs
         for place, state in zip(self._stacked, states, strict=True):
             outcome = self._outcomes[place]
             if outcome.ended:
-                outcome.left, outcome.state = True, state
+                outcome.removed, outcome.state = True, state
         kept = [state for place, state in zip(self._stacked, states, strict=True) if place in going]
         self._stacked = going
         self._stack(update, kept)

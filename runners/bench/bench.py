@@ -158,7 +158,7 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
         )
     elif name == "scale":
         figures = [one for contest, program in _scaled(device) for one in _scale(contest, program, device)]
-        told = "one process, one thread; pool, test set, state and one chunk of data counted as memory"
+        told = "one process, one thread; pool, test set, state and one block of data counted as memory"
     elif name == "images":
         figures = [*race(device)]
         told = f"batches of {BATCH} images of {SIZE} x {SIZE}, one member, {TURNS} turns each; ratio = harness / other"

@@ -125,16 +125,16 @@ def _loader(pack: Pack, images: np.ndarray, labels: np.ndarray) -> Versus:
 def _ready(pack: Pack) -> Iterator[Tensor]:
     start = 0
     while True:
-        chunk = pack.feed.chunk(start, start + pack.feed.longest)
-        for x_EB in chunk.batches()[0]:
+        block = pack.batches.block(start, start + pack.batches.longest)
+        for x_EB in block.batches()[0]:
             yield pack.member_step.read(x_EB)
-        start += chunk.steps
+        start += block.steps
 
 
 def _loop(pack: Pack, device: str) -> Versus:
     """Training with the loader, and the same on one batch that never changes."""
     train_steps(pack, 2)
-    held = pack.feed.chunk(pack.step, pack.step + TIMED[device])
+    held = pack.batches.block(pack.step, pack.step + TIMED[device])
     steps = held.steps
 
     def constant() -> None:
@@ -182,7 +182,7 @@ def _made(size: int, device: str) -> Made:
 
 def _plain(pack: Pack) -> Callable[[int], None]:
     """The loop a person would write: images normalised beforehand, reshuffled every pass."""
-    pool, device = pack.feed.groups[0].pool, pack.device
+    pool, device = pack.batches.groups[0].pool, pack.device
     assert pool is not None
     x, y = pack.member_step.read(pool.x[0]), pool.y[0]
     if device.type == "cuda":

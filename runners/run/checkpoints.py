@@ -87,7 +87,7 @@ def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], manne
     }
     told = [
         {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
-         "seconds": one.seconds, "stopped": one.stopped, "left": one.left}
+         "seconds": one.seconds, "stopped": one.stopped, "left": one.removed}
         for one in outcomes
     ]  # fmt: skip
     data = save(tensors, metadata={"outcomes": json.dumps(told), "manner": json.dumps(manner._asdict())})

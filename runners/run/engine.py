@@ -14,7 +14,7 @@ from deepboot.bootstrap import results
 from deepboot.bootstrap.registry import clipped
 from deepboot.bootstrap.results import Results, write_json
 from deepboot.bootstrap.samples.source import ENDLESS_TEST_SAMPLES
-from deepboot.bootstrap.samples.split import division_of, mirrored_share
+from deepboot.bootstrap.samples.split import mirrored_share, split_of
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
@@ -356,7 +356,7 @@ def _facts(run: Run) -> dict[str, Any]:
     if not isinstance(task, Universe):
         exact = run.data.test_samples is None and task.exact(torch.zeros(1, 2, dtype=torch.int32)) is not None
         return {"facts.test_size": None if exact else run.data.test_samples or ENDLESS_TEST_SAMPLES}
-    division = division_of(task, run)
+    division = split_of(task, run)
     return {
         "facts.universe_size": task.size,
         "facts.training_cells": capacity(task, run.data),

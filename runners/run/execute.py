@@ -158,11 +158,11 @@ def _trained(job: Job, clock: Clock, note: Callable[[str], None]) -> list[Outcom
     for sentence in refused:
         note(sentence)
     if begun is not None:
-        clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.left))
+        clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.removed))
     elif job.start:
         begun = [_kept(place, run) for run in job.runs]
     return train(
-        job.runs, device=job.device, program=job.program, apart=job.apart, begun=begun, tick=clock,
+        job.runs, device=job.device, program=job.program, apart=job.apart, resume_from=begun, tick=clock,
         keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
     )  # fmt: skip
 

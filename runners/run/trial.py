@@ -103,8 +103,8 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:
-    """The tensors that a pack keeps: parameters and their gradient, slots, data of a chunk, pools and tests."""
-    chunk = pack.feed.chunk(pack.step, pack.step + pack.feed.longest)
-    kept: list[Any] = [pack.param_EP, pack.members.grad_EP, *pack.members.slots.values(), chunk.x, chunk.y]
-    kept += [part for group in pack.feed.groups if group.pool is not None for part in group.pool]
+    """The tensors that a pack keeps: parameters and their gradient, slots, data of a block, pools and tests."""
+    block = pack.batches.block(pack.step, pack.step + pack.batches.longest)
+    kept: list[Any] = [pack.param_EP, pack.members.grad_EP, *pack.members.optimizer_state.values(), block.x, block.y]
+    kept += [part for group in pack.batches.groups if group.pool is not None for part in group.pool]
     return [*kept, evaluator.test.x, evaluator.test.y]

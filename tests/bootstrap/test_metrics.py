@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deepboot.bootstrap import streams
-from deepboot.bootstrap.metrics import doubt, wrong
+from deepboot.bootstrap.metrics import errors, soft_error
 
 KEY = streams.keys([0, 1, 2], "test")
 
@@ -18,18 +18,18 @@ def problem(samples=40, classes=5):
 def test_wrong_without_ties_is_argmax():
     """A sample is wrong where the largest logit is not the label's."""
     logits_EBV, label_EB = problem()
-    assert torch.equal(wrong(logits_EBV, label_EB), logits_EBV.argmax(-1) != label_EB)
+    assert torch.equal(errors(logits_EBV, label_EB), logits_EBV.argmax(-1) != label_EB)
 
 
 @pytest.mark.parametrize("label", [0, 1, 2])
 def test_a_network_that_gives_every_class_the_same_logit_is_always_wrong(label):
     """Ties are wrong, wherever the label lies."""
-    assert wrong(torch.zeros(1, 1, 3), torch.tensor([[label]])).item()
+    assert errors(torch.zeros(1, 1, 3), torch.tensor([[label]])).item()
 
 
 def test_a_tie_among_other_classes_is_not_wrong():
     """Only a tie with the label counts."""
-    assert not wrong(torch.tensor([[[1.0, 0.5, 0.5]]]), torch.tensor([[0]])).item()
+    assert not errors(torch.tensor([[[1.0, 0.5, 0.5]]]), torch.tensor([[0]])).item()
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_tie_among_other_classes_is_not_wrong():
 )
 def test_logits_that_are_not_finite_are_wrong(logits):
     """NaN anywhere, and infinite ties."""
-    assert wrong(torch.tensor([[logits]]), torch.tensor([[0]])).item()
+    assert errors(torch.tensor([[logits]]), torch.tensor([[0]])).item()
 
 
 def test_an_infinite_right_logit_is_right():
     """It is larger than every other."""
-    assert not wrong(torch.tensor([[[0.0, torch.inf]]]), torch.tensor([[1]])).item()
+    assert not errors(torch.tensor([[[0.0, torch.inf]]]), torch.tensor([[1]])).item()
 
 
 def test_doubt_is_one_minus_the_softmax_of_the_label():
@@ -51,31 +51,31 @@ def test_doubt_is_one_minus_the_softmax_of_the_label():
     logits_EBV, label_EB = problem()
     weight_EBV = logits_EBV.double().exp()
     expected = 1 - weight_EBV.gather(-1, label_EB[..., None])[..., 0] / weight_EBV.sum(-1)
-    assert torch.allclose(doubt(logits_EBV.double(), label_EB), expected, rtol=1e-12)
-    assert torch.allclose(doubt(logits_EBV, label_EB), expected.float(), atol=1e-6)
+    assert torch.allclose(soft_error(logits_EBV.double(), label_EB), expected, rtol=1e-12)
+    assert torch.allclose(soft_error(logits_EBV, label_EB), expected.float(), atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 4, 97])
 def test_doubt_of_equal_logits_is_the_share_of_wrong_labels(classes):
     """1 - 1 / V."""
-    assert doubt(torch.zeros(1, 1, classes), torch.tensor([[0]])).item() == pytest.approx(1 - 1 / classes)
+    assert soft_error(torch.zeros(1, 1, classes), torch.tensor([[0]])).item() == pytest.approx(1 - 1 / classes)
 
 
 def test_doubt_lies_between_zero_and_one_for_extreme_logits():
     """Exactly 0 and 1 at the ends, also for infinite margins of 10**30."""
     logits = torch.tensor([[[1e30, -1e30], [-1e30, 1e30], [80.0, -80.0]]])
-    assert doubt(logits, torch.zeros(1, 3, dtype=torch.int64)).tolist() == [[0.0, 1.0, 0.0]]
+    assert soft_error(logits, torch.zeros(1, 3, dtype=torch.int64)).tolist() == [[0.0, 1.0, 0.0]]
     spread, label_EB = problem(samples=200)
-    found = doubt(30 * spread, label_EB)
+    found = soft_error(30 * spread, label_EB)
     assert (found.min() >= 0, found.max() <= 1) == (True, True)
 
 
 def test_doubt_of_nan_is_nan():
     """A diverged network is not given a number."""
-    assert doubt(torch.tensor([[[torch.nan, 0.0]]]), torch.tensor([[1]])).isnan().item()
+    assert soft_error(torch.tensor([[[torch.nan, 0.0]]]), torch.tensor([[1]])).isnan().item()
 
 
-@pytest.mark.parametrize("metric", [wrong, doubt])
+@pytest.mark.parametrize("metric", [errors, soft_error])
 def test_metrics_of_a_member_are_its_own(metric):
     """One number per sample, the same alone and beside others, and for further leading axes."""
     logits_EBV, label_EB = problem()

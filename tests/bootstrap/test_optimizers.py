@@ -48,12 +48,12 @@ def lr_factor(steps):
     return (torch.arange(1, steps + 1, dtype=torch.float64)[:, None] / 10).clamp(max=1)
 
 
-def stacked(members, param_EP, steps, *, scheduled=False, chunk=64):
-    """Parameters after the steps, coefficients made a chunk of steps at a time as training does."""
+def stacked(members, param_EP, steps, *, scheduled=False, block=64):
+    """Parameters after the steps, coefficients made a block of steps at a time as training does."""
     param_EP = param_EP.clone()
-    slots = type(members[0]).begin(param_EP, members)
-    for begin in range(0, steps, chunk):
-        stop = min(begin + chunk, steps)
+    optimizer_state = type(members[0]).begin(param_EP, members)
+    for begin in range(0, steps, block):
+        stop = min(begin + block, steps)
         step_S1 = torch.arange(begin + 1, stop + 1, dtype=torch.float64)[:, None]
         hyper = hyperparameters(members)
         factor_S1 = lr_factor(steps)[begin:stop] if scheduled else torch.ones_like(step_S1)
@@ -64,7 +64,7 @@ def stacked(members, param_EP, steps, *, scheduled=False, chunk=64):
             at = {name: table[place].to(param_EP.dtype)[:, None] for name, table in tables.items()}
             leaf_EP = param_EP.clone().requires_grad_()
             loss = torch.stack([loss_of(param_P, begin + place) for param_P in leaf_EP]).sum()
-            type(members[0]).update(param_EP, torch.autograd.grad(loss, leaf_EP)[0], slots, at)
+            type(members[0]).update(param_EP, torch.autograd.grad(loss, leaf_EP)[0], optimizer_state, at)
     return param_EP
 
 
@@ -111,10 +111,10 @@ def test_a_scheduled_learning_rate_is_the_one_torch_would_be_given(name):
 
 @pytest.mark.parametrize("name", STACKS)
 def test_a_member_alone_is_bit_equal_to_itself_in_a_stack(name):
-    """Neighbours do not change a member, nor does how the steps are cut into chunks."""
+    """Neighbours do not change a member, nor does how the steps are cut into blocks."""
     both = stacked(STACKS[name], start(), 20)
     for place, member in enumerate(STACKS[name]):
-        alone = stacked([member], start()[place : place + 1], 20, chunk=7)
+        alone = stacked([member], start()[place : place + 1], 20, block=7)
         assert torch.equal(alone[0], both[place])
 
 
@@ -136,13 +136,15 @@ def test_decay_toward_the_start_follows_its_formula_beside_decay_toward_zero():
         AdamW(lr=0.02, weight_decay=2.0, decay_to="init", betas=(0.99, 0.98)),
     ]
     param_EP = start()
-    slots = AdamW.begin(param_EP, members)
+    optimizer_state = AdamW.begin(param_EP, members)
     tables = AdamW.coefficients(
         hyperparameters(members) | {"lr": hyperparameters(members)["lr"].expand(50, -1)},
         torch.arange(1, 51, dtype=torch.float64)[:, None],
     )
     for step in range(50):
-        AdamW.update(param_EP, gradient(step), slots, {name: table[step][:, None] for name, table in tables.items()})
+        AdamW.update(
+            param_EP, gradient(step), optimizer_state, {name: table[step][:, None] for name, table in tables.items()}
+        )
     for place, member in enumerate(members):
         p0 = start()[place]
         target = p0 if member.decay_to == "init" else torch.zeros_like(p0)
@@ -161,12 +163,15 @@ def test_decay_alone_shrinks_the_distance_to_its_target_geometrically(decay_to):
     """Without a gradient p - target falls by 1 - lr * decay every step; at the start it stays where it is."""
     members = [AdamW(lr=0.1, weight_decay=0.5, decay_to=decay_to)]
     param_EP = start(members=1)
-    slots = AdamW.begin(param_EP, members)
+    optimizer_state = AdamW.begin(param_EP, members)
     hyper = hyperparameters(members)
     at = AdamW.coefficients(hyper | {"lr": hyper["lr"].expand(1, -1)}, torch.ones(1, 1, dtype=torch.float64))
     for _ in range(10):
         AdamW.update(
-            param_EP, torch.zeros_like(param_EP), slots, {name: table[0][:, None] for name, table in at.items()}
+            param_EP,
+            torch.zeros_like(param_EP),
+            optimizer_state,
+            {name: table[0][:, None] for name, table in at.items()},
         )
     expected = start(members=1) * (0.95**10 if decay_to == "zero" else 1)
     assert torch.allclose(param_EP, expected, rtol=1e-12)
@@ -175,20 +180,20 @@ def test_decay_alone_shrinks_the_distance_to_its_target_geometrically(decay_to):
 def test_the_start_that_decay_aims_at_is_a_copy():
     """Updates in place do not move the target."""
     param_EP = start()
-    slots = AdamW.begin(param_EP, [AdamW(decay_to="init")] * 3)
+    optimizer_state = AdamW.begin(param_EP, [AdamW(decay_to="init")] * 3)
     param_EP.add_(1)
-    assert torch.equal(slots["target"], start())
+    assert torch.equal(optimizer_state["target"], start())
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_slots_begin_at_zero_with_the_shape_and_dtype_of_the_parameters(name):
     """What an optimizer keeps is one number per parameter."""
     kind = type(STACKS[name][0])
-    slots = kind.begin(start(torch.float32), STACKS[name])
-    assert set(slots) >= set(kind.slots)
-    for slot in kind.slots:
-        assert (slots[slot].shape, slots[slot].dtype) == ((3, 42), torch.float32)
-        assert not slots[slot].any()
+    optimizer_state = kind.begin(start(torch.float32), STACKS[name])
+    assert set(optimizer_state) >= set(kind.optimizer_state)
+    for slot in kind.optimizer_state:
+        assert (optimizer_state[slot].shape, optimizer_state[slot].dtype) == ((3, 42), torch.float32)
+        assert not optimizer_state[slot].any()
 
 
 def test_hyperparameters_are_stacked_numbers_in_float64():

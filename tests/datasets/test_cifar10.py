@@ -10,7 +10,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
-from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.samples.source import SampleSource
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
@@ -57,7 +57,7 @@ def test_the_reference_split_is_cifar_10s_own(root):
     """Training cells are the first 100, the test set is the last 20, in an order of its own."""
     runs = runs_of(parity(task={"name": "cifar10", "root": str(root)}, model={"name": "mlp", "width": 4},
                           data={"test_set": "reference"}, training__max_steps=2))  # fmt: skip
-    supply = Supply(build_task(runs[0].task), runs[:1])
+    supply = SampleSource(build_task(runs[0].task), runs[:1])
     assert capacity(supply.task, runs[0].data) == 100
     assert sorted(supply.test_cell_ET[0].tolist()) == list(range(100, 120))
     assert sorted(supply.cell_EU[0].tolist()) == list(range(100))
@@ -82,7 +82,7 @@ def test_networks_trained_on_cifar_5m_are_tested_on_cifar_10(both):
         assert y[place] == source_y[row]
     runs = runs_of(parity(task=both, model={"name": "mlp", "width": 4}, data={"test_set": "reference"},
                           training__max_steps=2))  # fmt: skip
-    supply = Supply(build_task(runs[0].task), runs[:1])
+    supply = SampleSource(build_task(runs[0].task), runs[:1])
     assert capacity(supply.task, runs[0].data) == 120
     assert len(supply.test().y[0]) == FILE
 

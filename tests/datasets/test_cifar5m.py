@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from deepboot.bootstrap.samples.batches import Chunk
-from deepboot.bootstrap.samples.prefetch import Ahead
-from deepboot.bootstrap.samples.source import Supply
+from deepboot.bootstrap.samples.batches import Block
+from deepboot.bootstrap.samples.prefetch import Prefetch
+from deepboot.bootstrap.samples.source import SampleSource
 from deepboot.bootstrap.samples.split import divide
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.messages import StudyError
@@ -153,7 +153,7 @@ def test_training_is_the_same_whether_images_are_read_ahead_or_not(study, change
     runs, found = runs_of(study(model={"name": "cnn", "width": 2}, evaluation={"schedule": 5}, **changes)), []
     for on_host in (True, False):
         monkeypatch.setattr(Cifar5m, "on_host", lambda task, device, on_host=on_host: on_host)
-        assert on_host == any(type(group.read) is Ahead for group in Pack(runs).feed.groups)
+        assert on_host == any(type(group.read) is Prefetch for group in Pack(runs).feed.groups)
         found.append(train(runs))
     for one, other in zip(*found, strict=True):
         assert one.last_step == 22
@@ -163,24 +163,24 @@ def test_training_is_the_same_whether_images_are_read_ahead_or_not(study, change
 
 @pytest.mark.gpu
 def test_images_on_the_disk_reach_a_gpu_without_a_wait(study, monkeypatch):
-    """Its chunks are those of the host, and training asks for nothing that it would have to wait for."""
+    """Its blocks are those of the host, and training asks for nothing that it would have to wait for."""
     monkeypatch.setattr(cifar5m, "FREE_SHARE", 0.0)
     cifar5m._copy.cache_clear()
     runs = runs_of(study(training__train_size=24, model={"name": "cnn", "width": 2}))
     here, there = Pack(runs).feed, Pack(runs, "cuda").feed
-    assert any(type(group.read) is Ahead for group in there.groups)
-    there.chunk(0, 1)
+    assert any(type(group.read) is Prefetch for group in there.groups)
+    there.block(0, 1)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = [Chunk(*(part.clone() for part in (chunk.x, chunk.y))) for chunk in map(there.chunk, (1, 4), (4, 9))]
+        found = [Block(*(part.clone() for part in (block.x, block.y))) for block in map(there.block, (1, 4), (4, 9))]
     finally:
         torch.cuda.set_sync_debug_mode("default")
     cifar5m._copy.cache_clear()
-    for start, chunk in zip((1, 4), found, strict=True):
-        expected = here.chunk(start, start + chunk.steps)
-        assert torch.equal(chunk.x.cpu(), expected.x)
-        assert torch.equal(chunk.y.cpu(), expected.y)
+    for start, block in zip((1, 4), found, strict=True):
+        expected = here.block(start, start + block.steps)
+        assert torch.equal(block.x.cpu(), expected.x)
+        assert torch.equal(block.y.cpu(), expected.y)
 
 
 @pytest.mark.gpu
@@ -256,7 +256,7 @@ def test_the_reference_test_set_is_part_5(task):
 def test_the_test_set_has_the_size_asked_for(study, asked, got):
     """Different images of part 5, equal in both worlds of a seed."""
     runs = runs_of(study(data={"test_set": "reference", "test_samples": asked} if asked else {"test_set": "reference"}))
-    supply = Supply(build_task(runs[0].task), runs)
+    supply = SampleSource(build_task(runs[0].task), runs)
     x = supply.test().x
     assert x.shape == (4, got, 3, 32, 32)
     tested = {image.tobytes() for image in x[0].numpy()}
@@ -271,7 +271,7 @@ def test_the_ideal_world_draws_every_training_image_once(study):
     """180 images last for 22 steps of 8, none twice, none of the test."""
     runs = [run for run in runs_of(study(training__seeds=1)) if run.rule == "ideal"]
     task = build_task(runs[0].task)
-    x = Supply(task, runs).train(slice(0, 1), *world_of(runs, task).read(0, 22)).x
+    x = SampleSource(task, runs).train(slice(0, 1), *world_of(runs, task).read(0, 22)).x
     drawn = {image.tobytes() for image in x.flatten(0, 2).numpy()}
     assert len(drawn) == 22 * 8
     assert drawn <= {image.tobytes() for number in range(3) for image in part(number)[0].transpose(0, 3, 1, 2)}

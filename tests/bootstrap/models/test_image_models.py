@@ -438,14 +438,14 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, reco
 def test_training_goes_on_from_a_state_on_disk_as_if_it_had_not_stopped(model, apart, recording, tmp_path):
     """Six steps, or three, a state, and three more: the same bits, running statistics included."""
     runs = study(recording, model)
-    whole, begun = Pack(runs, "cpu", apart=apart), Pack(runs, "cpu", apart=apart)
+    whole, resume_from = Pack(runs, "cpu", apart=apart), Pack(runs, "cpu", apart=apart)
     train_steps(whole, 6)
-    train_steps(begun, 3)
-    for run, state in zip(runs, begun.states(), strict=True):
+    train_steps(resume_from, 3)
+    for run, state in zip(runs, resume_from.states(), strict=True):
         checkpoints.write_state(tmp_path, run.run_id, state)
     resumed = Pack(runs, "cpu", [checkpoints.read_state(tmp_path, run.run_id) for run in runs], apart=apart)
     train_steps(resumed, 6)
-    for one, other, early in zip(whole.states(), resumed.states(), begun.states(), strict=True):
+    for one, other, early in zip(whole.states(), resumed.states(), resume_from.states(), strict=True):
         assert same(one, other)
         changed = [name for name in one if name.startswith("buffers.")]
         assert changed

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepboot.bootstrap.samples.prefetch import Ahead
+from deepboot.bootstrap.samples.prefetch import Prefetch
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Universe
 from deepboot.bootstrap.training.pack import Pack
@@ -33,13 +33,13 @@ class Reader:
 
     def __init__(self, awaited=None, broken=None):
         self.asked, self.threads, self.awaited, self.broken = [], set(), awaited, broken
-        self.begun, self.go = threading.Event(), threading.Event()
+        self.resume_from, self.go = threading.Event(), threading.Event()
 
     def __call__(self, start, stop):
         self.asked.append((start, stop))
         self.threads.add(threading.current_thread())
         if (start, stop) == self.awaited:
-            self.begun.set()
+            self.resume_from.set()
             assert self.go.wait(WAIT)
         if self.broken is not None and start <= self.broken < stop:
             raise OSError(f"step {self.broken} cannot be read")
@@ -48,7 +48,7 @@ class Reader:
 
 
 def ahead(read, longest=8, end=1_000):
-    return Ahead(read, longest, end, torch.device("cpu"))
+    return Prefetch(read, longest, end, torch.device("cpu"))
 
 
 def finish():
@@ -97,7 +97,7 @@ def test_the_next_block_is_read_while_the_present_one_is_used():
     read = Reader(awaited=(4, 12))
     source = ahead(read)
     source(0, 4)
-    assert read.begun.wait(WAIT)
+    assert read.resume_from.wait(WAIT)
     assert same(source(1, 4), Reader()(1, 4))
     got = []
     asking = threading.Thread(target=lambda: got.append(source(3, 5)))
@@ -160,12 +160,12 @@ def test_the_interpreter_waits_for_one_block_at_most():
     """It ends once the block that is being read is there; no other is begun."""
     program = """if True:
         import time, torch
-        from deepboot.bootstrap.samples.prefetch import Ahead
+        from deepboot.bootstrap.samples.prefetch import Prefetch
         def read(start, stop):
             time.sleep(0.2 * (start > 0))
             print(start, stop)
             return [torch.zeros(1, stop - start)]
-        source = Ahead(read, 8, 100, torch.device("cpu"))
+        source = Prefetch(read, 8, 100, torch.device("cpu"))
         source(0, 1)
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
@@ -198,19 +198,19 @@ def worlds(world, data):
 @pytest.mark.parametrize("world", WORLDS)
 def test_chunks_are_the_same_whether_read_ahead_or_not(world, data, monkeypatch):
     """For every rule, over several passes of pool and universe, in whatever pieces they are asked for."""
-    plain = pack(**worlds(world, data)).feed
+    plain = pack(**worlds(world, data)).batches
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
-    feed = pack(**worlds(world, data)).feed
-    assert {type(group.read) is Ahead for group in feed.groups if group.pool is None} == {True}
-    assert not any(type(group.read) is Ahead for group in plain.groups)
-    plain.longest = feed.longest = 16
-    for source in (group.read for group in feed.groups if group.pool is None):
+    batches = pack(**worlds(world, data)).batches
+    assert {type(group.read) is Prefetch for group in batches.groups if group.pool is None} == {True}
+    assert not any(type(group.read) is Prefetch for group in plain.groups)
+    plain.longest = batches.longest = 16
+    for source in (group.read for group in batches.groups if group.pool is None):
         source._longest = 8
     rng, start = np.random.default_rng(1), 0
     for _ in range(40):
         start = int(rng.integers(0, 40)) if start >= 40 or rng.random() < 0.2 else start
         stop = start + int(rng.integers(1, 20))
-        here, there = plain.chunk(start, stop), feed.chunk(start, stop)
+        here, there = plain.block(start, stop), batches.block(start, stop)
         assert same((here.x, here.y), (there.x, there.y))
         start += here.steps
 
@@ -241,8 +241,8 @@ def test_reading_ends_where_a_phase_does(monkeypatch):
     """Another rule reads from there on."""
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
     raw = parity(task=ADDITION, training__max_steps=40, training__train_size=16)
-    feed = Pack(runs_of({**raw, "phases": [{"at_step": 10, "set": {"optimizer.weight_decay": 0.5}}]})).feed
-    assert [group.read._end for group in feed.groups if group.pool is None] == [10]
+    batches = Pack(runs_of({**raw, "phases": [{"at_step": 10, "set": {"optimizer.weight_decay": 0.5}}]})).batches
+    assert [group.read._end for group in batches.groups if group.pool is None] == [10]
 
 
 def test_no_thread_outlives_its_pack(monkeypatch):
@@ -250,7 +250,7 @@ def test_no_thread_outlives_its_pack(monkeypatch):
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
     trained = pack(training__seeds=1)
     train_steps(trained, 2)
-    sources = [weakref.ref(group.read) for group in trained.feed.groups if group.pool is None]
+    sources = [weakref.ref(group.read) for group in trained.batches.groups if group.pool is None]
     assert len(sources) == 1
     del trained
     finish()
@@ -272,22 +272,22 @@ def no_waiting():
 def test_chunks_on_a_gpu_are_those_of_the_host(world, data, monkeypatch, no_waiting):
     """They come without a wait, on a stream of their own, however late the training stream reads them."""
     runs = runs_of(parity(task=ADDITION, data__test_samples=None, training__max_steps=40, **worlds(world, data)))
-    plain = Pack(runs).feed
+    plain = Pack(runs).batches
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
-    feed = Pack(runs, "cuda").feed
-    plain.longest = feed.longest = 8
-    feed.chunk(0, 1)
+    batches = Pack(runs, "cuda").batches
+    plain.longest = batches.longest = 8
+    batches.block(0, 1)
     torch.cuda.synchronize()
     found = []
     no_waiting()
     for start in range(1, 41, 8):
         torch.cuda._sleep(50_000_000)  # what trained before is still running when the blocks are let go
-        chunk = feed.chunk(start, start + 8)
-        assert chunk.x.is_cuda
-        found.append((chunk.x.clone(), chunk.y.clone()))
+        block = batches.block(start, start + 8)
+        assert block.x.is_cuda
+        found.append((block.x.clone(), block.y.clone()))
     torch.cuda.set_sync_debug_mode("default")
     for start, (x, y) in zip(range(1, 41, 8), found, strict=True):
-        here = plain.chunk(start, start + 8)
+        here = plain.block(start, start + 8)
         assert same((here.x, here.y), (x.cpu(), y.cpu()))
 
 
@@ -301,7 +301,7 @@ def test_blocks_are_copied_on_a_stream_of_their_own():
         host = torch.arange(start, stop).expand(2, -1).contiguous().pin_memory()
         return [host.to("cuda", non_blocking=True)]
 
-    source = Ahead(read, 8, 100, torch.device("cuda"))
+    source = Prefetch(read, 8, 100, torch.device("cuda"))
     torch.cuda._sleep(4_000_000_000)  # seconds
     source(0, 4)
     finish()

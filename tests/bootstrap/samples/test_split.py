@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from deepboot.bootstrap.samples.source import Supply
-from deepboot.bootstrap.samples.split import divide, division_of, mirrored_share
+from deepboot.bootstrap.samples.source import SampleSource
+from deepboot.bootstrap.samples.split import divide, mirrored_share, split_of
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.schema import Data
 from deepboot.bootstrap.study.sweep import runs_of
@@ -32,13 +32,13 @@ def test_heldout_cells_are_seen_by_neither_world(addition):
 def test_an_ideal_run_never_draws_a_held_out_cell(addition):
     """Over several passes of the universe the ideal world's inputs avoid all test inputs and reach all others."""
     runs = runs_of(parity(task=ADDITION))
-    supply = Supply(addition, runs[1:])
+    source = SampleSource(addition, runs[1:])
     from deepboot.bootstrap.study.run_worlds import world_of
 
     world = world_of(runs[1:], addition)
     assert world.rule is ideal
-    x = supply.train(slice(0, 1), *world.read(0, 40)).x.flatten(0, 2)
-    drawn, tested = ({tuple(row) for row in part.tolist()} for part in (x, supply.test().x[0]))
+    x = source.train(slice(0, 1), *world.read(0, 40)).x.flatten(0, 2)
+    drawn, tested = ({tuple(row) for row in part.tolist()} for part in (x, source.test().x[0]))
     assert not drawn & tested
     assert len(drawn) == 39
 
@@ -53,7 +53,7 @@ def test_rest_tests_on_everything_outside_the_largest_pool(addition):
 def test_rest_is_the_same_for_all_pools_of_a_study(addition):
     """A list of pools shares one test set, that of the largest pool."""
     runs = runs_of(parity(task=ADDITION, training__train_size=[10, 30], data={"test_set": "rest"}))
-    tests = {tuple(division_of(addition, run).test.tolist()) for run in runs}
+    tests = {tuple(split_of(addition, run).test.tolist()) for run in runs}
     assert len(tests) == 1
     assert len(next(iter(tests))) == 19
 
@@ -95,8 +95,8 @@ def test_division_depends_on_its_own_streams(addition):
 def test_endless_test_samples_are_the_members_own_and_shared_by_a_pair():
     """Seeds have different test sets, the two worlds of one seed the same."""
     runs = runs_of(parity(training__seeds=2))
-    supply = Supply(build_task(runs[0].task), runs)
-    x = supply.test().x
+    source = SampleSource(build_task(runs[0].task), runs)
+    x = source.test().x
     by_seed = {run.seed: x[place] for place, run in enumerate(runs) if run.rule == "real"}
     for place, run in enumerate(runs):
         assert torch.equal(x[place], by_seed[run.seed])

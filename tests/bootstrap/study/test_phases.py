@@ -41,7 +41,7 @@ def test_a_phase_is_the_other_run_begun_from_the_state_of_the_first():
     other = runs_of(parity(**LONG, optimizer__weight_decay=0.5))
     begun = [dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(train(first), other, strict=True)]
     phased = train(runs_of(changed((20, {"optimizer.weight_decay": 0.5}), optimizer__weight_decay=0.0)))
-    for one, two in zip(train(other, begun=begun), phased, strict=True):
+    for one, two in zip(train(other, resume_from=begun), phased, strict=True):
         assert torch.equal(one.state["parameters"], two.state["parameters"])
 
 
@@ -57,7 +57,7 @@ def test_a_phased_run_goes_on_from_any_step_to_the_last_bit(at):
             taken.append(state)
 
     whole = train(runs, tick=tick)
-    for one, other in zip(whole, train(runs, begun=taken[-1]), strict=True):
+    for one, other in zip(whole, train(runs, resume_from=taken[-1]), strict=True):
         assert torch.equal(one.state["parameters"], other.state["parameters"])
         assert repr(one.rows) == repr(other.rows)
 
@@ -348,7 +348,7 @@ def test_members_that_leave_change_no_bit_of_those_that_stay():
     calm = [run.model_copy(update={"optimizer": {**wild[0].optimizer, "lr": 0.05}}) for run in calm]
     together, alone = train([calm[0], *wild, *calm[1:]]), train(calm)
     assert together[1].status == "diverged"
-    assert together[1].left
+    assert together[1].removed
     assert together[1].last_step < 40
     for one, other in zip(alone, [together[0], *together[2:]], strict=True):
         assert torch.equal(one.state["parameters"], other.state["parameters"])

@@ -22,8 +22,8 @@ class Spoilt(Eager):
         super().__init__(parts)
         self._spoil, self._left = spoil, after
 
-    def __call__(self, chunk, tables):
-        for steps in super().__call__(chunk, tables):
+    def __call__(self, block, tables):
+        for steps in super().__call__(block, tables):
             self._left -= steps
             if self._left < 0:
                 for part in self.parts:

@@ -37,8 +37,8 @@ def pretended(monkeypatch, **changes):
     runs = runs_of(parity(training__seeds=2, training__max_steps=500, training__batch_size=20, **changes))
     task = build_task(runs[0].task)
     if isinstance(task, Universe):  # cells are divided on the host, with real numbers
-        divisions = {run.run_id: split.division_of(task, run) for run in runs}
-        monkeypatch.setattr(source, "division_of", lambda _, run: divisions[run.run_id])
+        divisions = {run.run_id: split.split_of(task, run) for run in runs}
+        monkeypatch.setattr(source, "split_of", lambda _, run: divisions[run.run_id])
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     # the backward pass of what has no device cannot be run; it waits for nothing
     monkeypatch.setattr(torch.autograd, "grad", lambda _, leaves, *rest, **more: [torch.ones_like(p) for p in leaves])
@@ -124,8 +124,8 @@ def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, chan
     with FAKE:
         train_steps(pack, 10)
         train_steps(pack, 30)
-    assert pack.supply.cell_EU.device.type == "cpu"
-    sources = [group.read for group in pack.feed.groups if group.pool is None]
+    assert pack.source.cell_EU.device.type == "cpu"
+    sources = [group.read for group in pack.batches.groups if group.pool is None]
     copied = [event for source in sources for event in source._stream.events]
     assert len(training.awaited) > 1
     assert set(training.awaited) <= set(copied)

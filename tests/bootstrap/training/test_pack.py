@@ -34,9 +34,9 @@ def test_the_gradient_lies_at_one_address_for_the_life_of_a_pack(apart, monkeypa
     addresses = []
     update = AdamW.update
 
-    def spied(param_EP, grad_EP, slots, at):
+    def spied(param_EP, grad_EP, optimizer_state, at):
         addresses.append(grad_EP.data_ptr())
-        update(param_EP, grad_EP, slots, at)
+        update(param_EP, grad_EP, optimizer_state, at)
 
     monkeypatch.setattr(AdamW, "update", staticmethod(spied))
     pack = Pack(runs_of(parity(training__seeds=2)), apart=apart)

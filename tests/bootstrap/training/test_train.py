@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.samples.source import TEST_START, Supply
+from deepboot.bootstrap.samples.source import TEST_START, SampleSource
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
@@ -29,9 +29,9 @@ def parameters(runs, steps):
     return pack.param_EP
 
 
-def extended(begun, runs):
+def extended(resume_from, runs):
     """Outcomes of a shorter budget as the start of a longer one."""
-    return [dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, runs, strict=True)]
+    return [dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(resume_from, runs, strict=True)]
 
 
 @pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
@@ -91,11 +91,11 @@ def test_seeds_of_single_streams_change_only_what_they_name():
     runs = runs_of(parity(training__seeds=2, training__ideal=False, training__streams={"init": 9}))
     start = Pack(runs, "cpu")
     assert torch.equal(start.param_EP[0], start.param_EP[1])
-    x = start.feed.chunk(0, 1).x
+    x = start.batches.block(0, 1).x
     assert not torch.equal(x[0], x[1])
     same_data = runs_of(parity(training__seeds=2, training__ideal=False, training__streams={"data": 9}))
     pack = Pack(same_data, "cpu")
-    x = pack.feed.chunk(0, 1).x
+    x = pack.batches.block(0, 1).x
     assert torch.equal(x[0], x[1])
     assert not torch.equal(pack.param_EP[0], pack.param_EP[1])
 
@@ -104,11 +104,14 @@ def test_a_longer_budget_goes_on_exactly_where_a_shorter_one_ended():
     """Four steps, then to seven from the state, gives the weights and rows of seven steps at once."""
     short, long = runs_of(parity(training__max_steps=4)), runs_of(parity(training__max_steps=7))
     assert [run.run_id for run in short] == [run.run_id for run in long]
-    begun = train(short)
+    resume_from = train(short)
     resumed = train(
-        long, begun=[dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, long, strict=True)]
+        long,
+        resume_from=[
+            dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(resume_from, long, strict=True)
+        ],
     )
-    for whole, first, rest in zip(train(long), begun, resumed, strict=True):
+    for whole, first, rest in zip(train(long), resume_from, resumed, strict=True):
         assert torch.equal(whole.state["parameters"], rest.state["parameters"])
         np.testing.assert_equal([*first.rows, *rest.rows], whole.rows)
 
@@ -117,13 +120,16 @@ def test_an_evaluation_off_the_schedule_does_not_cut_the_online_metrics():
     """A budget that ends between scheduled steps leaves the later rows as if it had not ended there."""
     short = runs_of(parity(training__max_steps=5, evaluation__schedule=4))
     long = runs_of(parity(training__max_steps=9, evaluation__schedule=4))
-    begun = train(short)
+    resume_from = train(short)
     resumed = train(
-        long, begun=[dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(begun, long, strict=True)]
+        long,
+        resume_from=[
+            dataclasses.replace(outcome, run=run, rows=[]) for outcome, run in zip(resume_from, long, strict=True)
+        ],
     )
     whole = train(long)
     rows = {row["step"]: row for row in whole[0].rows}
-    assert [row["step"] for row in begun[0].rows] == [0, 4, 5]
+    assert [row["step"] for row in resume_from[0].rows] == [0, 4, 5]
     assert resumed[0].rows[0] == rows[8]
 
 
@@ -153,7 +159,7 @@ def test_init_scale_scales_the_start_and_output_scale_the_logits():
     plain = Pack(runs_of(parity(training__ideal=False)), "cpu")
     scaled = Pack(runs_of(parity(training__ideal=False, model__init_scale=2.0, model__output_scale=3.0)), "cpu")
     torch.testing.assert_close(scaled.param_EP, 2 * plain.param_EP)
-    x = plain.feed.chunk(0, 1).x[:, 0]
+    x = plain.batches.block(0, 1).x[:, 0]
     scaled.param_EP.copy_(plain.param_EP)
     torch.testing.assert_close(scaled.model()(x), 3 * plain.model()(x))
 
@@ -187,7 +193,7 @@ def test_rows_hold_what_a_plain_evaluation_gives():
     row = Evaluator(pack).rows()[0]
     hidden, bias, output, last = (leaf.detach()[0].double().numpy() for leaf in pack.member_step.stack.leaves)
     task = build_task(runs[0].task)
-    x, y = task.sample(pack.supply.test_E2[:1], TEST_START + torch.arange(64)[None])
+    x, y = task.sample(pack.source.test_E2[:1], TEST_START + torch.arange(64)[None])
     logits = np.maximum(x[0].numpy() @ hidden.T + bias, 0) @ output.T + last
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     right = p[np.arange(64), y[0].numpy()]
@@ -214,8 +220,8 @@ def test_online_error_is_the_mean_error_of_batches_before_their_updates():
     (outcome,) = train(runs)
     pack = Pack(runs, "cpu")
     train_steps(pack, 1)
-    chunk = pack.feed.chunk(1, 2)
-    wrong = pack.model()(chunk.x[:, 0]).argmax(-1) != chunk.y[:, 0]
+    block = pack.batches.block(1, 2)
+    wrong = pack.model()(block.x[:, 0]).argmax(-1) != block.y[:, 0]
     assert outcome.rows[2]["online_error"] == wrong.double().mean().item()
     assert math.isnan(outcome.rows[0]["online_error"])
 
@@ -231,21 +237,21 @@ def test_label_noise_has_its_rate_belongs_to_the_sample_and_spares_the_test():
     """A binomial test of the rate; the same sample is noisy at every use; test labels stay right."""
     raw = parity(data={"label_noise": 0.2, "test_samples": 256}, training__train_size=4000, training__batch_size=50)
     run = runs_of(raw)[0]
-    supply = Supply(build_task(run.task), [run])
+    source = SampleSource(build_task(run.task), [run])
     index = torch.arange(4000)[None]
-    samples = supply.train(slice(0, 1), index)
+    samples = source.train(slice(0, 1), index)
     flipped = int((samples.y != samples.clean).sum())
     assert stats.binomtest(flipped, 4000, 0.2).pvalue > 1e-3
-    again = supply.train(slice(0, 1), index.flip(1))
+    again = source.train(slice(0, 1), index.flip(1))
     assert torch.equal(again.y.flip(1), samples.y)
-    test = supply.test()
+    test = source.test()
     assert torch.equal(test.y, test.clean)
 
 
 def test_label_noise_of_one_makes_every_label_wrong():
     """Noise gives a wrong label, never the right one by chance."""
     run = runs_of(parity(task=ADDITION, data={"label_noise": 1.0}))[0]
-    samples = Supply(build_task(run.task), [run]).train(slice(0, 1), torch.arange(24)[None])
+    samples = SampleSource(build_task(run.task), [run]).train(slice(0, 1), torch.arange(24)[None])
     assert (samples.y != samples.clean).all()
     assert len(((samples.y - samples.clean) % 7).unique()) > 3
 
@@ -260,9 +266,9 @@ def test_noisy_labels_are_reported_beside_clean_ones():
 def test_swapped_answers_exchange_k_labels_of_the_pool_among_themselves():
     """Of the pool k labels move, their multiset stays, and the ideal world has the same outliers."""
     runs = runs_of(parity(task=ADDITION, data={"swapped_answers": 10}, training__train_size=18, training__batch_size=6))
-    supply = Supply(build_task(runs[0].task), runs)
+    source = SampleSource(build_task(runs[0].task), runs)
     index = torch.arange(36).expand(2, -1)
-    samples = supply.train(slice(0, 2), index)
+    samples = source.train(slice(0, 2), index)
     pool, clean = samples.y[0, :18], samples.clean[0, :18]
     assert sorted(pool.tolist()) == sorted(clean.tolist())
     assert 5 <= int((pool != clean).sum()) <= 10
@@ -280,16 +286,16 @@ def test_each_swapped_pool_has_its_own_ideal_partner():
 def test_members_of_a_pack_must_share_their_step():
     """States at different steps are our bug, not the user's."""
     runs = runs_of(parity(training__seeds=2, training__ideal=False))
-    begun = train(runs)
-    begun[0].state["step"] = torch.tensor(2)
+    resume_from = train(runs)
+    resume_from[0].state["step"] = torch.tensor(2)
     with pytest.raises(AssertionError, match="members of a pack share one step counter"):
-        train([run.model_copy(update={"max_steps": 9}) for run in runs], begun=begun)
+        train([run.model_copy(update={"max_steps": 9}) for run in runs], resume_from=resume_from)
 
 
 @pytest.mark.parametrize("at", [1, 4, 7, 64, 65, 130])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_training_goes_on_from_any_step_to_the_last_bit(at, optimizer):
-    """Outcomes taken in the middle of a chunk lead to the weights and rows of the run that was never cut."""
+    """Outcomes taken in the middle of a block lead to the weights and rows of the run that was never cut."""
     runs = runs_of(parity(training__max_steps=140, optimizer={"name": optimizer, "lr": 0.01}))
     taken = []
 
@@ -298,7 +304,7 @@ def test_training_goes_on_from_any_step_to_the_last_bit(at, optimizer):
             taken.append(snapshot() if len(taken) == at - 1 else None)
 
     whole = train(runs, tick=tick)
-    resumed = train(runs, begun=taken[-1])
+    resumed = train(runs, resume_from=taken[-1])
     for one, other in zip(whole, resumed, strict=True):
         assert int(taken[-1][0].state["step"]) == at
         assert one.state.keys() == other.state.keys()
@@ -353,7 +359,7 @@ def test_a_gpu_reads_the_same_samples_and_learns_the_same():
     runs = runs_of(parity(training__world={"rule": "fresh", "share": 0.5}, training__max_steps=20))
     here, there = Pack(runs, "cpu"), Pack(runs, "cuda")
     for start in (0, 9):
-        one, other = here.feed.chunk(start, start + 4), there.feed.chunk(start, start + 4)
+        one, other = here.batches.block(start, start + 4), there.batches.block(start, start + 4)
         assert torch.equal(one.x, other.x.cpu())
         assert torch.equal(one.y, other.y.cpu())
     for pack in (here, there):

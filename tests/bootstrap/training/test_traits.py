@@ -74,7 +74,7 @@ def test_random_labels_are_uniform_fixed_per_sample_and_leave_the_test_alone():
     """Half of two classes are wrong by chance, train_clean_error tells the truth, and both worlds see the same."""
     raw = parity(data={"labels": "random", "test_samples": 64}, training__train_size=400, training__batch_size=400)
     pack = Pack(runs_of(raw))
-    samples = pack.supply.train(slice(0, 2), torch.arange(400).expand(2, -1))
+    samples = pack.source.train(slice(0, 2), torch.arange(400).expand(2, -1))
     assert torch.equal(samples.y[0], samples.y[1])
     assert 0.4 < (samples.y != samples.clean)[0].float().mean() < 0.6
     assert torch.equal(Evaluator(pack).test.y, Evaluator(pack).test.clean)

@@ -107,7 +107,7 @@ def test_a_checkpoint_holds_rows_and_state(halfway, tmp_path):
     begun, refused = checkpoints.read_checkpoint(tmp_path, "pack", halfway)
     assert refused == []
     assert [int(outcome.state["step"]) for outcome in begun] == [4, 4]
-    for one, other in zip(train(halfway), train(halfway, begun=begun), strict=True):
+    for one, other in zip(train(halfway), train(halfway, resume_from=begun), strict=True):
         assert torch.equal(one.state["parameters"], other.state["parameters"])
 
 
