@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 ROUNDING = 1e-7  # errors are means of float32 zeros and ones: 7 wrong of 100 reach an accuracy of 0.93
 
-# settings of a study's ``evaluation`` by which rows are judged: no part of a run, they may change without training anew
-JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")
 LOSSES = ("train_loss", "test_loss", "online_loss")
 
 

@@ -4,8 +4,6 @@
 nullable integers (a censored event has no upper bound), measurements are float64.
 """
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,57 +12,9 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap import underway
-from deepboot.bootstrap.damage import DamagedFileError, read_json, read_study, reading
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.files import DamagedFileError, read_json, read_study, reading, write_atomically
 from deepboot.bootstrap.underway import PLANNED, Underway, outcome_row
-
-RUN_COLUMNS = {
-    "run_id": "string",
-    "ideal_run_id": "string",
-    "cell_id": "string",
-    "world": "string",
-    "seed": "Int64",
-    "task": "string",
-    "model": "string",
-    "optimizer": "string",
-    "train_size": "Int64",
-    "train_fraction": "Float64",
-    "batch_size": "Int64",
-    "max_steps": "Int64",
-    "metric": "string",  # "soft_error" or "error": in which the worlds are compared, if none is asked for
-    "status": "string",
-    "last_step": "Int64",
-    "samples_seen": "Int64",
-    "reuse": "Float64",
-    "first_reuse_step": "Int64",
-    "stopping_low": "Int64",
-    "stopping_high": "Int64",
-    "memorization_low": "Int64",
-    "memorization_high": "Int64",
-    "grokking_low": "Int64",
-    "grokking_high": "Int64",
-    "seconds": "Float64",
-}
-EVALUATION_COLUMNS = {
-    "run_id": "string",
-    "step": "Int64",
-    "samples_seen": "Int64",
-    **dict.fromkeys(
-        (
-            "train_loss",
-            "train_error",
-            "train_soft_error",
-            "test_loss",
-            "test_error",
-            "test_soft_error",
-            "online_loss",
-            "online_error",
-            "weight_norm",
-        ),
-        "float64",
-    ),
-}
-CLEAN_COLUMN = "train_clean_error"  # beside train_error where labels are noisy
-STATUSES = ("finished", "diverged", "failed", "unfinished")  # unfinished: interrupted, or under way
 
 
 @dataclass(frozen=True)
@@ -112,27 +62,9 @@ def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(metric=runs["metric"].fillna(old))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file in one move, so that a reader sees the old or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write one table as parquet, atomically."""
     write_atomically(path, table.to_parquet(index=False))
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write one value as readable JSON, atomically."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
 def write(results: Results, folder: Path) -> None:
@@ -145,7 +77,7 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """One table of an output folder, with these columns first.
 
     Raises:
-        FileNotFoundError, DamagedFileError: as in `bootstrap.damage.reading`.
+        FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
     """
     with reading(path):
         table = pd.read_parquet(path)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap.damage import DamagedFileError, read_json, reading
-from deepboot.bootstrap.events import JUDGED, run_events
+from deepboot.bootstrap.columns import JUDGED, STOPPED
+from deepboot.bootstrap.events import run_events
+from deepboot.bootstrap.files import DamagedFileError, read_json, reading
 
-STOPPED = "facts.stopped"  # column of the runs of a study with a stop rule: ended by it
 PLANNED = "planned.parquet"
 
 
@@ -66,7 +66,7 @@ def read_shard(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The runs of one pack, as training knows them, and their evaluated rows.
 
     Raises:
-        FileNotFoundError, DamagedFileError: as in `bootstrap.damage.reading`.
+        FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
     """
     shard = read_json(path)
     with reading(path):
@@ -82,7 +82,7 @@ def checkpoint_outcomes(path: Path) -> list[dict[str, Any]]:
     It is metadata in the head of a safetensors file: its length in 8 bytes, the lowest first, then JSON.
 
     Raises:
-        FileNotFoundError, DamagedFileError: as in `bootstrap.damage.reading`.
+        FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
     """
     with reading(path), path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, with_metric
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.results import Results, typed, with_metric
 from deepboot.reports.cells import cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval

@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.damage import read_study
+from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.registry import shown, suggestion
 from deepboot.bootstrap.study.messages import StudyError, beside, place_of
 from deepboot.bootstrap.study.parse import parse, with_value

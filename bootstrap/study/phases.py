@@ -2,11 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from deepboot.bootstrap import results
+from deepboot.bootstrap import columns
 from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.messages import StudyError
@@ -15,6 +13,9 @@ from deepboot.bootstrap.study.paths import written
 from deepboot.bootstrap.study.run import Phase, Run, Source
 from deepboot.bootstrap.study.run_worlds import unread_after
 from deepboot.bootstrap.study.schema import Change, Start, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CellRuns = Callable[[Study, set[str]], list[Run]]  # of a study, as far as its tables are not among these faulty ones
 
@@ -175,8 +176,10 @@ def _source(start: Start, run: Run) -> Source:
     Raises:
         StudyError: no such run, several, or their weights were not kept.
     """
+    from deepboot.bootstrap import results  # loads pandas, which no worker needs
+
     folder = written(start.folder, "start.folder")
-    meant = _meant(results.read_table(folder / "runs.parquet", results.RUN_COLUMNS), start, run)
+    meant = _meant(results.read_table(folder / "runs.parquet", columns.RUN_COLUMNS), start, run)
     if len(meant) != 1:
         raise StudyError([
             f"`start`: expected one run of {folder} for the {run.rule} run of seed {run.seed}, found {len(meant)}. "
@@ -197,7 +200,7 @@ def _source(start: Start, run: Run) -> Source:
     )  # fmt: skip
 
 
-def _meant(runs: pd.DataFrame, start: Start, run: Run) -> pd.DataFrame:
+def _meant(runs: "pd.DataFrame", start: Start, run: Run) -> "pd.DataFrame":
     """The runs of a folder that a start means."""
     world = run.rule if start.world == "same" else start.world
     chosen = runs[(runs["world"] == world) & (runs["seed"] == (run.seed if start.seed is None else start.seed))]

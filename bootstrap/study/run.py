@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from deepboot.bootstrap.events import JUDGED
+from deepboot.bootstrap.columns import JUDGED
 from deepboot.bootstrap.registry import Settings
 from deepboot.bootstrap.study.schema import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
 from deepboot.bootstrap.task import PLACES

@@ -1,15 +1,16 @@
 """The worlds that a run reads, phase after phase, and which indices are left for samples that were never used."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.study.build import capacity
+from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task, Universe
-from deepboot.bootstrap.worlds import World
+from deepboot.bootstrap.worlds import World, usage
 
 
 def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str = "cpu") -> World:
@@ -81,3 +82,11 @@ def _has_to_end(world: World, task: Universe) -> bool:
 
 def _reader(stage: Run) -> str:
     return "ideal world" if stage.rule == "ideal" else f"rule '{stage.rule}'"
+
+
+def reuse_of(run: Run, steps: int) -> dict[str, Any]:
+    """How a run uses its samples over this many steps: ``first_reuse_step`` and ``reuse``."""
+    used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
+    together = run.start is None or run.start.shared or run.rule == "ideal"
+    first = used.first_reuse_step if together else 0  # worlds that start from different weights differ at once
+    return {"first_reuse_step": first, "reuse": run.samples_seen(steps) / used.distinct}

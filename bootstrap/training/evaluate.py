@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import metrics
-from deepboot.bootstrap.results import CLEAN_COLUMN
+from deepboot.bootstrap.columns import CLEAN_COLUMN
 from deepboot.bootstrap.samples.source import LabelledBatch
 from deepboot.bootstrap.training.pack import Pack
 

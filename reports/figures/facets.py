@@ -16,7 +16,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from deepboot.bootstrap.results import write_atomically
+from deepboot.bootstrap.files import write_atomically
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.style import STYLE, ordered, step_axis, world_handles

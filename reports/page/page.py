@@ -8,7 +8,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from deepboot.bootstrap.results import Results, read, write_atomically
+from deepboot.bootstrap.files import write_atomically
+from deepboot.bootstrap.results import Results, read
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.reports.claims.explain.evidence import Grounds, grounds, weightiest
 from deepboot.reports.claims.family import Case, cases

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from deepboot.bootstrap import results
+from deepboot.bootstrap import files, results
 from deepboot.bootstrap.study.messages import StudyError
 
 
@@ -29,7 +29,7 @@ def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parq
         for name, table in tables.items():
             path = out / f"{name}.{form}"
             data = table.to_csv(index=False).encode() if form == "csv" else table.to_parquet(index=False)
-            results.write_atomically(path, data)
+            files.write_atomically(path, data)
     except OSError as error:
         raise StudyError([f"--out {out} cannot be written: {error.strerror}. Choose another folder."]) from error
     return [out / f"{name}.{form}" for name in tables]

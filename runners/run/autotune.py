@@ -15,9 +15,9 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
+from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.models.convolutions import Conv2d
 from deepboot.bootstrap.models.stacked import Stack
-from deepboot.bootstrap.results import write_json
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.compatibility import LARGEST_TRIAL
 from deepboot.bootstrap.study.run import Run

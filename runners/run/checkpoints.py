@@ -14,8 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deepboot.bootstrap.damage import DamagedFileError
-from deepboot.bootstrap.results import write_atomically
+from deepboot.bootstrap.files import DamagedFileError, write_atomically
 from deepboot.bootstrap.study.phases import weights_file
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.backend import Program

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from deepboot.bootstrap import results
+from deepboot.bootstrap import columns, results
+from deepboot.bootstrap.columns import STOPPED
+from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.registry import clipped
-from deepboot.bootstrap.results import Results, write_json
+from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.samples.source import ENDLESS_TEST_SAMPLES
 from deepboot.bootstrap.samples.split import mirrored_share, split_of
 from deepboot.bootstrap.study.build import build_task, capacity
@@ -24,7 +26,7 @@ from deepboot.bootstrap.training.backend import Program
 from deepboot.reports.claims.errors import claim_errors
 from deepboot.runners import builtins, study_files
 from deepboot.runners.run import autotune as layouts
-from deepboot.runners.run import checkpoints, environment, output_folder, repair, trusted_backends
+from deepboot.runners.run import checkpoints, environment, output_folder, repair, shards, trusted_backends
 from deepboot.runners.run.autotune import Layout
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.local import Bench, cores, note, run_jobs
@@ -122,7 +124,7 @@ def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], out: Path) -> 
     problems = claim_errors(claims, planned)
     if problems and (out / "runs.parquet").is_file():
         held = output_folder.collect(out)[0]
-        outcomes = [name for name in results.RUN_COLUMNS if name not in planned]
+        outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
         both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
         problems = claim_errors(claims, both)
     if problems:
@@ -187,7 +189,7 @@ def _done_steps(out: Path, runs: list[Run]) -> dict[str, int]:
         run = wanted.get(row["run_id"])
         if run is None or row["status"] == "failed":
             continue
-        ended = row["status"] == "diverged" or row.get(output_folder.STOPPED) is True
+        ended = row["status"] == "diverged" or row.get(STOPPED) is True
         if ended or row["last_step"] >= run.max_steps:
             steps[run.run_id] = run.max_steps
         elif run.stop is None:  # a stop rule looks back over the rows, so such a run starts over
@@ -239,7 +241,7 @@ def run_study(
             for sentence in repair.mend(place, asked.runs):
                 note(sentence)
             output_folder.prepare(place, study_files.resolved(asked.raw), asked.every)
-            if output_folder.has_shard(place):  # of a command that was killed: its rows are put into the tables first
+            if shards.exists(place):  # of a command that was killed: its rows are put into the tables first
                 output_folder.merge(place, asked.runs, facts_of(asked.runs))
             layout = _layout(asked, place, chosen, workers, pack_size, program)
             work = _left(asked, place, lambda run: layout.of(run).pack_size)

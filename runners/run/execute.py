@@ -12,11 +12,13 @@ import torch
 from pydantic import BaseModel
 
 from deepboot.bootstrap import registry
+from deepboot.bootstrap.columns import STOPPED
 from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.run_worlds import reuse_of
 from deepboot.bootstrap.training.backend import Program
 from deepboot.bootstrap.training.pack import State
 from deepboot.bootstrap.training.train import Outcome, Snapshot, train
-from deepboot.runners.run import checkpoints, output_folder
+from deepboot.runners.run import checkpoints, shards
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.process import prepare
 
@@ -174,7 +176,7 @@ def _write(job: Job, outcomes: list[Outcome]) -> None:
         if outcome.run.keep.final_state and outcome.status == "finished":
             checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
     rows = [row for outcome in outcomes for row in outcome.rows]
-    output_folder.write_shard(place, job.name, [_row(outcome) for outcome in outcomes], rows)
+    shards.write(place, job.name, [_row(outcome) for outcome in outcomes], rows)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -221,7 +223,7 @@ def fail(job: Job, reason: str, details: str = "") -> Failure:
     try:
         with (place / "failures.log").open("a") as file:
             file.write(f"pack {job.name}: {reason}\n{details}\n")
-        output_folder.write_shard(place, job.name, [_failed(run) for run in job.runs], [])
+        shards.write(place, job.name, [_failed(run) for run in job.runs], [])
     except OSError as unwritable:
         reason = f"{reason}, and the folder cannot be written: {unwritable}"
     return Failure(job=job.name, reason=reason, run_ids=[run.run_id for run in job.runs])
@@ -254,9 +256,9 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         **_failed(outcome.run),
         "status": outcome.status,
         "last_step": outcome.last_step,
-        output_folder.STOPPED: outcome.stopped,
+        STOPPED: outcome.stopped,
         "seconds": outcome.seconds,
-        **output_folder.reuse_of(outcome.run, outcome.last_step),
+        **reuse_of(outcome.run, outcome.last_step),
     }
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deepboot.bootstrap.damage import read_study
-from deepboot.bootstrap.events import JUDGED
+from deepboot.bootstrap.columns import JUDGED
+from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.study.messages import StudyError
 
 EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}

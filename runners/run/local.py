@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deepboot.runners.run import output_folder
+from deepboot.runners.run import shards
 from deepboot.runners.run.execute import Failure, Job, JobResult, execute, fail, stopping
 from deepboot.runners.run.process import guest
 from deepboot.runners.run.trial import Rate, Trial
@@ -119,7 +119,7 @@ class _Crew:
         self._last_end = worker.ended()
         if worker.job is None:
             self._false_starts += 1
-        elif not output_folder.has_shard(Path(worker.job.folder), worker.job.name):
+        elif not shards.exists(Path(worker.job.folder), worker.job.name):
             self._failures.append(fail(worker.job, f"the worker process died ({self._last_end})"))
         self._replace(worker)
 

@@ -11,16 +11,14 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from deepboot.bootstrap import results
-from deepboot.bootstrap.damage import DamagedFileError, read_json
+from deepboot.bootstrap import files, results
+from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, STOPPED
+from deepboot.bootstrap.files import DamagedFileError, read_json
 from deepboot.bootstrap.losses import default_metric
-from deepboot.bootstrap.results import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run, scheduled_steps
-from deepboot.bootstrap.study.run_worlds import worlds_of
-from deepboot.bootstrap.underway import PLANNED, STOPPED, outcome_row, read_shard
-from deepboot.bootstrap.worlds import usage
+from deepboot.bootstrap.study.run_worlds import reuse_of
+from deepboot.bootstrap.underway import PLANNED, outcome_row, read_shard
 from deepboot.runners.run import registration
 from deepboot.runners.run.extension import refuse_another
 from deepboot.runners.study_files import to_toml
@@ -41,7 +39,7 @@ def held(folder: Path) -> Iterator[None]:
         if owner.is_dir():
             set_aside(owner)
         host = {"process": os.getpid(), "host": platform.node(), "since": datetime.now().astimezone().isoformat()}
-        results.write_json(host, owner)
+        files.write_json(host, owner)
     except Timeout as error:
         raise StudyError(
             [f"output folder {folder} is being written by {_who(owner)}. Wait for it, or choose another with --out."]
@@ -91,14 +89,14 @@ def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
         for leftover in folder.glob("**/.*.part"):  # of a process that was killed while it wrote
             leftover.unlink()
         refuse_another(folder, study)
-        results.write_atomically(folder / "study.toml", to_toml(study))
+        files.write_atomically(folder / "study.toml", to_toml(study))
     except OSError as error:
         raise StudyError(
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
     if not (folder / "claims.json").exists() and not _holds_runs(folder):
         described = [specification_row(run) for run in runs]
-        results.write_json(registration.registered(study, described), folder / "claims.json")
+        files.write_json(registration.registered(study, described), folder / "claims.json")
 
 
 def _holds_runs(folder: Path) -> bool:
@@ -127,17 +125,6 @@ def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = pd.concat([part for part in evaluations if len(part)] or evaluations[:1], ignore_index=True)
     rows = rows.drop_duplicates(["run_id", "step"], keep="last").sort_values(["run_id", "step"], ignore_index=True)
     return results.typed(run_table, RUN_COLUMNS), results.typed(rows, EVALUATION_COLUMNS)
-
-
-def write_shard(folder: Path, name: str, runs: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> None:
-    """What one pack gave, written before the next one starts."""
-    (folder / "shards").mkdir(exist_ok=True)
-    results.write_json({"runs": runs, "evaluations": evaluations}, folder / "shards" / f"{name}.json")
-
-
-def has_shard(folder: Path, name: str = "*") -> bool:
-    """Whether a pack, or any, was written since the tables were."""
-    return any((folder / "shards").glob(f"{name}.json"))
 
 
 def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
@@ -230,14 +217,6 @@ def specification_row(run: Run) -> dict[str, Any]:
         **run.settings(),
         "evaluation.stopping_metric": run.evaluation.stopping_metric or f"train_{metric}",
     }
-
-
-def reuse_of(run: Run, steps: int) -> dict[str, Any]:
-    """How a run uses its samples over this many steps: ``first_reuse_step`` and ``reuse``."""
-    used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
-    together = run.start is None or run.start.shared or run.rule == "ideal"
-    first = used.first_reuse_step if together else 0  # worlds that start from different weights differ at once
-    return {"first_reuse_step": first, "reuse": run.samples_seen(steps) / used.distinct}
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

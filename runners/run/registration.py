@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from deepboot.bootstrap.events import JUDGED
+from deepboot.bootstrap.columns import JUDGED
 from deepboot.reports.claims.registration import digest, kind_source, plan_of
 
 # what may change in a folder without another cell_id, by column of ``runs``

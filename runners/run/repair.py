@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap import results
-from deepboot.bootstrap.damage import DamagedFileError, read_json, read_study
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, read_table
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STOPPED
+from deepboot.bootstrap.files import DamagedFileError, read_json, read_study
+from deepboot.bootstrap.results import read_table
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.underway import PLANNED, STOPPED, read_shard
-from deepboot.runners.run import checkpoints, output_folder
+from deepboot.bootstrap.study.run_worlds import reuse_of
+from deepboot.bootstrap.underway import PLANNED, read_shard
+from deepboot.runners.run import checkpoints, output_folder, shards
 
 FOLDERS = ("shards", "states", "checkpoints", "weights", "figures")
 RECOVERED = "0-recovered"  # before all other shards: what these hold is newer
@@ -106,7 +108,7 @@ def _tables(place: Path, runs: list[Run]) -> list[str]:
         kept, kept_rows = _recovered(place, runs, known, rows)
         if kept:
             (place / "shards").mkdir(exist_ok=True)
-            output_folder.write_shard(place, RECOVERED, kept, kept_rows)
+            shards.write(place, RECOVERED, kept, kept_rows)
         aside = [output_folder.set_aside(place / name).name for name in TABLES if (place / name).exists()]
         return [
             f"{damage.path} is damaged: {damage.what}. Both tables are kept, as {' and '.join(aside)}. "
@@ -162,7 +164,7 @@ def _told(place: Path, run: Run, rows: pd.DataFrame) -> dict[str, Any] | None:
         return None
     return {
         "run_id": run.run_id, "cell_id": run.cell_id, "seed": run.seed, "status": "finished" if finite else "diverged",
-        "last_step": step, STOPPED: False, "seconds": None, **output_folder.reuse_of(run, step),
+        "last_step": step, STOPPED: False, "seconds": None, **reuse_of(run, step),
     }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from deepboot.bootstrap.results import write_json
+from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.training.backend import Program

@@ -141,7 +141,7 @@ def work(jobs: Connection, messages: Connection) -> None:
         except OSError:
             os._exit(1)  # whoever asked is gone: leave the pack undone rather than write beside a successor
 
-    builtins.load()
+    builtins.load(claims=False)
     say(ready=True)
     while True:
         try:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.events import run_events
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.bootstrap.results import Results, typed
 
 QUESTION = "Does a finite pool delay generalisation on sparse parity?"
 

@@ -11,8 +11,9 @@ import math
 import numpy as np
 import pandas as pd
 
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.registry import find
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.bootstrap.results import Results, typed
 from deepboot.reports import compare
 from deepboot.reports.claims.kind import Across, Evidence, scope_of
 

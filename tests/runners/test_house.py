@@ -22,7 +22,7 @@ FLOORS = {
         {"samples"},
         {"study"},
         {"models", "worlds", "optimizers", "losses", "results", "underway"},
-        {"task", "streams", "registry", "plugins", "metrics", "events", "damage"},
+        {"task", "streams", "registry", "plugins", "metrics", "events", "columns", "files"},
     ],
     "reports": [
         {"page"},

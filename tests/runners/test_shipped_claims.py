@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.results import Results, typed
 from deepboot.bootstrap.study.sweep import points
 from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files

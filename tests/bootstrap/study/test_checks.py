@@ -5,7 +5,8 @@ import datetime
 import pytest
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.results import EVALUATION_COLUMNS, RUN_COLUMNS, Results, typed, write
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.results import Results, typed, write
 from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.messages import LARGEST_NUMBER, StudyError
 from deepboot.bootstrap.study.parse import with_value

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from deepboot.bootstrap import results
+from deepboot.bootstrap import columns, results
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.phases import weights_file
@@ -173,8 +173,8 @@ def kept(tmp_path):
         }
         for one in outcomes
     ]
-    nothing = results.typed([], results.EVALUATION_COLUMNS)
-    results.write(results.Results(results.typed(rows, results.RUN_COLUMNS), nothing), tmp_path)
+    nothing = results.typed([], columns.EVALUATION_COLUMNS)
+    results.write(results.Results(results.typed(rows, columns.RUN_COLUMNS), nothing), tmp_path)
     (tmp_path / "study.toml").write_text("")
     return tmp_path, outcomes
 
@@ -216,7 +216,7 @@ def test_seeds_that_start_from_seeds_of_one_configuration_are_one_cell(kept):
     ]
     for row in rows:
         save_file({}, weights_file(folder, row["run_id"], 40))
-    results.write_table(results.typed(rows, results.RUN_COLUMNS), folder / "runs.parquet")
+    results.write_table(results.typed(rows, columns.RUN_COLUMNS), folder / "runs.parquet")
     runs = runs_of(parity(start={"folder": str(folder), "world": "same"}, training__seeds=2))
     assert len({run.start.run_id for run in runs}) == 4
     assert len({run.cell_id for run in runs if run.rule == "real"}) == 1

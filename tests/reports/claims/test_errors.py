@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepboot.bootstrap.results import RUN_COLUMNS
+from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.reports.claims.errors import claim_errors
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deepboot.bootstrap.results import write, write_json
+from deepboot.bootstrap.files import write_json
+from deepboot.bootstrap.results import write
 from deepboot.reports import compare
 from deepboot.reports.claims.explain.evidence import grounds
 from deepboot.reports.claims.family import cases

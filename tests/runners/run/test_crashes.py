@@ -12,7 +12,7 @@ import time
 import pytest
 import torch
 
-from deepboot.bootstrap import results
+from deepboot.bootstrap import files, results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
@@ -141,7 +141,7 @@ def test_a_full_disk_ends_with_a_message_and_the_same_command_goes_on(study, tmp
     """Whatever cannot be written, the run ends with a sentence, and ends well once there is room."""
     path, out = study(training__seeds=2), tmp_path / "out"
     run_study(path, tmp_path / "whole", workers=1)
-    write = results.write_atomically
+    write = files.write_atomically
 
     def full(target, data):
         if what in str(target):

@@ -161,9 +161,9 @@ def test_only_runs_without_rows_are_trained_again(copy, finished, monkeypatch):
     lost = held.runs.loc[held.runs["seed"] == 1, "run_id"]
     write_table(held.evaluations[~held.evaluations["run_id"].isin(lost)], out / "evaluations.parquet")
     ran = []
-    jobs = repair.output_folder.write_shard
+    jobs = repair.shards.write
     monkeypatch.setattr(
-        "deepboot.runners.run.execute.output_folder.write_shard", lambda *words: (ran.append(words[1]), jobs(*words))
+        "deepboot.runners.run.execute.shards.write", lambda *words: (ran.append(words[1]), jobs(*words))
     )
     run_study(study, out, workers=1)
     equal(finished / "out", out)

@@ -17,7 +17,7 @@ from deepboot.bootstrap import results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, engine, execute, local, output_folder, worker
+from deepboot.runners.run import checkpoints, engine, execute, local, shards, worker
 from deepboot.runners.run.execute import Job, JobResult
 from deepboot.runners.run.trial import Trial, measure
 from tests.bootstrap.conftest import parity
@@ -253,7 +253,7 @@ def test_checkpoints_stay_until_their_rows_are_in_the_tables(study, tmp_path, mo
     with pytest.raises(StudyError, match="No space left on device"):
         run_study(path, out, workers=1, checkpoint_seconds=0)
     assert list((out / "checkpoints").glob("*.safetensors"))
-    assert output_folder.has_shard(out)
+    assert shards.exists(out)
     monkeypatch.setattr(results, "write_table", write)
     run_study(path, out, workers=1)
     assert not (out / "checkpoints").exists()
@@ -448,3 +448,13 @@ def test_results_of_jobs_pass_through_the_channel_unchanged(tmp_path):
     job = Job(name="pack", folder=str(tmp_path), runs=runs_of(parity(training__seeds=2)))
     result = JobResult(failures=[execute.fail(job, "planted")], smaller=execute._smaller(job), device_lost=True)
     assert JobResult.model_validate(result.model_dump(mode="json")) == result
+
+
+def test_a_worker_is_quick_to_start():
+    """It judges nothing, so it loads neither pandas nor SciPy, nor what draws."""
+    code = (
+        "import sys, deepboot.runners.run.worker\nfrom deepboot.runners import builtins\nbuiltins.load(claims=False)\n"
+        "print(sorted({'pandas', 'scipy', 'pyarrow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

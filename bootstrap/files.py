@@ -1,10 +1,11 @@
-"""Damaged files of an output folder: what is wrong with one, and what helps.
+"""Files of an output folder: written whole or not at all, and what is wrong with a damaged one, and what helps.
 
 Every file of an output folder is read through `reading`, so that whatever is wrong with it becomes one sentence that
 names the file, the damage and the cure.
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,3 +97,21 @@ def read_study(path: Path) -> dict[str, Any]:
         if not {"question", "task"} & study.keys():
             raise ValueError("it holds no study")
         return study
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file in one move, so that a reader sees the old or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write one value as readable JSON, atomically."""
+    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
