@@ -216,8 +216,10 @@ def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeyp
     checkpoints.write_checkpoint(tmp_path, "pack", taken[2], checkpoints.Manner("compiled", 2, apart=True))
     seen = {}
 
-    def train(*_, program, apart, begun, **__):
-        seen.update(program=program, apart=apart, step=int(begun[0].state["step"]), threads=torch.get_num_threads())
+    def train(*_, program, apart, resume_from, **__):
+        seen.update(
+            program=program, apart=apart, step=int(resume_from[0].state["step"]), threads=torch.get_num_threads()
+        )
         execute.stopping.set()
         raise KeyboardInterrupt
 
