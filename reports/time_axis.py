@@ -36,7 +36,7 @@ UNITS: dict[Axis, Unit] = {
 
 
 @dataclass(frozen=True)
-class Clock:
+class StepTimes:
     """When a run was at each of its steps: linear between known ones, and at an even pace after the last."""
 
     steps: np.ndarray
@@ -108,16 +108,16 @@ def _between(at: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarra
     return np.interp(at, steps[known], values[known], left=np.nan, right=np.nan)
 
 
-def _clock(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> Clock:
+def _clock(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> StepTimes:
     batch, last, seconds = (
         float(_numbers(pd.Series([run[name]]))[0]) for name in ("batch_size", "last_step", "seconds")
     )
     if axis == "seconds":
         pace = seconds / last if last > 0 else np.nan
-        return Clock(np.zeros(1), np.array([0 * pace]), pace)  # 0 * NaN: without seconds step 0 has no time either
+        return StepTimes(np.zeros(1), np.array([0 * pace]), pace)  # 0 * NaN: without seconds step 0 has no time either
     steps, samples = _numbers(rows["step"]), _numbers(rows["samples_seen"])
     known = np.isfinite(samples) & (steps > 0)
-    return Clock(np.concatenate([[0.0], steps[known]]), np.concatenate([[0.0], samples[known]]), batch)
+    return StepTimes(np.concatenate([[0.0], steps[known]]), np.concatenate([[0.0], samples[known]]), batch)
 
 
 def _numbers(values: pd.Series | pd.DataFrame) -> np.ndarray:

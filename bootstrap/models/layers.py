@@ -19,7 +19,7 @@ Activation = Literal["relu", "gelu", "tanh", "quadratic"]
 
 
 @dataclass(frozen=True)
-class Start:
+class Distribution:
     """Distribution a parameter starts from: ``normal`` and ``uniform`` by their standard deviation, or constant."""
 
     kind: Literal["normal", "uniform", "constant"]
@@ -39,23 +39,23 @@ class Start:
         return (values[..., 0] * self.scale).reshape(members, *shape)
 
 
-def normal(std: float) -> Start:
+def normal(std: float) -> Distribution:
     """Normal with mean 0 and this standard deviation."""
-    return Start("normal", std)
+    return Distribution("normal", std)
 
 
-def constant(value: float) -> Start:
+def constant(value: float) -> Distribution:
     """The same value everywhere."""
-    return Start("constant", value)
+    return Distribution("constant", value)
 
 
-def weight_start(initialization: Initialization, fan_in: int) -> Start:
+def weight_start(initialization: Initialization, fan_in: int) -> Distribution:
     """Start of a weight matrix: He (2 / fan_in), LeCun (1 / fan_in), or torch's uniform (1 / (3 fan_in)) variance."""
     variance = {"he": 2.0, "lecun": 1.0, "torch": 1 / 3}[initialization] / fan_in
-    return Start("uniform" if initialization == "torch" else "normal", math.sqrt(variance))
+    return Distribution("uniform" if initialization == "torch" else "normal", math.sqrt(variance))
 
 
-def parameter(shape: tuple[int, ...], start: Start) -> nn.Parameter:
+def parameter(shape: tuple[int, ...], start: Distribution) -> nn.Parameter:
     """A parameter without numbers that knows its start."""
     declared = nn.Parameter(torch.empty(shape, device="meta"))
     declared.start = start  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from deepboot.bootstrap.task import Inputs
 Blocks = Annotated[int, Field(ge=1, le=50)]
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions, each after batch norm and ReLU, added to their input."""
 
     def __init__(self, fan_in: int, out: int, stride: int, initialization: Initialization):
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
         for stage in range(stages):
             for block in range(blocks):
                 out, stride = width << stage, 2 if stage > 0 and block == 0 else 1
-                body.append(Block(fan_in, out, stride, initialization))
+                body.append(ResidualBlock(fan_in, out, stride, initialization))
                 fan_in = out
         self.blocks = nn.ModuleList(body)
         self.norm = BatchNorm(fan_in)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.models.layers import Start, constant, normal, weight_start
+from deepboot.bootstrap.models.layers import Distribution, constant, normal, weight_start
 from deepboot.bootstrap.task import Task
 
 Buffers = dict[str, Tensor]  # by name, each (E, ...)
@@ -182,7 +182,7 @@ def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:
     return module.get_submodule(path), local
 
 
-def start_of(model: str, owner: nn.Module, name: str, parameter: nn.Parameter) -> Start:
+def start_of(model: str, owner: nn.Module, name: str, parameter: nn.Parameter) -> Distribution:
     """Where a parameter starts: as declared, or as torch's own layer of that type would."""
     if hasattr(parameter, "start"):
         return parameter.start

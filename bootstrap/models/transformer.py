@@ -59,7 +59,7 @@ class Transformer(nn.Module):
         else:
             self.register_buffer("sinusoid", sinusoids(inputs.length, width), persistent=False)
         self.blocks = nn.ModuleList(
-            Block(width, heads, feed_forward or 4 * width, activation, norm, bias, initialization)
+            TransformerBlock(width, heads, feed_forward or 4 * width, activation, norm, bias, initialization)
             for _ in range(layers)
         )
         self.norm = LayerNorm(width) if norm == "pre" else nn.Identity()
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         return logits if self.answers == 1 else logits.unflatten(-2, (-1, self.answers))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and a feed-forward part, each around a residual stream, (..., B, L, width).
 
     Raises:

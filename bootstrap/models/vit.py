@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap.models.convolutions import images
 from deepboot.bootstrap.models.layers import Initialization, LayerNorm, Linear, normal, parameter
-from deepboot.bootstrap.models.transformer import Block, Layers, Width
+from deepboot.bootstrap.models.transformer import Layers, TransformerBlock, Width
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
 
@@ -51,7 +51,7 @@ class ViT(nn.Module):
         self.length = image.height // patch * (image.width // patch) + (self.token is not None)
         self.position = parameter((self.length, width), normal(STD))
         self.blocks = nn.ModuleList(
-            Block(width, heads, feed_forward or 4 * width, "gelu", "pre", True, initialization, causal=False)
+            TransformerBlock(width, heads, feed_forward or 4 * width, "gelu", "pre", True, initialization, causal=False)
             for _ in range(layers)
         )
         self.norm = LayerNorm(width)

@@ -10,7 +10,7 @@ from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import read, with_value
 from deepboot.bootstrap.study.paths import written
-from deepboot.bootstrap.study.run import Phase, Run, Source
+from deepboot.bootstrap.study.run import KeptWeights, Phase, Run
 from deepboot.bootstrap.study.run_worlds import unread_after
 from deepboot.bootstrap.study.schema import Change, Start, Study
 
@@ -170,7 +170,7 @@ def _folder_problems(study: Study, faulty: set[str]) -> list[str]:
     return [f'`start.folder`: {folder} holds no results. Run that study into it first, with keep.weights = "final".']
 
 
-def _source(start: Start, run: Run) -> Source:
+def _source(start: Start, run: Run) -> KeptWeights:
     """The kept weights that a run starts from, in a folder with results.
 
     Raises:
@@ -194,7 +194,7 @@ def _source(start: Start, run: Run) -> Source:
             'Run that study with keep.weights = "final" or "evaluations".'
         ])  # fmt: skip
     cell_id, run_id = str(source["cell_id"]), str(source["run_id"])
-    return Source(
+    return KeptWeights(
         path=str(path), cell_id=cell_id, run_id=run_id, step=step, named_step=start.step, layers=start.layers,
         shared=start.world != "same",
     )  # fmt: skip

@@ -15,7 +15,7 @@ TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", 
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 
-class Source(Settings):
+class KeptWeights(Settings):
     """Weights that a run starts from.
 
     Attributes:
@@ -68,7 +68,7 @@ class Run(Settings):
     weight_noise: float
     update_noise: float
     stop: Stop | None
-    start: Source | None
+    start: KeptWeights | None
     seed: int
     train_size: int | None
     train_fraction: float | None

@@ -29,7 +29,7 @@ Tables = Mapping[str, Tensor]  # the optimizer's coefficients, each (S, E, 1)
 WholeStep = Callable[[Members, Tensor, Tensor, Tables], None]
 
 
-class Part(NamedTuple):
+class StepGroup(NamedTuple):
     """Members of a pack that are stepped together.
 
     Attributes:
@@ -53,7 +53,7 @@ class Part(NamedTuple):
 class Steps(ABC):
     """Carries out the steps of one pack, part after part."""
 
-    def __init__(self, parts: Sequence[Part]):
+    def __init__(self, parts: Sequence[StepGroup]):
         self.parts = parts
 
     @abstractmethod
@@ -68,7 +68,7 @@ class Steps(ABC):
         return steps
 
 
-def program_of(name: Program, parts: Sequence[Part]) -> Steps:
+def program_of(name: Program, parts: Sequence[StepGroup]) -> Steps:
     """The program of this name for one pack."""
     if name == "eager":
         return Eager(parts)
@@ -82,7 +82,7 @@ class Eager(Steps):
     As many as fit a core's cache, since their logits are read again.
     """
 
-    def __init__(self, parts: Sequence[Part]):
+    def __init__(self, parts: Sequence[StepGroup]):
         super().__init__(parts)
         self._noted: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in parts]
         self._numbers = 0
@@ -111,7 +111,7 @@ class Eager(Steps):
 class Compiled(Steps):
     """Each step one call of a compiled function."""
 
-    def __init__(self, parts: Sequence[Part], wholes: Sequence[WholeStep]):
+    def __init__(self, parts: Sequence[StepGroup], wholes: Sequence[WholeStep]):
         super().__init__(parts)
         self._wholes = wholes
 
@@ -129,7 +129,7 @@ class Compiled(Steps):
 class Graphed(Compiled):
     """Many steps replayed as one CUDA graph, which reads data and coefficients where they always lie."""
 
-    def __init__(self, parts: Sequence[Part], wholes: Sequence[WholeStep]):
+    def __init__(self, parts: Sequence[StepGroup], wholes: Sequence[WholeStep]):
         super().__init__(parts, wholes)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self._tables: dict[str, Tensor] = {}

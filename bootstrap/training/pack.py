@@ -15,10 +15,10 @@ from deepboot.bootstrap.samples.batches import Batches, Block
 from deepboot.bootstrap.samples.source import SampleSource
 from deepboot.bootstrap.streams import moved
 from deepboot.bootstrap.study.build import build_task
-from deepboot.bootstrap.study.run import Run, Source
+from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
-from deepboot.bootstrap.training.backend import Part, Program, program_of
+from deepboot.bootstrap.training.backend import Program, StepGroup, program_of
 from deepboot.bootstrap.training.step import Members, MemberStep, member_options_of
 
 COEFFICIENT_STEPS = 64  # steps whose coefficients are computed together
@@ -62,10 +62,12 @@ class Pack:
         self.optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
         self.step = 0
         self.members = self._begun() if states is None else self._restored(states)
-        self.parts = [Part(None, self.member_step, self.members)]
+        self.parts = [StepGroup(None, self.member_step, self.members)]
         if self.apart:
             places = [slice(place, place + 1) for place in range(len(runs))]
-            self.parts = [Part(place, MemberStep(first, task, self.device), self.members.at(place)) for place in places]
+            self.parts = [
+                StepGroup(place, MemberStep(first, task, self.device), self.members.at(place)) for place in places
+            ]
         self.program = program_of(program, self.parts)
 
     def __len__(self) -> int:
@@ -82,7 +84,7 @@ class Pack:
         It holds until others are asked for or the pack is trained.
         """
         everyone = members.indices(len(self)) == (0, len(self), 1)
-        chosen = Part(None, self.member_step, self.members if everyone else self.members.at(members))
+        chosen = StepGroup(None, self.member_step, self.members if everyone else self.members.at(members))
         parts = self.parts[members] if self.apart else [chosen]
         for part in parts:
             part.step.stack.bind(part.members.param_EP, part.members.buffers)
@@ -166,7 +168,7 @@ class Pack:
         optimizer_state = self.member_step.optimizer.begin(param_EP, self.optimizers)
         return self._members(param_EP, buffers, optimizer_state, sums_3E)
 
-    def _take_over(self, param_P: Tensor, buffers: dict[str, Tensor], source: Source) -> None:
+    def _take_over(self, param_P: Tensor, buffers: dict[str, Tensor], source: KeptWeights) -> None:
         """Replace one member's starting parameters and buffers by kept ones.
 
         Raises:

@@ -66,7 +66,7 @@ def train(
         device: where everything is computed.
         program: how steps are carried out.
         apart: whether members are stepped one after another instead of at once.
-        begun: what the runs gave so far, all up to one step; None starts at step 0.
+        resume_from: what the runs gave so far, all up to one step; None starts at step 0.
         tick: called after every few steps with the member steps done since the last call, and a function that
             gives the outcomes so far. Training goes on from these, at any step, exactly as it would have.
         keep: called with a run, a step and its weights by name, for runs that keep them.

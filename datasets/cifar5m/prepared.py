@@ -18,7 +18,7 @@ INDEX, IMAGES, LABELS = "cifar5m.json", "images.npy", "labels.npy"
 IMAGE = (3, 32, 32)
 
 
-class Entry(Settings):
+class PreparedPart(Settings):
     """One part in the array.
 
     Attributes:
@@ -41,7 +41,7 @@ class Prepared(Settings):
     """What the index says: the parts in the order in which they lie in the two files."""
 
     format: Literal[1] = 1
-    parts: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    parts: Annotated[tuple[PreparedPart, ...], Field(min_length=1)]
 
     @property
     def count(self) -> int:
@@ -155,7 +155,7 @@ def verify(root: str | Path, *, progress: Progress = silent) -> list[str]:
     return [*lines, _official(found)]
 
 
-def _problems(entry: Entry, part: Arrays, tell: Tell) -> Iterator[str]:
+def _problems(entry: PreparedPart, part: Arrays, tell: Tell) -> Iterator[str]:
     """What is wrong with one part."""
     pixels = hashlib.sha256()
     for block in blocks(part.images):

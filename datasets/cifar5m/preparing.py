@@ -11,7 +11,7 @@ import numpy as np
 from deepboot.bootstrap.study.paths import expanded
 from deepboot.datasets.cifar5m import prepared, published
 from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, command, held, keep, silent
-from deepboot.datasets.cifar5m.prepared import IMAGES, INDEX, LABELS, Entry, Prepared
+from deepboot.datasets.cifar5m.prepared import IMAGES, INDEX, LABELS, Prepared, PreparedPart
 from deepboot.datasets.cifar5m.published import ALL_PARTS, IMAGE_BYTES
 
 HEADERS = 1_024  # bytes, more than the headers of both files take
@@ -32,7 +32,7 @@ class Source(NamedTuple):
     file: str
     labels: np.ndarray
     blocks: Iterator[np.ndarray]
-    before: Entry | None = None
+    before: PreparedPart | None = None
 
 
 def prepare(root: str | Path, parts: Sequence[int] = ALL_PARTS, *, progress: Progress = silent) -> Prepared:
@@ -99,13 +99,13 @@ def _channels_first(block: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(block.transpose(0, 3, 1, 2))
 
 
-def _kept(root: Path, before: Prepared, entry: Entry) -> Source:
+def _kept(root: Path, before: Prepared, entry: PreparedPart) -> Source:
     """A part from the array that was there before."""
     part = prepared.rows_of(prepared.arrays(root, before), before.rows(entry.part))
     return Source(entry.part, entry.source, np.array(part.labels), prepared.blocks(part.images), entry)
 
 
-def _write(root: Path, sources: list[Source], count: int, tell: Tell) -> tuple[Entry, ...]:
+def _write(root: Path, sources: list[Source], count: int, tell: Tell) -> tuple[PreparedPart, ...]:
     """Write all images and labels under unfinished names."""
     with _unfinished(root, IMAGES).open("wb") as images, _unfinished(root, LABELS).open("wb") as labels:
         _begin(images, (count, *prepared.IMAGE))
@@ -117,7 +117,7 @@ def _begin(file: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -> Entry:
+def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -> PreparedPart:
     """Append one part to both files.
 
     Raises:
@@ -129,7 +129,7 @@ def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -
         pixels.update(block.data)
         tell(block.nbytes)
     labels.write(source.labels.data)
-    entry = Entry(
+    entry = PreparedPart(
         part=source.part,
         source=source.file,
         count=len(source.labels),
@@ -145,7 +145,7 @@ def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -
     return entry
 
 
-def _finish(root: Path, entries: tuple[Entry, ...]) -> Prepared:
+def _finish(root: Path, entries: tuple[PreparedPart, ...]) -> Prepared:
     """Give the files their names, the index last."""
     written = Prepared(parts=entries)
     _unfinished(root, INDEX).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")

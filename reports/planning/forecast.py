@@ -55,7 +55,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Question:
+class PilotQuestion:
     """A claim in the cells that it is judged in, so that it can be asked of other runs."""
 
     judgement: Judgement

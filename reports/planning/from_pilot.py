@@ -20,7 +20,7 @@ from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import seeds_needed
 from deepboot.reports.comparison import Comparison, compare
-from deepboot.reports.planning.forecast import Forecast, Question
+from deepboot.reports.planning.forecast import Forecast, PilotQuestion
 from deepboot.reports.planning.resample import Pilot, places
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
@@ -41,13 +41,13 @@ def forecasts(results: Results | Comparison) -> list[Forecast]:
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
     found: dict[int, Forecast] = {}
-    asked: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, Question]] = {}
+    asked: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, PilotQuestion]] = {}
     for place, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
         if judgement.evidence is None:
             found[place] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
             continue
         fewest = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
-        question = Question(judgement, judgement.evidence, fewest)
+        question = PilotQuestion(judgement, judgement.evidence, fewest)
         asked.setdefault((judgement.folder, question.cells), {})[place] = question
     for (_, cells), questions in asked.items():
         own = next(iter(questions.values())).evidence.comparison
@@ -65,14 +65,14 @@ def _part(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Compari
     return replace(comparison, runs=kept, evaluations=rows[rows["run_id"].isin(kept["run_id"])])
 
 
-def _forecast_cell(pilot: Pilot, questions: list[Question]) -> list[Forecast]:
+def _forecast_cell(pilot: Pilot, questions: list[PilotQuestion]) -> list[Forecast]:
     """Forecasts of the claims that are judged on the same runs."""
     known = [_settled(pilot, question) or _calculated(pilot, question) for question in questions]
     drawn = iter(_resampled(pilot, [question for question, one in zip(questions, known, strict=True) if one is None]))
     return [one or next(drawn) for one in known]
 
 
-def _settled(pilot: Pilot, question: Question) -> Forecast | None:
+def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
     """The forecast where the pilot alone gives it: its verdict, or that no verdict can be had of it."""
     judgement, seeds = question.judgement, pilot.seeds
     if judgement.verdict != "inconclusive":
@@ -84,7 +84,7 @@ def _settled(pilot: Pilot, question: Question) -> Forecast | None:
     return Forecast(judgement, seeds, None, reason=why) if why else None
 
 
-def _calculated(pilot: Pilot, question: Question) -> Forecast | None:
+def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
     """The forecast of a claim that rests on a t interval over seeds; None for any other."""
     judgement, effect = question.judgement, question.judgement.effect
     spread = _spread(pilot, question)
@@ -104,7 +104,7 @@ def _calculated(pilot: Pilot, question: Question) -> Forecast | None:
     return Forecast(judgement, pilot.seeds, n, effect.leaning, cautious)
 
 
-def _spread(pilot: Pilot, question: Question) -> float | None:
+def _spread(pilot: Pilot, question: PilotQuestion) -> float | None:
     """Standard deviation of the values whose t interval an effect has; None where it has another interval.
 
     A t interval widens with its confidence as Student's quantile does, and twice the seeds have twice its values. (A
@@ -134,7 +134,7 @@ def _one_sided(judgement: Judgement, effect: Effect, mean: float, spread: float)
     return judgement.at(level).verdict == "supported"
 
 
-def _resampled(pilot: Pilot, questions: list[Question]) -> Iterable[Forecast]:
+def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecast]:
     """Forecasts from studies of growing size, drawn from the pilot; all questions are asked of the same ones."""
     found: dict[int, Forecast] = {}
     sizes = {place: _sizes(pilot.seeds, question) for place, question in enumerate(questions)}
@@ -152,7 +152,7 @@ def _resampled(pilot: Pilot, questions: list[Question]) -> Iterable[Forecast]:
         )
 
 
-def _instead(question: Question) -> str:
+def _instead(question: PilotQuestion) -> str:
     """What may help where none of the sizes tried does."""
     effect = question.judgement.effect
     if question.fewest is None:
@@ -162,7 +162,7 @@ def _instead(question: Question) -> str:
     return "its interval is over cells, so more cells would help" if effect.items == "cells" else ""
 
 
-def _sizes(seeds: int, question: Question) -> set[int]:
+def _sizes(seeds: int, question: PilotQuestion) -> set[int]:
     """Sizes of studies to try: none below the pilot's, nor, where that has no interval, too small for one."""
     fewest, effect = question.fewest or 1, question.judgement.effect
     asked = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
@@ -175,7 +175,7 @@ def _times(pilot: Pilot, size: int) -> int:
     return int(min(RESAMPLES, max(RESAMPLES / 5, ROWS // max(rows, 1))))
 
 
-def _verdicts(pilot: Pilot, questions: dict[int, Question], size: int, times: int) -> dict[int, Counter[Verdict]]:
+def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, times: int) -> dict[int, Counter[Verdict]]:
     """How often each verdict came to each question, in as many resamples as it took to tell, ``times`` at most."""
     found: dict[int, Counter[Verdict]] = {place: Counter() for place in questions}
     for number in range(times):

@@ -60,7 +60,7 @@ class PredictionError:
 
 
 @dataclass(frozen=True)
-class Share:
+class ExplainedShare:
     """A ratio of two paired means.
 
     Attributes:
@@ -180,7 +180,7 @@ def prediction_error(predicted: ArrayLike, actual: ArrayLike, confidence: float 
     return PredictionError(errors.size, float(errors.mean()), interval, float(np.abs(errors).mean()))
 
 
-def explained_share(gap: ArrayLike, bootstrap_error: ArrayLike, confidence: float = 0.95) -> Share:
+def explained_share(gap: ArrayLike, bootstrap_error: ArrayLike, confidence: float = 0.95) -> ExplainedShare:
     """Share of the generalisation gap that the bootstrap error explains: the ratio of their means over pairs.
 
     It is signed, and may exceed 1. The interval holds every share r for which a paired t test does not tell
@@ -199,13 +199,13 @@ def explained_share(gap: ArrayLike, bootstrap_error: ArrayLike, confidence: floa
     told = abs(gap.mean()) > ROUNDING * np.abs(gap).max()
     share = float(error.mean() / gap.mean()) if told else math.nan
     if n < 3:
-        return Share(n, share, None, None)
+        return ExplainedShare(n, share, None, None)
     reach = special.stdtrit(n - 1, 1 - missed / 2) ** 2 / n
     covariance = np.cov(gap, error)
     square = gap.mean() ** 2 - reach * covariance[0, 0]
     middle = gap.mean() * error.mean() - reach * covariance[0, 1]
     constant = error.mean() ** 2 - reach * covariance[1, 1]
-    return Share(n, share, *_fieller(float(square), float(middle), float(constant)))
+    return ExplainedShare(n, share, *_fieller(float(square), float(middle), float(constant)))
 
 
 def power_law(x: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> PowerLaw:

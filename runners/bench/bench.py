@@ -22,7 +22,7 @@ from deepboot.bootstrap.training.pack import Pack
 from deepboot.bootstrap.training.train import train_steps
 from deepboot.runners import builtins
 from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
-from deepboot.runners.bench.images import BATCH, SIZE, Made, Share, Versus, race
+from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race
 from deepboot.runners.run import autotune, environment
 from deepboot.runners.run.local import Bench, cores
 from deepboot.runners.run.packing import in_order
@@ -99,7 +99,7 @@ class Scale:
         )
 
 
-Figure = Alone | Packed | Scale | Versus | Share | Made
+Figure = Alone | Packed | Scale | Versus | EvaluationShare | Made
 
 
 def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:

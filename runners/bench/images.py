@@ -54,7 +54,7 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Share:
+class EvaluationShare:
     """What evaluations take of a training run of the usual length."""
 
     name: str
@@ -77,7 +77,7 @@ class Made:
         return f"{self.name:28} {self.rate:12,.0f} images/s"
 
 
-def race(device: str) -> list[Versus | Share | Made]:
+def race(device: str) -> list[Versus | EvaluationShare | Made]:
     """Loader, loop and evaluation of one member, each beside what it is compared with."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
@@ -161,7 +161,7 @@ def _whole(pack: Pack, device: str) -> Versus:
     return _versus(f"training, {pack.runs[0].model['name']}", "plain PyTorch loop", rates, BATCH * steps)
 
 
-def _evaluation(pack: Pack, device: str) -> Share:
+def _evaluation(pack: Pack, device: str) -> EvaluationShare:
     steps = TIMED[device]
     rates = _rates(
         pack.device,
@@ -169,7 +169,7 @@ def _evaluation(pack: Pack, device: str) -> Share:
     )
     training = STEPS / (statistics.median(rates["ours"]) * steps)
     evaluating = len(evaluation_steps(pack.runs[0].evaluation, STEPS)) / statistics.median(rates["theirs"])
-    return Share("evaluation", evaluating / (training + evaluating))
+    return EvaluationShare("evaluation", evaluating / (training + evaluating))
 
 
 def _made(size: int, device: str) -> Made:

@@ -66,7 +66,7 @@ class JobResult(BaseModel):
     device_lost: bool = False
 
 
-class Clock:
+class AfterSteps:
     """What happens after every step: progress is told, checkpoints are written, a stop is heeded."""
 
     def __init__(self, job: Job, say: Callable[[int], None]):
@@ -112,7 +112,7 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
     job = _as_begun(job, note)
-    clock = Clock(job, progress)
+    clock = AfterSteps(job, progress)
     try:
         outcomes = _trained(job, clock, note)
         clock.tell()
@@ -150,7 +150,7 @@ def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
     return job
 
 
-def _trained(job: Job, clock: Clock, note: Callable[[str], None]) -> list[Outcome]:
+def _trained(job: Job, clock: AfterSteps, note: Callable[[str], None]) -> list[Outcome]:
     """Train a job's runs, from its last checkpoint if it has one."""
     place = Path(job.folder)
     for plugin in job.plugins:

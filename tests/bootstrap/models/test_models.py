@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.models import layers
-from deepboot.bootstrap.models.layers import Start, _Affine, activate
+from deepboot.bootstrap.models.layers import Distribution, _Affine, activate
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.models.transformer import future, sinusoids
 from deepboot.bootstrap.registry import register
@@ -226,12 +226,12 @@ def test_starts_are_what_they_say():
     """Normal and uniform by their standard deviation, constant everywhere; float32, (E, *shape)."""
     shape = torch.Size((50, 100))
     for kind in ("normal", "uniform"):
-        found = Start(kind, 0.3).draw(KEY, shape)
+        found = Distribution(kind, 0.3).draw(KEY, shape)
         assert (found.shape, found.dtype) == ((3, 50, 100), torch.float32)
         assert abs(found.std() - 0.3) < 0.01
         assert abs(found.mean()) < 0.01
-    assert Start("uniform", 0.3).draw(KEY, shape).abs().max() <= 0.3 * math.sqrt(3) + 1e-6
-    assert torch.equal(Start("constant", -2.0).draw(KEY, shape), torch.full((3, 50, 100), -2.0))
+    assert Distribution("uniform", 0.3).draw(KEY, shape).abs().max() <= 0.3 * math.sqrt(3) + 1e-6
+    assert torch.equal(Distribution("constant", -2.0).draw(KEY, shape), torch.full((3, 50, 100), -2.0))
 
 
 @pytest.mark.parametrize("bias", [True, False])
