@@ -148,7 +148,7 @@ def test_a_full_disk_ends_with_a_message_and_the_same_command_goes_on(study, tmp
             raise OSError(errno.ENOSPC, "No space left on device")
         write(target, data)
 
-    for module in (results, checkpoints):
+    for module in (files, results, checkpoints):
         monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises((StudyError, engine.TrainingError), match="No space left on device"):
         run_study(path, out, workers=1)
