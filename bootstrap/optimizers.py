@@ -23,7 +23,7 @@ class Optimizer(ABC):
     """One update rule. A subclass is a frozen dataclass (``kw_only=True``) whose fields are its settings.
 
     Attributes:
-        slots: names of the tensors it keeps per parameter, (E, P), all zero at first.
+        optimizer_state: names of the tensors it keeps per parameter, (E, P), all zero at first.
     """
 
     optimizer_state: ClassVar[tuple[str, ...]] = ()
@@ -31,7 +31,7 @@ class Optimizer(ABC):
 
     @classmethod
     def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
-        """The slots before the first update; ``members`` holds every member's settings."""
+        """The optimizer's tensors before the first update; ``members`` holds every member's settings."""
         return {name: torch.zeros_like(param_EP) for name in cls.optimizer_state}
 
     @staticmethod
@@ -47,12 +47,12 @@ class Optimizer(ABC):
     @staticmethod
     @abstractmethod
     def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
-        """Change the parameters and slots in place.
+        """Change the parameters and the optimizer's tensors in place.
 
         Args:
             param_EP: parameters.
             grad_EP: gradient of every member's own mean loss; may be overwritten.
-            slots: what ``begin`` made.
+            optimizer_state: what ``begin`` made.
             at: this step's coefficients, (E, 1).
         """
 

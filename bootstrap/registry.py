@@ -234,10 +234,15 @@ def settings(kind: Kind, name: str) -> type[Settings]:
     return _schema(find(kind, name).target, name)
 
 
+def _known() -> dict[Kind, dict[str, Entry]]:
+    """What is registered now, as it will not change."""
+    return {kind: dict(found) for kind, found in _entries.items()}
+
+
 @contextmanager
 def scratch() -> Iterator[None]:
     """What is registered meanwhile is forgotten afterwards, and what it replaced is back."""
-    before = {kind: dict(found) for kind, found in _entries.items()}
+    before = _known()
     try:
         yield
     finally:
@@ -266,7 +271,7 @@ def load_plugin(path: Path) -> None:
 
 def _run(path: Path) -> tuple[plugins.Plugin, list[Entry]]:
     """A plugin that has been run, and what it has registered; if it fails, nothing is registered."""
-    before, registered = {kind: dict(found) for kind, found in _entries.items()}, list[Entry]()
+    before, registered = _known(), list[Entry]()
     token = _loading.set(registered)
     try:
         plugin = plugins.run(path)

@@ -2,14 +2,14 @@
 
 from importlib import import_module
 
-TRAINED = (  # what training needs
+TRAINING = (  # what training needs
     "deepboot.bootstrap.losses",
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )
-JUDGED = ("deepboot.reports.claims.judge",)  # loads pandas and SciPy
+JUDGING = ("deepboot.reports.claims.judge",)  # loads pandas and SciPy
 
 
 def load(*, claims: bool = True) -> None:
@@ -18,5 +18,5 @@ def load(*, claims: bool = True) -> None:
     Args:
         claims: whether kinds of claim are among them; a worker, which judges nothing, is quicker to start without.
     """
-    for home in (*TRAINED, *(JUDGED if claims else ())):
+    for home in (*TRAINING, *(JUDGING if claims else ())):
         import_module(home)

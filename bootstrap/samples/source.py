@@ -50,10 +50,10 @@ class SampleSource:
         self.cell_EU: Tensor | None = None
         self.test_cell_ET: Tensor | None = None
         if isinstance(task, Universe):
-            divisions = [split_of(task, run) for run in runs]
-            self.cell_EU = torch.stack([d.train for d in divisions]).to(self.home)
-            count = min(self.data.test_samples or task.size, *(len(d.test) for d in divisions))
-            self.test_cell_ET = torch.stack([d.test[:count] for d in divisions]).to(self.home)
+            splits = [split_of(task, run) for run in runs]
+            self.cell_EU = torch.stack([each.train for each in splits]).to(self.home)
+            count = min(self.data.test_samples or task.size, *(len(each.test) for each in splits))
+            self.test_cell_ET = torch.stack([each.test[:count] for each in splits]).to(self.home)
 
     def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:
         return streams.keys([run.stream_seed(stream) for run in runs], stream, self.home)

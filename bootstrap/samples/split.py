@@ -72,15 +72,15 @@ def _next_orbit(orbit_U: Tensor, order_U: Tensor, count: int) -> int:
     return count + 1 if inside else count
 
 
-def mirrored_share(task: Task, division: Split, train_size: int) -> float | None:
+def mirrored_share(task: Task, split: Split, train_size: int) -> float | None:
     """Share of test cells whose mirror image, another cell, is in the pool; None without mirrors."""
-    mirror = task.mirror(division.test) if isinstance(task, Universe) else None
+    mirror = task.mirror(split.test) if isinstance(task, Universe) else None
     if mirror is None:
         return None
-    other = mirror != division.test
-    return (other & torch.isin(mirror, division.train[:train_size])).double().mean().item()
+    other = mirror != split.test
+    return (other & torch.isin(mirror, split.train[:train_size])).double().mean().item()
 
 
 def split_of(task: Universe, run: Run) -> Split:
-    """The division that a run's specification gives."""
+    """The split that a run's specification gives."""
     return divide(task, run.data, (run.stream_seed("data"), run.stream_seed("test")), run.largest_pool)

@@ -190,16 +190,16 @@ class Pack:
             own.copy_(kept[name])
 
     def _restored(self, states: Sequence[State]) -> Members:
-        """All members as these states left them; a slot that a state lacks starts as at step 0."""
+        """All members as these states left them; an optimizer's tensor that a state lacks starts as at step 0."""
         self.step = int(states[0]["step"])
         assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
         param_EP = torch.stack([state["parameters"] for state in states]).to(self.device)
-        resume_from = self.member_step.optimizer.begin(param_EP, self.optimizers)
-        if any(f"slots.{name}" not in state for name in resume_from for state in states):
-            resume_from = self._begun().optimizer_state
+        initial = self.member_step.optimizer.begin(param_EP, self.optimizers)
+        if any(f"slots.{name}" not in state for name in initial for state in states):
+            initial = self._begun().optimizer_state
         stacked = {
             name: torch.stack([state.get(f"slots.{name}", slot[place]).to(slot) for place, state in enumerate(states)])
-            for name, slot in resume_from.items()
+            for name, slot in initial.items()
         }
         buffers = {
             name: torch.stack([state[f"buffers.{name}"] for state in states]).to(self.device)

@@ -25,10 +25,10 @@ class Members(NamedTuple):
     Attributes:
         param_EP: parameters.
         buffers: what the model's forward pass changes, each (E, ...).
-        slots: the optimizer's own tensors, each (E, P).
+        optimizer_state: the optimizer's own tensors, each (E, P).
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         grad_EP: memory for the gradient. It is the same for the pack's life, since a captured graph writes to it.
-        traits: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
+        member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
             ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
     """
@@ -57,7 +57,7 @@ class Members(NamedTuple):
 
 
 def member_options_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    """The traits that some of these runs have, with the value that changes nothing for those that lack them."""
+    """The options that some of these runs have, with the value that changes nothing for those that lack them."""
     values = {
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
         "clip_norm": ([run.clip_norm or torch.inf for run in runs], torch.inf),

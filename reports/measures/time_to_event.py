@@ -18,14 +18,9 @@ from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.measures.pairing import CELL
 from deepboot.reports.statistics.agreement import power_law
 from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
 from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
-from deepboot.reports.statistics.survival import (
-    cumulative_incidence,
-    log_rank,
-    paired_log_rank,
-    restricted_mean_log_step,
-    trend,
-)
+from deepboot.reports.statistics.survival import cumulative_incidence, restricted_mean_log_step
 
 BROKEN = ("diverged", "failed")
 UNKNOWN = Bounds(np.nan, np.nan)

@@ -1,4 +1,4 @@
-"""How many runs have reached an event by a step, how late they are on average, and whether arms differ.
+"""How many runs have reached an event by a step and how late they are on average.
 
 A step is known to lie between two evaluations (low < step <= high; both ends equal: known exactly) or beyond the
 last one (high infinite), as `events.event_bounds` gives it. A run that diverged or failed is infinite at both
@@ -6,9 +6,7 @@ ends: it never reaches the event, so it stays among the runs at risk to the end 
 """
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -18,14 +16,10 @@ from scipy import integrate, optimize, special
 
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 
-Ends = tuple[ArrayLike, ArrayLike]
 Array = NDArray[Any]
 OUTCOMES = ("reached", "censored", "diverged", "failed")  # what may become of a run before an event
 ROUNDS = 100_000  # most of expectation and maximisation; fifty are usual, 50,000 were seen
 STILL = 1e-8  # a change in a run's shares that ends them
-DEALS = 800_000  # most ways to deal runs to arms that are gone through: two arms of eleven, three of five
-FLIPS = 14  # most pairs whose signs are all gone through: 16,384 ways
-ROUNDING = 1e-9  # the same scores summed in another order
 
 
 @dataclass(frozen=True)
@@ -43,23 +37,6 @@ class RestrictedMean:
     interval: Bounds | None
     n: int
     reached: int
-
-
-@dataclass(frozen=True)
-class RankTest:
-    """A log-rank test.
-
-    Attributes:
-        statistic: chi-squared for `log_rank`, a standard normal deviate for `trend` and `paired_log_rank`.
-        p_value: two-sided.
-        exact: whether the p value counts arrangements of the runs; otherwise it is asymptotic.
-        arms: one row per arm: ``arm, n, reached, expected`` (events if all arms were alike).
-    """
-
-    statistic: float
-    p_value: float
-    exact: bool
-    arms: pd.DataFrame
 
 
 def check_bounds(low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
@@ -102,11 +79,11 @@ def survival_curve(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) ->
     >>> survival_curve([0, 10, 20], [10, 20, float("inf")])["survival"].round(3).tolist()
     [1.0, 0.667, 0.333]
     """
-    low, high = _half_open(low, high)
+    low, high = half_open(low, high)
     reached = np.isfinite(high)
     late = np.where(reached, high, low)
     early = np.where(reached, np.nextafter(low, np.inf), low)
-    steps = _steps(late)
+    steps = event_steps(late)
     at_risk, events = _expected(low, high, steps)
     return pd.DataFrame(
         {
@@ -144,11 +121,11 @@ def cumulative_incidence(low: ArrayLike, high: ArrayLike, outcome: ArrayLike, en
     """
     low, high = check_bounds(low, high)
     reached, diverged, times = _outcomes(low, high, np.asarray(outcome, dtype=object), np.asarray(ended, dtype=float))
-    steps = _steps(times)
-    at_risk, events = _counts(times, reached, steps)
-    _, breaks = _counts(times, diverged, steps)
+    steps = event_steps(times)
+    at_risk, events = at_risk_and_events(times, reached, steps)
+    _, breaks = at_risk_and_events(times, diverged, steps)
     survival = _product(at_risk, events + breaks)
-    reached_share, diverged_share = (np.cumsum(_before(survival) * _rate(seen, at_risk)) for seen in (events, breaks))
+    reached_share, diverged_share = (np.cumsum(_before(survival) * rate(seen, at_risk)) for seen in (events, breaks))
     shares = {"reached": reached_share, "diverged": diverged_share, "survival": survival}
     return pd.DataFrame({"step": steps, "at_risk": at_risk, **shares})
 
@@ -189,203 +166,7 @@ def restricted_mean_log_step(
     return RestrictedMean(Bounds(float(lows.mean()), float(highs.mean())), interval, low.size, int(reached.sum()))
 
 
-def log_rank(groups: Mapping[str, Ends]) -> RankTest:
-    """Log-rank test that two or more arms reach the event alike.
-
-    Arms are compared at evaluations that all runs share: intervals that overlap are joined. With few runs (two arms of
-    11, three of 5) the p value counts the ways to deal the runs to the arms, which holds if the arms have one budget;
-    otherwise it is that of chi-squared, which at three arms of 10 or 20 is below 0.05 in 5 to 7 % of alike arms.
-
-    Args:
-        groups: by arm ``(low, high)``, each float, (runs of the arm,), steps.
-
-    Raises:
-        ValueError: fewer than two arms, or an arm without runs.
-
-    Source: Mantel 1966; Peto and Peto 1972; ties with the hypergeometric variance.
-
-    >>> log_rank({"a": ([0, 0, 0], [10, 10, 10]), "b": ([20, 20, 20], [30, 30, 30])}).p_value
-    0.1
-    """
-    # SciPy's `logrank` compares two arms, by chi-squared: p = 0.025 for three runs that all come before three others,
-    # of which one deal in ten is as extreme
-    arms = _arms(groups)
-    excess, covariance = arms.excess()
-    degrees = int(np.linalg.matrix_rank(covariance, hermitian=True))
-    statistic = float(excess @ np.linalg.pinv(covariance, hermitian=True) @ excess)
-    exact = arms.dealt(lambda sums: (sums**2 / arms.sizes).sum(axis=1))
-    asymptotic = float(special.chdtrc(degrees, statistic)) if degrees else 1.0
-    return RankTest(statistic, asymptotic if exact is None else exact, exact is not None, arms.table())
-
-
-def trend(groups: Mapping[str, Ends], scores: Mapping[str, float]) -> RankTest:
-    """Log-rank test that arms reach the event the earlier, or below zero the later, the higher they score.
-
-    Args:
-        groups: as in `log_rank`.
-        scores: by arm, such as the log of its weight decay; only their spacing matters.
-
-    Raises:
-        ValueError: as in `log_rank`, or scores of other arms.
-
-    Source: Tarone 1975.
-
-    >>> groups = {"a": ([0, 0], [10, 10]), "b": ([10, 10], [20, 20]), "c": ([20, 20], [30, 30])}
-    >>> trend(groups, {"a": 3, "b": 2, "c": 1}).p_value
-    0.022...
-    """
-    arms = _arms(groups)
-    if set(scores) != set(groups):
-        raise ValueError(f"`scores` must be of the arms {', '.join(groups)}, got {', '.join(scores)}.")
-    weights = np.array([scores[name] for name in groups], dtype=float)
-    excess, covariance = arms.excess()
-    deviate = _deviate(weights @ excess, weights @ covariance @ weights)
-    exact = arms.dealt(lambda sums: np.abs(sums @ weights))
-    return RankTest(deviate, _two_sided(deviate) if exact is None else exact, exact is not None, arms.table())
-
-
-def paired_log_rank(first: Ends, second: Ends) -> RankTest:
-    """Log-rank test within pairs, such as two arms' runs of a seed; above zero: the first runs are the earlier.
-
-    Every run has its log-rank score among the runs of both arms, and the signs of the pairs' differences are turned. A
-    pair is compared up to the step to which both of its runs were followed. With up to 14 pairs that differ
-    the p value counts all their signs; otherwise it is the normal one.
-
-    Args:
-        first, second: ``(low, high)``, each float, (pairs,), steps, in one order.
-
-    Raises:
-        ValueError: no runs, or not as many second as first runs.
-
-    Source: O'Brien and Fleming 1987, with the log-rank scores of Jung 1999.
-
-    >>> paired_log_rank(([0] * 6, [10] * 6), ([10] * 6, [20] * 6)).p_value
-    0.03125
-    """
-    ends = check_bounds(*first), check_bounds(*second)
-    if ends[0][0].size != ends[1][0].size:
-        raise ValueError(f"Every first run needs its second one, got {ends[0][0].size} and {ends[1][0].size} runs.")
-    arms = _arms(dict(zip(("first", "second"), _followed_together(*np.stack(ends, axis=1)), strict=True)))
-    differences = np.subtract(*arms.scores.reshape(2, -1))
-    differences = differences[differences != 0]
-    deviate = _deviate(differences.sum(), (differences**2).sum())
-    exact = differences.size <= FLIPS
-    return RankTest(deviate, _turned(differences) if exact else _two_sided(deviate), exact, arms.table())
-
-
-@dataclass(frozen=True)
-class _Arms:
-    """Runs of all arms, (n,), on shared evaluations."""
-
-    names: tuple[str, ...]
-    arm: Array
-    times: Array
-    reached: Array
-
-    @property
-    def sizes(self) -> Array:
-        return np.bincount(self.arm)
-
-    @property
-    def scores(self) -> Array:
-        """A run's event less the hazard it went through; over an arm they sum to events less expected ones."""
-        steps = _steps(self.times)
-        at_risk, events = _counts(self.times, self.reached, steps)
-        return self.reached - np.cumsum(_rate(events, at_risk))[np.searchsorted(steps, self.times, side="right") - 1]
-
-    def excess(self) -> tuple[Array, Array]:
-        """Events less expected ones, (arms,), and their hypergeometric covariance, (arms, arms)."""
-        steps = _steps(self.times)
-        total, events = _counts(self.times, self.reached, steps)
-        share = np.stack([_rate(self._at_risk(arm, steps), total) for arm in range(len(self.names))], axis=1)
-        spread = events * _rate(total - events, total - 1)
-        covariance = np.diag(spread @ share) - share.T @ (spread[:, None] * share)
-        return np.bincount(self.arm, self.scores), covariance
-
-    def dealt(self, measure: Callable[[Array], Array]) -> float | None:
-        """Share of the ways to deal the runs that are as extreme as this one; None where they are too many."""
-        totals = self.sizes.cumsum()
-        ways = math.prod(math.comb(int(total), int(size)) for total, size in zip(totals, self.sizes, strict=True))
-        if ways > DEALS:
-            return None
-        own = measure(np.bincount(self.arm, self.scores)[None])
-        return float(np.mean(measure(_deals(self.scores, self.sizes)) >= own - ROUNDING))
-
-    def table(self) -> pd.DataFrame:
-        """``arm, n, reached, expected``."""
-        reached = np.bincount(self.arm, self.reached)
-        expected = reached - np.bincount(self.arm, self.scores)
-        return pd.DataFrame({"arm": self.names, "n": self.sizes, "reached": reached.astype(int), "expected": expected})
-
-    def _at_risk(self, arm: int, steps: Array) -> Array:
-        return _counts(self.times[self.arm == arm], self.reached[self.arm == arm], steps)[0]
-
-
-def _arms(groups: Mapping[str, Ends]) -> _Arms:
-    if len(groups) < 2:
-        raise ValueError(f"A log-rank test compares two or more arms, got {len(groups)}.")
-    bounds = [_half_open(*ends) for ends in groups.values()]
-    for name, (low, _) in zip(groups, bounds, strict=True):
-        if low.size == 0:
-            raise ValueError(f"Arm '{name}' has no runs. Leave it out.")
-    arm = np.repeat(np.arange(len(bounds)), [low.size for low, _ in bounds])
-    return _Arms(tuple(groups), arm, *_joined(*np.concatenate(bounds, axis=1)))
-
-
-def _joined(low: Array, high: Array) -> tuple[Array, Array]:
-    """Each run's step, with intervals that overlap joined to their common end, and whether it is an event."""
-    reached = np.isfinite(high)
-    ends = np.unique(high[reached])[:, None]
-    shared = ends[~((low < ends) & (ends < high) & reached).any(axis=1), 0]
-    times = low.copy()
-    times[reached] = shared[np.searchsorted(shared, high[reached])]
-    return times, reached
-
-
-def _followed_together(low_RP: Array, high_RP: Array) -> list[Ends]:
-    """Pairs with a run that is censored where its partner is, if the partner had no event by then."""
-    censored = np.isinf(high_RP) & np.isfinite(low_RP)
-    limit_P = np.where(censored, low_RP, np.inf).min(axis=0)
-    beyond = np.isfinite(high_RP) & (high_RP > limit_P)
-    low_RP, high_RP = np.where(beyond, limit_P, low_RP), np.where(beyond, np.inf, high_RP)
-    return list(zip(low_RP, high_RP, strict=True))
-
-
-def _deals(scores: Array, sizes: Array) -> Array:
-    """Sums of scores by arm in every way to deal the runs to arms of these sizes, (ways, arms)."""
-    rest, sums = scores[None], np.empty((1, 0))
-    for size in sizes:
-        left = rest.shape[1]
-        chosen, others = _choices(left, size), _choices(left, left - size)[::-1]  # in this order they are complements
-        sums = np.column_stack([sums.repeat(len(chosen), axis=0), rest[:, chosen].sum(axis=2).ravel()])
-        rest = rest[:, others].reshape(len(sums), left - size)
-    return sums
-
-
-def _choices(total: int, size: int) -> Array:
-    """All ways to choose, (ways, size), in lexicographic order."""
-    return np.fromiter(chain.from_iterable(combinations(range(total), size)), dtype=np.int64).reshape(
-        math.comb(total, size), size
-    )
-
-
-def _turned(differences: Array) -> float:
-    """Share of all signs of the differences whose sum is as far from zero."""
-    sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate([sums + difference, sums - difference])
-    return float(np.mean(np.abs(sums) >= abs(differences.sum()) - ROUNDING))
-
-
-def _deviate(total: Any, variance: Any) -> float:
-    return float(total / math.sqrt(variance)) if variance > ROUNDING else 0.0
-
-
-def _two_sided(deviate: float) -> float:
-    return float(2 * special.ndtr(-abs(deviate)))
-
-
-def _half_open(low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
+def half_open(low: ArrayLike, high: ArrayLike) -> tuple[Array, Array]:
     """Bounds with low < step <= high also where the step is known exactly."""
     low, high = check_bounds(low, high)
     return np.where((low == high) & np.isfinite(high), np.nextafter(low, -np.inf), low), high
@@ -405,23 +186,24 @@ def _outcomes(low: Array, high: Array, outcome: Array, ended: Array) -> tuple[Ar
     return reached, diverged, times
 
 
-def _steps(times: Array) -> Array:
+def event_steps(times: Array) -> Array:
     """0 and every finite time; none without runs."""
     return np.unique(np.concatenate([np.zeros(min(times.size, 1)), times[np.isfinite(times)]]))
 
 
-def _counts(times: Array, happened: Array, steps: Array) -> tuple[Array, Array]:
+def at_risk_and_events(times: Array, happened: Array, steps: Array) -> tuple[Array, Array]:
     """Runs at risk and events at every step."""
     at_risk = (times >= steps[:, None]).sum(axis=1)
     return at_risk.astype(float), ((times == steps[:, None]) & happened).sum(axis=1).astype(float)
 
 
-def _rate(events: Array, runs: Array) -> Array:
+def rate(events: Array, runs: Array) -> Array:
+    """Events per run at risk; 0 where no run is."""
     return np.divide(events, runs, out=np.zeros_like(events), where=runs > 0)
 
 
 def _product(at_risk: Array, events: Array) -> Array:
-    return np.cumprod(1 - _rate(events, at_risk))
+    return np.cumprod(1 - rate(events, at_risk))
 
 
 def _before(survival: Array) -> Array:
@@ -459,11 +241,11 @@ def _greenwood(times: Array, happened: Array, steps: Array, confidence: float) -
     """Ends of the interval of Kaplan and Meier's curve at some steps; NaN below three runs."""
     if times.size < T_MIN:
         return np.full(steps.size, np.nan), np.full(steps.size, np.nan)
-    grid = _steps(np.concatenate([times, steps]))
-    at_risk, events = _counts(times, happened, grid)
+    grid = event_steps(np.concatenate([times, steps]))
+    at_risk, events = at_risk_and_events(times, happened, grid)
     survival = _product(at_risk, events)
     inner = (survival > 0) & (survival < 1)
-    variance = np.cumsum(_rate(events, at_risk * (at_risk - events)))
+    variance = np.cumsum(rate(events, at_risk * (at_risk - events)))
     log = np.log(survival, out=np.full(grid.size, -1.0), where=inner)
     width = special.ndtri((1 + confidence) / 2) * np.sqrt(variance) / -log
     few = _binomial(at_risk, survival, confidence)

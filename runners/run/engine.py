@@ -259,7 +259,7 @@ def _layout(
     asked: Work, place: Path, device: str, workers: int | None, pack_size: int | None, program: Program | None
 ) -> Layout:
     """The layout that a folder was begun with, else one that is measured; what a person asked for goes before both."""
-    plugins = study_files.resolved(asked.raw)["plugins"]
+    plugins = asked.raw["plugins"]
     count = 1 if device != "cpu" else workers if workers is not None else cores()
     known = layouts.read(place)
     if known is not None and known.device == device:
@@ -295,7 +295,7 @@ def _pending(asked: Work, place: Path) -> list[Run]:
 
 def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
-    plugins = study_files.resolved(work.raw)["plugins"]
+    plugins = work.raw["plugins"]
     began, facts = time.time(), facts_of(work.runs)
     if work.packs:
         output_folder.announce(place, work.runs, facts)

@@ -14,8 +14,8 @@ from deepboot.reports.measures.time_to_event import (
     slowdown_table,
 )
 from deepboot.reports.statistics.intervals import clopper_pearson, t_interval
+from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
 from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
-from deepboot.reports.statistics.survival import log_rank, paired_log_rank, trend
 
 INF = math.inf
 STEPS = [(100, 110), (120, 130), (90, 100), (200, 220), (150, 160), (170, 180)]

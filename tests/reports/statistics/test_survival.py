@@ -10,14 +10,8 @@ from statsmodels.duration.hazard_regression import PHReg
 from statsmodels.duration.survfunc import CumIncidenceRight, survdiff
 
 from deepboot.reports.statistics.intervals import t_interval
-from deepboot.reports.statistics.survival import (
-    cumulative_incidence,
-    log_rank,
-    paired_log_rank,
-    restricted_mean_log_step,
-    survival_curve,
-    trend,
-)
+from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
+from deepboot.reports.statistics.survival import cumulative_incidence, restricted_mean_log_step, survival_curve
 
 INF = math.inf
 GRID = np.concatenate([[0], np.unique(np.geomspace(1, 10_000, 80).round())])
