@@ -30,7 +30,7 @@ class Optimizer(ABC):
     lr: PositiveFloat = 1e-3
 
     @classmethod
-    def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
+    def init(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
         """The optimizer's tensors before the first update; ``members`` holds every member's settings."""
         return {name: torch.zeros_like(param_EP) for name in cls.optimizer_state}
 
@@ -52,7 +52,7 @@ class Optimizer(ABC):
         Args:
             param_EP: parameters.
             grad_EP: gradient of every member's own mean loss; may be overwritten.
-            optimizer_state: what ``begin`` made.
+            optimizer_state: as ``init`` made it.
             at: this step's coefficients, (E, 1).
         """
 
@@ -136,8 +136,8 @@ class AdamW(_Moments):
     decay_to: Literal["zero", "init"] = "zero"
 
     @classmethod
-    def begin(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
-        optimizer_state = super().begin(param_EP, members)
+    def init(cls, param_EP: Tensor, members: Sequence[Any]) -> dict[str, Tensor]:
+        optimizer_state = super().init(param_EP, members)
         to_zero = [member.decay_to == "zero" for member in members]
         if not all(to_zero):
             optimizer_state["target"] = param_EP.clone()

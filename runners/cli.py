@@ -29,7 +29,7 @@ Parts = Annotated[
 ]
 Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scales, such as full")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
-Programs = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # those of `backend`, without loading torch
+Backends = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # BACKENDS, without loading torch
 Axis = Literal["step", "samples", "seconds"]  # reports.time_axis, without loading pandas
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
@@ -67,7 +67,7 @@ def run(
         int | None,
         arg(metavar="N", help="runs stepped together at most; 1: one after another. Measured if not given"),
     ] = None,
-    program: Annotated[Programs | None, arg(help="how steps are carried out, instead of what is measured")] = None,
+    backend: Annotated[Backends | None, arg(help="how steps are carried out, instead of what is measured")] = None,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
@@ -85,7 +85,7 @@ def run(
             with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
                 done = engine.run_study(
                     study, place, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
-                    checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, program=program,
+                    checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
                 )  # fmt: skip
         except engine.TrainingError as error:
             failed = error

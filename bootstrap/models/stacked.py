@@ -8,7 +8,7 @@ Shapes: E members, P parameters of one member.
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -20,53 +20,61 @@ from deepboot.bootstrap.models.layers import Distribution, constant, normal, wei
 from deepboot.bootstrap.task import Task
 
 Buffers = dict[str, Tensor]  # by name, each (E, ...)
+Objective = Callable[[Tensor], tuple[Tensor, Any]]  # of logits: every sample's loss, (E, B), and anything else
 
 
 class Stack:
-    """A registered model with stacked parameters.
+    """A registered model with stacked parameters, which it is given at every call.
 
     A model whose parameters are all declared with ``layers.parameter`` computes with the member
     axis itself; any other torch module is mapped over the members with ``torch.func.vmap``.
+
+    Args:
+        name, settings: of the model.
+        task: its inputs and classes are the model's.
+        device: of buffers that belong to no member.
+        dtype: of buffers.
+        autocast: whether forward passes compute in bfloat16.
+        training: whether the module is in training mode or in evaluation mode, for good.
+
+    Attributes:
+        names, shapes, sizes, starts: of the parameters of one member, in the order of the flat tensor.
+        buffers: shape and start of each of a member's buffers, by name.
 
     Raises:
         ValueError: the model refuses the task, or has a parameter whose start is unknown.
     """
 
-    def __init__(self, name: str, settings: dict[str, Any], task: Task, device: torch.device | str = "cpu"):
-        with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
-            self.module: nn.Module = registry.find("model", name).target(task.inputs, task.classes, **settings)
-        self.module.train()
-        places: dict[int, list[tuple[nn.Module, str]]] = {}  # a shared parameter has several
-        for full, parameter in self.module.named_parameters(remove_duplicate=False):
-            places.setdefault(id(parameter), []).append(owner_of(self.module, full))
-        found = dict(self.module.named_parameters())
-        for full, parameter in found.items():
+    def __init__(
+        self, name: str, settings: dict[str, Any], task: Task, device: torch.device | str = "cpu", *,
+        dtype: torch.dtype = torch.float32, autocast: bool = False, training: bool = True,
+    ):  # fmt: skip
+        self.name, self.settings, self.task = name, settings, task
+        self.device, self.dtype = torch.device(device), dtype
+        self.autocast, self.training = autocast, training
+        module = self._new_module()
+        aliases: dict[int, list[str]] = {}  # a shared parameter has several names
+        for full_name, parameter in module.named_parameters(remove_duplicate=False):
+            aliases.setdefault(id(parameter), []).append(full_name)
+        parameters = dict(module.named_parameters())
+        for full_name, parameter in parameters.items():
             if not parameter.requires_grad:
-                raise ValueError(f"model {name!r}: parameter {full!r} is frozen. Make it a buffer, or train it.")
+                raise ValueError(f"model {name!r}: parameter {full_name!r} is frozen. Make it a buffer, or train it.")
         self.buffers = {
-            full: (tensor.shape, tensor.start)
-            for full, tensor in self.module.named_buffers()
+            full_name: (tensor.shape, tensor.start)
+            for full_name, tensor in module.named_buffers()
             if hasattr(tensor, "start")
         }
-        self._buffer_places = {full: owner_of(self.module, full) for full in self.buffers}
-        self._places = [places[id(parameter)] for parameter in found.values()]
-        self.names = list(found)
-        self.shapes = [parameter.shape for parameter in found.values()]
-        self.starts = [
-            start_of(name, places[id(parameter)][0][0], full, parameter) for full, parameter in found.items()
-        ]
+        self.names = list(parameters)
+        self.aliases = [aliases[id(parameter)] for parameter in parameters.values()]
+        self.shapes = [parameter.shape for parameter in parameters.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        declared = all(hasattr(parameter, "start") for parameter in found.values())
-        for owner, local in itertools.chain(*self._places):
-            owner._parameters[local] = None
-        for owner, local in self._buffer_places.values():
-            owner._buffers[local] = None
-        self.module.to(device)
-        self.device = torch.device(device)
-        self.autocast = False  # whether forward passes compute in bfloat16
-        self.leaves: list[nn.Parameter] = []
-        self._bound: tuple[Tensor, Buffers] | None = None
-        self._declared = declared
+        self.starts = [
+            start_of(name, owner_of(module, full_name)[0], full_name, parameter)
+            for full_name, parameter in parameters.items()
+        ]
+        self.maps_members = not all(hasattr(parameter, "start") for parameter in parameters.values())
+        self.module = self._without_tensors(module)
 
     @property
     def size(self) -> int:
@@ -86,91 +94,128 @@ class Stack:
         ]
         return torch.cat(parts, 1) * scale_E1
 
-    def begin(self, members: int, dtype: torch.dtype = torch.float32) -> Buffers:
-        """Buffers of so many members at step 0, under their names, each (E, ...), of the parameters' dtype."""
+    def initial_buffers(self, members: int) -> Buffers:
+        """Buffers of so many members at step 0, under their names, each (E, ...)."""
         return {
-            name: torch.full((members, *shape), start.scale, device=self.device, dtype=dtype)
+            name: torch.full((members, *shape), start.scale, device=self.device, dtype=self.dtype)
             for name, (shape, start) in self.buffers.items()
         }
 
-    def bind(self, param_EP: Tensor, buffers: Buffers) -> None:
-        """Make the module compute with these parameters and buffers, which may change in place afterwards."""
-        if self._bound is not None and param_EP is self._bound[0] and buffers is self._bound[1]:
-            return
-        members = param_EP.shape[0]
-        self._bound = param_EP, buffers
-        pieces = param_EP.split(self.sizes, dim=1)
-        self.leaves = [
-            nn.Parameter(piece.view(members, *shape)) for piece, shape in zip(pieces, self.shapes, strict=True)
-        ]
-        for owners, leaf in zip(self._places, self.leaves, strict=True):
-            for owner, local in owners:
-                owner._parameters[local] = leaf
-        for name, (owner, local) in self._buffer_places.items():
-            owner._buffers[local] = buffers[name]
+    def named(self, param_EP: Tensor) -> dict[str, Tensor]:
+        """Views of the parameters under their names, each (E, *shape)."""
+        pieces = zip(self.names, param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
+        return {name: piece.view(len(param_EP), *shape) for name, piece, shape in pieces}
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Logits, (E, B * answers, classes), of inputs (E, B, ...), under the parameters bound last."""
-        with self._precision():
-            if self._declared:
-                return _rows(self.module(x))
-            return _rows(self._mapped(dict(zip(self.names, self.leaves, strict=True)), x))
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
-
-    def gradient(
-        self,
-        param_EP: Tensor,
-        buffers: Buffers,
-        x: Tensor,
-        loss: Callable[[Tensor], tuple[Tensor, Any]],
-        out: Tensor | None = None,
-    ) -> tuple[Tensor, Any]:
-        """Gradient of every member's mean loss, (E, P).
+    def logits(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
+        """Logits, (E, B * answers, classes), of inputs (E, B, ...).
 
         Args:
-            param_EP: parameters; the next gradient is fastest with the same tensor.
+            param_EP: parameters.
+            buffers: changed in place where the module is in training mode.
+            x: inputs, in the parameters' dtype where they are numbers.
+        """
+        return self.compute(self.module, self.named(param_EP), buffers, x)
+
+    def compute(self, module: nn.Module, parameters: Mapping[str, Tensor], buffers: Buffers, x: Tensor) -> Tensor:
+        """As `logits`, of a module of `new_module` and parameters by name."""
+        tensors = {
+            alias: parameters[name] for name, aliases in zip(self.names, self.aliases, strict=True) for alias in aliases
+        } | buffers
+        with self.precision():
+            if not self.maps_members:
+                return as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
+
+            def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
+                return torch.func.functional_call(module, own, (x_B,), tie_weights=False)
+
+            return as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
+
+    def gradient(self, param_EP: Tensor, buffers: Buffers, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+        """Gradient of every member's mean loss, (E, P), and what the objective returns beside the loss.
+
+        Forward and backward pass are one function of tensors, which a compiler can fuse.
+
+        Args:
+            param_EP: parameters.
             buffers: changed in place by the forward pass.
             x: inputs, (E, B, ...).
-            loss: returns the loss of every sample, (E, B), a function of the logits, and a second value that is
-                handed back.
-            out: where the gradient is written, (E, P); None allocates it. A compiled step needs no such memory.
+            objective: a function of the logits.
         """
-        if torch.compiler.is_compiling():  # one graph of forward and backward pass, which a compiler can fuse
 
-            def objective(param: Tensor) -> tuple[Tensor, Any]:
-                own = {name: buffer.clone() for name, buffer in buffers.items()}
-                loss_EB, beside = loss(self._unbound(param, own, x))
-                return loss_EB.mean(1).sum(), (beside, own)
+        def total(param: Tensor) -> tuple[Tensor, Any]:
+            changing = {name: buffer.clone() for name, buffer in buffers.items()}
+            loss_EB, beside = objective(self.logits(param, changing, x))
+            return loss_EB.mean(1).sum(), (beside, changing)
 
-            grad_EP, (beside, changed) = torch.func.grad(objective, has_aux=True)(param_EP)
-            for name, buffer in buffers.items():
-                buffer.copy_(changed[name])
-            return grad_EP, beside
-        self.bind(param_EP, buffers)
-        loss_EB, beside = loss(self(x))
+        grad_EP, (beside, changed) = torch.func.grad(total, has_aux=True)(param_EP)
+        for name, buffer in buffers.items():
+            buffer.copy_(changed[name])
+        return grad_EP, beside
+
+    def new_module(self) -> nn.Module:
+        """Another module of this kind, without parameters or members' buffers."""
+        return self._without_tensors(self._new_module())
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """Under which forward passes compute."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+
+    def _new_module(self) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
+            model = registry.find("model", self.name).target
+            module: nn.Module = model(self.task.inputs, self.task.classes, **self.settings)
+        return module.train(self.training)
+
+    def _without_tensors(self, module: nn.Module) -> nn.Module:
+        for alias in itertools.chain(*self.aliases):
+            owner, local = owner_of(module, alias)
+            owner._parameters[local] = None
+        for name in self.buffers:
+            owner, local = owner_of(module, name)
+            owner._buffers[local] = None
+        return module.to(self.device).to(self.dtype)
+
+
+class BoundStack:
+    """A stack that computes with the same tensors at every call, by a module whose parameters are views of them.
+
+    That spares an eager step the exchange of the module's tensors, and its gradient has one address for good.
+
+    Args:
+        stack: the model.
+        param_EP: parameters, which may change in place.
+        buffers: changed in place where the module is in training mode.
+    """
+
+    def __init__(self, stack: Stack, param_EP: Tensor, buffers: Buffers):
+        self.stack, self.param_EP, self.buffers = stack, param_EP, buffers
+        self.module = stack.new_module()
+        self.leaves = {name: nn.Parameter(view) for name, view in stack.named(param_EP).items()}
+        for name, aliases in zip(stack.names, stack.aliases, strict=True):
+            for alias in aliases:
+                owner, local = owner_of(self.module, alias)
+                owner._parameters[local] = self.leaves[name]
+        for name, buffer in buffers.items():
+            owner, local = owner_of(self.module, name)
+            owner._buffers[local] = buffer
+        self._leaf_list, self._grad_EP = list(self.leaves.values()), torch.empty_like(param_EP)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits, (E, B * answers, classes), of inputs (E, B, ...)."""
+        if self.stack.maps_members:
+            return self.stack.compute(self.module, self.leaves, self.buffers, x)
+        with self.stack.precision():
+            return as_rows(self.module(x))
+
+    def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+        """As `Stack.gradient`; the gradient lies in the same memory every time."""
+        loss_EB, beside = objective(self(x))
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
-        parts = torch.autograd.grad(loss_EB, self.leaves, share_EB, allow_unused=True, materialize_grads=True)
-        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=out), beside
-
-    def _unbound(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
-        """Logits as a function of the parameters and buffers."""
-        pieces = zip(param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
-        parameters = {name: piece.view(-1, *shape) for name, (piece, shape) in zip(self.names, pieces, strict=True)}
-        with self._precision():
-            if self._declared:
-                return _rows(torch.func.functional_call(self.module, parameters | buffers, (x,)))
-            return _rows(self._mapped(parameters, x))
-
-    def _mapped(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
-            return torch.func.functional_call(self.module, own, (x_B,))
-
-        return torch.func.vmap(one, randomness="error")(parameters, x)
+        parts = torch.autograd.grad(loss_EB, self._leaf_list, share_EB, allow_unused=True, materialize_grads=True)
+        return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._grad_EP), beside
 
 
-def _rows(logits: Tensor) -> Tensor:
+def as_rows(logits: Tensor) -> Tensor:
     """Logits with all answers of all samples as rows, no coarser than float32."""
     logits = logits.float() if logits.dtype == torch.bfloat16 else logits
     return logits if logits.dim() == 3 else logits.flatten(1, -2)

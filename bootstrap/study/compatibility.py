@@ -81,8 +81,8 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
         x, y = _cached(_two_samples, task)
-        stack.bind(stack.initial(key_12, torch.ones(1, 1)), stack.begin(1))
-        shape, expected = tuple(stack(task.decode(x)).shape), (1, y.numel(), task.classes)
+        logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(1), task.decode(x))
+        shape, expected = tuple(logits.shape), (1, y.numel(), task.classes)
     except (Exception, SystemExit) as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
     if shape != expected:

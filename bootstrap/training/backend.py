@@ -1,211 +1,258 @@
-"""How member steps are carried out: one operation after another, compiled, or replayed as CUDA graphs.
+"""Backends: member steps one operation after another, compiled, or replayed as CUDA graphs.
 
-A program does the same mathematics whichever it is; only rounding may differ, so the one that a run
-was begun with is kept with its checkpoints. Shapes: E members, S steps, B samples of a batch, V classes.
+All do the same mathematics; only rounding may differ, so the one that a run was begun with is kept with its
+checkpoints. Shapes: E members, S steps, B samples of a batch, V classes.
 """
 
 import itertools
-import logging
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from deepboot.bootstrap.models.stacked import BoundStack, Objective
 from deepboot.bootstrap.samples.batches import Block
-from deepboot.bootstrap.training.step import Members, MemberStep, accumulate
+from deepboot.bootstrap.training.coefficients import Coefficients
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.members import Members
+from deepboot.bootstrap.training.step import Gradient, MemberStep, accumulate
 
-Program = Literal["eager", "compiled", "graphed", "compiled_graphed"]
-PROGRAMS: tuple[Program, ...] = get_args(Program)
 NOTED_NUMBERS = {"cpu": 1 << 17, "cuda": 1 << 26}  # logits noted before their errors are counted
 GRAPH_STEPS = 64  # steps of the longest CUDA graph
-VARIANTS = 64  # numbers of members, say, that one architecture is compiled for
 WARM_UP_STEPS = 3  # before a capture, as torch asks
 
-Tables = Mapping[str, Tensor]  # the optimizer's coefficients, each (S, E, 1)
-WholeStep = Callable[[Members, Tensor, Tensor, Tables], None]
+# a step of some members, with its losses and errors added to their sums
+WholeStep = Callable[[Members, Tensor, Tensor, Mapping[str, Tensor]], None]
 
 
-class StepGroup(NamedTuple):
+class Batch(NamedTuple):
+    """Data and coefficients of one step, or of all steps of a block for a backend that does these at once.
+
+    Attributes:
+        x: inputs, (E, B, ...), or (E, S, B, ...).
+        labels: (E, B), or (E, S, B).
+        coefficients: the optimizer's, each (E, 1), or (S, E, 1).
+        steps: how many they are.
+    """
+
+    x: Tensor
+    labels: Tensor
+    coefficients: Coefficients
+    steps: int = 1
+
+
+class MemberGroup(NamedTuple):
     """Members of a pack that are stepped together.
 
     Attributes:
-        place: where they are in the pack; None: they are all of it.
-        step: theirs alone.
+        range: their indices in the pack; None: they are all of it.
         members: in the pack's own memory.
     """
 
-    place: slice | None
-    step: MemberStep
+    range: slice | None
     members: Members
 
-    def batch(self, x_EB: Tensor, label_EB: Tensor, at: Tables) -> tuple[Tensor, Tensor, Tables]:
-        """What these members are given of the whole pack's inputs, labels and coefficients."""
-        if self.place is None:
-            return x_EB, label_EB, at
-        own = {name: row_E1[self.place] if len(row_E1) == len(x_EB) else row_E1 for name, row_E1 in at.items()}
-        return x_EB[self.place], label_EB[self.place], own
+    def own(self, x_EB: Tensor, label_EB: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor, Coefficients]:
+        """These members' part of a step's inputs, labels and coefficients."""
+        if self.range is None:
+            return x_EB, label_EB, coefficients
+        own = {n: row_E1[self.range] if len(row_E1) == len(x_EB) else row_E1 for n, row_E1 in coefficients.items()}
+        return x_EB[self.range], label_EB[self.range], own
 
 
-class Steps(ABC):
-    """Carries out the steps of one pack, part after part."""
+class BackendCache:
+    """What packs that follow each other on one device share: a compiled step, and the stream of graph captures.
 
-    def __init__(self, parts: Sequence[StepGroup]):
-        self.parts = parts
+    Whoever trains several packs keeps one. It holds one compiled step at most: what was compiled for another
+    architecture is let go.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: tuple[str, WholeStep] | None = None
+        self._stream: torch.cuda.Stream | None = None
+
+    def compiled(self, step: MemberStep) -> WholeStep:
+        """The whole step, compiled once for all packs of one architecture that follow each other."""
+        if self._compiled is None or self._compiled[0] != step.key:
+            self._compiled = None
+            torch.compiler.reset()
+            self._compiled = step.key, torch.compile(_pure_step(step), fullgraph=True, dynamic=False)
+        return self._compiled[1]
+
+    def stream(self, device: torch.device) -> torch.cuda.Stream:
+        """The stream on which graphs are warmed up and captured: one, since each has workspaces that stay."""
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(device)
+        return self._stream
+
+
+class Backend(ABC):
+    """Carries out the steps of one pack, group after group.
+
+    Args:
+        groups: members that are stepped together.
+        step: the one that they share.
+    """
+
+    def __init__(self, groups: Sequence[MemberGroup], step: MemberStep):
+        self.groups, self.step = groups, step
+
+    def block_steps(self, remaining: int) -> int:
+        """How many of the remaining steps to make a block of data for."""
+        return remaining
+
+    def batches(self, block: Block, coefficients: Coefficients) -> Iterator[Batch]:
+        """A block and its coefficients as `update` takes them: step by step."""
+        rows = {name: table.unbind(0) for name, table in coefficients.items()}
+        for number, (x_EB, label_EB) in enumerate(zip(*block.batches(), strict=True)):
+            yield Batch(x_EB, label_EB, {name: row[number] for name, row in rows.items()})
 
     @abstractmethod
-    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
-        """Train on a block; gives the number of steps each time that some are done."""
+    def update(self, batch: Batch) -> None:
+        """Train every member on a batch."""
 
-    def flush_online_sums(self) -> None:  # noqa: B027 (a program that notes nothing has nothing to add)
+    def flush_online_sums(self) -> None:  # noqa: B027 (a backend that notes nothing has nothing to add)
         """Add the batches noted so far to the members' sums; their memory may be used again afterwards."""
 
-    def stride(self, steps: int) -> int:
-        """How many of the next steps to make a block for."""
-        return steps
+
+def backend_of(execution: Execution, groups: Sequence[MemberGroup], step: MemberStep, cache: BackendCache) -> Backend:
+    """The backend that an execution names, for one pack."""
+    if execution.backend == "eager":
+        return Eager(groups, step)
+    if execution.compiles:
+        steps = [cache.compiled(step)] * len(groups)
+    else:
+        steps = [_eager_step(step, _gradient(group.members, step)) for group in groups]
+    return Graphed(groups, step, steps, cache) if execution.replays else Compiled(groups, step, steps)
 
 
-def program_of(name: Program, parts: Sequence[StepGroup]) -> Steps:
-    """The program of this name for one pack."""
-    if name == "eager":
-        return Eager(parts)
-    wholes = [compiled(part.step) if name.startswith("compiled") else _whole_step(part.step) for part in parts]
-    return Graphed(parts, wholes) if name.endswith("graphed") else Compiled(parts, wholes)
-
-
-class Eager(Steps):
+class Eager(Backend):
     """One operation after another. Errors of batches are counted several batches at a time.
 
     As many as fit a core's cache, since their logits are read again.
     """
 
-    def __init__(self, parts: Sequence[StepGroup]):
-        super().__init__(parts)
-        self._noted: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in parts]
+    def __init__(self, groups: Sequence[MemberGroup], step: MemberStep):
+        super().__init__(groups, step)
+        self._gradients = [_gradient(group.members, step) for group in groups]
+        self._noted: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in groups]
         self._numbers = 0
-        self._most = NOTED_NUMBERS[parts[0].members.param_EP.device.type]
+        self._most = NOTED_NUMBERS[groups[0].members.param_EP.device.type]
 
-    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
-        for batch in _batches(block, tables):
-            for part, noted in zip(self.parts, self._noted, strict=True):
-                x_EB, label_EB, at = part.batch(*batch)
-                logits_EBV, loss_E = part.step.update(part.members, x_EB, label_EB, at)
-                noted.append((logits_EBV, label_EB, loss_E))
-                self._numbers += logits_EBV.numel()
-            if self._numbers >= self._most:
-                self.flush_online_sums()
-            yield 1
-        self.flush_online_sums()
+    def update(self, batch: Batch) -> None:
+        for group, gradient, noted in zip(self.groups, self._gradients, self._noted, strict=True):
+            x_EB, label_EB, coefficients = group.own(batch.x, batch.labels, batch.coefficients)
+            logits_EBV, loss_E = self.step.update(group.members, gradient, x_EB, label_EB, coefficients)
+            noted.append((logits_EBV, label_EB, loss_E))
+            self._numbers += logits_EBV.numel()
+        if self._numbers >= self._most:
+            self.flush_online_sums()
 
     def flush_online_sums(self) -> None:
-        for part, noted in zip(self.parts, self._noted, strict=True):
+        for group, noted in zip(self.groups, self._noted, strict=True):
             if noted:
-                accumulate(part.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
+                accumulate(group.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
                 noted.clear()
         self._numbers = 0
 
 
-class Compiled(Steps):
+class Compiled(Backend):
     """Each step one call of a compiled function."""
 
-    def __init__(self, parts: Sequence[StepGroup], wholes: Sequence[WholeStep]):
-        super().__init__(parts)
-        self._wholes = wholes
+    def __init__(self, groups: Sequence[MemberGroup], step: MemberStep, steps: Sequence[WholeStep]):
+        super().__init__(groups, step)
+        self._steps = steps
 
-    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
-        for batch in _batches(block, tables):
-            with torch.no_grad():
-                self._step(batch)
-            yield 1
-
-    def _step(self, batch: tuple[Tensor, Tensor, Tables]) -> None:
-        for part, whole in zip(self.parts, self._wholes, strict=True):
-            whole(part.members, *part.batch(*batch))
+    @torch.no_grad()
+    def update(self, batch: Batch) -> None:
+        for group, whole_step in zip(self.groups, self._steps, strict=True):
+            whole_step(group.members, *group.own(batch.x, batch.labels, batch.coefficients))
 
 
 class Graphed(Compiled):
     """Many steps replayed as one CUDA graph, which reads data and coefficients where they always lie."""
 
-    def __init__(self, parts: Sequence[StepGroup], wholes: Sequence[WholeStep]):
-        super().__init__(parts, wholes)
+    def __init__(
+        self, groups: Sequence[MemberGroup], step: MemberStep, steps: Sequence[WholeStep], cache: BackendCache
+    ):
+        super().__init__(groups, step, steps)
+        self._cache = cache
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        self._tables: dict[str, Tensor] = {}
+        self._coefficients: Coefficients = {}
         self._pool: Any = None
 
-    def stride(self, steps: int) -> int:
+    def block_steps(self, remaining: int) -> int:
         """The largest power of two that is not too long, so that few graphs serve all."""
-        return 1 << (min(steps, GRAPH_STEPS).bit_length() - 1)
+        return 1 << (min(remaining, GRAPH_STEPS).bit_length() - 1)
 
-    def __call__(self, block: Block, tables: Tables) -> Iterator[int]:
-        for name, table in tables.items():
-            if name not in self._tables:
-                self._tables[name] = table.new_zeros(GRAPH_STEPS, *table.shape[1:])
-            self._tables[name][: len(table)].copy_(table)
-        if block.steps not in self._graphs:
-            self._graphs[block.steps] = self._captured(block)
-        self._graphs[block.steps].replay()
-        yield block.steps
+    def batches(self, block: Block, coefficients: Coefficients) -> Iterator[Batch]:
+        yield Batch(block.x, block.y, coefficients, block.steps)
+
+    def update(self, batch: Batch) -> None:
+        for name, table in batch.coefficients.items():
+            if name not in self._coefficients:
+                self._coefficients[name] = table.new_zeros(GRAPH_STEPS, *table.shape[1:])
+            self._coefficients[name][: len(table)].copy_(table)
+        if batch.steps not in self._graphs:
+            self._graphs[batch.steps] = self._captured(Block(batch.x, batch.labels))
+        self._graphs[batch.steps].replay()
 
     def _captured(self, block: Block) -> torch.cuda.CUDAGraph:
         """All steps of a block as a graph. Warming up trains, so the members are put back as they were."""
-        tables = {name: table[: block.steps] for name, table in self._tables.items()}
-        changing = [tensor for part in self.parts for tensor in part.members.changing]
+        coefficients = {name: table[: block.steps] for name, table in self._coefficients.items()}
+        changing = [tensor for group in self.groups for tensor in group.members.changing]
         before = [tensor.clone() for tensor in changing]
-        side = _side_stream(self.parts[0].members.param_EP.device)
+        side = self._cache.stream(self.groups[0].members.param_EP.device)
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            for batch in itertools.islice(_batches(block, tables), WARM_UP_STEPS):
-                self._step(batch)
+            for single in itertools.islice(Backend.batches(self, block, coefficients), WARM_UP_STEPS):
+                Compiled.update(self, single)
         torch.cuda.current_stream().wait_stream(side)
         for tensor, old in zip(changing, before, strict=True):
             tensor.copy_(old)
         graph = torch.cuda.CUDAGraph()
         # other threads read ahead meanwhile, so their calls are allowed
         with torch.cuda.graph(graph, pool=self._pool, stream=side, capture_error_mode="thread_local"):
-            for batch in _batches(block, tables):
-                self._step(batch)
+            for single in Backend.batches(self, block, coefficients):
+                Compiled.update(self, single)
         self._pool = graph.pool()
         return graph
 
 
-@cache
-def _side_stream(device: torch.device) -> torch.cuda.Stream:
-    """The stream on which graphs are warmed up and captured: one, since each new one gets workspaces that stay."""
-    return torch.cuda.Stream(device)
+def _gradient(members: Members, step: MemberStep) -> Gradient:
+    """Their gradient by a module that is bound to their parameters, or to noisy ones, which are copied to it."""
+    with_noise = "weight_noise" in members.member_options
+    bound = BoundStack(step.stack, members.param_EP.clone() if with_noise else members.param_EP, members.buffers)
+
+    def gradient(param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+        if param_EP is not bound.param_EP:
+            bound.param_EP.copy_(param_EP)
+        return bound.gradient(x, objective)
+
+    return gradient
 
 
-def _batches(block: Block, tables: Tables) -> Iterator[tuple[Tensor, Tensor, dict[str, Tensor]]]:
-    """Inputs, labels and coefficients, step by step."""
-    rows = {name: table.unbind(0) for name, table in tables.items()}
-    for step, (x_EB, label_EB) in enumerate(zip(*block.batches(), strict=True)):
-        yield x_EB, label_EB, {name: row[step] for name, row in rows.items()}
+def _eager_step(step: MemberStep, gradient: Gradient) -> WholeStep:
+    """The step with its counting, for a graph that sees all of it at once."""
 
-
-def _whole_step(member_step: MemberStep) -> WholeStep:
-    """The step with its counting, for programs that see all of it at once."""
-
-    def whole(members: Members, x_EB: Tensor, label_EB: Tensor, at: Tables) -> None:
-        logits_EBV, loss_E = member_step.update(members, x_EB, label_EB, at)
+    def whole_step(members: Members, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]) -> None:
+        with torch.enable_grad():
+            logits_EBV, loss_E = step.update(members, gradient, x_EB, label_EB, coefficients)
         accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
 
-    return whole
+    return whole_step
 
 
-_compiled: dict[str, WholeStep] = {}  # at most one: what was compiled for another architecture is let go
+def _pure_step(step: MemberStep) -> WholeStep:
+    """The step with its counting, as a function of tensors alone, for a compiler."""
 
+    def whole_step(members: Members, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]) -> None:
+        def gradient(param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+            return step.stack.gradient(param_EP, members.buffers, x, objective)
 
-def compiled(member_step: MemberStep) -> WholeStep:
-    """The whole step, compiled once for all packs of one architecture that follow each other."""
-    if member_step.key not in _compiled:
-        _compiled.clear()
-        torch.compiler.reset()
-        torch._dynamo.config.recompile_limit = VARIANTS
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no CUDA
-        warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")  # whether to use them is a setting of the study
-        _compiled[member_step.key] = torch.compile(
-            _whole_step(member_step.copy_for_compilation()), fullgraph=True, dynamic=False
-        )
-    return _compiled[member_step.key]
+        logits_EBV, loss_E = step.update(members, gradient, x_EB, label_EB, coefficients)
+        accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
+
+    return whole_step

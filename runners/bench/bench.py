@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepboot.bootstrap.registry import shown, suggestion
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.execution import BackendName, Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.runners import builtins
 from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race
@@ -31,7 +31,7 @@ from deepboot.runners.run.trial import Trial, measure
 
 TURNS = 5
 PACK_TURNS = 3
-PACK_SEEDS = 512  # real runs of a study of packs: long enough for every layout to be tried
+PACK_SEEDS = 512  # real runs of a study of packs: long enough for every pack size to be tried
 SCALE = tuple(1 << power for power in range(11))  # members of a pack
 LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs are not tried
 PEAK_SIZE, PEAK_TIMES = 1_024, 20
@@ -57,7 +57,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class Packed:
-    """Many runs in the layout that is chosen for them, against one after another; rates are model steps a second.
+    """Many runs by the plan chosen for them, against one after another; rates are model steps a second.
 
     Attributes:
         peak_share: floating-point operations of the matrix products in a second, over those of a large product.
@@ -67,7 +67,7 @@ class Packed:
     plain_rate: float
     harness_rate: float
     ratio: float
-    layout: str
+    execution: str
     peak_share: float
     evaluation_share: float
 
@@ -76,7 +76,7 @@ class Packed:
         return (
             f"{self.name:24} plain {self.plain_rate:8,.0f}/s   harness {self.harness_rate:8,.0f}/s   "
             f"ratio {self.ratio:.2f}   {self.peak_share:.0%} of peak   evaluation {self.evaluation_share:.1%}   "
-            f"{self.layout}"
+            f"{self.execution}"
         )
 
 
@@ -86,7 +86,7 @@ class Scale:
 
     name: str
     members: int
-    program: str
+    backend: str
     rate: float
     member_bytes: int
     first_seconds: float
@@ -95,7 +95,7 @@ class Scale:
         """The figure as a line of a table."""
         return (
             f"{self.name:24} {self.members:5} members   {self.rate:9,.0f}/s   "
-            f"{self.member_bytes / 1e6:7.2f} MB a member   first step at {self.first_seconds:4.1f} s   {self.program}"
+            f"{self.member_bytes / 1e6:7.2f} MB a member   first step at {self.first_seconds:4.1f} s   {self.backend}"
         )
 
 
@@ -157,7 +157,7 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
             f"evaluation included; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
         )
     elif name == "scale":
-        figures = [one for contest, program in _scaled(device) for one in _scale(contest, program, device)]
+        figures = [one for contest, backend in _scaled(device) for one in _scale(contest, backend, device)]
         told = "one process, one thread; pool, test set, state and one block of data counted as memory"
     elif name == "images":
         figures = [*race(device)]
@@ -172,7 +172,7 @@ def _alone(name: str, contest: Contest) -> Alone:
     """One run, eager, on one thread of the CPU."""
     prepare(1)  # for both sides
     (specification,) = contest.runs()
-    pack = Pack([specification], "cpu")
+    pack = Pack([specification])
     plain = plain_loop(contest)
     evaluator = Evaluator(pack)
     train_steps(pack, 10)
@@ -191,14 +191,12 @@ def _alone(name: str, contest: Contest) -> Alone:
 
 
 def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float) -> Packed:
-    """Many runs in the layout that is chosen for a study of them."""
+    """Many runs as the plan chosen for a study of them carries them out."""
     runs = contest.runs(PACK_SEEDS)
-    chosen = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
-    shape = chosen.of(runs[0])
-    members = list(in_order(runs[: shape.pack_size]))
-    trial = Trial(
-        runs=members, device=device, program=shape.program, apart=shape.apart, threads=chosen.threads, trial_seconds=2.0
-    )
+    plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
+    settings = plan.of(runs[0])
+    members = list(in_order(runs[: settings.pack_size]))
+    trial = Trial(runs=members, execution=plan.execution(runs[0]), trial_seconds=2.0)
     prepare(cores())
     plain = plain_loop(contest, device)
     _timed(plain, contest.steps // 10, device)
@@ -206,24 +204,24 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
     plain_rates, rates = [], []
     for _ in range(PACK_TURNS):
         plain_rates.append(contest.steps / _timed(plain, contest.steps, device))
-        together = bench(trial, chosen.workers).rate
-        rates.append(1 / (1 / together + evaluation / chosen.workers))
+        together = bench(trial, plan.workers).rate
+        rates.append(1 / (1 / together + evaluation / plan.workers))
     rate = statistics.median(rates)
     return Packed(
         name, statistics.median(plain_rates), rate,
         statistics.median(a / b for a, b in zip(rates, plain_rates, strict=True)),
-        f"{chosen.workers} x {chosen.threads} threads, {len(members)} members, {shape.program}",
-        rate * _flops(runs[0]) / peak, evaluation / chosen.workers * rate,
+        f"{plan.workers} x {plan.threads} threads, {len(members)} members, {settings.backend}",
+        rate * _flops(runs[0]) / peak, evaluation / plan.workers * rate,
     )  # fmt: skip
 
 
-def _scaled(device: str) -> list[tuple[tuple[str, Contest], str]]:
-    """What is stepped at every scale, and how."""
-    programs = ("graphed", "compiled_graphed") if device == "cuda" else ("eager",)
-    return [(item, program) for item in PACKED.items() for program in programs]
+def _scaled(device: str) -> list[tuple[tuple[str, Contest], BackendName]]:
+    """Contests that are stepped at every scale, with the backends of the device."""
+    backends: tuple[BackendName, ...] = ("graphed", "compiled_graphed") if device == "cuda" else ("eager",)
+    return [(item, backend) for item in PACKED.items() for backend in backends]
 
 
-def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
+def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> list[Scale]:
     """Packs of 1, 2, 4 … members, as far as memory and patience go."""
     name, contest = item
     figures: list[Scale] = []
@@ -233,17 +231,17 @@ def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
         if too_large or (last and members / last.rate > LONGEST_STEP):
             break
         runs = list(in_order(contest.runs(members)))
-        rate = measure(Trial(runs=runs, device=device, program=program, trial_seconds=1.0))
+        rate = measure(Trial(runs=runs, execution=Execution(device=device, backend=backend), trial_seconds=1.0))
         if rate.problem is not None:
             break
-        figures.append(Scale(name, members, program, rate.rate, rate.member_bytes, rate.first_seconds))
+        figures.append(Scale(name, members, backend, rate.rate, rate.member_bytes, rate.first_seconds))
     return figures
 
 
 def _evaluation_seconds(runs: list[Run], device: str) -> float:
     """Seconds that one member's evaluation takes on one thread, or on the device."""
     prepare(1)
-    evaluator = Evaluator(Pack(runs, device))
+    evaluator = Evaluator(Pack(runs, Execution(device=device)))
     evaluator.rows()
     seconds = _seconds(evaluator.rows) / len(runs)
     prepare(cores())

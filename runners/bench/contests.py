@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.pack import Pack
 
 
@@ -141,7 +142,7 @@ PACKED = {
 def plain_loop(contest: Contest, device: str = "cpu") -> Callable[[int], None]:
     """The loop a person would write, on the same pool, reshuffled every pass unless the batch is all of it."""
     (specification,) = contest.runs()
-    pool = Pack([specification], device).batches.groups[0].pool
+    pool = Pack([specification], Execution(device=device)).data.groups[0].pool
     assert pool is not None
     torch.manual_seed(0)
     x, y = pool.x[0], pool.y[0].flatten()

@@ -21,8 +21,8 @@ from deepboot.bootstrap import streams
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.datasets.shapes.task import Shapes
 from deepboot.runners.bench.contests import plain_cnn, plain_resnet
 from deepboot.runners.run.process import prepare
@@ -106,7 +106,7 @@ def _pack(path: Path, device: str, augmentation: str) -> Pack:
             "precision": "bf16" if device != "cpu" else "float32", "channels_last": device != "cpu",
         },
     })  # fmt: skip
-    return Pack([run], device)
+    return Pack([run], Execution(device=device))
 
 
 def _loader(pack: Pack, images: np.ndarray, labels: np.ndarray) -> Versus:
@@ -125,7 +125,7 @@ def _loader(pack: Pack, images: np.ndarray, labels: np.ndarray) -> Versus:
 def _ready(pack: Pack) -> Iterator[Tensor]:
     start = 0
     while True:
-        block = pack.batches.block(start, start + pack.batches.longest)
+        block = pack.data.block(start, start + pack.data.longest)
         for x_EB in block.batches()[0]:
             yield pack.member_step.read(x_EB)
         start += block.steps
@@ -134,12 +134,13 @@ def _ready(pack: Pack) -> Iterator[Tensor]:
 def _loop(pack: Pack, device: str) -> Versus:
     """Training with the loader, and the same on one batch that never changes."""
     train_steps(pack, 2)
-    held = pack.batches.block(pack.step, pack.step + TIMED[device])
-    steps = held.steps
+    steps = TIMED[device]
+    batch = next(pack.batches(pack.step + steps))
 
     def constant() -> None:
-        for done in pack.advance(held):
-            pack.step -= done
+        for _ in range(steps):
+            pack.update(batch)
+            pack.step -= batch.steps
 
     rates = _rates(
         pack.device,
@@ -182,7 +183,7 @@ def _made(size: int, device: str) -> Made:
 
 def _plain(pack: Pack) -> Callable[[int], None]:
     """The loop a person would write: images normalised beforehand, reshuffled every pass."""
-    pool, device = pack.batches.groups[0].pool, pack.device
+    pool, device = pack.data.groups[0].pool, pack.device
     assert pool is not None
     x, y = pack.member_step.read(pool.x[0]), pool.y[0]
     if device.type == "cuda":

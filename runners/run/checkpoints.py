@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
@@ -17,22 +17,9 @@ from torch import Tensor
 from deepboot.bootstrap.files import DamagedFileError, write_atomically
 from deepboot.bootstrap.study.phases import weights_file
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.training.backend import Program
-from deepboot.bootstrap.training.pack import State
-from deepboot.bootstrap.training.train import Outcome
-
-
-class Manner(NamedTuple):
-    """How a pack was stepped when its checkpoint was written, so that it goes on in the same way.
-
-    Attributes:
-        device: its kind; None in a checkpoint of a version that did not note it.
-    """
-
-    program: Program
-    threads: int
-    apart: bool = False
-    device: str | None = None
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.members import State
+from deepboot.bootstrap.training.outcome import Outcome
 
 
 def write_weights(folder: Path, run: Run, step: int, weights: dict[str, Tensor]) -> None:
@@ -76,36 +63,52 @@ def state_path(folder: Path, run_id: str) -> Path:
     return folder / "states" / f"{run_id}.safetensors"
 
 
-def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], manner: Manner) -> None:
-    """Write what a pack gave so far, atomically; the checkpoint before it becomes the previous one."""
+def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execution: Execution) -> None:
+    """Write a pack's outcomes so far, atomically; the checkpoint before it becomes the previous one."""
     path = _checkpoint_path(folder, pack)
     path.parent.mkdir(exist_ok=True)
     tensors = {
-        f"{place}.{name}": tensor.cpu().contiguous()
-        for place, outcome in enumerate(outcomes)
+        f"{member}.{name}": tensor.cpu().contiguous()
+        for member, outcome in enumerate(outcomes)
         for name, tensor in outcome.state.items()
     }
-    told = [
+    records = [
         {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
          "seconds": one.seconds, "stopped": one.stopped, "left": one.removed}
         for one in outcomes
     ]  # fmt: skip
-    data = save(tensors, metadata={"outcomes": json.dumps(told), "manner": json.dumps(manner._asdict())})
+    data = save(tensors, metadata={"outcomes": json.dumps(records), "execution": execution.model_dump_json()})
     if path.is_file():
         path.replace(_previous(path))
     write_atomically(path, data)
 
 
-def read_manner(folder: Path, pack: str) -> Manner | None:
-    """How the pack was stepped when its last good checkpoint was written, None if there is none."""
+def read_execution(folder: Path, pack: str, device: str) -> Execution | None:
+    """How the pack was stepped when its last good checkpoint was written, None if there is none.
+
+    Args:
+        folder: the output folder.
+        pack: the pack's name.
+        device: of a checkpoint that does not name its own, as those of early versions.
+    """
     path = _checkpoint_path(folder, pack)
     for candidate in (path, _previous(path)):
         try:
             with safe_open(candidate, framework="pt") as file:
-                return Manner(**json.loads((file.metadata() or {})["manner"]))
+                return _execution(file.metadata() or {}, device)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             continue
     return None
+
+
+def _execution(metadata: dict[str, str], device: str) -> Execution:
+    if "execution" in metadata:
+        return Execution.model_validate_json(metadata["execution"])
+    earlier = json.loads(metadata["manner"])  # of version 0.1
+    return Execution(
+        device=earlier.get("device") or device, backend=earlier["program"], threads=earlier["threads"],
+        sequential=earlier.get("apart", False),
+    )  # fmt: skip
 
 
 def restored_steps(folder: Path, pack: str, start: int) -> int:
@@ -113,14 +116,14 @@ def restored_steps(folder: Path, pack: str, start: int) -> int:
     path = _checkpoint_path(folder, pack)
     for candidate in (path, _previous(path)):
         with suppress(OSError, SafetensorError, ValueError, KeyError), safe_open(candidate, framework="pt") as file:
-            told = json.loads((file.metadata() or {})["outcomes"])
-            steps = [int(file.get_tensor(f"{place}.step")) for place, one in enumerate(told) if not one["left"]]
+            records = json.loads((file.metadata() or {})["outcomes"])
+            steps = [int(file.get_tensor(f"{member}.step")) for member, one in enumerate(records) if not one["left"]]
             return sum(step - start for step in steps)
     return 0
 
 
 def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:
-    """What the pack gave up to its last good checkpoint, None if there is none, and what was wrong with others."""
+    """The outcomes of a pack up to its last good checkpoint, None if there is none, and what is wrong with others."""
     path = _checkpoint_path(folder, pack)
     refused: list[str] = []
     for candidate in (path, _previous(path)):
@@ -135,12 +138,12 @@ def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[
 
 def remove_checkpoints(folder: Path, done: set[str]) -> None:
     """Remove the checkpoints of packs whose runs are all done, and those that cannot be read."""
-    place = folder / "checkpoints"
-    for path in place.glob("*.safetensors"):
+    checkpoints = folder / "checkpoints"
+    for path in checkpoints.glob("*.safetensors"):
         if _run_ids(path) <= done:
             path.unlink(missing_ok=True)
-    if place.is_dir() and not any(place.iterdir()):
-        place.rmdir()
+    if checkpoints.is_dir() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
 
 
 def _run_ids(path: Path) -> set[str]:
@@ -162,15 +165,15 @@ def _previous(path: Path) -> Path:
 
 def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
     with safe_open(path, framework="pt") as file:
-        told: list[dict[str, Any]] = json.loads((file.metadata() or {})["outcomes"])
+        records: list[dict[str, Any]] = json.loads((file.metadata() or {})["outcomes"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    if [one["run"] for one in told] != [run.run_id for run in runs]:
+    if [one["run"] for one in records] != [run.run_id for run in runs]:
         raise ValueError("it belongs to other runs")
     states: list[State] = [{} for _ in runs]
     for name, tensor in tensors.items():
-        place, _, own = name.partition(".")
-        states[int(place)][own] = tensor
+        member, _, own_name = name.partition(".")
+        states[int(member)][own_name] = tensor
     return [
         Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state, one["stopped"], one["left"])
-        for run, one, state in zip(runs, told, states, strict=True)
+        for run, one, state in zip(runs, records, states, strict=True)
     ]

@@ -22,13 +22,12 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Universe
-from deepboot.bootstrap.training.backend import Program
+from deepboot.bootstrap.training.execution import BackendName
 from deepboot.reports.claims.errors import claim_errors
 from deepboot.runners import builtins, study_files
-from deepboot.runners.run import autotune as layouts
-from deepboot.runners.run import checkpoints, environment, output_folder, repair, shards, trusted_backends
-from deepboot.runners.run.autotune import Layout
+from deepboot.runners.run import autotune, checkpoints, environment, output_folder, repair, shards, trusted_backends
 from deepboot.runners.run.execute import Failure, Job
+from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.local import Bench, cores, note, run_jobs
 from deepboot.runners.run.packing import PackPlan, plan_packs
 from deepboot.runners.run.progress import Progress
@@ -210,7 +209,7 @@ def run_study(
     checkpoint_seconds: float = 30.0,
     shard: str | None = None,
     pack_size: int | None = None,
-    program: Program | None = None,
+    backend: BackendName | None = None,
 ) -> Results:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -226,7 +225,7 @@ def run_study(
         pack_size: members stepped together, where their shapes agree; a pair is never split, but 1 steps its runs
             one after another. None: what the folder was begun with, or what is measured to be fast where the study
             is long enough to measure it.
-        program: how steps are carried out; None as for ``pack_size``.
+        backend: how steps are carried out; None as for ``pack_size``.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
@@ -243,9 +242,9 @@ def run_study(
             output_folder.prepare(place, study_files.resolved(asked.raw), asked.every)
             if shards.exists(place):  # of a command that was killed: its rows are put into the tables first
                 output_folder.merge(place, asked.runs, facts_of(asked.runs))
-            layout = _layout(asked, place, chosen, workers, pack_size, program)
-            work = _left(asked, place, lambda run: layout.of(run).pack_size)
-            failures = _work(work, place, layout, checkpoint_seconds)
+            execution_plan = _execution_plan(asked, place, chosen, workers, pack_size, backend)
+            work = _left(asked, place, lambda run: execution_plan.of(run).pack_size)
+            failures = _work(work, place, execution_plan, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
                 f"output folder {place} cannot be written: {error.strerror}. What was written before is whole; "
@@ -255,37 +254,38 @@ def run_study(
     return results.read(place)
 
 
-def _layout(
-    asked: Work, place: Path, device: str, workers: int | None, pack_size: int | None, program: Program | None
-) -> Layout:
-    """The layout that a folder was begun with, else one that is measured; what a person asked for goes before both."""
+def _execution_plan(
+    asked: Work, place: Path, device: str, workers: int | None, pack_size: int | None, backend: BackendName | None
+) -> ExecutionPlan:
+    """The plan that a folder was begun with, else one that is measured; a person's settings go before both."""
     plugins = asked.raw["plugins"]
     count = 1 if device != "cpu" else workers if workers is not None else cores()
-    known = layouts.read(place)
+    given = pack_size is not None or backend is not None
+    known = read_plan(place)
     if known is not None and known.device == device:
-        layout = known if workers is None else known.model_copy(update={"workers": count})
-    elif pack_size is not None or program is not None:
-        layout = Layout(device=device, workers=count)
+        chosen = known if workers is None else known.model_copy(update={"workers": count})
+    elif given:
+        chosen = ExecutionPlan(device=device, workers=count)
     else:
         with Bench() as bench:
             threads = cores() if workers is None else 1
-            layout = layouts.choose(_pending(asked, place), device, count, threads, plugins, bench, note)
-        if layout.compiler not in (None, "found"):
-            note(f"No compiler {layout.compiler.removeprefix('none ')}: this study is trained without compiling.")
-    for run in asked.runs if pack_size is not None or program is not None else ():
-        one = layout.of(run)
-        layout.shapes[layouts.digest(run)] = one.model_copy(
+            chosen = autotune.choose(_pending(asked, place), device, count, threads, plugins, bench, note)
+        if chosen.compiler not in (None, "found"):
+            note(f"No compiler {chosen.compiler.removeprefix('none ')}: this study is trained without compiling.")
+    for run in asked.runs if given else ():
+        settings = chosen.of(run)
+        chosen.packs[short_key(run)] = settings.model_copy(
             update={
-                "pack_size": pack_size or one.pack_size,
-                "apart": one.apart if pack_size is None else pack_size == 1,
-                "program": program or one.program,
+                "pack_size": pack_size or settings.pack_size,
+                "sequential": settings.sequential if pack_size is None else pack_size == 1,
+                "backend": backend or settings.backend,
             }
         )
-    if any(shape.program != "eager" for shape in layout.shapes.values()):
+    if any(settings.backend != "eager" for settings in chosen.packs.values()):
         with Bench() as bench:
-            trusted_backends.distrust(layout, _pending(asked, place), plugins, bench, note)
-    layouts.write(layout, place)
-    return layout
+            trusted_backends.distrust(chosen, _pending(asked, place), plugins, bench, note)
+    write_plan(chosen, place)
+    return chosen
 
 
 def _pending(asked: Work, place: Path) -> list[Run]:
@@ -293,30 +293,29 @@ def _pending(asked: Work, place: Path) -> list[Run]:
     return [run for pack in _left(asked, place, lambda run: 1).packs for run in pack.runs]
 
 
-def _work(work: Work, place: Path, layout: Layout, checkpoint_seconds: float) -> list[Failure]:
+def _work(work: Work, place: Path, execution_plan: ExecutionPlan, checkpoint_seconds: float) -> list[Failure]:
     """Do a study's packs into a held folder; what was done is in its tables, however this ends."""
     plugins = work.raw["plugins"]
     began, facts = time.time(), facts_of(work.runs)
     if work.packs:
         output_folder.announce(place, work.runs, facts)
     jobs = [
-        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, device=layout.device,
-            threads=layout.threads, program=shape.program, apart=shape.apart, plugins=plugins,
-            checkpoint_seconds=checkpoint_seconds)
-        for pack in work.packs for shape in (layout.of(pack.runs[0]),)
+        Job(name=pack.name, folder=str(place), runs=list(pack.runs), start=pack.start, plugins=plugins,
+            execution=execution_plan.execution(pack.runs[0]), checkpoint_seconds=checkpoint_seconds)
+        for pack in work.packs
     ]  # fmt: skip
     try:
         steps, stopping = sum(pack.steps for pack in work.packs), any(run.stop is not None for run in work.runs)
         restored = sum(checkpoints.restored_steps(place, job.name, job.start) for job in jobs)
         with Progress(steps, restored=restored, at_most=stopping) as progress:
-            return run_jobs(jobs, workers=layout.workers, progress=progress)
+            return run_jobs(jobs, workers=execution_plan.workers, progress=progress)
     finally:
         output_folder.merge(place, work.runs, facts)
         undone = _undone(work.runs, _done_steps(place, work.runs))
         checkpoints.remove_checkpoints(place, {run.run_id for run in work.runs} - {run.run_id for run in undone})
         if jobs or not (place / "environment.json").exists():
-            told = environment.describe(layout.device, time.time() - began)
-            write_json({**told, "layout": layout.summary}, place / "environment.json")
+            described = environment.describe(execution_plan.device, time.time() - began)
+            write_json({**described, "execution": execution_plan.summary}, place / "environment.json")
 
 
 def default_folder(study: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Doing one pack: train it, keep its states, write its shard, or write down why it failed."""
+"""One job: train a pack, keep its states, write its shard, or write down why it failed."""
 
 import gc
 import threading
@@ -15,14 +15,16 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import STOPPED
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import reuse_of
-from deepboot.bootstrap.training.backend import Program
-from deepboot.bootstrap.training.pack import State
-from deepboot.bootstrap.training.train import Outcome, Snapshot, train
+from deepboot.bootstrap.training.backend import BackendCache
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.members import State
+from deepboot.bootstrap.training.outcome import Outcome
+from deepboot.bootstrap.training.train import Snapshot, train
 from deepboot.runners.run import checkpoints, shards
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.process import prepare
 
-TELL_SECONDS = 0.5
+REPORT_SECONDS = 0.5  # between two reports of progress
 OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own
     "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
 )  # fmt: skip
@@ -36,10 +38,7 @@ class Job(BaseModel):
     folder: str
     runs: list[Run]
     start: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    program: Program = "eager"
-    apart: bool = False
+    execution: Execution = Execution()
     plugins: list[str] = []
     checkpoint_seconds: float = 30.0
 
@@ -53,7 +52,7 @@ class Failure(BaseModel):
 
 
 class JobResult(BaseModel):
-    """What came of a job, beside what is in the folder.
+    """The result of a job, beside the files that it wrote.
 
     Attributes:
         failures: the job itself, if it failed.
@@ -67,55 +66,63 @@ class JobResult(BaseModel):
 
 
 class AfterSteps:
-    """What happens after every step: progress is told, checkpoints are written, a stop is heeded."""
+    """Called after every step: reports progress, writes checkpoints and heeds a stop."""
 
     def __init__(self, job: Job, say: Callable[[int], None]):
         self._job, self._say = job, say
-        self._steps = self._all = 0
-        self._told = self._written = time.monotonic()
+        self._unreported = self._all = 0
+        self._reported = self._written = time.monotonic()
 
     def __call__(self, steps: int, snapshot: Snapshot) -> None:
         now = time.monotonic()
         self.count(steps)
-        if now - self._told >= TELL_SECONDS:
-            self.tell()
+        if now - self._reported >= REPORT_SECONDS:
+            self.report()
         if stopping.is_set() or now - self._written >= self._job.checkpoint_seconds:
-            manner = checkpoints.Manner(self._job.program, self._job.threads, self._job.apart, self._job.device)
-            checkpoints.write_checkpoint(Path(self._job.folder), self._job.name, snapshot(), manner)
+            folder = Path(self._job.folder)
+            checkpoints.write_checkpoint(folder, self._job.name, snapshot(), self._job.execution)
             self._written = time.monotonic()
         if stopping.is_set():
             raise KeyboardInterrupt
 
     def count(self, steps: int) -> None:
-        """Take note of member steps that are done."""
-        self._steps += steps
+        """Count member steps that are done."""
+        self._unreported += steps
         self._all += steps
 
-    def tell(self) -> None:
-        """Tell the member steps done since the last time."""
-        self._say(self._steps)
-        self._steps, self._told = 0, time.monotonic()
+    def report(self) -> None:
+        """Report the member steps done since the last report."""
+        self._say(self._unreported)
+        self._unreported, self._reported = 0, time.monotonic()
 
     def take_back(self) -> None:
-        """Untell all member steps: they are to be done again."""
-        self._steps -= self._all
-        self.tell()
+        """Report all member steps as not done, since they are to be done again."""
+        self._unreported -= self._all
+        self.report()
 
 
-def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], None]) -> JobResult:
-    """Do one job, from its last checkpoint if it has one; what it gave lies in the folder afterwards.
+def execute(
+    job: Job, progress: Callable[[int], None], note: Callable[[str], None], cache: BackendCache | None = None
+) -> JobResult:
+    """Do one job, from its last checkpoint if it has one; its results lie in the folder afterwards.
 
     A pack that does not fit into memory is to be done in two halves, these in halves if need be, and the runs of a
-    single ideal one each apart. Whatever a plugin raises is a failure of its pack, the end of the program included.
+    single ideal one each alone. Whatever a plugin raises is a failure of its pack, SystemExit included.
+
+    Args:
+        job: the pack, and how it is stepped.
+        progress: called with member steps as they are done.
+        note: called with sentences for the person at the terminal.
+        cache: of a process that does several jobs.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; a checkpoint has been written.
     """
-    job = _as_begun(job, note)
-    clock = AfterSteps(job, progress)
+    job = _resumed(job, note)
+    after_steps = AfterSteps(job, progress)
     try:
-        outcomes = _trained(job, clock, note)
-        clock.tell()
+        outcomes = _trained(job, after_steps, note, cache)
+        after_steps.report()
         _write(job, outcomes)
         return JobResult()
     except BaseException as error:
@@ -126,57 +133,60 @@ def execute(job: Job, progress: Callable[[int], None], note: Callable[[str], Non
             return JobResult(failures=[_failed_by(job, error)], device_lost=device_lost(error))
         for one in _chain(error):
             traceback.clear_frames(one.__traceback__)  # they hold the pack
-    _free_memory(job.device)
-    clock.take_back()
+    _free_memory(job.execution.device)
+    after_steps.take_back()
     how = "in two halves" if len(smaller) > 1 else "one run at a time"
     note(f"pack {job.name} of {len(job.runs)} runs does not fit into memory. It goes on {how}.")
     return JobResult(smaller=smaller)
 
 
-def _as_begun(job: Job, note: Callable[[str], None]) -> Job:
+def _resumed(job: Job, note: Callable[[str], None]) -> Job:
     """The job, stepped as it was when its checkpoint was written, so that it goes on to the same bits.
 
-    On a device of another kind, or with a program that is not believed here, it goes on as the job says.
+    On a device of another kind, or with a backend that is not trusted here, it goes on as the job says.
     """
-    begun = checkpoints.read_manner(Path(job.folder), job.name)
-    if begun is None:
+    now = job.execution
+    before = checkpoints.read_execution(Path(job.folder), job.name, now.device)
+    if before is None:
         return job
-    if begun.device in (None, job.device) and begun.program in ("eager", job.program):
-        return job.model_copy(update={"program": begun.program, "threads": begun.threads, "apart": begun.apart})
+    if before.device == now.device and before.backend in ("eager", now.backend):
+        return job.model_copy(update={"execution": before})
     note(
-        f"pack {job.name} was begun on {begun.device or job.device} ({begun.program}) and goes on on {job.device} "
-        f"({job.program}). Its last bits may differ."
+        f"pack {job.name} was begun on {before.device} ({before.backend}) and goes on on {now.device} "
+        f"({now.backend}). Its last bits may differ."
     )
     return job
 
 
-def _trained(job: Job, clock: AfterSteps, note: Callable[[str], None]) -> list[Outcome]:
+def _trained(
+    job: Job, after_steps: AfterSteps, note: Callable[[str], None], cache: BackendCache | None
+) -> list[Outcome]:
     """Train a job's runs, from its last checkpoint if it has one."""
-    place = Path(job.folder)
+    folder = Path(job.folder)
     for plugin in job.plugins:
         registry.load_plugin(Path(plugin))
-    prepare(job.threads)
-    begun, refused = checkpoints.read_checkpoint(place, job.name, job.runs)
-    for sentence in refused:
+    prepare(job.execution.threads)
+    resume_from, refusals = checkpoints.read_checkpoint(folder, job.name, job.runs)
+    for sentence in refusals:
         note(sentence)
-    if begun is not None:
-        clock.count(sum(int(outcome.state["step"]) - job.start for outcome in begun if not outcome.removed))
+    if resume_from is not None:
+        after_steps.count(sum(int(one.state["step"]) - job.start for one in resume_from if not one.removed))
     elif job.start:
-        begun = [_kept(place, run) for run in job.runs]
+        resume_from = [_kept(folder, run) for run in job.runs]
     return train(
-        job.runs, device=job.device, program=job.program, apart=job.apart, resume_from=begun, tick=clock,
-        keep=lambda run, step, weights: checkpoints.write_weights(place, run, step, weights),
+        job.runs, job.execution, resume_from=resume_from, on_steps=after_steps, cache=cache,
+        keep=lambda run, step, weights: checkpoints.write_weights(folder, run, step, weights),
     )  # fmt: skip
 
 
 def _write(job: Job, outcomes: list[Outcome]) -> None:
-    """Write what a pack gave; its checkpoints stay until that is in the tables."""
-    place = Path(job.folder)
+    """Write a pack's states and shard; its checkpoints stay until the rows are in the tables."""
+    folder = Path(job.folder)
     for outcome in outcomes:
         if outcome.run.keep.final_state and outcome.status == "finished":
-            checkpoints.write_state(place, outcome.run.run_id, _keep(outcome))
+            checkpoints.write_state(folder, outcome.run.run_id, _keep(outcome))
     rows = [row for outcome in outcomes for row in outcome.rows]
-    shards.write(place, job.name, [_row(outcome) for outcome in outcomes], rows)
+    shards.write(folder, job.name, [_row(outcome) for outcome in outcomes], rows)
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -203,27 +213,29 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _free_memory(device: str) -> None:
-    """Give back what a pack held that nothing refers to any more."""
+    """Give back the memory of objects that nothing refers to any more."""
     gc.collect()
     if device != "cpu":
         torch.cuda.empty_cache()
 
 
 def _smaller(job: Job) -> list[Job]:
-    """A job as two with half of its families each; where there is one, stepping its runs apart; else none."""
+    """A job as two with half of its families each; of one family, the same job with sequential steps; else none."""
     plan = PackPlan(tuple(job.runs), job.start)
     if not plan.halves():
-        return [] if job.apart or len(job.runs) == 1 else [job.model_copy(update={"apart": True})]
+        if job.execution.sequential or len(job.runs) == 1:
+            return []
+        return [job.model_copy(update={"execution": job.execution.model_copy(update={"sequential": True})})]
     return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in plan.halves()]
 
 
 def fail(job: Job, reason: str, details: str = "") -> Failure:
     """Write down why a pack failed, as far as the folder can be written; its checkpoints stay."""
-    place = Path(job.folder)
+    folder = Path(job.folder)
     try:
-        with (place / "failures.log").open("a") as file:
+        with (folder / "failures.log").open("a") as file:
             file.write(f"pack {job.name}: {reason}\n{details}\n")
-        shards.write(place, job.name, [_failed(run) for run in job.runs], [])
+        shards.write(folder, job.name, [_failed(run) for run in job.runs], [])
     except OSError as unwritable:
         reason = f"{reason}, and the folder cannot be written: {unwritable}"
     return Failure(job=job.name, reason=reason, run_ids=[run.run_id for run in job.runs])
@@ -231,8 +243,8 @@ def fail(job: Job, reason: str, details: str = "") -> Failure:
 
 def _failed_by(job: Job, error: BaseException) -> Failure:
     """Write down the error that a pack failed by, with its traceback."""
-    name, said = type(error).__name__, str(error)
-    reason = f"{name}: {said}" if said else name
+    name, message = type(error).__name__, str(error)
+    reason = f"{name}: {message}" if message else name
     log = Path(job.folder) / "failures.log"
     return fail(job, f"{reason} (traceback in {log})", "".join(traceback.format_exception(error)))
 
@@ -242,16 +254,16 @@ def _keep(outcome: Outcome) -> State:
     return {**outcome.state, "seconds": torch.tensor(outcome.seconds, dtype=torch.float64)}
 
 
-def _kept(place: Path, run: Run) -> Outcome:
+def _kept(folder: Path, run: Run) -> Outcome:
     """A finished run as it was kept, to go on to a longer budget."""
-    state = checkpoints.read_state(place, run.run_id)
+    state = checkpoints.read_state(folder, run.run_id)
     assert state is not None, "the pack was planned from this state"
     seconds = float(state.pop("seconds"))
     return Outcome(run, last_step=int(state["step"]), seconds=seconds, state=state)
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    """What training knows of a run; the rest of its row follows from its specification."""
+    """The part of a run's row that training knows; the rest follows from its specification."""
     return {
         **_failed(outcome.run),
         "status": outcome.status,

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from deepboot.bootstrap.training.backend import BackendCache
 from deepboot.runners.run import shards
 from deepboot.runners.run.execute import Failure, Job, JobResult, execute, fail, stopping
 from deepboot.runners.run.process import guest
@@ -38,18 +39,18 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     """
     count = min(workers, len(jobs))
     with _stoppable():
-        if count <= 1 and all(job.device == "cpu" for job in jobs):
+        if count <= 1 and all(job.execution.device == "cpu" for job in jobs):
             return _here(jobs, progress)
         return _Crew(jobs, progress).work(max(count, 1))
 
 
 def _here(jobs: Iterable[Job], progress: Callable[[int], None]) -> list[Failure]:
     """Do all jobs in this process."""
-    waiting, failures = deque(jobs), list[Failure]()
+    waiting, failures, cache = deque(jobs), list[Failure](), BackendCache()
     with guest():
         while waiting:
             _heed_stop()
-            result = execute(waiting.popleft(), progress, note)
+            result = execute(waiting.popleft(), progress, note, cache)
             failures += result.failures
             waiting.extendleft(reversed(result.smaller))
     return failures
@@ -170,7 +171,7 @@ class Bench:
         rate = Rate.model_validate(message["rate"]) if message is not None else Rate(rate=0.0)
         if dead:
             rate.problem = f"the worker process died ({worker.ended()})"
-        if dead or (rate.problem is not None and trial.device != "cpu"):
+        if dead or (rate.problem is not None and trial.execution.device != "cpu"):
             worker.kill()
             self._workers.remove(worker)
         return rate

@@ -20,6 +20,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import reuse_of
 from deepboot.bootstrap.underway import PLANNED, read_shard
 from deepboot.runners.run import checkpoints, output_folder, shards
+from deepboot.runners.run.execution_plan import PLAN_FILE
 
 FOLDERS = ("shards", "states", "checkpoints", "weights", "figures")
 RECOVERED = "0-recovered"  # before all other shards: what these hold is newer
@@ -42,7 +43,7 @@ def mend(place: Path, runs: list[Run]) -> list[str]:
     said += _states(place, runs)
     for path in sorted((place / "shards").glob("*.json")):
         said += _checked(path, read_shard, "Its runs are trained again.")
-    for name in ("environment.json", "layout.json"):
+    for name in ("environment.json", PLAN_FILE):
         said += _checked(place / name, read_json, "It is written anew.")
     said += _checked(place / PLANNED, lambda path: read_table(path, RUN_COLUMNS), "It is written anew.")
     try:

@@ -7,11 +7,10 @@ import torch
 from pydantic import BaseModel
 
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.training.backend import Program
 from deepboot.bootstrap.training.backend_check import disagreement
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.execution import Execution, torch_settings
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.runners.run.process import guest, prepare
 
 WARM_UP_STEPS = 2
@@ -19,29 +18,26 @@ TRIAL_SECONDS = 0.5
 
 
 class Trial(BaseModel):
-    """What is tried: a pack of these runs, stepped in this way for so long once it is warm.
+    """A pack of these runs, stepped in this way for so long once it is warm.
 
     Attributes:
-        check: whether to try instead if the program trains as ``eager`` does; the rate is then 0.
+        check: whether to try instead if the backend trains as ``eager`` does; the rate is then 0.
     """
 
     runs: list[Run]
-    device: str = "cpu"
-    threads: int = 1
-    program: Program = "eager"
-    apart: bool = False
+    execution: Execution = Execution()
     plugins: list[str] = []
     trial_seconds: float = TRIAL_SECONDS
     check: bool = False
 
 
 class Rate(BaseModel):
-    """What came of it.
+    """The result of a trial.
 
     Attributes:
         rate: member steps a second, evaluation left out; 0 where it failed.
         member_bytes: memory per member, as far as the device tells.
-        first_seconds: time until the first steps were done, in which a program is compiled.
+        first_seconds: time until the first steps were done, in which steps are compiled.
         problem: why it failed.
         checked: whether a check came to its end, so that its answer may be remembered.
     """
@@ -56,24 +52,24 @@ class Rate(BaseModel):
 def measure(trial: Trial) -> Rate:
     """Carry out one trial; what a compiler or a device raises is part of the answer."""
     with guest():
-        prepare(trial.threads)
+        prepare(trial.execution.threads)
         try:
             if trial.check:
-                problem = disagreement(trial.runs, trial.device, trial.program, apart=trial.apart)
-                return Rate(rate=0.0, problem=problem, checked=True)
-            return _measure(trial)
+                return Rate(rate=0.0, problem=disagreement(trial.runs, trial.execution), checked=True)
+            with torch_settings(trial.runs[0], trial.execution):
+                return _measure(trial)
         except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
-            said = str(error).strip().splitlines() or ["no message"]
-            return Rate(rate=0.0, problem=f"{type(error).__name__}: {said[0]}")
+            lines = str(error).strip().splitlines() or ["no message"]
+            return Rate(rate=0.0, problem=f"{type(error).__name__}: {lines[0]}")
 
 
 def _measure(trial: Trial) -> Rate:
-    on_gpu = trial.device != "cpu"
+    on_gpu = trial.execution.device != "cpu"
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    pack = Pack(trial.runs, trial.device, program=trial.program, apart=trial.apart)
+    pack = Pack(trial.runs, trial.execution)
     evaluator = Evaluator(pack)  # which takes memory too
     budget = trial.runs[0].max_steps
     train_steps(pack, min(WARM_UP_STEPS, budget))
@@ -103,8 +99,8 @@ def _bytes(tensor: torch.Tensor) -> int:
 
 
 def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:
-    """The tensors that a pack keeps: parameters and their gradient, slots, data of a block, pools and tests."""
-    block = pack.batches.block(pack.step, pack.step + pack.batches.longest)
-    kept: list[Any] = [pack.param_EP, pack.members.grad_EP, *pack.members.optimizer_state.values(), block.x, block.y]
-    kept += [part for group in pack.batches.groups if group.pool is not None for part in group.pool]
+    """The tensors that a pack keeps: parameters and their gradient, optimizer, data of a block, pools and test sets."""
+    block = pack.data.block(pack.step, pack.step + pack.data.longest)
+    kept: list[Any] = [pack.param_EP, pack.param_EP, *pack.members.optimizer_state.values(), block.x, block.y]
+    kept += [part for group in pack.data.groups if group.pool is not None for part in group.pool]
     return [*kept, evaluator.test.x, evaluator.test.y]

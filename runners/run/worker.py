@@ -19,6 +19,7 @@ from typing import Any
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.training.backend import BackendCache
 from deepboot.runners import builtins
 from deepboot.runners.run.execute import Job, execute, stopping
 from deepboot.runners.run.trial import Rate, Trial, measure
@@ -133,7 +134,7 @@ def stop(workers: Sequence[Worker]) -> None:
 
 
 def work(jobs: Connection, messages: Connection) -> None:
-    """Do jobs and trials until there are no more or the device is lost, and tell what happens."""
+    """Do jobs and trials until there are no more or the device is lost, and report on them."""
 
     def say(**message: Any) -> None:
         try:
@@ -142,6 +143,7 @@ def work(jobs: Connection, messages: Connection) -> None:
             os._exit(1)  # whoever asked is gone: leave the pack undone rather than write beside a successor
 
     builtins.load(claims=False)
+    cache = BackendCache()
     say(ready=True)
     while True:
         try:
@@ -153,7 +155,7 @@ def work(jobs: Connection, messages: Connection) -> None:
             continue
         job = Job.model_validate_json(asked)
         try:
-            result = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence))
+            result = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence), cache)
         except KeyboardInterrupt:
             return
         say(result=result.model_dump(mode="json"))
@@ -162,7 +164,7 @@ def work(jobs: Connection, messages: Connection) -> None:
 
 
 def _tried(trial: Trial) -> Rate:
-    """What came of a trial, whatever a plugin does."""
+    """The result of a trial, whatever a plugin does."""
     try:
         for plugin in trial.plugins:
             registry.load_plugin(Path(plugin))

@@ -11,8 +11,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.runners import builtins
 from tests.bootstrap.conftest import parity
 
@@ -64,7 +63,7 @@ def study(**choices):
 
 
 def final_error(runs, steps):
-    pack = Pack(runs, "cpu")
+    pack = Pack(runs)
     train_steps(pack, steps)
     return Evaluator(pack).rows()[0]["train_error"]
 
@@ -107,7 +106,7 @@ def test_two_sizes_in_one_process_do_not_disturb_each_other(optimizer):
     """A wider network trained in between changes nothing."""
     narrow = runs_of(study(optimizer=named(optimizer)))
     wide = runs_of(study(optimizer=named(optimizer), model={"name": "mlp", "width": 48, "depth": 2}))
-    first, between, second = (Pack(runs, "cpu") for runs in (narrow, wide, narrow))
+    first, between, second = (Pack(runs) for runs in (narrow, wide, narrow))
     for pack in (first, between, second):
         train_steps(pack, 5)
     assert torch.equal(first.param_EP, second.param_EP)
@@ -118,6 +117,6 @@ def test_two_sizes_in_one_process_do_not_disturb_each_other(optimizer):
 def test_every_rule_trains_beside_the_ideal_world(rule):
     """Each rule's world runs to its budget with finite metrics."""
     raw = study(training__world=named(rule, "rule"), training__ideal=rule != "ideal", training__batch_size=8)
-    pack = Pack(runs_of(raw), "cpu")
+    pack = Pack(runs_of(raw))
     train_steps(pack, 9)
     assert all(math.isfinite(row[name]) for row in Evaluator(pack).rows() for name in ("test_loss", "online_loss"))

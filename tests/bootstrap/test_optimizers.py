@@ -51,7 +51,7 @@ def lr_factor(steps):
 def stacked(members, param_EP, steps, *, scheduled=False, block=64):
     """Parameters after the steps, coefficients made a block of steps at a time as training does."""
     param_EP = param_EP.clone()
-    optimizer_state = type(members[0]).begin(param_EP, members)
+    optimizer_state = type(members[0]).init(param_EP, members)
     for begin in range(0, steps, block):
         stop = min(begin + block, steps)
         step_S1 = torch.arange(begin + 1, stop + 1, dtype=torch.float64)[:, None]
@@ -136,7 +136,7 @@ def test_decay_toward_the_start_follows_its_formula_beside_decay_toward_zero():
         AdamW(lr=0.02, weight_decay=2.0, decay_to="init", betas=(0.99, 0.98)),
     ]
     param_EP = start()
-    optimizer_state = AdamW.begin(param_EP, members)
+    optimizer_state = AdamW.init(param_EP, members)
     tables = AdamW.coefficients(
         hyperparameters(members) | {"lr": hyperparameters(members)["lr"].expand(50, -1)},
         torch.arange(1, 51, dtype=torch.float64)[:, None],
@@ -163,7 +163,7 @@ def test_decay_alone_shrinks_the_distance_to_its_target_geometrically(decay_to):
     """Without a gradient p - target falls by 1 - lr * decay every step; at the start it stays where it is."""
     members = [AdamW(lr=0.1, weight_decay=0.5, decay_to=decay_to)]
     param_EP = start(members=1)
-    optimizer_state = AdamW.begin(param_EP, members)
+    optimizer_state = AdamW.init(param_EP, members)
     hyper = hyperparameters(members)
     at = AdamW.coefficients(hyper | {"lr": hyper["lr"].expand(1, -1)}, torch.ones(1, 1, dtype=torch.float64))
     for _ in range(10):
@@ -180,7 +180,7 @@ def test_decay_alone_shrinks_the_distance_to_its_target_geometrically(decay_to):
 def test_the_start_that_decay_aims_at_is_a_copy():
     """Updates in place do not move the target."""
     param_EP = start()
-    optimizer_state = AdamW.begin(param_EP, [AdamW(decay_to="init")] * 3)
+    optimizer_state = AdamW.init(param_EP, [AdamW(decay_to="init")] * 3)
     param_EP.add_(1)
     assert torch.equal(optimizer_state["target"], start())
 
@@ -189,7 +189,7 @@ def test_the_start_that_decay_aims_at_is_a_copy():
 def test_slots_begin_at_zero_with_the_shape_and_dtype_of_the_parameters(name):
     """What an optimizer keeps is one number per parameter."""
     kind = type(STACKS[name][0])
-    optimizer_state = kind.begin(start(torch.float32), STACKS[name])
+    optimizer_state = kind.init(start(torch.float32), STACKS[name])
     assert set(optimizer_state) >= set(kind.optimizer_state)
     for slot in kind.optimizer_state:
         assert (optimizer_state[slot].shape, optimizer_state[slot].dtype) == ((3, 42), torch.float32)

@@ -17,6 +17,7 @@ from deepboot.bootstrap.study.run_worlds import world_of
 from deepboot.bootstrap.study.schema import Data
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Image
+from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.bootstrap.training.train import train
 from deepboot.datasets.cifar5m import prepare
@@ -153,7 +154,7 @@ def test_training_is_the_same_whether_images_are_read_ahead_or_not(study, change
     runs, found = runs_of(study(model={"name": "cnn", "width": 2}, evaluation={"schedule": 5}, **changes)), []
     for on_host in (True, False):
         monkeypatch.setattr(Cifar5m, "on_host", lambda task, device, on_host=on_host: on_host)
-        assert on_host == any(type(group.read) is Prefetch for group in Pack(runs).batches.groups)
+        assert on_host == any(type(group.read) is Prefetch for group in Pack(runs).data.groups)
         found.append(train(runs))
     for one, other in zip(*found, strict=True):
         assert one.last_step == 22
@@ -167,7 +168,7 @@ def test_images_on_the_disk_reach_a_gpu_without_a_wait(study, monkeypatch):
     monkeypatch.setattr(cifar5m, "FREE_SHARE", 0.0)
     cifar5m._copy.cache_clear()
     runs = runs_of(study(training__train_size=24, model={"name": "cnn", "width": 2}))
-    here, there = Pack(runs).batches, Pack(runs, "cuda").batches
+    here, there = Pack(runs).data, Pack(runs, Execution(device="cuda")).data
     assert any(type(group.read) is Prefetch for group in there.groups)
     there.block(0, 1)
     torch.cuda.synchronize()

@@ -8,8 +8,8 @@ from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from deepboot.datasets.gaussian import Gaussian
 
 LINEAR = {"name": "mlp", "depth": 0, "bias": False, "init_scale": 0.1}
@@ -62,7 +62,7 @@ def test_the_test_error_is_the_populations(features):
 def test_gradient_descent_on_the_pool_is_its_closed_form():
     """w_t = w* + (1 - 2 lr X'X / n)^t (w_0 - w*), with w* the pool's interpolation nearest to w_0."""
     pack = Pack(runs_of(study(ideal=False, dtype="float64")))
-    x, y = (part[0].double() for part in (pack.batches.groups[0].pool.x, pack.batches.groups[0].pool.y))
+    x, y = (part[0].double() for part in (pack.data.groups[0].pool.x, pack.data.groups[0].pool.y))
     start = pack.param_EP[0].clone()
     nearest = start + torch.linalg.pinv(x) @ (y - x @ start)
     shrink = torch.eye(40).double() - 2 * 0.05 * x.mT @ x / len(x)

@@ -20,10 +20,10 @@ from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.models.vit import patches
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Image, Vector
-from deepboot.bootstrap.training.backend import PROGRAMS
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.execution import BACKENDS, Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from deepboot.runners.run import checkpoints
 from tests.bootstrap.conftest import parity
 from tests.bootstrap.models.references import PlainAlexNet, PlainCNN, PlainDenseNet, PlainMLP, PlainResNet, PlainVGG
@@ -132,23 +132,23 @@ def test_every_member_of_an_mlp_with_batch_norm_is_that_of_torch():
 
 
 def compare_with_torch(model, settings, plain, image, names_of):
-    stack, param_EP = built(model, image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
-    moved = streams.normal(streams.keys([0, 1], "data"), torch.ones(2, 1, dtype=torch.int64), stack.size)[:, 0]
+    bound, param_EP = built(model, image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
+    moved = streams.normal(streams.keys([0, 1], "data"), torch.ones(2, 1, dtype=torch.int64), bound.stack.size)[:, 0]
     param_EP.add_(0.1 * moved)  # norms that do something
-    buffers = stack.begin(2, torch.float64)
-    names = names_of(stack)
+    buffers = bound.buffers
+    names = names_of(bound.stack)
     references = [plain().double() for _ in range(2)]
     for e, reference in enumerate(references):
         for name, parameter in zip(names, in_order(reference)[0], strict=True):
-            parameter.data.copy_(named(stack)[name][e].view(parameter.shape))
+            parameter.data.copy_(named(bound)[name][e].view(parameter.shape))
 
     def loss(logits):
         return logits.sin().sum(-1), logits
 
     for batch in range(2):
         x = examples(image, members=2, batch=6).double() * (1 + batch)
-        grad_EP, logits = stack.gradient(param_EP, buffers, x, loss)
-        gradients = dict(zip(stack.names, grad_EP.split(stack.sizes, 1), strict=True))
+        grad_EP, logits = bound.gradient(x, loss)
+        gradients = dict(zip(bound.stack.names, grad_EP.split(bound.stack.sizes, 1), strict=True))
         for e, reference in enumerate(references):
             expected = reference(x[e])
             torch.testing.assert_close(logits[e], expected, rtol=1e-9, atol=1e-9)
@@ -159,10 +159,10 @@ def compare_with_torch(model, settings, plain, image, names_of):
             own = sorted(buffers, key=lambda name: names.index(name.rpartition(".")[0] + ".weight"))
             for name, statistic in zip(own, statistics, strict=True):
                 torch.testing.assert_close(buffers[name][e], statistic, rtol=1e-9, atol=1e-9)
-    stack.module.eval()
+    bound.module.eval()
     x = examples(image, members=2, batch=3).double() - 0.3
     for e, reference in enumerate(references):
-        torch.testing.assert_close(stack(x)[e], reference.eval()(x[e]), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(bound(x)[e], reference.eval()(x[e]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("patch", [4, 8])
@@ -170,9 +170,9 @@ def test_every_member_of_a_vision_transformer_is_torchvisions(patch):
     """Two members with torchvision's own forward pass, float64, to 1e-9; its class token stands before the patches."""
     image, width = Image(3, 16, 16), 8
     settings = {"patch": patch, "width": width, "heads": 2, "layers": 2}
-    stack, _ = built("vit", image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
-    x, found = examples(image, members=2).double(), named(stack)
-    logits = stack(x)
+    bound, _ = built("vit", image, streams.keys([0, 1], "init"), dtype=torch.float64, **settings)
+    x, found = examples(image, members=2).double(), named(bound)
+    logits = bound(x)
     for e in range(2):
         own = {name: value[e] for name, value in found.items()}
         theirs = torchvision.models.VisionTransformer(
@@ -205,13 +205,13 @@ def test_every_member_of_a_vision_transformer_is_torchvisions(patch):
 def test_the_class_is_read_from_a_token_or_from_the_mean_of_all_patches():
     """By mean there is no token; every patch reaches the logits either way, and their order matters."""
     for pooling in ("token", "mean"):
-        stack, _ = built("vit", SMALL, width=8, heads=2, layers=1, pooling=pooling)
-        assert ("token" in stack.names) == (pooling == "token")
+        bound, _ = built("vit", SMALL, width=8, heads=2, layers=1, pooling=pooling)
+        assert ("token" in bound.stack.names) == (pooling == "token")
         x = examples(SMALL)
         changed, turned = x.clone(), x.roll(4, -1)
         changed[..., -1, -1] += 1
         for other in (changed, turned):
-            assert (stack(other) != stack(x)).any(-1).all()
+            assert (bound(other) != bound(x)).any(-1).all()
 
 
 def test_patches_are_cut_row_by_row_with_channels_first():
@@ -226,9 +226,9 @@ def test_patches_are_cut_row_by_row_with_channels_first():
 def test_images_of_any_size_are_read(model, image):
     """Small ones are halved while they have two pixels; what is left of large ones is pooled."""
     settings = {**TINY[model], **({"patch": 1 if image.height < 16 else 8} if model == "vit" else {})}
-    stack, param_EP = built(model, image, **settings)
+    bound, _ = built(model, image, **settings)
     x = examples(image)
-    grad_EP, logits = stack.gradient(param_EP, stack.begin(3), x, lambda logits: (logits.sin().sum(-1), logits))
+    grad_EP, logits = bound.gradient(x, lambda logits: (logits.sin().sum(-1), logits))
     assert logits.shape == (3, 4, 7)
     assert grad_EP.isfinite().all()
     assert logits.isfinite().all()
@@ -294,30 +294,27 @@ def tied(stack, twin, image, *, sharing):
 def test_a_twin_with_repeated_weights_computes_what_the_convolutions_do(sharing, image):
     """With weights copied to every place, or to a sparse matrix, in evaluation and in float64, to 1e-10."""
     key_E2 = streams.keys([0, 1], "init")
-    stack, param_EP = built("dconv", image, key_E2, dtype=torch.float64, width=2)
-    buffers = stack.begin(2, torch.float64)
-    stack.bind(param_EP, buffers)
+    bound, _ = built("dconv", image, key_E2, dtype=torch.float64, width=2)
     for _ in range(3):
-        stack(examples(image, members=2).double())  # running statistics of its own
+        bound(examples(image, members=2).double())  # running statistics of its own
     twin, twin_EP = built("dconv", image, key_E2, dtype=torch.float64, width=2, sharing=sharing)
-    own_buffers = twin.begin(2, torch.float64)
-    found = tied((named(stack) | buffers).items(), [*twin.names, *own_buffers], image, sharing=sharing)
-    twin_EP.copy_(torch.cat([found[name].flatten(1) for name in twin.names], 1))
+    own_buffers = twin.buffers
+    found = tied((named(bound) | bound.buffers).items(), [*twin.stack.names, *own_buffers], image, sharing=sharing)
+    twin_EP.copy_(torch.cat([found[name].flatten(1) for name in twin.stack.names], 1))
     for name, buffer in own_buffers.items():
         buffer.copy_(found[name])
-    twin.bind(twin_EP, own_buffers)
-    stack.module.eval()
+    bound.module.eval()
     twin.module.eval()
     x = examples(image, members=2, batch=5).double()
-    assert stack(x).abs().max() > 1e-3
-    torch.testing.assert_close(twin(x), stack(x), rtol=1e-10, atol=1e-10)
+    assert bound(x).abs().max() > 1e-3
+    torch.testing.assert_close(twin(x), bound(x), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("sharing", ["convolution", "local", "full"])
 def test_what_one_pixel_reaches_in_the_first_layer(sharing):
     """Nine places by a convolution or its local twin, all by the full one."""
-    stack, _ = built("dconv", SMALL, width=1, sharing=sharing)
-    first = stack.module.layers[0].map
+    bound, _ = built("dconv", SMALL, width=1, sharing=sharing)
+    first = bound.module.layers[0].map
     x = convolutions.side_by_side(examples(SMALL))
     changed = x.clone()
     changed[..., 4, 4] += 1
@@ -366,21 +363,21 @@ def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-MANNERS = [
+EXECUTIONS = [
     pytest.param(False, {}, id="stacked"),
-    pytest.param(True, {}, id="apart"),
+    pytest.param(True, {}, id="sequential"),
     pytest.param(True, {"training__channels_last": True, "training__precision": "bf16"}, id="channels_last"),
 ]
 
 
-@pytest.mark.parametrize(("apart", "settings"), MANNERS)
+@pytest.mark.parametrize(("sequential", "settings"), EXECUTIONS)
 @pytest.mark.parametrize("model", [*sorted(TINY), "local", "full"])
-def test_the_worlds_are_identical_until_the_first_reuse(model, apart, settings, recording):
+def test_the_worlds_are_identical_until_the_first_reuse(model, sequential, settings, recording):
     """Weights, running statistics and online metrics, bit for bit at steps 0 to 3; different after the fourth."""
     if model in ("local", "full"):
         model, settings = "dconv", {**settings, "model__sharing": model}
     runs = study(recording, model, training__seeds=2, **settings)
-    pack = Pack(runs, "cpu", apart=apart)
+    pack = Pack(runs, Execution(sequential=sequential))
     assert [run.world["rule"] for run in runs] == ["real", "real", "ideal", "ideal"]
     for step in range(5):
         train_steps(pack, step)
@@ -394,17 +391,17 @@ def test_the_worlds_are_identical_until_the_first_reuse(model, apart, settings, 
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("model", sorted(TINY))
-def test_the_worlds_are_identical_until_the_first_reuse_on_a_gpu(model, program, recording):
+def test_the_worlds_are_identical_until_the_first_reuse_on_a_gpu(model, backend, recording):
     """Bit for bit after three steps, with enough width for the device's own kernels."""
     wide = {"width": 64} if "width" in TINY[model] else {"growth": 32}
     runs = study(
         recording, model, model={"name": model, **TINY[model], **wide}, data={"test_fraction": 0.1},
         training__train_size=36, training__batch_size=12, training__seeds=2,
     )  # fmt: skip
-    for apart in (False, True):
-        pack = Pack(runs, "cuda", program=program, apart=apart)
+    for sequential in (False, True):
+        pack = Pack(runs, Execution(device="cuda", backend=backend, sequential=sequential))
         train_steps(pack, 3)
         states = pack.states()
         assert all(same(states[seed], states[seed + 2]) for seed in range(2))
@@ -413,12 +410,14 @@ def test_the_worlds_are_identical_until_the_first_reuse_on_a_gpu(model, program,
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("program", PROGRAMS[1:])
+@pytest.mark.parametrize("backend", BACKENDS[1:])
 @pytest.mark.parametrize("model", sorted(TINY))
-def test_every_program_trains_alike_on_a_gpu(model, program, recording):
-    """Weights and running statistics are those of the eager program, in float64, to rounding."""
+def test_every_backend_trains_alike_on_a_gpu(model, backend, recording):
+    """Weights and running statistics are those of the eager backend, in float64, to rounding."""
     runs = study(recording, model, training__dtype="float64")
-    for one, other in zip(train(runs, device="cuda"), train(runs, device="cuda", program=program), strict=True):
+    for one, other in zip(
+        train(runs, Execution(device="cuda")), train(runs, Execution(device="cuda", backend=backend)), strict=True
+    ):
         for name in one.state:
             torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-6, atol=1e-7)
 
@@ -427,23 +426,24 @@ def test_every_program_trains_alike_on_a_gpu(model, program, recording):
 def test_members_stepped_one_after_another_are_those_stepped_at_once(model, recording):
     """Weights and running statistics of both worlds agree to rounding, in float64."""
     runs = study(recording, model, training__dtype="float64")
-    for one, other in zip(train(runs), train(runs, apart=True), strict=True):
+    for one, other in zip(train(runs), train(runs, Execution(sequential=True)), strict=True):
         for name in one.state:
             torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-8, atol=1e-8)
             assert one.state[name].dtype == (torch.int64 if name == "step" else torch.float64)
 
 
-@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("sequential", [False, True])
 @pytest.mark.parametrize("model", NORMED)
-def test_training_goes_on_from_a_state_on_disk_as_if_it_had_not_stopped(model, apart, recording, tmp_path):
+def test_training_goes_on_from_a_state_on_disk_as_if_it_had_not_stopped(model, sequential, recording, tmp_path):
     """Six steps, or three, a state, and three more: the same bits, running statistics included."""
     runs = study(recording, model)
-    whole, resume_from = Pack(runs, "cpu", apart=apart), Pack(runs, "cpu", apart=apart)
+    whole, resume_from = (Pack(runs, Execution(sequential=sequential)) for _ in range(2))
     train_steps(whole, 6)
     train_steps(resume_from, 3)
     for run, state in zip(runs, resume_from.states(), strict=True):
         checkpoints.write_state(tmp_path, run.run_id, state)
-    resumed = Pack(runs, "cpu", [checkpoints.read_state(tmp_path, run.run_id) for run in runs], apart=apart)
+    states = [checkpoints.read_state(tmp_path, run.run_id) for run in runs]
+    resumed = Pack(runs, Execution(sequential=sequential), states)
     train_steps(resumed, 6)
     for one, other, early in zip(whole.states(), resumed.states(), resume_from.states(), strict=True):
         assert same(one, other)
@@ -459,17 +459,17 @@ def test_the_graph_that_is_compiled_gives_weights_and_statistics_of_the_eager_st
     runs = study(recording, model, training__dtype="float64", training__max_steps=3)
     eager = train(runs)
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    for one, other in zip(eager, train(runs, program="compiled"), strict=True):
+    for one, other in zip(eager, train(runs, Execution(backend="compiled")), strict=True):
         assert any(name.startswith("buffers.") for name in one.state) == (model in NORMED)
         for name in one.state:
             torch.testing.assert_close(one.state[name], other.state[name], rtol=1e-7, atol=1e-8)
         assert one.rows[-1]["test_loss"] == pytest.approx(other.rows[-1]["test_loss"], abs=1e-6)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_an_evaluation_uses_the_running_statistics_and_leaves_them_alone(apart, recording):
+@pytest.mark.parametrize("sequential", [False, True])
+def test_an_evaluation_uses_the_running_statistics_and_leaves_them_alone(sequential, recording):
     """The test loss is that of a network of torch in evaluation mode with the member's weights and statistics."""
-    pack = Pack(study(recording, "cnn", training__dtype="float64"), "cpu", apart=apart)
+    pack = Pack(study(recording, "cnn", training__dtype="float64"), Execution(sequential=sequential))
     train_steps(pack, 6)
     before = pack.states()
     rows = Evaluator(pack).rows()
@@ -493,10 +493,10 @@ def test_an_evaluation_uses_the_running_statistics_and_leaves_them_alone(apart, 
 @pytest.mark.parametrize("model", NORMED)
 def test_batch_norms_start_by_doing_nothing(model):
     """Scales of one, shifts of zero, statistics of zero and one."""
-    stack, _ = built(model, SMALL, **TINY[model])
-    for name, buffer in stack.begin(2).items():
+    bound, _ = built(model, SMALL, **TINY[model])
+    for name, buffer in bound.buffers.items():
         assert (buffer == (0 if name.endswith("mean") else 1)).all()
-        scale, shift = (named(stack)[f"{name.rpartition('.')[0]}.{kind}"] for kind in ("weight", "bias"))
+        scale, shift = (named(bound)[f"{name.rpartition('.')[0]}.{kind}"] for kind in ("weight", "bias"))
         assert (scale == 1).all()
         assert (shift == 0).all()
 
@@ -504,8 +504,8 @@ def test_batch_norms_start_by_doing_nothing(model):
 @pytest.mark.parametrize("model", OF_IMAGES)
 def test_weights_are_uniform_within_the_bound_of_what_they_read(model):
     """1 / sqrt(fan_in), as torch's own layers are."""
-    stack, _ = built(model, SMALL, **TINY[model])
-    for name, weight in named(stack).items():
+    bound, _ = built(model, SMALL, **TINY[model])
+    for name, weight in named(bound).items():
         if name.endswith("weight") and "norm" not in name:
             assert 0.8 < weight.abs().max() * math.sqrt(weight[0, 0].numel()) <= 1, name
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.models import layers
 from deepboot.bootstrap.models.layers import Distribution, _Affine, activate
-from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.models.stacked import BoundStack, Stack
 from deepboot.bootstrap.models.transformer import future, sinusoids
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Image, Inputs, Task, Tokens, Vector
@@ -68,17 +68,15 @@ def examples(inputs, members=3, batch=4):
 
 
 def built(model, inputs, key_E2=KEY, *, dtype=torch.float32, scale=1.0, classes=7, **settings):
-    """A stack with its initial parameters bound, and these, (E, P)."""
-    stack = Stack(model, settings, Given(inputs=inputs, classes=classes))
+    """A stack bound to its initial parameters, and these, (E, P)."""
+    stack = Stack(model, settings, Given(inputs=inputs, classes=classes), dtype=dtype)
     param_EP = stack.initial(key_E2, torch.full((len(key_E2), 1), scale)).to(dtype)
-    stack.module.to(dtype)
-    stack.bind(param_EP, stack.begin(len(param_EP), dtype))
-    return stack, param_EP
+    return BoundStack(stack, param_EP, stack.initial_buffers(len(param_EP))), param_EP
 
 
-def named(stack):
+def named(bound):
     """Parameters by name, each (E, *shape)."""
-    return {name: leaf.detach() for name, leaf in zip(stack.names, stack.leaves, strict=True)}
+    return {name: leaf.detach() for name, leaf in bound.leaves.items()}
 
 
 def of_model(name):
@@ -102,22 +100,22 @@ def test_logits_have_one_row_per_answer(model, kind):
     """(E, B * answers, classes), finite, in the parameters' dtype, different for every member."""
     inputs = ALL[kind]
     for dtype in (torch.float32, torch.float64):
-        stack, _ = built(inputs=inputs, dtype=dtype, **of_model(model))
+        bound, _ = built(inputs=inputs, dtype=dtype, **of_model(model))
         x = examples(inputs)
-        logits = stack(x if isinstance(inputs, Tokens) else x.to(dtype))
+        logits = bound(x if isinstance(inputs, Tokens) else x.to(dtype))
         assert (logits.shape, logits.dtype) == ((3, 4 * getattr(inputs, "answers", 1), 7), dtype)
         assert logits.isfinite().all()
         assert len(torch.unique(logits.flatten(1), dim=0)) == 3
 
 
-def gradient(stack, param_EP, x, function):
+def gradient(bound, x, function):
     """Gradient of the sum of a function of the logits, (E, P), and the logits."""
 
     def loss(logits):
         loss_EB = function(logits).sum(-1)
         return loss_EB * loss_EB.shape[1], logits
 
-    grad_EP, logits = stack.gradient(param_EP, stack.begin(len(param_EP), param_EP.dtype), x, loss)
+    grad_EP, logits = bound.gradient(x, loss)
     return grad_EP.clone(), logits.detach()
 
 
@@ -127,11 +125,11 @@ def test_a_member_computes_the_same_alone_and_beside_others(model, kind):
     inputs = ALL[kind]
     x = examples(inputs)
     x = x if isinstance(inputs, Tokens) else x.double()
-    stack, param_EP = built(inputs=inputs, dtype=torch.float64, **of_model(model))
-    grad_EP, logits = gradient(stack, param_EP, x, torch.square)
+    bound, _ = built(inputs=inputs, dtype=torch.float64, **of_model(model))
+    grad_EP, logits = gradient(bound, x, torch.square)
     for member in range(3):
-        alone, param_1P = built(inputs=inputs, dtype=torch.float64, key_E2=KEY[member : member + 1], **of_model(model))
-        grad_1P, own = gradient(alone, param_1P, x[member : member + 1], torch.square)
+        alone, _ = built(inputs=inputs, dtype=torch.float64, key_E2=KEY[member : member + 1], **of_model(model))
+        grad_1P, own = gradient(alone, x[member : member + 1], torch.square)
         assert torch.allclose(own[0], logits[member], rtol=1e-12, atol=1e-12)
         assert torch.allclose(grad_1P[0], grad_EP[member], rtol=1e-10, atol=1e-10)
 
@@ -140,20 +138,20 @@ def test_a_member_computes_the_same_alone_and_beside_others(model, kind):
 def test_a_sample_is_computed_independently_of_its_batch(model, kind):
     """The logits of a part of the batch are that part of the logits, once batch norms use their running statistics."""
     inputs = ALL[kind]
-    stack, _ = built(inputs=inputs, **of_model(model))
-    stack.module.eval()
+    bound, _ = built(inputs=inputs, **of_model(model))
+    bound.module.eval()
     x, answers = examples(inputs), getattr(inputs, "answers", 1)
-    assert torch.allclose(stack(x[:, 1:3]), stack(x)[:, answers : 3 * answers], atol=1e-5)
+    assert torch.allclose(bound(x[:, 1:3]), bound(x)[:, answers : 3 * answers], atol=1e-5)
 
 
 @pytest.mark.parametrize(("model", "kind"), CASES)
 def test_parameters_change_in_place_after_they_are_bound(model, kind):
     """The optimizer's row is the module's parameters: all zero gives logits of zero."""
-    stack, param_EP = built(inputs=ALL[kind], **of_model(model))
-    assert param_EP.shape == (3, stack.size)
-    assert stack(examples(ALL[kind])).any()
+    bound, param_EP = built(inputs=ALL[kind], **of_model(model))
+    assert param_EP.shape == (3, bound.stack.size)
+    assert bound(examples(ALL[kind])).any()
     param_EP.zero_()
-    assert not stack(examples(ALL[kind])).any()
+    assert not bound(examples(ALL[kind])).any()
 
 
 @pytest.mark.parametrize(("model", "kind"), CASES)
@@ -172,8 +170,8 @@ def test_the_same_keys_give_the_same_parameters_whatever_the_global_generators(m
 
 def test_parameters_of_different_names_start_differently():
     """Two layers of one shape draw from streams of their own."""
-    stack, _ = built("mlp", VECTOR, width=7, depth=3)
-    parameters = named(stack)
+    bound, _ = built("mlp", VECTOR, width=7, depth=3)
+    parameters = named(bound)
     assert not torch.equal(parameters["hidden.1.weight"], parameters["hidden.2.weight"])
     assert parameters["hidden.1.weight"].shape == parameters["output.weight"].shape
     assert not torch.equal(parameters["hidden.1.weight"], parameters["output.weight"])
@@ -188,9 +186,9 @@ def test_a_wider_output_does_not_change_how_other_layers_start():
 @pytest.mark.parametrize(("initialization", "gain"), [("he", 2.0), ("lecun", 1.0), ("torch", 1 / 3)])
 def test_weights_start_with_the_standard_deviation_of_their_scheme(initialization, gain):
     """sqrt(gain / fan_in) within four standard errors, mean zero, of both layers."""
-    stack, _ = built("mlp", Vector(200), width=100, initialization=initialization, classes=50)
+    bound, _ = built("mlp", Vector(200), width=100, initialization=initialization, classes=50)
     for name, fan_in in (("hidden.0.weight", 200), ("output.weight", 100)):
-        weight = named(stack)[name].double()
+        weight = named(bound)[name].double()
         std, error = math.sqrt(gain / fan_in), 1 / math.sqrt(weight.numel())
         assert abs(weight.mean()) < 4 * std * error
         assert abs(weight.square().mean() / std**2 - 1) < 4 * math.sqrt(2) * error
@@ -290,9 +288,9 @@ def test_activations_are_those_of_torch(activation, reference):
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_mlp_on_vectors_is_a_chain_of_affine_maps(depth, bias):
     """Against a torch.nn.Sequential of every member."""
-    stack, _ = built("mlp", VECTOR, width=8, depth=depth, bias=bias, activation="tanh")
-    x, parameters = examples(VECTOR), named(stack)
-    for e, logits in enumerate(stack(x)):
+    bound, _ = built("mlp", VECTOR, width=8, depth=depth, bias=bias, activation="tanh")
+    x, parameters = examples(VECTOR), named(bound)
+    for e, logits in enumerate(bound(x)):
         h = x[e]
         for name in [*(f"hidden.{i}" for i in range(depth)), "output"]:
             h = functional.linear(
@@ -317,25 +315,25 @@ def test_summed_operands_are_concatenated_ones_with_tied_input_weights(embedding
     summed, _ = built("mlp", TOKENS, operands="sum", **settings)
     joined, joined_EP = built("mlp", TOKENS, operands="concat", **settings)
     tied = named(summed) | {"hidden.0.weight": named(summed)["hidden.0.weight"].repeat(1, 1, 3)}
-    joined_EP.copy_(torch.cat([tied[name].flatten(1) for name in joined.names], 1))
+    joined_EP.copy_(torch.cat([tied[name].flatten(1) for name in joined.stack.names], 1))
     x = examples(TOKENS)
     assert torch.allclose(summed(x), joined(x), atol=1e-5)
 
 
 def test_the_mlp_reads_only_the_positions_that_vary():
     """Punctuation reaches no logit; every varying position does."""
-    stack, _ = built("mlp", TOKENS)
+    bound, _ = built("mlp", TOKENS)
     x = examples(TOKENS)
     for position in range(TOKENS.length):
         changed = x.clone()
         changed[..., position] = (x[..., position] + 1) % 9
-        assert torch.equal(stack(changed), stack(x)) == (position not in TOKENS.varying)
+        assert torch.equal(bound(changed), bound(x)) == (position not in TOKENS.varying)
 
 
 @pytest.mark.parametrize(("settings", "tables"), [({"embedding": 0}, 0), ({}, 1), ({"shared_embedding": False}, 3)])
 def test_the_mlp_has_one_table_for_all_positions_or_one_each(settings, tables):
     """And none for one-hot tokens."""
-    names = built("mlp", TOKENS, **settings)[0].names
+    names = built("mlp", TOKENS, **settings)[0].stack.names
     assert sum(name.startswith("embeddings.") for name in names) == tables
 
 
@@ -378,15 +376,16 @@ def reference_logits(parameters, x, inputs, *, count, heads, norm, activation=to
 @pytest.mark.parametrize(("count", "positions", "bias"), [(1, "learned", False), (2, "sinusoidal", True)])
 def test_the_transformer_is_a_plain_causal_one_read_at_the_answers(inputs, norm, count, positions, bias):
     """Leaving out what cannot reach the loss changes neither logits nor gradients, to 1e-10 in float64."""
-    stack, param_EP = built(
+    bound, param_EP = built(
         "transformer", inputs, dtype=torch.float64, layers=count, width=8, heads=2, norm=norm,
         positions=positions, bias=bias,
     )  # fmt: skip
-    param_EP.add_(0.1 * streams.normal(KEY, torch.ones(3, 1, dtype=torch.int64), stack.size)[:, 0])  # no zero biases
+    size = bound.stack.size
+    param_EP.add_(0.1 * streams.normal(KEY, torch.ones(3, 1, dtype=torch.int64), size)[:, 0])  # no zero biases
     x = examples(inputs)
-    grad_EP, logits = gradient(stack, param_EP, x, torch.sin)
+    grad_EP, logits = gradient(bound, x, torch.sin)
     for e in range(3):
-        leaves = {name: leaf[e].clone().requires_grad_() for name, leaf in named(stack).items()}
+        leaves = {name: leaf[e].clone().requires_grad_() for name, leaf in named(bound).items()}
         expected = reference_logits(leaves, x[e], inputs, count=count, heads=2, norm=norm).flatten(0, 1)
         assert torch.allclose(logits[e], expected, rtol=1e-10, atol=1e-10)
         grads = torch.autograd.grad(expected.sin().sum(), list(leaves.values()))
@@ -395,23 +394,23 @@ def test_the_transformer_is_a_plain_causal_one_read_at_the_answers(inputs, norm,
 
 def test_no_answer_depends_on_later_positions():
     """Changing the last token changes the last answer only."""
-    stack, _ = built("transformer", ANSWERS, width=8, heads=2)
+    bound, _ = built("transformer", ANSWERS, width=8, heads=2)
     x = examples(ANSWERS)
     changed = x.clone()
     changed[..., -1] = (x[..., -1] + 1) % 9
-    before, after = (stack(tokens).view(3, 4, 3, 7) for tokens in (x, changed))
+    before, after = (bound(tokens).view(3, 4, 3, 7) for tokens in (x, changed))
     assert torch.equal(before[:, :, :2], after[:, :, :2])
     assert (before[:, :, 2] != after[:, :, 2]).any(-1).all()
 
 
 def test_every_position_reaches_the_last_answer():
     """Also those before the other answers."""
-    stack, _ = built("transformer", ANSWERS, width=8, heads=2)
+    bound, _ = built("transformer", ANSWERS, width=8, heads=2)
     x = examples(ANSWERS)
     for position in range(ANSWERS.length):
         changed = x.clone()
         changed[..., position] = (x[..., position] + 1) % 9
-        assert (stack(x).view(3, 4, 3, 7)[:, :, 2] != stack(changed).view(3, 4, 3, 7)[:, :, 2]).any(-1).all()
+        assert (bound(x).view(3, 4, 3, 7)[:, :, 2] != bound(changed).view(3, 4, 3, 7)[:, :, 2]).any(-1).all()
 
 
 def test_the_mask_lets_the_last_queries_see_what_lies_before_them():
@@ -488,12 +487,12 @@ class Plain(nn.Module):
 def test_an_ordinary_torch_module_computes_as_its_own_copy_per_member(own_models):
     """Mapped over members: logits and gradients of a loop over modules with each member's parameters."""
     register("model", "test_plain")(Plain)
-    stack, param_EP = built("test_plain", VECTOR)
+    bound, _ = built("test_plain", VECTOR)
     x = examples(VECTOR)
-    grad_EP, logits = gradient(stack, param_EP, x, torch.sin)
+    grad_EP, logits = gradient(bound, x, torch.sin)
     for e in range(3):
         module = Plain(VECTOR, 7)
-        module.load_state_dict({name: value[e] for name, value in named(stack).items()} | {"shift": torch.tensor(0.5)})
+        module.load_state_dict({name: value[e] for name, value in named(bound).items()} | {"shift": torch.tensor(0.5)})
         expected = module(x[e])
         assert torch.allclose(logits[e], expected, atol=1e-5)
         grads = torch.autograd.grad(expected.sin().sum(), list(module.parameters()))
@@ -536,9 +535,9 @@ class Convolution(nn.Module):
 def test_convolutions_and_embeddings_start_like_torchs(own_models):
     """Convolution: within 1 / sqrt(channels * 4); embedding: standard normal; GroupNorm: ones and zeros."""
     register("model", "test_convolution")(Convolution)
-    stack, _ = built("test_convolution", IMAGE)
-    found = named(stack)
-    assert stack(examples(IMAGE)).shape == (3, 4, 7)
+    bound, _ = built("test_convolution", IMAGE)
+    found = named(bound)
+    assert bound(examples(IMAGE)).shape == (3, 4, 7)
     assert 0.34 < found["conv.weight"].abs().max() <= 1 / math.sqrt(8)
     assert abs(found["table.weight"].std() - 1) < 0.05
     assert (found["norm.weight"] == 1).all()
@@ -560,9 +559,9 @@ class Tied(nn.Module):
 def test_shared_weights_stay_shared(own_models):
     """A parameter that stands in two places is one parameter in both, from the streams and trained."""
     register("model", "test_tied")(Tied)
-    stack, _ = built("test_tied", VECTOR)
-    x, found = examples(VECTOR), named(stack)
-    for e, logits in enumerate(stack(x)):
+    bound, _ = built("test_tied", VECTOR)
+    x, found = examples(VECTOR), named(bound)
+    for e, logits in enumerate(bound(x)):
         weight = found["first.weight"][e]
         h = torch.tanh(functional.linear(x[e], weight, found["first.bias"][e]))
         h = functional.linear(h, weight, found["second.bias"][e])
@@ -583,8 +582,8 @@ class Unused(nn.Module):
 def test_a_parameter_that_never_reaches_the_logits_has_gradient_zero(own_models):
     """As an optimizer of torch would leave it alone; it is no reason to stop."""
     register("model", "test_unused")(Unused)
-    stack, param_EP = built("test_unused", VECTOR)
-    grad_EP, _ = gradient(stack, param_EP, examples(VECTOR), torch.exp)
+    bound, _ = built("test_unused", VECTOR)
+    grad_EP, _ = gradient(bound, examples(VECTOR), torch.exp)
     assert not grad_EP[:, :12].any()
     assert grad_EP[:, 12:].all()
 

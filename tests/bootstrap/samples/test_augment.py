@@ -75,7 +75,7 @@ def recorded(tmp_path, **changes):
 def test_both_worlds_see_the_same_augmented_images_until_the_first_reuse(tmp_path):
     """The first pass is bit for bit the same; later passes over the pool are augmented anew; the test is not."""
     pack = Pack(runs_of(recorded(tmp_path)))
-    block = pack.batches.block(0, 6)
+    block = pack.data.block(0, 6)
     assert block.x.dtype == torch.uint8
     assert torch.equal(block.x[0, :2], block.x[1, :2])
     assert (block.x == 0).any()
@@ -89,7 +89,7 @@ def test_a_full_batch_is_augmented_anew_at_every_step(tmp_path):
     """The pool's order stays, its crops do not."""
     pack = Pack(runs_of(recorded(tmp_path, training__ideal=False) | {"training": {
         "train_size": 16, "batch_size": "full", "max_steps": 3, "seeds": 1, "ideal": False}}))  # fmt: skip
-    block = pack.batches.block(0, 3)
+    block = pack.data.block(0, 3)
     assert torch.equal(block.y[0, 0], block.y[0, 1])
     assert not torch.equal(block.x[0, 0], block.x[0, 1])
 

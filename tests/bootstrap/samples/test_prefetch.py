@@ -14,8 +14,8 @@ import torch
 from deepboot.bootstrap.samples.prefetch import Prefetch
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Universe
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.datasets.binary_operations import BinaryOperations
 from tests.bootstrap.conftest import parity
 
@@ -198,9 +198,9 @@ def worlds(world, data):
 @pytest.mark.parametrize("world", WORLDS)
 def test_chunks_are_the_same_whether_read_ahead_or_not(world, data, monkeypatch):
     """For every rule, over several passes of pool and universe, in whatever pieces they are asked for."""
-    plain = pack(**worlds(world, data)).batches
+    plain = pack(**worlds(world, data)).data
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
-    batches = pack(**worlds(world, data)).batches
+    batches = pack(**worlds(world, data)).data
     assert {type(group.read) is Prefetch for group in batches.groups if group.pool is None} == {True}
     assert not any(type(group.read) is Prefetch for group in plain.groups)
     plain.longest = batches.longest = 16
@@ -241,7 +241,7 @@ def test_reading_ends_where_a_phase_does(monkeypatch):
     """Another rule reads from there on."""
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
     raw = parity(task=ADDITION, training__max_steps=40, training__train_size=16)
-    batches = Pack(runs_of({**raw, "phases": [{"at_step": 10, "set": {"optimizer.weight_decay": 0.5}}]})).batches
+    batches = Pack(runs_of({**raw, "phases": [{"at_step": 10, "set": {"optimizer.weight_decay": 0.5}}]})).data
     assert [group.read._end for group in batches.groups if group.pool is None] == [10]
 
 
@@ -250,7 +250,7 @@ def test_no_thread_outlives_its_pack(monkeypatch):
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
     trained = pack(training__seeds=1)
     train_steps(trained, 2)
-    sources = [weakref.ref(group.read) for group in trained.batches.groups if group.pool is None]
+    sources = [weakref.ref(group.read) for group in trained.data.groups if group.pool is None]
     assert len(sources) == 1
     del trained
     finish()
@@ -272,9 +272,9 @@ def no_waiting():
 def test_chunks_on_a_gpu_are_those_of_the_host(world, data, monkeypatch, no_waiting):
     """They come without a wait, on a stream of their own, however late the training stream reads them."""
     runs = runs_of(parity(task=ADDITION, data__test_samples=None, training__max_steps=40, **worlds(world, data)))
-    plain = Pack(runs).batches
+    plain = Pack(runs).data
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
-    batches = Pack(runs, "cuda").batches
+    batches = Pack(runs, Execution(device="cuda")).data
     plain.longest = batches.longest = 8
     batches.block(0, 1)
     torch.cuda.synchronize()
@@ -315,14 +315,14 @@ def test_blocks_are_copied_on_a_stream_of_their_own():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("program", ["eager", "graphed"])
-def test_training_on_a_gpu_is_the_same_either_way(program, monkeypatch):
+@pytest.mark.parametrize("backend", ["eager", "graphed"])
+def test_training_on_a_gpu_is_the_same_either_way(backend, monkeypatch):
     """Graphs too, which are captured while a thread allocates and copies."""
     runs = runs_of(parity(task=ADDITION, data__test_samples=None, training__max_steps=200, training__train_size=16))
     trained = []
     for on_host in (False, True):
         monkeypatch.setattr(Universe, "on_host", lambda task, device, on_host=on_host: on_host)
-        trained.append(Pack(runs, "cuda", program=program))
+        trained.append(Pack(runs, Execution(device="cuda", backend=backend)))
         for stop in (1, 3, 50, 77, 200):
             train_steps(trained[-1], stop)
     assert torch.equal(trained[0].param_EP, trained[1].param_EP)

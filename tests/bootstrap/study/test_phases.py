@@ -51,12 +51,12 @@ def test_a_phased_run_goes_on_from_any_step_to_the_last_bit(at):
     runs = runs_of(changed((20, {"training.train_size": 12, "training.world": {"rule": "fresh", "share": 0.5}})))
     taken = []
 
-    def tick(steps, snapshot):
+    def on_steps(steps, snapshot):
         state = snapshot()
         if int(state[0].state["step"]) == at:
             taken.append(state)
 
-    whole = train(runs, tick=tick)
+    whole = train(runs, on_steps=on_steps)
     for one, other in zip(whole, train(runs, resume_from=taken[-1]), strict=True):
         assert torch.equal(one.state["parameters"], other.state["parameters"])
         assert repr(one.rows) == repr(other.rows)

@@ -8,9 +8,10 @@ import torch
 
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.bootstrap.training.backend import PROGRAMS
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.backend import BackendCache
+from deepboot.bootstrap.training.execution import BACKENDS, Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
 from tests.bootstrap.models.test_models import Plain, own_models  # noqa: F401 (a fixture)
 
@@ -34,11 +35,11 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
     raw = parity(training__seeds=2, training__max_steps=30, model__output_scale=2.0, evaluation__schedule=10)
     raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
     runs = runs_of(raw)
-    eager = train(runs)
-    for one, other in zip(eager, train(runs, program="compiled"), strict=True):
+    cache, compiled = BackendCache(), Execution(backend="compiled")
+    for one, other in zip(train(runs), train(runs, compiled, cache=cache), strict=True):
         close(one, other)
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    train(runs, program="compiled")
+    train(runs, compiled, cache=cache)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
 
 
@@ -51,7 +52,7 @@ def test_the_graph_that_is_compiled_gives_the_weights_of_the_eager_steps(model, 
     runs = runs_of(parity(**task, model=model, training__seeds=2, training__train_size=24, training__dtype="float64"))
     eager = train(runs)
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    for one, other in zip(eager, train(runs, program="compiled"), strict=True):
+    for one, other in zip(eager, train(runs, Execution(backend="compiled")), strict=True):
         close(one, other)
 
 
@@ -63,7 +64,7 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_
     raw = parity(**task, model={**model, "output_scale": 2.0}, training__seeds=2, training__train_size=[16, 24])
     raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1, max_steps=20)
     runs = runs_of(raw)
-    for one, other in zip(train(runs), train(runs, apart=True), strict=True):
+    for one, other in zip(train(runs), train(runs, Execution(sequential=True)), strict=True):
         close(one, other)
         if model["name"] == "mlp":
             assert torch.equal(one.state["parameters"], other.state["parameters"])
@@ -71,13 +72,13 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("program", PROGRAMS[1:])
+@pytest.mark.parametrize("backend", BACKENDS[1:])
 @pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
-def test_every_program_trains_alike_on_a_gpu(program, model):
-    """Compiled, replayed as CUDA graphs, or both: rows and weights are those of the eager program to rounding."""
+def test_every_backend_trains_alike_on_a_gpu(backend, model):
+    """Compiled, replayed as CUDA graphs, or both: rows and weights are those of the eager backend to rounding."""
     raw = parity(task=ADDITION, model=model, training__train_size=24, training__seeds=3, training__max_steps=200)
     runs = runs_of(raw)
-    eager, other = train(runs, device="cuda"), train(runs, device="cuda", program=program)
+    eager, other = train(runs, Execution(device="cuda")), train(runs, Execution(device="cuda", backend=backend))
     for one, two in zip(eager, other, strict=True):
         close(one, two)
 
@@ -86,7 +87,7 @@ def test_every_program_trains_alike_on_a_gpu(program, model):
 def test_nothing_waits_for_the_device_between_evaluations():
     """With synchronisation forbidden, a replayed pack trains on through new passes over its pools."""
     runs = runs_of(parity(training__seeds=4, training__max_steps=500, evaluation__schedule=500))
-    pack = Pack(runs, "cuda", program="graphed")
+    pack = Pack(runs, Execution(device="cuda", backend="graphed"))
     train_steps(pack, 200)  # captures its graphs
     torch.cuda.set_sync_debug_mode("error")
     try:

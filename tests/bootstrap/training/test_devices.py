@@ -16,8 +16,8 @@ from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Universe
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train_steps
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
 from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 11}
@@ -43,7 +43,7 @@ def pretended(monkeypatch, **changes):
     # the backward pass of what has no device cannot be run; it waits for nothing
     monkeypatch.setattr(torch.autograd, "grad", lambda _, leaves, *rest, **more: [torch.ones_like(p) for p in leaves])
     with FAKE:
-        return Pack(runs, "cuda")
+        return Pack(runs, Execution(device="cuda"))
 
 
 @pytest.mark.parametrize("world", [None, *RULES])
@@ -125,7 +125,7 @@ def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, chan
         train_steps(pack, 10)
         train_steps(pack, 30)
     assert pack.source.cell_EU.device.type == "cpu"
-    sources = [group.read for group in pack.batches.groups if group.pool is None]
+    sources = [group.read for group in pack.data.groups if group.pool is None]
     copied = [event for source in sources for event in source._stream.events]
     assert len(training.awaited) > 1
     assert set(training.awaited) <= set(copied)

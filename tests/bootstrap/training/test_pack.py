@@ -8,14 +8,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from deepboot.bootstrap.models.mlp import MLP
-from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.models.stacked import BoundStack, Stack
 from deepboot.bootstrap.optimizers import AdamW
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Tokens
 from deepboot.bootstrap.training import train as training
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
 
 
@@ -28,8 +29,8 @@ def no_collector():
     gc.enable()
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_the_gradient_lies_at_one_address_for_the_life_of_a_pack(apart, monkeypatch):
+@pytest.mark.parametrize("sequential", [False, True])
+def test_the_gradient_lies_at_one_address_for_the_life_of_a_pack(sequential, monkeypatch):
     """An evaluation, which computes with some members only, leaves the memory that a captured graph writes to."""
     addresses = []
     update = AdamW.update
@@ -39,18 +40,18 @@ def test_the_gradient_lies_at_one_address_for_the_life_of_a_pack(apart, monkeypa
         update(param_EP, grad_EP, optimizer_state, at)
 
     monkeypatch.setattr(AdamW, "update", staticmethod(spied))
-    pack = Pack(runs_of(parity(training__seeds=2)), apart=apart)
+    pack = Pack(runs_of(parity(training__seeds=2)), Execution(sequential=sequential))
     evaluator = Evaluator(pack)
     for stop in (1, 2, 4):
         train_steps(pack, stop)
         evaluator.rows()
-    assert len(set(addresses)) == len(pack.parts)
+    assert len(set(addresses)) == len(pack.groups)
 
 
-@pytest.mark.parametrize("apart", [False, True])
-def test_a_pack_goes_with_the_last_that_refers_to_it(apart, no_collector):
+@pytest.mark.parametrize("sequential", [False, True])
+def test_a_pack_goes_with_the_last_that_refers_to_it(sequential, no_collector):
     """Trained and evaluated, it needs no garbage collector to give its memory back."""
-    pack = Pack(runs_of(parity(training__seeds=2)), apart=apart)
+    pack = Pack(runs_of(parity(training__seeds=2)), Execution(sequential=sequential))
     evaluator = Evaluator(pack)
     train_steps(pack, 4)
     evaluator.rows()
@@ -97,17 +98,17 @@ def test_operands_are_picked_by_an_index_that_lies_on_the_device():
 
     Task.inputs = inputs
     stack = Stack("mlp", {"width": 4, "embedding": 3}, Task)
-    stack.bind(torch.randn(2, stack.size), {})
+    bound = BoundStack(stack, torch.randn(2, stack.size), {})
     x = torch.randint(5, (2, 7, 5))
     with Called() as called:
-        logits = stack(x)
+        logits = bound(x)
     assert not {"aten.lift_fresh.default", "aten._to_copy.default"} & set(called.names)
-    assert isinstance(stack.module, MLP)
+    assert isinstance(bound.module, MLP)
     changed = x.clone()
     changed[..., 2:4] = 0
-    assert torch.equal(stack(changed), logits)
+    assert torch.equal(bound(changed), logits)
     changed[..., 4] = (x[..., 4] + 1) % 5
-    assert not torch.equal(stack(changed), logits)
+    assert not torch.equal(bound(changed), logits)
 
 
 def test_neighbours_that_diverge_change_no_bit_of_a_pack_of_64():

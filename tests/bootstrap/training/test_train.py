@@ -13,9 +13,11 @@ from deepboot.bootstrap.samples.source import TEST_START, SampleSource
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.coefficients import learning_rate_factor
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack, learning_rate_factor
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.execution import Execution
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
 
 TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
@@ -24,7 +26,7 @@ ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
 
 def parameters(runs, steps):
     """Parameters of every member after these steps, (E, P)."""
-    pack = Pack(runs, "cpu")
+    pack = Pack(runs)
     train_steps(pack, steps)
     return pack.param_EP
 
@@ -89,13 +91,13 @@ def test_a_run_does_not_read_the_global_generators():
 def test_seeds_of_single_streams_change_only_what_they_name():
     """Fixing the init stream gives two seeds equal starting weights and different data."""
     runs = runs_of(parity(training__seeds=2, training__ideal=False, training__streams={"init": 9}))
-    start = Pack(runs, "cpu")
+    start = Pack(runs)
     assert torch.equal(start.param_EP[0], start.param_EP[1])
-    x = start.batches.block(0, 1).x
+    x = start.data.block(0, 1).x
     assert not torch.equal(x[0], x[1])
     same_data = runs_of(parity(training__seeds=2, training__ideal=False, training__streams={"data": 9}))
-    pack = Pack(same_data, "cpu")
-    x = pack.batches.block(0, 1).x
+    pack = Pack(same_data)
+    x = pack.data.block(0, 1).x
     assert torch.equal(x[0], x[1])
     assert not torch.equal(pack.param_EP[0], pack.param_EP[1])
 
@@ -156,12 +158,12 @@ def test_hyperparameters_are_each_members_own():
 
 def test_init_scale_scales_the_start_and_output_scale_the_logits():
     """A factor of 2 on the start doubles the parameters; a factor of 3 on the output triples the logits."""
-    plain = Pack(runs_of(parity(training__ideal=False)), "cpu")
-    scaled = Pack(runs_of(parity(training__ideal=False, model__init_scale=2.0, model__output_scale=3.0)), "cpu")
+    plain = Pack(runs_of(parity(training__ideal=False)))
+    scaled = Pack(runs_of(parity(training__ideal=False, model__init_scale=2.0, model__output_scale=3.0)))
     torch.testing.assert_close(scaled.param_EP, 2 * plain.param_EP)
-    x = plain.batches.block(0, 1).x[:, 0]
+    x = plain.data.block(0, 1).x[:, 0]
     scaled.param_EP.copy_(plain.param_EP)
-    torch.testing.assert_close(scaled.model()(x), 3 * plain.model()(x))
+    torch.testing.assert_close(scaled.logits(slice(0, 1), x), 3 * plain.logits(slice(0, 1), x))
 
 
 def test_float64_is_used_throughout():
@@ -188,10 +190,10 @@ def test_learning_rate_schedules_follow_their_closed_forms():
 def test_rows_hold_what_a_plain_evaluation_gives():
     """Train and test metrics of the table equal those computed sample by sample in numpy."""
     runs = runs_of(parity(training__seeds=1))
-    pack = Pack(runs, "cpu")
+    pack = Pack(runs)
     train_steps(pack, 5)
     row = Evaluator(pack).rows()[0]
-    hidden, bias, output, last = (leaf.detach()[0].double().numpy() for leaf in pack.member_step.stack.leaves)
+    hidden, bias, output, last = (tensor.double().numpy() for tensor in pack.weights(0).values())
     task = build_task(runs[0].task)
     x, y = task.sample(pack.source.test_E2[:1], TEST_START + torch.arange(64)[None])
     logits = np.maximum(x[0].numpy() @ hidden.T + bias, 0) @ output.T + last
@@ -218,10 +220,10 @@ def test_online_error_is_the_mean_error_of_batches_before_their_updates():
     """At step 2 of every-step evaluation it is the error of the second batch under the weights after one update."""
     runs = runs_of(parity(training__ideal=False, evaluation__schedule=1))
     (outcome,) = train(runs)
-    pack = Pack(runs, "cpu")
+    pack = Pack(runs)
     train_steps(pack, 1)
-    block = pack.batches.block(1, 2)
-    wrong = pack.model()(block.x[:, 0]).argmax(-1) != block.y[:, 0]
+    block = pack.data.block(1, 2)
+    wrong = pack.logits(slice(0, 1), block.x[:, 0]).argmax(-1) != block.y[:, 0]
     assert outcome.rows[2]["online_error"] == wrong.double().mean().item()
     assert math.isnan(outcome.rows[0]["online_error"])
 
@@ -299,11 +301,11 @@ def test_training_goes_on_from_any_step_to_the_last_bit(at, optimizer):
     runs = runs_of(parity(training__max_steps=140, optimizer={"name": optimizer, "lr": 0.01}))
     taken = []
 
-    def tick(steps, snapshot):
+    def on_steps(steps, snapshot):
         if len(taken) < at:
             taken.append(snapshot() if len(taken) == at - 1 else None)
 
-    whole = train(runs, tick=tick)
+    whole = train(runs, on_steps=on_steps)
     resumed = train(runs, resume_from=taken[-1])
     for one, other in zip(whole, resumed, strict=True):
         assert int(taken[-1][0].state["step"]) == at
@@ -357,9 +359,9 @@ def test_a_gpu_reads_the_same_samples_and_learns_the_same():
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     runs = runs_of(parity(training__world={"rule": "fresh", "share": 0.5}, training__max_steps=20))
-    here, there = Pack(runs, "cpu"), Pack(runs, "cuda")
+    here, there = Pack(runs), Pack(runs, Execution(device="cuda"))
     for start in (0, 9):
-        one, other = here.batches.block(start, start + 4), there.batches.block(start, start + 4)
+        one, other = here.data.block(start, start + 4), there.data.block(start, start + 4)
         assert torch.equal(one.x, other.x.cpu())
         assert torch.equal(one.y, other.y.cpu())
     for pack in (here, there):

@@ -5,8 +5,8 @@ import torch
 
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
-from deepboot.bootstrap.training.pack import Pack
-from deepboot.bootstrap.training.train import train, train_steps
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
 
 SGD = {"name": "sgd", "lr": 0.5}

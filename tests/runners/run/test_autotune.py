@@ -1,4 +1,4 @@
-"""Layouts: chosen from trials, kept with the folder, restored; packs halved when memory runs out."""
+"""How a study is carried out: chosen from trials, kept with the folder, restored; packs halved for memory."""
 
 import json
 from typing import get_args
@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save
 
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.bootstrap.training.backend import PROGRAMS
+from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
 from deepboot.runners import cli, run_study
 from deepboot.runners.run import autotune, checkpoints, engine, execute
+from deepboot.runners.run.execution_plan import PLAN_FILE, ExecutionPlan, read_plan
 from deepboot.runners.run.local import Bench
 from deepboot.runners.run.trial import Rate, Trial, measure
 from tests.bootstrap.conftest import parity
@@ -25,7 +29,7 @@ from tests.runners.run.test_engine import equal, tables
 def memory(tmp_path, monkeypatch):
     """What is remembered of a machine lies in the test's own folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "deep-bootstrap" / "layouts.json"
+    return tmp_path / "cache" / "deep-bootstrap" / "packs.json"
 
 
 def study_of(seeds, steps=200_000):
@@ -34,64 +38,64 @@ def study_of(seeds, steps=200_000):
 
 
 class Machine:
-    """Gives the rates it was told, by members, program and threads, and remembers what it was asked."""
+    """Answers trials with given rates, by members, backend and threads, and remembers them."""
 
-    def __init__(self, rates, threads_rate=0.0, problem="no compiler", apart_rate=0.0):
-        self.rates, self.threads_rate, self.problem, self.apart_rate = rates, threads_rate, problem, apart_rate
-        self.asked = []
+    def __init__(self, rates, threads_rate=0.0, problem="no compiler", sequential_rate=0.0):
+        self.rates, self.threads_rate, self.problem = rates, threads_rate, problem
+        self.sequential_rate, self.asked = sequential_rate, []
 
     def __call__(self, trial, workers):
-        key = (len(trial.runs), trial.program, trial.threads, workers)
-        self.asked.append(key)
-        if trial.apart:
-            return Rate(rate=self.apart_rate, member_bytes=1)
-        if trial.threads > 1:
+        members, execution = len(trial.runs), trial.execution
+        self.asked.append((members, execution.backend, execution.threads, workers))
+        if execution.sequential:
+            return Rate(rate=self.sequential_rate, member_bytes=1)
+        if execution.threads > 1:
             return Rate(rate=self.threads_rate, member_bytes=1)
-        rate = self.rates.get((len(trial.runs), trial.program))
+        rate = self.rates.get((members, execution.backend))
         return Rate(rate=rate, member_bytes=1) if rate else Rate(rate=0.0, problem=self.problem)
 
 
 def chosen(machine, runs, device="cpu", workers=2, threads=2):
-    found = autotune.choose(runs, device, workers, threads, [], machine)
-    (shape,) = found.shapes.values()
-    return found, shape
+    plan = autotune.choose(runs, device, workers, threads, [], machine)
+    (settings,) = plan.packs.values()
+    return plan, settings
 
 
 def test_the_fastest_number_of_members_is_chosen_and_remembered(memory):
     """Sizes are doubled while that pays; the second study of that shape is not tried again."""
     runs = study_of(64)
     machine = Machine({(2, "eager"): 10_000, (4, "eager"): 14_000, (8, "eager"): 14_200, (4, "compiled"): 14_100})
-    found, shape = chosen(machine, runs)
-    assert (shape.pack_size, shape.program, found.workers, found.threads) == (4, "eager", 2, 1)
+    plan, settings = chosen(machine, runs)
+    assert (settings.pack_size, settings.backend, plan.workers, plan.threads) == (4, "eager", 2, 1)
     assert [asked[:2] for asked in machine.asked[:4]] == [(2, "eager"), (4, "eager"), (8, "eager"), (4, "compiled")]
-    assert "4 members, eager: 14,000 member steps/s" in shape.measured
+    assert "4 members, eager: 14,000 member steps/s" in settings.measured
     assert json.loads(memory.read_text())
     again = Machine({})
-    _, shape_again = chosen(again, runs, threads=1)
-    assert shape_again.pack_size == 4
+    _, settings_again = chosen(again, runs, threads=1)
+    assert settings_again.pack_size == 4
     assert again.asked == []
 
 
 def test_a_faster_compiled_program_is_taken_and_a_missing_compiler_recorded():
     """It is tried once, at the best number of members; where there is none the reason is kept."""
     rates = {(2, "eager"): 10_000, (4, "eager"): 10_000}
-    found, shape = chosen(Machine({**rates, (2, "compiled"): 20_000}), study_of(64), threads=1)
-    assert (shape.program, found.compiler) == ("compiled", "found")
-    found, shape = chosen(
+    plan, settings = chosen(Machine({**rates, (2, "compiled"): 20_000}), study_of(64), threads=1)
+    assert (settings.backend, plan.compiler) == ("compiled", "found")
+    plan, settings = chosen(
         Machine(rates), runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
     )
-    assert (shape.program, found.compiler) == ("eager", "none that torch can use (no compiler)")
-    assert "2 members, compiled: no compiler" in shape.measured
+    assert (settings.backend, plan.compiler) == ("eager", "none that torch can use (no compiler)")
+    assert "2 members, compiled: no compiler" in settings.measured
 
 
 def test_a_short_study_is_not_tried_and_a_middling_one_once():
     """What takes two minutes at most costs no trial; what turns out to take less is packed family by family."""
     machine = Machine({(2, "eager"): 100_000})
-    found = autotune.choose(study_of(2, steps=100), "cpu", 2, 2, [], machine)
-    assert (found.shapes, machine.asked) == ({}, [])
-    assert found.summary == "2 processes of 1 threads, packs of one family"
-    _, shape = chosen(machine, study_of(8), threads=1)
-    assert (shape.pack_size, len(machine.asked)) == (2, 1)
+    plan = autotune.choose(study_of(2, steps=100), "cpu", 2, 2, [], machine)
+    assert (plan.packs, machine.asked) == ({}, [])
+    assert plan.summary == "2 processes of 1 threads, packs of one family"
+    _, settings = chosen(machine, study_of(8), threads=1)
+    assert (settings.pack_size, len(machine.asked)) == (2, 1)
 
 
 def test_a_convolution_counts_once_per_pixel(tmp_path):
@@ -110,61 +114,61 @@ def test_a_convolution_counts_once_per_pixel(tmp_path):
 def test_all_workers_keep_something_to_do():
     """Four pairs on two workers are never put into one pack."""
     machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
-    _, shape = chosen(machine, study_of(4), threads=1)
-    assert shape.pack_size == 4
+    _, settings = chosen(machine, study_of(4), threads=1)
+    assert settings.pack_size == 4
 
 
 def test_large_models_are_stepped_one_after_another_where_that_is_faster():
     """It is tried where a step takes long, and taken if it is faster; larger packs are then not tried."""
     runs = study_of(64)
-    machine = Machine({(2, "eager"): 100, (4, "eager"): 90, (2, "compiled"): 90}, apart_rate=120)
-    found, shape = chosen(machine, runs, threads=1)
-    assert (shape.apart, shape.pack_size) == (True, 2)
-    assert "2 members one after another, eager: 120 member steps/s" in shape.measured
-    assert found.summary == "2 processes of 1 threads, packs of one member at a time, eager"
+    machine = Machine({(2, "eager"): 100, (4, "eager"): 90, (2, "compiled"): 90}, sequential_rate=120)
+    plan, settings = chosen(machine, runs, threads=1)
+    assert (settings.sequential, settings.pack_size) == (True, 2)
+    assert "2 members one after another, eager: 120 member steps/s" in settings.measured
+    assert plan.summary == "2 processes of 1 threads, packs of one member at a time, eager"
     assert (4, "eager", 1, 2) not in machine.asked
     other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
-    _, shape = chosen(Machine({(2, "eager"): 100, (4, "eager"): 90}, apart_rate=90), other, threads=1)
-    assert not shape.apart
+    _, settings = chosen(Machine({(2, "eager"): 100, (4, "eager"): 90}, sequential_rate=90), other, threads=1)
+    assert not settings.sequential
 
 
-def test_a_pack_size_of_one_steps_the_runs_of_a_pair_apart(study, tmp_path, monkeypatch):
+def test_a_pack_size_of_one_steps_the_runs_of_a_pair_one_after_another(study, tmp_path, monkeypatch):
     """The tables are those of the pair stepped at once: an MLP's weights are equal to the last bit."""
     path = study(training__seeds=2)
     run_study(path, tmp_path / "pairs", workers=1, pack_size=2)
     run_study(path, tmp_path / "single", workers=1, pack_size=1)
-    kept = json.loads((tmp_path / "single" / "layout.json").read_text())
-    assert [shape["apart"] for shape in kept["shapes"].values()] == [True]
+    plan = read_plan(tmp_path / "single")
+    assert [settings.sequential for settings in plan.packs.values()] == [True]
     equal(tmp_path / "pairs", tmp_path / "single")
 
 
 def test_one_process_takes_all_threads_where_that_is_faster():
     """A single pair is given both cores if they help it."""
-    found, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=150), study_of(1, steps=2_000_000))
-    assert (found.workers, found.threads) == (1, 2)
-    found, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=90), study_of(1, steps=2_000_000))
-    assert (found.workers, found.threads) == (2, 1)
+    plan, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=150), study_of(1, steps=2_000_000))
+    assert (plan.workers, plan.threads) == (1, 2)
+    plan, _ = chosen(Machine({(2, "eager"): 100, (2, "compiled"): 90}, threads_rate=90), study_of(1, steps=2_000_000))
+    assert (plan.workers, plan.threads) == (2, 1)
 
 
 def test_memory_bounds_the_members(monkeypatch):
     """No more are tried than half of the free memory holds."""
     monkeypatch.setattr(autotune, "free_memory", lambda device: 20)
     machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
-    _, shape = chosen(machine, study_of(64), threads=1)
-    assert shape.pack_size == 4  # 8 members on each of 2 workers would take 16 of 20 bytes
+    _, settings = chosen(machine, study_of(64), threads=1)
+    assert settings.pack_size == 4  # 8 members on each of 2 workers would take 16 of 20 bytes
 
 
 def test_a_graph_that_cannot_be_captured_leaves_a_gpu_eager(monkeypatch):
-    """Replaying is tried first on a GPU, and the eager program where it fails."""
+    """Replaying is tried first on a GPU, and the eager backend where it fails."""
     monkeypatch.setattr(autotune, "free_memory", lambda device: 1 << 40)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     sizes = {(2 * count, "eager"): 100.0 * count for count in autotune.FAMILIES["cuda"]}
-    _, shape = chosen(Machine(sizes), study_of(64), device="cuda", workers=1, threads=1)
-    assert (shape.program, shape.pack_size) == ("eager", 128)
+    _, settings = chosen(Machine(sizes), study_of(64), device="cuda", workers=1, threads=1)
+    assert (settings.backend, settings.pack_size) == ("eager", 128)
     sizes = {(2 * count, "graphed"): 100.0 * count for count in autotune.FAMILIES["cuda"]}
     other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
-    _, shape = chosen(Machine(sizes), other, device="cuda", workers=1, threads=1)
-    assert (shape.program, shape.pack_size) == ("graphed", 128)
+    _, settings = chosen(Machine(sizes), other, device="cuda", workers=1, threads=1)
+    assert (settings.backend, settings.pack_size) == ("graphed", 128)
 
 
 def test_a_trial_tells_rate_and_memory_or_the_reason():
@@ -174,7 +178,7 @@ def test_a_trial_tells_rate_and_memory_or_the_reason():
     assert found.problem is None
     assert found.rate > 100
     assert found.member_bytes > Pack(runs).param_EP.numel() * 4 * 4 / 4
-    failed = measure(Trial(runs=runs, device="cuda" if not torch.cuda.is_available() else "nowhere"))
+    failed = measure(Trial(runs=runs, execution=Execution(device="nowhere" if torch.cuda.is_available() else "cuda")))
     assert failed.rate == 0
     assert failed.problem is not None
 
@@ -190,12 +194,11 @@ def test_trials_run_in_workers_at_once():
         assert bench(Trial(runs=broken, trial_seconds=0.05), 2).problem.startswith("ValueError: ")
 
 
-def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
-    """The second command uses the pack size and program of the first; what is asked for goes before it."""
+def test_a_plan_is_restored_with_its_folder(study, tmp_path, monkeypatch):
+    """The second command uses the pack size and backend of the first; a person's settings go before them."""
     path, out = study(training__seeds=4), tmp_path / "out"
     run_study(path, out, changes=["training.seeds=2"], workers=1, pack_size=4)
-    kept = json.loads((out / "layout.json").read_text())
-    assert [shape["pack_size"] for shape in kept["shapes"].values()] == [4]
+    assert [settings.pack_size for settings in read_plan(out).packs.values()] == [4]
     monkeypatch.setattr(autotune, "choose", lambda *_: pytest.fail("measured again"))
     jobs = []
     monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
@@ -208,44 +211,50 @@ def test_a_layout_is_restored_with_its_folder(study, tmp_path, monkeypatch):
     assert [len(job.runs) for job in jobs] == [2, 2]
 
 
-def test_a_checkpoint_is_gone_on_from_in_its_own_manner(study, tmp_path, monkeypatch):
-    """Threads and order of the checkpoint go before those of the job, with the program that the job has too."""
+@pytest.mark.parametrize("early", [False, True])
+def test_a_checkpoint_is_gone_on_from_as_it_was_begun(early, tmp_path, monkeypatch):
+    """Threads and order of the checkpoint go before those of the job, also where version 0.1 wrote it."""
     runs = runs_of(parity())
     taken = []
-    execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], checkpoints.Manner("compiled", 2, apart=True))
+    execute.train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))
+    before = Execution(backend="compiled", threads=2, sequential=True)
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[2], before)
+    if early:
+        path = tmp_path / "checkpoints" / "pack.safetensors"
+        with safe_open(path, framework="pt") as file:
+            outcomes = file.metadata()["outcomes"]
+        manner = json.dumps({"program": "compiled", "threads": 2, "apart": True, "device": None})
+        path.write_bytes(save(load_tensors(path), metadata={"outcomes": outcomes, "manner": manner}))
     seen = {}
 
-    def train(*_, program, apart, resume_from, **__):
-        seen.update(
-            program=program, apart=apart, step=int(resume_from[0].state["step"]), threads=torch.get_num_threads()
-        )
+    def train(_, execution, *, resume_from, **__):
+        seen.update(execution=execution, step=int(resume_from[0].state["step"]), threads=torch.get_num_threads())
         execute.stopping.set()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(execute, "train", train)
-    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, program="compiled")
+    job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, execution=Execution(backend="compiled"))
     with pytest.raises(KeyboardInterrupt):
         execute.execute(job, lambda steps: None, lambda sentence: None)
     execute.stopping.clear()
     torch.set_num_threads(1)
-    assert seen == {"program": "compiled", "apart": True, "step": 3, "threads": 2}
+    assert seen == {"execution": before, "step": 3, "threads": 2}
 
 
 @pytest.mark.parametrize(
     ("begun", "said"),
     [
-        (checkpoints.Manner("graphed", 1, device="cuda"), "cuda (graphed)"),
-        (checkpoints.Manner("eager", 1, device="cuda"), "cuda (eager)"),
-        (checkpoints.Manner("compiled", 1, device="cpu"), "cpu (compiled)"),
+        (Execution(backend="graphed", device="cuda"), "cuda (graphed)"),
+        (Execution(device="cuda"), "cuda (eager)"),
+        (Execution(backend="compiled"), "cpu (compiled)"),
     ],
 )
 def test_a_pack_begun_on_a_gpu_goes_on_on_a_cpu(begun, said, tmp_path):
-    """Or with a program that is not believed any more: from its step, as the job says, with a word about bits."""
+    """Or with a backend that is not trusted any more: from its step, as the job says, with a word about bits."""
     runs = runs_of(parity())
     taken, told = [], []
     (tmp_path / "shards").mkdir()
-    whole = execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
+    whole = execute.train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))
     checkpoints.write_checkpoint(tmp_path, "pack", taken[2], begun)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
     assert execute.execute(job, lambda steps: None, told.append) == execute.JobResult()
@@ -261,10 +270,10 @@ def test_a_pack_that_does_not_fit_is_halved(study, tmp_path, monkeypatch, capfd,
     run_study(path, tmp_path / "pairs", workers=1)
     train = execute.train
 
-    def small(runs, **settings):
+    def small(runs, execution, **settings):
         if len(runs) > 2:
             raise error
-        return train(runs, **settings)
+        return train(runs, execution, **settings)
 
     monkeypatch.setattr(execute, "train", small)
     told = []
@@ -294,21 +303,21 @@ def test_a_pair_that_does_not_fit_goes_on_one_run_at_a_time(study, tmp_path, mon
     run_study(path, tmp_path / "pairs", workers=1)
     train = execute.train
 
-    def small(runs, *, apart, **settings):
-        if not apart:
+    def small(runs, execution, **settings):
+        if not execution.sequential:
             raise MemoryError
-        return train(runs, apart=apart, **settings)
+        return train(runs, execution, **settings)
 
     monkeypatch.setattr(execute, "train", small)
-    run_study(path, tmp_path / "apart", workers=1)
-    equal(tmp_path / "pairs", tmp_path / "apart")
+    run_study(path, tmp_path / "single", workers=1)
+    equal(tmp_path / "pairs", tmp_path / "single")
     assert "of 2 runs does not fit into memory. It goes on one run at a time." in capfd.readouterr().err
 
 
 def test_a_pair_that_does_not_fit_fails_with_the_reason(study, tmp_path, monkeypatch):
     """Neither at once nor one run at a time."""
 
-    def none(runs, **_):
+    def none(runs, execution, **_):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(execute, "train", none)
@@ -362,9 +371,9 @@ def test_a_study_with_a_stop_rule_extended_by_a_pool_is_the_one_made_at_once(stu
     assert (pairs["last_step_x"] == pairs["last_step_y"]).all()
 
 
-def test_the_command_line_names_every_program():
+def test_the_command_line_names_every_backend():
     """Its list is written out, so that help need not load torch."""
-    assert cli.Programs.__args__ == PROGRAMS
+    assert cli.Backends.__args__ == BACKENDS
 
 
 def test_the_command_line_names_every_unit_of_time():
@@ -373,9 +382,9 @@ def test_the_command_line_names_every_unit_of_time():
 
 
 def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch, capfd):
-    """Once, when the layout is chosen; going on with the folder says nothing."""
+    """Once, when the plan is chosen; going on with the folder says nothing."""
     missing = "none that torch can use (no g++)"
-    monkeypatch.setattr(autotune, "choose", lambda *_: autotune.Layout(device="cpu", compiler=missing))
+    monkeypatch.setattr(autotune, "choose", lambda *_: ExecutionPlan(device="cpu", compiler=missing))
     path = study()
     run_study(path, tmp_path / "out", workers=1)
     said = "No compiler that torch can use (no g++): this study is trained without compiling.\n"
@@ -388,9 +397,9 @@ def test_a_folder_without_anything_to_do_keeps_its_number_of_processes(study, tm
     """Run again when all is done, it does not forget how many workers a longer study would have."""
     path, out = study(), tmp_path / "out"
     run_study(path, out, workers=2)
-    (out / "layout.json").unlink()
+    (out / PLAN_FILE).unlink()
     run_study(path, out, workers=2)
-    assert autotune.read(out).workers == 2
+    assert read_plan(out).workers == 2
 
 
 def test_every_trial_is_told_before_it_is_made():

@@ -15,13 +15,14 @@ import torch
 from deepboot.bootstrap import files, results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.train import train
 from deepboot.runners import run_study
 from deepboot.runners.run import checkpoints, engine, output_folder
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
-MANNER = checkpoints.Manner("eager", 1)
+EXECUTION = Execution()
 LONG = {"training__max_steps": 2500, "training__seeds": 2, "training__batch_size": "full", "model__width": 32}
 
 
@@ -96,9 +97,9 @@ def halfway(tmp_path):
     """Runs, and their outcomes at steps 2 and 4, both written as checkpoints of one pack."""
     runs = runs_of(parity())
     taken = []
-    train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[1], MANNER)
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[3], MANNER)
+    train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[1], EXECUTION)
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[3], EXECUTION)
     return runs
 
 

@@ -100,7 +100,7 @@ ENDS = {  # exit status of report, claims, plan and export, by file
     "study.toml": (2, 2, 2, 2),
     "claims.json": (0, 0, 0, 0),
     "environment.json": (0, 0, 0, 0),
-    "layout.json": (0, 0, 0, 0),
+    "execution_plan.json": (0, 0, 0, 0),
     ".owner.json": (0, 0, 0, 0),
 }
 

@@ -28,8 +28,8 @@ def interrupted(study, tmp_path, monkeypatch):
             job = job.model_copy(update={"checkpoint_seconds": 0.0})
         return execute.execute(job, progress, note)
 
-    def and_stop(place, pack, outcomes, manner):
-        write(place, pack, outcomes, manner)
+    def and_stop(place, pack, outcomes, execution):
+        write(place, pack, outcomes, execution)
         if int(outcomes[0].state["step"]) >= 5:
             execute.stopping.set()  # as a signal does: the step that heeds it has just written its checkpoint
 
@@ -157,8 +157,8 @@ def test_members_that_ended_within_an_unfinished_pack_have_their_own_status(stud
     path, out = study(sweep={"optimizer.lr": [0.01, 1e38]}, training__max_steps=40), tmp_path / "out"
     write = checkpoints.write_checkpoint
 
-    def and_stop(place, pack, outcomes, manner):
-        write(place, pack, outcomes, manner)
+    def and_stop(place, pack, outcomes, execution):
+        write(place, pack, outcomes, execution)
         if int(outcomes[0].state["step"]) >= 20:
             execute.stopping.set()  # as a signal does: the step that heeds it has just written its checkpoint
 

@@ -16,6 +16,7 @@ import torch
 from deepboot.bootstrap import results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.execution import Execution
 from deepboot.runners import run_study
 from deepboot.runners.run import checkpoints, engine, execute, local, shards, worker
 from deepboot.runners.run.execute import Job, JobResult
@@ -149,9 +150,13 @@ def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_pa
     started = []
     monkeypatch.setattr(local, "Worker", lambda: started.append(1) or worker.Worker())
     (job,) = jobs_of(study(), tmp_path)
-    local.run_jobs([job.model_copy(update={"device": "cuda", "plugins": []})], workers=1, progress=lambda steps: None)
+    local.run_jobs(
+        [job.model_copy(update={"execution": Execution(device="cuda"), "plugins": []})],
+        workers=1,
+        progress=lambda steps: None,
+    )
     with local.Bench() as bench:
-        bench(Trial(runs=job.runs, device="cuda", trial_seconds=0.05), 1)
+        bench(Trial(runs=job.runs, execution=Execution(device="cuda"), trial_seconds=0.05), 1)
     assert len(started) == 2
 
 
@@ -264,8 +269,8 @@ def test_only_checkpoints_of_packs_that_are_done_are_removed(tmp_path):
     """Or that cannot be read; a pack with one run left keeps its own."""
     runs = runs_of(parity())
     taken = []
-    execute.train(runs, tick=lambda steps, snapshot: taken.append(snapshot()))
-    checkpoints.write_checkpoint(tmp_path, "pack", taken[1], checkpoints.Manner("eager", 1))
+    execute.train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))
+    checkpoints.write_checkpoint(tmp_path, "pack", taken[1], Execution())
     place = tmp_path / "checkpoints"
     (place / "broken.safetensors").write_bytes(b"half")
     checkpoints.remove_checkpoints(tmp_path, {runs[0].run_id})
@@ -341,7 +346,9 @@ def test_a_pack_that_does_not_fit_is_let_go_before_its_halves_begin(tmp_path, mo
 
     monkeypatch.setattr(execute, "train", too_large)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(alive[0]()))
-    job = Job(name="pack", folder=str(tmp_path), device="cuda", runs=runs_of(parity(training__seeds=2)))
+    job = Job(
+        name="pack", folder=str(tmp_path), execution=Execution(device="cuda"), runs=runs_of(parity(training__seeds=2))
+    )
     gc.disable()
     try:
         result = execute.execute(job, lambda steps: None, lambda sentence: None)

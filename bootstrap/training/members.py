@@ -1,0 +1,161 @@
+"""Stacked members: their tensors at step 0, as a state restores them, and as a state holds them.
+
+Shapes: E members, P parameters of one member.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from deepboot.bootstrap import streams
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.study.run import KeptWeights, Run
+
+# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "step", "online" (3,)
+State = dict[str, Tensor]
+
+
+class Members(NamedTuple):
+    """Tensors of stacked members; the step changes the first four in place.
+
+    Attributes:
+        param_EP: parameters.
+        buffers: tensors that the model's forward pass changes, each (E, ...).
+        optimizer_state: the optimizer's own tensors, each (E, P).
+        sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
+        member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
+            ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1). Left out where no member has it.
+        noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
+    """
+
+    param_EP: Tensor
+    buffers: dict[str, Tensor]
+    optimizer_state: dict[str, Tensor]
+    sums_3E: Tensor
+    member_options: dict[str, Tensor]
+    noise_keys: dict[str, Tensor]
+
+    def subset(self, members: slice) -> "Members":
+        """Some of them, in the same memory."""
+        buffers, optimizer_state, member_options, noise_keys = (
+            {name: tensor[members] for name, tensor in tensors.items()}
+            for tensors in (self.buffers, self.optimizer_state, self.member_options, self.noise_keys)
+        )
+        sums_3E = self.sums_3E[:, members]
+        return Members(self.param_EP[members], buffers, optimizer_state, sums_3E, member_options, noise_keys)
+
+    @property
+    def changing(self) -> list[Tensor]:
+        """The tensors that carry a member from one step to the next."""
+        return [self.param_EP, *self.buffers.values(), *self.optimizer_state.values(), self.sums_3E]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether any member's updates draw normal numbers."""
+        return "weight_noise" in self.member_options or "update_noise" in self.member_options
+
+    def states(self, step: int) -> list[State]:
+        """Every member's state after so many steps, copied."""
+        return [
+            {
+                "parameters": self.param_EP[member].clone(),
+                "step": torch.tensor(step),
+                "online": self.sums_3E[:, member].clone(),
+                **{f"buffers.{name}": buffer[member].clone() for name, buffer in self.buffers.items()},
+                **{f"slots.{name}": tensor[member].clone() for name, tensor in self.optimizer_state.items()},
+            }
+            for member in range(len(self.param_EP))
+        ]
+
+
+def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Optimizer]) -> Members:
+    """All members at step 0.
+
+    Args:
+        runs: one per member.
+        stack: the model that they share.
+        optimizers: one per member, of one kind.
+
+    Raises:
+        ValueError: a run starts from kept weights that do not fit.
+    """
+    key_E2 = streams.keys([run.stream_seed("init") for run in runs], "init", stack.device)
+    scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=stack.device)
+    param_EP = stack.initial(key_E2, scale_E1).to(stack.dtype)
+    buffers = stack.initial_buffers(len(runs))
+    for member, run in enumerate(runs):
+        if run.start is not None:
+            views = {**stack.named(param_EP), **buffers}
+            _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
+    sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
+    optimizer_state = optimizers[0].init(param_EP, optimizers)
+    return Members(param_EP, buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+
+
+def restored_members(
+    runs: Sequence[Run], states: Sequence[State], stack: Stack, optimizers: Sequence[Optimizer]
+) -> Members:
+    """All members as these states left them; an optimizer's tensor that a state lacks starts as at step 0."""
+    param_EP = torch.stack([state["parameters"] for state in states]).to(stack.device)
+    initial = optimizers[0].init(param_EP, optimizers)
+    if any(f"slots.{name}" not in state for name in initial for state in states):
+        initial = initial_members(runs, stack, optimizers).optimizer_state
+    optimizer_state = {
+        name: torch.stack([state.get(f"slots.{name}", start[member]).to(start) for member, state in enumerate(states)])
+        for name, start in initial.items()
+    }
+    buffers = {
+        name: torch.stack([state[f"buffers.{name}"] for state in states]).to(stack.device) for name in stack.buffers
+    }
+    sums_3E = torch.stack([state["online"] for state in states], 1).to(stack.device)
+    return Members(param_EP, buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+
+
+def _options_and_noise(runs: Sequence[Run], stack: Stack) -> dict[str, dict[str, Tensor]]:
+    """The tensors of members that follow from their runs."""
+    noise_E2 = streams.keys([run.stream_seed("noise") for run in runs], "noise", stack.device)
+    return {
+        "member_options": _member_options(runs, stack.dtype, stack.device),
+        "noise_keys": {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")},
+    }
+
+
+def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """The options that some of these runs have, with the value that changes nothing for those that lack them."""
+    columns = {
+        "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
+        "clip_norm": ([run.clip_norm or torch.inf for run in runs], torch.inf),
+        "weight_noise": ([run.weight_noise for run in runs], 0.0),
+        "update_noise": ([run.update_noise for run in runs], 0.0),
+    }
+    options = {
+        name: torch.tensor(column, dtype=dtype)[:, None].to(device)
+        for name, (column, neutral) in columns.items()
+        if any(value != neutral for value in column)
+    }
+    if "output_scale" in options:
+        options["output_scale"] = options["output_scale"][..., None]
+    return options
+
+
+def _take_over(tensors: dict[str, Tensor], source: KeptWeights) -> None:
+    """Replace one member's starting parameters and buffers by kept ones, in place.
+
+    Raises:
+        ValueError: the file has no such parameter, or one of another shape.
+    """
+    kept = load_file(source.path)
+    for name, tensor in tensors.items():
+        if source.layers and not name.startswith(tuple(source.layers)):
+            continue
+        if name not in kept or kept[name].shape != tensor.shape:
+            found = f"one of shape {tuple(kept[name].shape)}" if name in kept else f"only {', '.join(kept)}"
+            raise ValueError(
+                f"`start`: expected {source.path} to hold a parameter {name!r} of shape {tuple(tensor.shape)}, "
+                f"found {found}. List in start.layers the parameters that both models have."
+            )
+        tensor.copy_(kept[name])

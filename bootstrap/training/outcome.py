@@ -1,0 +1,69 @@
+"""The outcome of a run so far: its rows, how it ended, and the state to go on from."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.members import State
+
+
+@dataclass
+class Outcome:
+    """A run as far as it has been trained.
+
+    Attributes:
+        rows: of the table ``evaluations``.
+        status: "diverged" or, as far as is known, "finished".
+        last_step: the last evaluated step.
+        seconds: its share of the time that its pack took.
+        state: as ``Pack.states`` gives it.
+        stopped: ended by its stop rule.
+        removed: no longer stepped with its pack; it ended before.
+    """
+
+    run: Run
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    status: str = "finished"
+    last_step: int = 0
+    seconds: float = 0.0
+    state: State = field(default_factory=dict)
+    stopped: bool = False
+    removed: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is to be added to it."""
+        return self.stopped or self.status == "diverged"
+
+    def record(self, row: dict[str, Any], step: int) -> None:
+        """Add an evaluation; a loss or a norm that is not finite ends the run as diverged."""
+        self.rows.append({"run_id": self.run.run_id, **row, "samples_seen": self.run.samples_seen(step)})
+        self.last_step = step
+        finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
+        self.status = "finished" if finite else "diverged"
+
+    @property
+    def meets_stop_rule(self) -> bool:
+        """Whether it has met its stop rule at as many evaluations in a row as that asks for."""
+        stop, in_a_row = self.run.stop, 0
+        if stop is None:
+            return False
+        for row in self.rows:
+            in_a_row = in_a_row + 1 if row[stop.metric] <= stop.at_most else 0
+            if in_a_row == stop.streak:
+                return True
+        return False
+
+
+def stop_pairs(outcomes: Iterable[Outcome]) -> None:
+    """End every real run and its ideal partner together, once both of them have met their stop rule."""
+    pairs: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        pairs.setdefault(outcome.run.ideal_run_id or outcome.run.run_id, []).append(outcome)
+    for pair in pairs.values():
+        waiting = [outcome for outcome in pair if outcome.status != "diverged"]
+        if all(outcome.meets_stop_rule for outcome in waiting):
+            for outcome in waiting:
+                outcome.stopped = True
