@@ -104,7 +104,7 @@ def read_execution(folder: Path, pack: str, device: str) -> Execution | None:
 def _execution(metadata: dict[str, str], device: str) -> Execution:
     if "execution" in metadata:
         return Execution.model_validate_json(metadata["execution"])
-    earlier = json.loads(metadata["manner"])  # of version 0.1
+    earlier = json.loads(metadata["manner"])  # of version 0.2
     return Execution(
         device=earlier.get("device") or device, backend=earlier["program"], threads=earlier["threads"],
         sequential=earlier.get("apart", False),

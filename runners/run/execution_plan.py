@@ -17,7 +17,7 @@ from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.runners.run.packing import shape
 
 PLAN_FILE = "execution_plan.json"
-EARLIER_FILE = "layout.json"  # of version 0.1
+EARLIER_FILE = "layout.json"  # of version 0.2
 EARLIER_NAMES = {"shapes": "packs", "program": "backend", "apart": "sequential"}  # what its keys are called now
 
 

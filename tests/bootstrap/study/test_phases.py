@@ -12,7 +12,7 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.phases import weights_file
 from deepboot.bootstrap.study.run_worlds import world_of, worlds_of
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.bootstrap.training.train import fulfilled, train
+from deepboot.bootstrap.training.train import train
 from deepboot.bootstrap.worlds import usage
 from deepboot.runners.run.execute import _row
 from tests.bootstrap.conftest import parity
@@ -307,9 +307,9 @@ def test_a_pair_stops_together_once_both_have_met_the_rule():
     for pair in by_seed.values():
         assert len({outcome.last_step for outcome in pair}) == 1
         if pair[0].stopped:
-            assert all(fulfilled(outcome) for outcome in pair)
+            assert all(outcome.meets_stop_rule for outcome in pair)
             cut = [dataclasses.replace(outcome, rows=outcome.rows[:-1]) for outcome in pair]
-            assert not all(fulfilled(outcome) for outcome in cut)
+            assert not all(outcome.meets_stop_rule for outcome in cut)
 
 
 def test_a_pair_stops_at_the_same_step_whatever_else_is_trained_beside_it():

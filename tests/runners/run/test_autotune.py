@@ -213,7 +213,7 @@ def test_a_plan_is_restored_with_its_folder(study, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("early", [False, True])
 def test_a_checkpoint_is_gone_on_from_as_it_was_begun(early, tmp_path, monkeypatch):
-    """Threads and order of the checkpoint go before those of the job, also where version 0.1 wrote it."""
+    """Threads and order of the checkpoint go before those of the job, also where version 0.2 wrote it."""
     runs = runs_of(parity())
     taken = []
     execute.train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))

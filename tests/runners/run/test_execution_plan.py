@@ -23,7 +23,7 @@ def test_a_plan_is_read_as_it_was_written(tmp_path):
     assert plan.execution(other) == Execution(threads=3)
 
 
-def test_a_layout_of_version_0_1_is_read(tmp_path):
+def test_a_layout_of_version_0_2_is_read(tmp_path):
     """Under its file name and the names of its keys; a plan of today goes before it."""
     run = runs_of(parity())[0]
     settings = {"pack_size": 8, "program": "compiled", "apart": True, "measured": ["8 members, compiled: 5"]}

@@ -22,11 +22,11 @@ def interrupted(study, tmp_path, monkeypatch):
     path = study(training__seeds=4, training__max_steps=12, claims=[CLAIM])
     write, out = checkpoints.write_checkpoint, tmp_path / "out"
 
-    def stop_at_5(job, progress, note):
+    def stop_at_5(job, progress, note, cache):
         if list((out / "shards").glob("*.json")):
             monkeypatch.setattr(execute.checkpoints, "write_checkpoint", and_stop)
             job = job.model_copy(update={"checkpoint_seconds": 0.0})
-        return execute.execute(job, progress, note)
+        return execute.execute(job, progress, note, cache)
 
     def and_stop(place, pack, outcomes, execution):
         write(place, pack, outcomes, execution)
