@@ -13,7 +13,7 @@ from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.optimizers import Optimizer, hyperparameters
 from deepboot.bootstrap.samples.batches import Batches, Block
 from deepboot.bootstrap.samples.source import SampleSource
-from deepboot.bootstrap.streams import moved
+from deepboot.bootstrap.streams import to_device
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import own_settings
@@ -120,7 +120,7 @@ class Pack:
         tables = {
             name: torch.cat([block[name] for block in blocks])[start - first : stop - first] for name in blocks[0]
         }
-        found = {name: moved(table_SE.to(self.dtype), self.device)[..., None] for name, table_SE in tables.items()}
+        found = {name: to_device(table_SE.to(self.dtype), self.device)[..., None] for name, table_SE in tables.items()}
         if {"weight_noise", "update_noise"} & set(self.members.member_options):
             found["step"] = torch.arange(start, stop, device=self.device)[:, None, None]
         return found
