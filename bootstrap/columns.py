@@ -1,4 +1,4 @@
-"""Names in the tables of an output folder: columns and their types, statuses, and what rows are judged by."""
+"""Names in the tables of an output folder: columns with their types, and statuses."""
 
 RUN_COLUMNS = {
     "run_id": "string",
@@ -49,6 +49,3 @@ EVALUATION_COLUMNS = {
 CLEAN_COLUMN = "train_clean_error"  # beside train_error where labels are noisy
 STATUSES = ("finished", "diverged", "failed", "unfinished")  # unfinished: interrupted, or under way
 STOPPED = "facts.stopped"  # of the runs of a study with a stop rule: ended by it
-
-# settings of a study's ``evaluation`` by which rows are judged: no part of a run, they may change without training anew
-JUDGED = ("threshold", "streak", "stopping_metric", "stopping_threshold")

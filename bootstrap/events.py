@@ -4,6 +4,7 @@ An event lies between two evaluations, or beyond the budget. Everything here wor
 its evaluations sorted by step, and never on an imputed value.
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +100,9 @@ def run_events(
     return {
         f"{event}_{end}": getattr(interval, end, None) for event, interval in found.items() for end in ("low", "high")
     }
+
+
+CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
 def finite_rows(rows: pd.DataFrame) -> pd.DataFrame:

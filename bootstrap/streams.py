@@ -38,7 +38,7 @@ def key(seed: int, stream: str) -> tuple[int, int]:
     return tuple(int.from_bytes(digest[i : i + 4], "little", signed=True) for i in (0, 4))  # type: ignore[return-value]
 
 
-def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     """A tensor of the host on a device, without making the host wait for the device."""
     if torch.device(device).type != "cuda":
         return tensor.to(device)
@@ -47,7 +47,7 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 def keys(seeds: Iterable[int], stream: str, device: torch.device | str = "cpu") -> Tensor:
     """Keys of several members' seeds, int32, (E, 2)."""
-    return moved(torch.tensor([key(seed, stream) for seed in seeds], dtype=torch.int32), device)
+    return to_device(torch.tensor([key(seed, stream) for seed in seeds], dtype=torch.int32), device)
 
 
 def subkeys(key_E2: Tensor, name: str) -> Tensor:
@@ -97,7 +97,7 @@ def words(key_E2: Tensor, index: Tensor, count: int) -> Tensor:
 
 
 def _in_blocks(key0: Tensor, key1: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """What ``threefry`` gives, one cache-sized block after another where the device is a CPU."""
+    """The words of ``threefry``, enciphered in blocks of the size of a cache where the device is a CPU."""
     if low.is_cuda or torch.compiler.is_compiling() or low.numel() <= _BLOCK:
         return threefry(key0, key1, low, high)
     flat = [part.reshape(-1).split(_BLOCK) for part in (key0, key1, low, high)]
@@ -150,16 +150,16 @@ def permutation(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
     Args:
         key_E2: int32, (E, 2).
         number: int64, (E, ...): which permutation of the key; 0 .. 2**47 - 1.
-        size: how many things are put in order.
+        size: how many items are put in order.
     """
-    return in_order(lots(key_E2, number, size))
+    return items_in_order(sort_keys(key_E2, number, size))
 
 
-def lots(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
-    """A random int64 per thing, number.shape + (size,); their order is the permutation.
+def sort_keys(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
+    """A random int64 per item, number.shape + (size,); sorted by them, the items are in the permutation's order.
 
-    32 random bits, and in the lowest bits the thing itself: no two lots are equal, so that every device
-    sorts them alike. Two things draw the same random bits, and keep their order, once in 2**32 pairs.
+    32 random bits, and in the lowest bits the item itself: no two keys are equal, so that every device
+    sorts them alike. Two items draw the same random bits, and keep their order, once in 2**32 pairs.
     """
     named = words(subkeys(key_E2, "permutation"), number, 2)[..., None, :]  # the number, enciphered, is the key
     counter = torch.arange((size + 1) // 2, dtype=torch.int32, device=number.device).expand(*number.shape, -1)
@@ -168,11 +168,11 @@ def lots(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
     return (word << _item_bits(size).bit_length()).bitwise_or_(torch.arange(size, device=number.device))
 
 
-def in_order(lot: Tensor) -> Tensor:
-    """The things of ``lots`` in their random order, int64, of the same shape."""
+def items_in_order(sort_key: Tensor) -> Tensor:
+    """The items of `sort_keys` in their random order, int64, of the same shape."""
     # numpy sorts int64 with vector instructions, ten times as fast as torch does on a CPU
-    ordered = lot.sort(dim=-1).values if lot.is_cuda else torch.from_numpy(np.sort(lot.numpy(), axis=-1))
-    return ordered.bitwise_and_(_item_bits(lot.shape[-1]))
+    ordered = sort_key.sort(dim=-1).values if sort_key.is_cuda else torch.from_numpy(np.sort(sort_key.numpy(), axis=-1))
+    return ordered.bitwise_and_(_item_bits(sort_key.shape[-1]))
 
 
 def _item_bits(size: int) -> int:

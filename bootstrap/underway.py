@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap.columns import JUDGED, STOPPED
-from deepboot.bootstrap.events import run_events
+from deepboot.bootstrap.columns import STOPPED
+from deepboot.bootstrap.events import CRITERIA, run_events
 from deepboot.bootstrap.files import DamagedFileError, read_json, reading
 
 PLANNED = "planned.parquet"
@@ -127,7 +127,7 @@ def outcome_row(spec: dict[str, Any], done: dict[str, Any], rows: pd.DataFrame) 
     """
     last_step = int(done["last_step"])
     first_reuse = done.get("first_reuse_step", _up_to(spec.get("first_reuse_step"), last_step))
-    judged = {key: spec[f"evaluation.{key}"] for key in JUDGED}
+    criteria = {name: spec[f"evaluation.{name}"] for name in CRITERIA}
     return {
         **spec,
         "status": done["status"],
@@ -135,7 +135,7 @@ def outcome_row(spec: dict[str, Any], done: dict[str, Any], rows: pd.DataFrame) 
         "samples_seen": rows["samples_seen"].iloc[-1] if len(rows) else 0,
         "first_reuse_step": first_reuse,
         "reuse": done.get("reuse"),
-        **run_events(rows, world=spec["world"], **judged),
+        **run_events(rows, world=spec["world"], **criteria),
         "seconds": done["seconds"],
         **({STOPPED: done.get(STOPPED) is True} if STOPPED in spec else {}),
     }

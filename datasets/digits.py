@@ -70,7 +70,7 @@ class Model(NamedTuple):
 
 def _written(key_L2: Tensor, index_L: Tensor, label_L: Tensor, unit_L: Tensor) -> Tensor:
     """Images in 0 .. 255.5, float32, (L, P)."""
-    model = Model(*(streams.moved(torch.from_numpy(part), index_L.device) for part in _parameters()))
+    model = Model(*(streams.to_device(torch.from_numpy(part), index_L.device) for part in _parameters()))
     styles = model.until.shape[1]
     row_L = label_L * styles + (unit_L[:, None] >= model.until[label_L, :-1]).sum(1)
     normal_LZ = streams.normal(key_L2, index_L, len(model.direction) + 64).mul_(_GRID).round_().mul_(1 / _GRID)

@@ -91,7 +91,7 @@ class Batches:
         world = world_of(runs, source.task, source.home)  # its own, since a thread may read it
 
         def read(start: int, stop: int) -> tuple[Tensor, Tensor]:
-            x, y, _ = source.train(members, *world.read(start, stop))
+            x, y, _ = source.train(members, *world.indices_and_range(start, stop))
             return x, y
 
         end = min([runs[0].max_steps, *(phase.at_step for phase in runs[0].phases)])

@@ -14,7 +14,7 @@ from deepboot.bootstrap import streams
 from deepboot.bootstrap.samples.split import split_of
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.task import Samples, Task, Universe
-from deepboot.bootstrap.worlds import ends
+from deepboot.bootstrap.worlds import min_max
 
 TEST_START = 1 << 46  # test samples have their own index range
 ENDLESS_TEST_SAMPLES = 5_000
@@ -89,7 +89,7 @@ class SampleSource:
         return self._delivered(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
 
     def _delivered(self, *parts: Tensor) -> LabelledBatch:
-        return LabelledBatch(*(streams.moved(part, self.device) if self.on_host else part for part in parts))
+        return LabelledBatch(*(streams.to_device(part, self.device) if self.on_host else part for part in parts))
 
     def _samples(self, members: slice, index: Tensor) -> Samples:
         if self.cell_EU is None:
@@ -119,7 +119,7 @@ class SampleSource:
         count = self.data.swapped_answers
         if not count:
             return None
-        reach, swapped = reach or ends(index), index.clone().flatten(1)
+        reach, swapped = reach or min_max(index), index.clone().flatten(1)
         for row, member in enumerate(range(members.start, members.stop)):
             size = self.pool_sizes[member]
             block = swapped[row] // size

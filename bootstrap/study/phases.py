@@ -12,17 +12,13 @@ from deepboot.bootstrap.study.parse import read, with_value
 from deepboot.bootstrap.study.paths import written
 from deepboot.bootstrap.study.run import KeptWeights, Phase, Run
 from deepboot.bootstrap.study.run_worlds import unread_after
-from deepboot.bootstrap.study.schema import Change, Start, Study
+from deepboot.bootstrap.study.schema import IN_PHASE, Change, Start, Study
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CellRuns = Callable[[Study, set[str]], list[Run]]  # of a study, as far as its tables are not among these faulty ones
 
-CHANGEABLE = (
-    "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.train_fraction",
-    "training.train_size", "training.update_noise", "training.weight_noise", "training.world",
-)  # fmt: skip
 WEIGHTS = "weights"  # the folder of kept weights inside an output folder
 
 
@@ -88,9 +84,9 @@ def _problems(study: Study, number: int, change: Change) -> list[str]:
     """What is wrong with a change of settings, beside the settings themselves."""
     place = f"`phases[{number}]"
     found = [
-        f"{place}.set`: {shown(dotted)} cannot change within a run. Change one of {', '.join(CHANGEABLE)}."
+        f"{place}.set`: {shown(dotted)} cannot change within a run. Change one of {', '.join(IN_PHASE)}."
         for dotted in change.set
-        if dotted == "optimizer.name" or not any(dotted == name or dotted.startswith(f"{name}.") for name in CHANGEABLE)
+        if dotted == "optimizer.name" or not any(dotted == name or dotted.startswith(f"{name}.") for name in IN_PHASE)
     ]
     before = study.phases[number - 1].at_step if number else 0
     if not before < change.at_step < study.training.max_steps:

@@ -4,14 +4,26 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from deepboot.bootstrap.columns import JUDGED
+from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.registry import Settings
-from deepboot.bootstrap.study.schema import CHOICES, Chosen, Data, Evaluation, Keep, Precision, Schedule, Stop, Streams
+from deepboot.bootstrap.study.roles import Role, fields_where
+from deepboot.bootstrap.study.schema import (
+    CHOICES,
+    Chosen,
+    Data,
+    Evaluation,
+    Keep,
+    Precision,
+    Schedule,
+    Stop,
+    Streams,
+    Study,
+    Training,
+)
 from deepboot.bootstrap.task import PLACES
 
-TRAINING = ("dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise")
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 
@@ -44,6 +56,8 @@ class KeptWeights(Settings):
 class Run(Settings):
     """Everything that one run is: a pure function of this gives its weights and its rows.
 
+    A field that the study has under the same name takes its role from there.
+
     Attributes:
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: what the run becomes at later steps; the runs in them have no phases of their own.
@@ -69,15 +83,15 @@ class Run(Settings):
     update_noise: float
     stop: Stop | None
     start: KeptWeights | None
-    seed: int
+    seed: Annotated[int, Role(per_member=True)]
     train_size: int | None
     train_fraction: float | None
-    largest_pool: int | None
+    largest_pool: Annotated[int | None, Role(per_member=True)]
     batch_size: int
     max_steps: int
-    code: dict[str, str]
-    ideal_run_id: str | None = None
-    partner: str | None = None
+    code: Annotated[dict[str, str], Role(per_member=True)]
+    ideal_run_id: Annotated[str | None, Role(identity=False, per_member=True)] = None
+    partner: Annotated[str | None, Role(per_member=True)] = None
     phases: tuple["Phase", ...] = ()
     first_step: int = 0
     first_draw: int = 0
@@ -115,8 +129,8 @@ class Run(Settings):
         return _digest(self._configuration())
 
     def _configuration(self) -> dict[str, Any]:
-        excluded = {"ideal_run_id", "keep", "phases", "seed", "train_fraction"}
-        full = self.model_dump(mode="json", exclude=excluded)
+        full = self.model_dump(mode="json", exclude=NOT_IDENTITY)
+        del full["seed"]
         full["phases"] = [[phase.at_step, phase.run._configuration()] for phase in self.phases]
         if self.schedule.shape == "constant":
             del full["max_steps"]
@@ -130,7 +144,6 @@ class Run(Settings):
         if "data" in self.code:
             for place in PLACES:
                 full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
-        full["evaluation"] = {k: v for k, v in full["evaluation"].items() if k not in JUDGED}
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:
@@ -141,16 +154,18 @@ class Run(Settings):
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
-            "training": {
-                "world": self.world,
-                "streams": self.streams.model_dump(),
-                **{name: getattr(self, name) for name in TRAINING},
-            },
+            "training": self.model_dump(include={"world", *TRAINING}),
             "stop": self.stop.model_dump() if self.stop is not None else {},
             **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
         }
         return dict(_flat(nested))
+
+
+NOT_IDENTITY = fields_where(lambda role: not role.identity, Run, Training, Study)
+PER_MEMBER = fields_where(lambda role: role.per_member, Run, Training, Study)
+# settings of ``training`` that all runs of a study have as it gives them; a run's row has columns for the others
+TRAINING = tuple(name for name in Training.model_fields if name in Run.model_fields and name not in RUN_COLUMNS)
 
 
 class Phase(Settings):

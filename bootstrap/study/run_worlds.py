@@ -10,11 +10,12 @@ from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task, Universe
-from deepboot.bootstrap.worlds import World, usage
+from deepboot.bootstrap.usage import usage
+from deepboot.bootstrap.worlds import World
 
 
 def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str = "cpu") -> World:
-    """The indices that runs under one rule read; without their task, those of an endless one."""
+    """The world of runs under one rule, whose indices they read; without their task, that of an endless one."""
     first = runs[0]
     sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
     key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
@@ -22,27 +23,27 @@ def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str 
     return World(
         rule, own_settings(first.world), sizes, key_M2, first.batch_size,
         capacity(task, first.data) if task is not None else None,
-        begins=(first.first_step, first.first_draw), unread=[run.first_unread for run in runs],
+        origin=(first.first_step, first.first_draw), first_unread=[run.first_unread for run in runs],
     )  # fmt: skip
 
 
 def worlds_of(run: Run, task: Task) -> list[World]:
     """A run's own world and those of its phases, in the order in which they take over."""
-    return [world_of([one], task) for one in _stages(run)]
+    return [world_of([stage], task) for stage in _stages(run)]
 
 
 def unread_after(run: Run, step: int) -> int:
-    """The first index that a run has not read by a step, nor any index after it.
+    """The first index such that a run has read neither it nor any after it by a step.
 
     Args:
         run: without phases; what it read before its ``first_step`` is in its ``first_unread``.
         step: optimizer updates done, after the run's ``first_step``.
     """
-    return max(run.first_unread, world_of([run], None).largest_read(step) + 1)
+    return max(run.first_unread, world_of([run], None).largest_index(step) + 1)
 
 
 def second_passes(run: Run, task: Task, *, partner: bool) -> list[str]:
-    """A sentence for each stage of a run that would read a finite universe again without being told to.
+    """A sentence for each stage of a run that would read a finite universe again though the study does not allow it.
 
     The ideal world of a universe that can be made anew (all p² equations, say) may begin another pass unasked. A
     recording may not, and neither may a rule that promises samples which were never used.
@@ -55,38 +56,33 @@ def second_passes(run: Run, task: Task, *, partner: bool) -> list[str]:
     if not isinstance(task, Universe) or run.data.allow_reuse:
         return []
     stages = _stages(run)
-    ends = [*(stage.first_step for stage in stages[1:]), run.max_steps]
-    found = []
-    for number, (stage, end) in enumerate(zip(stages, ends, strict=True)):
+    last_steps = [*(stage.first_step for stage in stages[1:]), run.max_steps]
+    problems = []
+    for number, (stage, last_step) in enumerate(zip(stages, last_steps, strict=True)):
         world = world_of([stage], task)
-        need, room = world.largest_read(end) + 1 if _has_to_end(world, task) else 0, world.capacity or 0
-        if need > room:
-            place = f"phases[{number - 1}]: `training.max_steps`" if number else "`training.max_steps`"
+        if world.capacity is None or (task.endless_passes and world.may_begin_passes):
+            continue
+        needed = world.largest_index(last_step) + 1
+        if needed > world.capacity:
+            key = f"phases[{number - 1}]: `training.max_steps`" if number else "`training.max_steps`"
+            reader = "ideal world" if stage.rule == "ideal" else f"rule '{stage.rule}'"
             what = "universe" if task.endless_passes else "recording"
             leave = "set training.ideal = false, " if partner else ""
-            found.append(
-                f"{place}: the {_reader(stage)} needs {need:,} fresh samples, but the {what} has {room:,} for "
+            problems.append(
+                f"{key}: the {reader} needs {needed:,} fresh samples, but the {what} has {world.capacity:,} for "
                 f"training. Lower max_steps or batch_size, {leave}or set data.allow_reuse = true."
             )
-    return found
+    return problems
 
 
 def _stages(run: Run) -> list[Run]:
+    """The run until its first phase, then the run of each phase."""
     return [run, *(phase.run for phase in run.phases)]
-
-
-def _has_to_end(world: World, task: Universe) -> bool:
-    """Whether the world may read each training cell of the universe in one pass only."""
-    return not (task.endless_passes and world.may_begin_passes)
-
-
-def _reader(stage: Run) -> str:
-    return "ideal world" if stage.rule == "ideal" else f"rule '{stage.rule}'"
 
 
 def reuse_of(run: Run, steps: int) -> dict[str, Any]:
     """How a run uses its samples over this many steps: ``first_reuse_step`` and ``reuse``."""
     used = usage(worlds_of(run, build_task(run.task)), max(steps, 1))
-    together = run.start is None or run.start.shared or run.rule == "ideal"
-    first = used.first_reuse_step if together else 0  # worlds that start from different weights differ at once
-    return {"first_reuse_step": first, "reuse": run.samples_seen(steps) / used.distinct}
+    same_start = run.start is None or run.start.shared or run.rule == "ideal"
+    first_reuse = used.first_reuse_step if same_start else 0  # worlds that start from different weights differ at once
+    return {"first_reuse_step": first_reuse, "reuse": run.samples_seen(steps) / used.distinct}

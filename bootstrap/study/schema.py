@@ -5,11 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from deepboot.bootstrap.registry import Kind, Settings
+from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["float32", "tf32", "bf16"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
+TrainSize = PositiveInt | list[PositiveInt] | None
+TrainFraction = Fraction | list[Fraction] | None
+SweptValues = Annotated[list[Any], Field(min_length=1)]
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
 
@@ -48,8 +52,8 @@ class Data(Settings):
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     test_samples: PositiveInt | None = None
     split: Literal["cells", "orbits"] = "cells"
-    labels: Literal["true", "random"] = "true"
-    label_noise: Annotated[float, Field(ge=0, le=1)] = 0.0
+    labels: Annotated[Literal["true", "random"], Role(in_phase=True)] = "true"
+    label_noise: Annotated[float, Field(ge=0, le=1), Role(per_member=True, in_phase=True)] = 0.0
     noisy_test: bool = False
     swapped_answers: NonNegativeInt = 0
     augmentation: Augmentation = "none"
@@ -77,20 +81,23 @@ class Training(Settings):
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
     """
 
-    train_size: PositiveInt | list[PositiveInt] | None = None
-    train_fraction: Fraction | list[Fraction] | None = None
+    train_size: Annotated[TrainSize, Role(per_member=True, extendable=True, in_phase=True)] = None
+    # N itself is in the identity, not that it was given as a share
+    train_fraction: Annotated[TrainFraction, Role(identity=False, per_member=True, extendable=True, in_phase=True)] = (
+        None
+    )
     ideal: bool = True
-    world: dict[str, Any] = Field(default_factory=lambda: {"rule": "real"})
+    world: Annotated[Chosen, Role(per_member=True, in_phase=True)] = Field(default_factory=lambda: {"rule": "real"})
     batch_size: PositiveInt | Literal["full"]
-    max_steps: PositiveInt
-    seeds: PositiveInt | list[NonNegativeInt]
-    streams: Streams = Streams()
+    max_steps: Annotated[PositiveInt, Role(extendable=True)]
+    seeds: Annotated[PositiveInt | list[NonNegativeInt], Role(extendable=True)]
+    streams: Annotated[Streams, Role(per_member=True)] = Streams()
     dtype: Literal["float32", "float64"] = "float32"
     precision: Precision = "float32"
     channels_last: bool = False
-    clip_norm: PositiveFloat | None = None
-    weight_noise: NonNegativeFloat = 0.0
-    update_noise: NonNegativeFloat = 0.0
+    clip_norm: Annotated[PositiveFloat | None, Role(per_member=True, in_phase=True)] = None
+    weight_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
+    update_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
 
 
 class Schedule(Settings):
@@ -98,6 +105,9 @@ class Schedule(Settings):
 
     shape: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: NonNegativeInt = 0
+
+
+JUDGED = Role(identity=False, extendable=True, judged=True)
 
 
 class Evaluation(Settings):
@@ -114,10 +124,10 @@ class Evaluation(Settings):
     schedule: Literal["log"] | PositiveInt | list[NonNegativeInt] = "log"
     per_octave: PositiveInt = 8
     train_samples: PositiveInt = 2_000
-    threshold: Fraction = 0.99
-    streak: PositiveInt = 3
-    stopping_metric: Literal["train_soft_error", "train_error", "train_loss"] | None = None
-    stopping_threshold: PositiveFloat = 0.01
+    threshold: Annotated[Fraction, JUDGED] = 0.99
+    streak: Annotated[PositiveInt, JUDGED] = 3
+    stopping_metric: Annotated[Literal["train_soft_error", "train_error", "train_loss"] | None, JUDGED] = None
+    stopping_threshold: Annotated[PositiveFloat, JUDGED] = 0.01
 
 
 class Stop(Settings):
@@ -184,31 +194,31 @@ class Keep(Settings):
 class Study(Settings):
     """Question, configuration and claims, before names are looked up and lists are multiplied out."""
 
-    question: str
-    source: str = ""
-    plugins: list[str] = Field(default_factory=list)
+    question: Annotated[str, Role(identity=False)]
+    source: Annotated[str, Role(identity=False, extendable=True)] = ""
+    plugins: Annotated[list[str], Role(identity=False, extendable=True)] = Field(default_factory=list)
     task: Chosen
     model: Chosen
-    optimizer: Chosen
+    optimizer: Annotated[Chosen, Role(in_phase=True)]
     loss: Chosen = Field(default_factory=lambda: {"name": "cross_entropy"})
     data: Data = Data()
     training: Training
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
-    keep: Keep = Keep()
+    keep: Annotated[Keep, Role(identity=False, extendable=True)] = Keep()
     stop: Stop | None = None
-    start: Start | None = None
+    start: Annotated[Start | None, Role(per_member=True)] = None
     phases: list[Change] = Field(default_factory=list)
-    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    scale: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    claims: list[dict[str, Any]] = Field(default_factory=list)
+    sweep: Annotated[dict[str, SweptValues], Role(identity=False, extendable=True)] = Field(default_factory=dict)
+    scale: Annotated[dict[str, dict[str, Any]], Role(identity=False)] = Field(default_factory=dict)
+    claims: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
 
 
 class ModelScales(Settings):
     """Settings that every model has: factors on its initial parameters and on its logits."""
 
-    init_scale: PositiveFloat = 1.0
-    output_scale: PositiveFloat = 1.0
+    init_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
+    output_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
 
 
 class ClaimCommon(Settings):
@@ -223,5 +233,11 @@ class ClaimCommon(Settings):
 
 
 def own_settings(chosen: Chosen) -> dict[str, Any]:
-    """What a chosen thing itself is called with: its settings, without its name and the scales of every model."""
+    """Keyword arguments of a chosen task, model, optimizer, loss or rule: without its name and every model's scales."""
     return {key: value for key, value in chosen.items() if key not in ("name", "rule", *ModelScales.model_fields)}
+
+
+EXTENDABLE = frozenset(dotted_names(fields_where(lambda role: role.extendable, Study)))
+IN_PHASE = tuple(sorted(dotted_names(fields_where(lambda role: role.in_phase, Study))))
+JUDGING = tuple(dotted_names(fields_where(lambda role: role.judged, Evaluation)))  # settings of ``evaluation``
+NO_SETTING_OF_A_RUN = tuple(name for name in Study.model_fields if not role_of(name, Study).identity)

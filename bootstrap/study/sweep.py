@@ -16,10 +16,8 @@ from deepboot.bootstrap.study.messages import StudyError, beside, place_of, unwr
 from deepboot.bootstrap.study.parse import with_value
 from deepboot.bootstrap.study.run import TRAINING, Run
 from deepboot.bootstrap.study.run_worlds import second_passes
-from deepboot.bootstrap.study.schema import CHOICES, Study
+from deepboot.bootstrap.study.schema import CHOICES, NO_SETTING_OF_A_RUN, Study
 from deepboot.bootstrap.task import Task, Universe
-
-NOT_SWEPT = ("question", "source", "claims", "plugins", "scale", "sweep", "keep")
 
 
 def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -74,7 +72,7 @@ def _sweep_problems(sweep: Any) -> list[str]:
         where = f"`sweep.{dotted}`"
         if not beside([where], faulty):
             continue
-        if dotted.partition(".")[0] in NOT_SWEPT:
+        if dotted.partition(".")[0] in NO_SETTING_OF_A_RUN:
             found.append(f"{where}: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
         elif isinstance(values, dict) and values:
             found += [
@@ -200,10 +198,9 @@ def _cell_runs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     real, ideal = [], []
     for (size, fraction), seed in itertools.product(pools, seeds):
         common = {
-            **{kind: getattr(study, kind) for kind in ("task", "model", "optimizer", "loss")},
-            **{part: getattr(study, part) for part in ("data", "schedule", "evaluation", "keep")},
-            **{name: getattr(training, name) for name in ("streams", *TRAINING)},
-            "stop": study.stop, "start": None, "seed": seed, "code": code,
+            **{name: getattr(study, name) for name in (*CHOICES, "data", "schedule", "evaluation", "keep", "stop")},
+            **{name: getattr(training, name) for name in TRAINING},
+            "start": None, "seed": seed, "code": code,
             "largest_pool": largest_pool,
             "batch_size": size if training.batch_size == "full" else training.batch_size,
             "max_steps": training.max_steps,

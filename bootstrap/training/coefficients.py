@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap.optimizers import Optimizer, hyperparameters
-from deepboot.bootstrap.streams import moved
+from deepboot.bootstrap.streams import to_device
 from deepboot.bootstrap.study.run import Run
 
 BLOCK_STEPS = 64  # steps whose coefficients are computed together
@@ -35,7 +35,7 @@ def coefficients_of(
     blocks = [_block(run, optimizers, begin, noisy=noisy) for begin in range(first, stop, BLOCK_STEPS)]
     tables = {name: torch.cat([block[name] for block in blocks])[start - first : stop - first] for name in blocks[0]}
     dtype = getattr(torch, run.dtype)
-    on_device = {name: moved(table_SE.to(dtype), device)[..., None] for name, table_SE in tables.items()}
+    on_device = {name: to_device(table_SE.to(dtype), device)[..., None] for name, table_SE in tables.items()}
     if noisy:
         on_device["step"] = torch.arange(start, stop, device=device)[:, None, None]
     return on_device

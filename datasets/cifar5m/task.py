@@ -118,7 +118,7 @@ class Cifar5m(Universe):
         if len(y) < len(cell_N):
             x, y = self._among_others(cell_N, x, y)
         x_N, y_N = torch.from_numpy(x).view(*number.shape, *prepared.IMAGE), torch.from_numpy(y).view(number.shape)
-        return Samples(streams.moved(x_N, number.device), streams.moved(y_N, number.device))
+        return Samples(streams.to_device(x_N, number.device), streams.to_device(y_N, number.device))
 
     def show(self, x: Tensor, y: Tensor) -> str:
         red, green, blue = x.double().mean((-2, -1)).tolist()

@@ -63,7 +63,7 @@ class Scene(NamedTuple):
 def draw(look: Look, key_L2: Tensor, index_L: Tensor, label_L: Tensor) -> Scene:
     """The scenes of these images, by the settings of the task."""
     spans = _spans(look)
-    low_K, span_K = streams.moved(torch.from_numpy(_ranges(tuple(spans.values()))), index_L.device).unbind(0)
+    low_K, span_K = streams.to_device(torch.from_numpy(_ranges(tuple(spans.values()))), index_L.device).unbind(0)
     number_LK = streams.uniform(key_L2, index_L, len(low_K)).mul_(span_K).add_(low_K)
     drawn = dict(zip(spans, number_LK.split([count for count, _, _ in spans.values()], 1), strict=True))
     checked_L1 = (label_L % len(TEXTURES)).to(torch.float32)[:, None]
@@ -133,7 +133,7 @@ def _turned(shape_L1: Tensor, others_L4: Tensor) -> tuple[Tensor, Tensor]:
     quarter = _TURNS // 4
     turns = (texture, texture + quarter, clutter, clutter + quarter, shape, shape + quarter, bar, fall)
     place_LF = torch.cat(turns, 1).bitwise_and_(_TURNS - 1)
-    turns_2T = streams.moved(torch.from_numpy(_turns()), place_LF.device)
+    turns_2T = streams.to_device(torch.from_numpy(_turns()), place_LF.device)
     cos_LF, sin_LF = turns_2T.index_select(1, place_LF.view(-1)).view(2, *place_LF.shape).unbind(0)
     return cos_LF, sin_LF
 

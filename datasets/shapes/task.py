@@ -87,7 +87,7 @@ class Shapes(Task):
 
     def _picture(self, scene: scenes.Scene, outline_L: Tensor) -> Tensor:
         """Images without noise, 0 to 255, float32, (L, C, P)."""
-        u_P, v_P = streams.moved(torch.from_numpy(_grid(self.size)), outline_L.device).unbind(0)
+        u_P, v_P = streams.to_device(torch.from_numpy(_grid(self.size)), outline_L.device).unbind(0)
         plane_FLP = (scene.across_FL1 * u_P).add_(scene.down_FL1 * v_P).add_(scene.start_FL1)
         wave_FLP = plane_FLP[:4].sub_(plane_FLP[:4].floor()).sub_(0.5).abs_().sub_(0.25)
         wave_FLP.mul_(scene.steep_FL1).clamp_(-1, 1)

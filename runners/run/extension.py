@@ -1,19 +1,14 @@
 """Whether a study extends the one that an output folder holds: more seeds, budget, pools, sweep or claims."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
-from deepboot.bootstrap.columns import JUDGED
 from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.schema import EXTENDABLE
 
-EXTENDABLE = {"claims", "keep", "plugins", "source", "sweep"}
-EXTENDABLE_IN = {
-    "training": {"seeds", "max_steps", "train_size", "train_fraction"},
-    "evaluation": JUDGED,
-}
-POOLS = ("training", "training.train_fraction", "training.train_size")  # what a sweep that lists pools goes over
+POOL = ("training.train_size", "training.train_fraction")
 
 
 def refuse_another(folder: Path, study: dict[str, Any]) -> None:
@@ -66,20 +61,25 @@ def _agrees(swept: Any, resolved: Any) -> bool:
 
 def _fixed(study: dict[str, Any]) -> dict[str, Any]:
     """What may not change between the runs of one folder, under dotted names."""
-    extendable = {f"{part}.{name}" for part, names in EXTENDABLE_IN.items() for name in names}
-    if _at(study, "schedule.shape") not in (None, "constant"):
-        extendable.discard("training.max_steps")
-    leaves = dict(_leaves({part: value for part, value in study.items() if part not in EXTENDABLE}))
     swept = study.get("sweep", {})
+    fixed: set[str] = set()  # here, though other studies may change it
+    if _at(study, "schedule.shape") not in (None, "constant"):  # the learning rate depends on the budget
+        fixed.add("training.max_steps")
     if "rest" in (_at(study, "data.test_set"), *swept.get("data.test_set", ())):  # the largest pool decides the test
-        extendable -= {"training.train_size", "training.train_fraction"}
-        leaves |= {f"sweep.{name}": values for name, values in swept.items() if name in POOLS}
-    return {dotted: value for dotted, value in leaves.items() if dotted not in extendable}
+        fixed |= {*POOL}
+    leaves = dict(_leaves(study, leave_out=EXTENDABLE - fixed))
+    if fixed.issuperset(POOL):
+        leaves |= {f"sweep.{name}": values for name, values in swept.items() if name in ("training", *POOL)}
+    return leaves
 
 
-def _leaves(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(nested: dict[str, Any], leave_out: Set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All values that are no tables under their dotted names, without these names and what is inside them."""
     for name, value in nested.items():
+        dotted = f"{prefix}{name}"
+        if dotted in leave_out:
+            continue
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from _leaves(value, leave_out, f"{dotted}.")
         else:
-            yield f"{prefix}{name}", value
+            yield dotted, value

@@ -4,17 +4,12 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.roles import fields_where
+from deepboot.bootstrap.study.run import PER_MEMBER, Run
 from deepboot.bootstrap.study.schema import ModelScales
 
-# what members of a pack may each have their own of
-OWN: set[Any] = {
-    "seed", "streams", "world", "train_size", "train_fraction", "largest_pool", "ideal_run_id", "partner",
-    "code", "phases",
-    "clip_norm", "weight_noise", "update_noise", "start",
-}  # fmt: skip
+SCALES = fields_where(lambda role: role.per_member, ModelScales)
 
 
 @dataclass(frozen=True)
@@ -108,9 +103,8 @@ def _left(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
 
 def shape(run: Run) -> str:
     """What the members of a pack have in common: all but seeds, worlds, pools, scales and numeric hyperparameters."""
-    full = run.model_dump(mode="json", exclude=OWN)
-    full["model"] = {key: value for key, value in run.model.items() if key not in ModelScales.model_fields}
+    full = run.model_dump(mode="json", exclude=PER_MEMBER)
+    full["model"] = {key: value for key, value in run.model.items() if key not in SCALES}
     full["optimizer"] = {key: value for key, value in run.optimizer.items() if isinstance(value, str)}
-    del full["data"]["label_noise"]
     full["phases"] = [[phase.at_step, shape(phase.run)] for phase in run.phases]
     return json.dumps(full, sort_keys=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from deepboot.bootstrap.columns import JUDGED
+from deepboot.bootstrap.study.schema import JUDGING
 from deepboot.reports.claims.registration import digest, kind_source, plan_of
 
 # what may change in a folder without another cell_id, by column of ``runs``
-CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGED))
+CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGING))
 
 
 def registered(study: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.worlds import Order, World, fresh, ideal, real, redraw, sliding, switch, usage
+from deepboot.bootstrap.draws import Order
+from deepboot.bootstrap.usage import usage
+from deepboot.bootstrap.worlds import World, fresh, ideal, real, redraw, sliding, switch
 
 KEYS = streams.keys([3, 4], "order")
 SETTINGS = {"fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7}}
@@ -181,11 +183,11 @@ def test_usage_agrees_with_a_plain_count():
 
 @pytest.mark.parametrize("capacity", [None, 40])
 @pytest.mark.parametrize(("start", "stop"), [(0, 3), (2, 9), (7, 30)])
-def test_what_a_rule_reads_lies_within_its_reach(capacity, start, stop):
-    """For every rule, pools of two sizes and any steps, no index is outside the ends that are said beforehand."""
+def test_what_a_rule_reads_lies_within_the_range_that_it_declares(capacity, start, stop):
+    """For every rule, pools of two sizes and any steps, no index is outside the range that is known beforehand."""
     for name, settings in {**SETTINGS, "real": {}, "ideal": {}}.items():
         one = world(registry.find("rule", name).target, sizes=(12, 20), capacity=capacity, **settings)
-        index, (low, high) = one.read(start, stop)
+        index, (low, high) = one.indices_and_range(start, stop)
         assert low <= int(index.min()) <= int(index.max()) <= high, name
         assert capacity is None or high < capacity, name
 
@@ -199,7 +201,7 @@ def test_a_rule_walks_a_finite_universe_as_the_ideal_world_does():
     assert torch.equal(walked.flatten(), every[endless.flatten()])
 
 
-def test_a_rule_that_does_not_say_its_reach_is_asked():
+def test_a_rule_that_declares_no_range_is_asked_for_its_indices():
     """A user's own rule walks a finite universe all the same."""
 
     def mine(draws):

@@ -272,7 +272,7 @@ def test_the_ideal_world_draws_every_training_image_once(study):
     """180 images last for 22 steps of 8, none twice, none of the test."""
     runs = [run for run in runs_of(study(training__seeds=1)) if run.rule == "ideal"]
     task = build_task(runs[0].task)
-    x = SampleSource(task, runs).train(slice(0, 1), *world_of(runs, task).read(0, 22)).x
+    x = SampleSource(task, runs).train(slice(0, 1), *world_of(runs, task).indices_and_range(0, 22)).x
     drawn = {image.tobytes() for image in x.flatten(0, 2).numpy()}
     assert len(drawn) == 22 * 8
     assert drawn <= {image.tobytes() for number in range(3) for image in part(number)[0].transpose(0, 3, 1, 2)}

@@ -37,7 +37,7 @@ def test_an_ideal_run_never_draws_a_held_out_cell(addition):
 
     world = world_of(runs[1:], addition)
     assert world.rule is ideal
-    x = source.train(slice(0, 1), *world.read(0, 40)).x.flatten(0, 2)
+    x = source.train(slice(0, 1), *world.indices_and_range(0, 40)).x.flatten(0, 2)
     drawn, tested = ({tuple(row) for row in part.tolist()} for part in (x, source.test().x[0]))
     assert not drawn & tested
     assert len(drawn) == 39

@@ -13,7 +13,7 @@ from deepboot.bootstrap.study.phases import weights_file
 from deepboot.bootstrap.study.run_worlds import world_of, worlds_of
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
-from deepboot.bootstrap.worlds import usage
+from deepboot.bootstrap.usage import usage
 from deepboot.runners.run.execute import _row
 from tests.bootstrap.conftest import parity
 
@@ -98,7 +98,7 @@ def test_samples_that_are_never_used_were_not_used_before_a_phase_either(first, 
     assert len(new)
     assert len(new.unique()) == len(new)
     assert not used & set(new.tolist())
-    low, high = after.read(20, 40)[1]
+    low, high = after.indices_and_range(20, 40)[1]
     assert low <= int(new.min()) <= int(new.max()) <= high
 
 

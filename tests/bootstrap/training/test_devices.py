@@ -117,7 +117,7 @@ def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, chan
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: training)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: held.append((tensor.device.type, stream)))
     monkeypatch.setattr(Universe, "on_host", lambda task, device: True)
-    monkeypatch.setattr(streams, "in_order", lambda lot: lot.argsort(-1))  # the host's way needs values
+    monkeypatch.setattr(streams, "items_in_order", lambda lot: lot.argsort(-1))  # the host's way needs values
     chosen = {"training__world": world} if world else {}
     chosen |= {f"data__{name}": value for name, value in changes.items()}
     pack = pretended(monkeypatch, training__train_size=40, task=ADDITION, **chosen)

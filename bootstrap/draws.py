@@ -1,0 +1,143 @@
+"""The draws of consecutive steps, and the keyed orders in which pools are read.
+
+Shapes: M members, S steps, B slots of a batch, C passes over a pool, N samples of the largest pool.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deepboot.bootstrap import streams
+
+
+class Order:
+    """Keyed orders of pools: pass 0 keeps the pool's own order, later passes are keyed permutations.
+
+    A table holds the permutations of the passes last asked for, since consecutive steps share them.
+    """
+
+    def __init__(self, key_M2: Tensor, sizes: Sequence[int]):
+        self.key_M2, self.sizes = key_M2, tuple(sizes)
+        self.size_M11 = torch.tensor(self.sizes, device=key_M2.device)[:, None, None]
+        self._first_passes: tuple[int, ...] = ()  # the first one that the table holds of each member
+        self._table_MCN = torch.empty(0)
+
+    def index(self, draw_MSB: Tensor, first: int, last: int) -> Tensor:
+        """Position pi_e(d mod N) of each draw, with e = d div N, int64 (M, S, B).
+
+        Args:
+            draw_MSB: int64, draws of at most (M, S, B).
+            first, last: smallest and largest draw, known without asking the device.
+        """
+        first_passes, last_passes = [first // size for size in self.sizes], [last // size for size in self.sizes]
+        if not any(last_passes):
+            return draw_MSB.expand(len(self.sizes), -1, -1)
+        passes = max(end - begin for begin, end in zip(first_passes, last_passes, strict=True)) + 1
+        if not self._holds(first_passes, passes):
+            self._first_passes = tuple(first_passes)
+            self._table_MCN = self._permutations(first_passes, passes)
+        first_M11 = streams.to_device(torch.tensor(self._first_passes), draw_MSB.device)[:, None, None]
+        position = (draw_MSB // self.size_M11 - first_M11) * self._table_MCN.shape[-1] + draw_MSB % self.size_M11
+        return self._table_MCN.flatten(1).gather(1, position.flatten(1)).view_as(position)
+
+    def _holds(self, first_passes: list[int], passes: int) -> bool:
+        """Whether the table holds so many passes of each member, from these on."""
+        if not self._first_passes:
+            return False
+        held = self._table_MCN.shape[1]
+        return all(
+            first <= wanted and wanted + passes <= first + held
+            for first, wanted in zip(self._first_passes, first_passes, strict=True)
+        )
+
+    def _permutations(self, first_passes: list[int], passes: int) -> Tensor:
+        """Orders of so many passes of each member, from these on, int64, (M, C, N)."""
+        device = self.key_M2.device
+        pass_MC = streams.to_device(torch.tensor(first_passes), device)[:, None] + torch.arange(passes, device=device)
+        largest = max(self.sizes)
+        key_MCN = streams.sort_keys(self.key_M2, pass_MC, largest)
+        item = torch.arange(largest, device=key_MCN.device)
+        if len(set(self.sizes)) > 1:  # smaller pools first draw their own samples
+            key_MCN = key_MCN.masked_fill(item >= self.size_M11, torch.iinfo(torch.int64).max)
+        return torch.where(pass_MC[..., None] == 0, item, streams.items_in_order(key_MCN))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The draws of consecutive steps of M members, and all that an index rule maps them to indices by.
+
+    Attributes:
+        start, stop: steps start .. stop - 1.
+        first: number of the first of them, ``start * batch_size`` unless batches were of another size before.
+        batch_size: slots per step, B.
+        train_sizes: pool size N of each member.
+        order: keyed orders of each member's pool.
+        key_M2: int32, (M, 2), the members' ``order`` stream, for choices per step and slot.
+        origin: steps done and samples drawn before the rule took over.
+        first_unread: each member's first index that no rule before this one has read, nor any index after it; 0 for
+            the first rule of a run.
+    """
+
+    start: int
+    stop: int
+    first: int
+    batch_size: int
+    train_sizes: tuple[int, ...]
+    order: Order
+    key_M2: Tensor
+    origin: tuple[int, int] = (0, 0)
+    first_unread: tuple[int, ...] = (0,)
+
+    @property
+    def step_S1(self) -> Tensor:
+        """Step numbers, int64, (S, 1)."""
+        return torch.arange(self.start, self.stop, device=self.key_M2.device)[:, None]
+
+    @property
+    def end(self) -> int:
+        """Number of the first draw after them."""
+        return self.first + (self.stop - self.start) * self.batch_size
+
+    @property
+    def number_MSB(self) -> Tensor:
+        """Draw numbers d = s * batch + b, int64, (M, S, B)."""
+        number = torch.arange(self.first, self.end, device=self.key_M2.device)
+        return number.view(1, -1, self.batch_size).expand(len(self.train_sizes), -1, -1)
+
+    @property
+    def size_M11(self) -> Tensor:
+        """Pool sizes, int64, (M, 1, 1)."""
+        return self.order.size_M11
+
+    def never_used(self) -> list[tuple[int, int]]:
+        """For each member the first index beyond all that is used, and the step at which the pool is used up."""
+        steps, drawn = self.origin
+        return [
+            (max(size, unread), steps + max(size - drawn, 0) // self.batch_size)
+            for size, unread in zip(self.train_sizes, self.first_unread, strict=True)
+        ]
+
+    def pool_index(self) -> Tensor:
+        """Index that each draw reads when the pool is all there is, int64, (M, S, B).
+
+        A batch as large as the pool keeps the pool's order.
+        """
+        if set(self.train_sizes) == {self.batch_size}:
+            slot = torch.arange(self.batch_size, device=self.key_M2.device)
+            return slot.expand(len(self.train_sizes), self.stop - self.start, -1)
+        index = self.order.index(self.number_MSB, self.first, self.end - 1)
+        full_M11 = self.size_M11 == self.batch_size
+        return torch.where(full_M11, self.number_MSB % self.size_M11, index)
+
+    def chosen(self, count: int) -> tuple[Tensor, Tensor]:
+        """Which ``count`` slots of every step are chosen, at random by key, and their rank among them.
+
+        Returns:
+            bool and int64, both (M, S, B).
+        """
+        step_MS = self.step_S1.view(1, -1).expand(len(self.train_sizes), -1)
+        order_MSB = streams.permutation(streams.subkeys(self.key_M2, "slots"), step_MS, self.batch_size)
+        chosen_MSB = torch.zeros_like(order_MSB, dtype=torch.bool).scatter_(-1, order_MSB[..., :count], True)
+        return chosen_MSB, chosen_MSB.cumsum(-1) - 1
