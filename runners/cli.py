@@ -72,32 +72,32 @@ def run(
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
     from deepboot.runners.commands import plan
-    from deepboot.runners.run import engine
+    from deepboot.runners.run import engine, work
 
     if dry_run:
         settings = tuple(chain(*changes))
         for line in plan.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
-    place, failed = out or engine.default_folder(study), None
+    folder, failed = out or work.default_folder(study), None
     try:
         try:
             with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
                 done = engine.run_study(
-                    study, place, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
+                    study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
                     checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
                 )  # fmt: skip
         except engine.TrainingError as error:
             failed = error
-        _report((place,), None)
+        _report((folder,), None)
     except KeyboardInterrupt:
-        say(engine.interrupted(place) + _again())
+        say(engine.interrupted(folder) + _again())
         sys.exit(130)
     if failed is not None:
         again = f"The same command tries them again:{_again()}"
-        _fail([f"Some planned runs are not done; the others are in {place}:", str(failed), again], code=1)
-    more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
-    say(f"Next: deepboot claims {place}   or more seeds: {more}")
+        _fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), again], code=1)
+    more = f"deepboot run {study} --out {folder} --set training.seeds={2 * done.runs['seed'].nunique()}"
+    say(f"Next: deepboot claims {folder}   or more seeds: {more}")
 
 
 @app.command
@@ -179,8 +179,8 @@ def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale =
     """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need."""
     from deepboot.runners.commands import plan
 
-    place = Path(study) if Path(study).is_dir() else out
-    for line in plan.describe(study, place, scale=scale, changes=tuple(chain(*changes))):
+    folder = Path(study) if Path(study).is_dir() else out
+    for line in plan.describe(study, folder, scale=scale, changes=tuple(chain(*changes))):
         say(line)
 
 

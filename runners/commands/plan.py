@@ -9,16 +9,18 @@ import torch
 
 from deepboot.bootstrap import results
 from deepboot.bootstrap.study.run import evaluation_steps
+from deepboot.bootstrap.training.execution import Execution
 from deepboot.reports.planning.before_run import heading, prospects
 from deepboot.reports.planning.forecast import Forecast
 from deepboot.reports.planning.from_pilot import forecasts
 from deepboot.reports.statistics.power import POWER, largest_spread, largest_unseen
 from deepboot.reports.text import count, percent, plural
-from deepboot.runners.run.engine import Work, choose_device, plan
+from deepboot.runners.run.engine import choose_device
 from deepboot.runners.run.local import cores
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.progress import duration
 from deepboot.runners.run.trial import Trial, measure
+from deepboot.runners.run.work import Work, plan
 
 PILOT = 3  # seeds, the fewest that show a spread
 TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
@@ -88,7 +90,7 @@ def _time(packs: list[PackPlan], device: str, bound: str) -> str:
         shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
     seconds = 0.0
     for pack, steps in shapes.values():
-        trial = measure(Trial(runs=list(pack.runs), device=device))
+        trial = measure(Trial(runs=list(pack.runs), execution=Execution(device=device)))
         if trial.problem is not None:
             return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
         seconds += steps / trial.rate

@@ -12,9 +12,8 @@ import torch
 from pydantic import BaseModel
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.columns import STOPPED
+from deepboot.bootstrap.registry import Settings
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.study.run_worlds import reuse_of
 from deepboot.bootstrap.training.backend import BackendCache
 from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.members import State
@@ -31,7 +30,7 @@ OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own
 stopping = threading.Event()  # set by a signal: write a checkpoint and stop
 
 
-class Job(BaseModel):
+class Job(Settings):
     """A pack and where its results go."""
 
     name: str
@@ -39,7 +38,7 @@ class Job(BaseModel):
     runs: list[Run]
     start: int = 0
     execution: Execution = Execution()
-    plugins: list[str] = []
+    plugins: tuple[str, ...] = ()
     checkpoint_seconds: float = 30.0
 
 
@@ -235,7 +234,7 @@ def fail(job: Job, reason: str, details: str = "") -> Failure:
     try:
         with (folder / "failures.log").open("a") as file:
             file.write(f"pack {job.name}: {reason}\n{details}\n")
-        shards.write(folder, job.name, [_failed(run) for run in job.runs], [])
+        shards.write(folder, job.name, [shards.failed_row(run) for run in job.runs], [])
     except OSError as unwritable:
         reason = f"{reason}, and the folder cannot be written: {unwritable}"
     return Failure(job=job.name, reason=reason, run_ids=[run.run_id for run in job.runs])
@@ -263,19 +262,6 @@ def _kept(folder: Path, run: Run) -> Outcome:
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
-    """The part of a run's row that training knows; the rest follows from its specification."""
-    return {
-        **_failed(outcome.run),
-        "status": outcome.status,
-        "last_step": outcome.last_step,
-        STOPPED: outcome.stopped,
-        "seconds": outcome.seconds,
-        **reuse_of(outcome.run, outcome.last_step),
-    }
-
-
-def _failed(run: Run) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id, "cell_id": run.cell_id, "seed": run.seed, "status": "failed", "last_step": 0,
-        "seconds": None, "first_reuse_step": None, "reuse": None,
-    }  # fmt: skip
+    return shards.trained_row(
+        outcome.run, outcome.status, outcome.last_step, seconds=outcome.seconds, stopped=outcome.stopped
+    )

@@ -1,4 +1,4 @@
-"""The output folder: what it holds already, what a pack adds, and how it becomes two tables."""
+"""The output folder: one writer at a time, shards merged into two tables, and the runs that are planned."""
 
 import os
 import platform
@@ -12,15 +12,14 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from deepboot.bootstrap import files, results
-from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, STOPPED
+from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.files import DamagedFileError, read_json
-from deepboot.bootstrap.losses import default_metric
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run, scheduled_steps
-from deepboot.bootstrap.study.run_worlds import reuse_of
-from deepboot.bootstrap.underway import PLANNED, outcome_row, read_shard
+from deepboot.bootstrap.underway import PLANNED, read_shard
 from deepboot.runners.run import registration
 from deepboot.runners.run.extension import refuse_another
+from deepboot.runners.run.rows import planned_first_reuse, planned_row, run_row, specification_row
 from deepboot.runners.study_files import to_toml
 
 
@@ -58,19 +57,18 @@ def held(folder: Path) -> Iterator[None]:
 def _who(owner: Path) -> str:
     """The process that holds a folder, as far as it could say so."""
     try:
-        told = read_json(owner)
+        recorded = read_json(owner)
     except (FileNotFoundError, DamagedFileError):
-        told = {}
-    words = {"process": "process {}", "host": "on {}", "since": "since {}"}
-    said = [word.format(told[key]) for key, word in words.items() if key in told]
-    return " ".join(said) if "process" in told else " ".join(["another process", *said])
+        recorded = {}
+    templates = {"process": "process {}", "host": "on {}", "since": "since {}"}
+    words = [template.format(recorded[key]) for key, template in templates.items() if key in recorded]
+    return " ".join(words) if "process" in recorded else " ".join(["another process", *words])
 
 
 def set_aside(path: Path) -> Path:
     """Rename a file that cannot be used, so that nothing is written over it; its new path."""
     names = (f"{path.name}.damaged{number}" for number in ("", *(f".{count}" for count in range(2, 1_000))))
-    aside = next(place for name in names if not (place := path.with_name(name)).exists())
-    return path.rename(aside)
+    return path.rename(next(free for name in names if not (free := path.with_name(name)).exists()))
 
 
 def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
@@ -105,7 +103,7 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs (only what training knows of them) and evaluations: the tables' and the shards', the latest kept.
+    """Runs, as training knows them, and evaluations: those of the tables and of the shards, the latest kept.
 
     Raises:
         DamagedFileError: one of them cannot be read.
@@ -128,7 +126,7 @@ def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
-    """Write both tables from what the folder held and what was added, then remove the shards.
+    """Write both tables from the earlier ones and the shards, then remove the shards.
 
     Args:
         runs: the study's runs, in whose order both tables are written, evaluations by step within a run; runs of
@@ -137,10 +135,10 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     """
     known, evaluations = collect(folder)
     specs = {run.run_id: run for run in runs}
-    places = {run.run_id: place for place, run in enumerate(runs)}
+    positions = {run.run_id: position for position, run in enumerate(runs)}
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
-        return places.get(row["run_id"], len(runs)), row["cell_id"], row["seed"], row["run_id"]
+        return positions.get(row["run_id"], len(runs)), row["cell_id"], row["seed"], row["run_id"]
 
     rows = []
     by_run = dict(list(evaluations.groupby("run_id", sort=False)))
@@ -166,57 +164,16 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     if shards.is_dir() and not any(shards.iterdir()):
         shards.rmdir()
     ended = set(table.loc[table["status"] != "unfinished", "run_id"])
-    if ended >= set(places):
+    if ended >= set(positions):
         (folder / PLANNED).unlink(missing_ok=True)
 
 
 def announce(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
     """Write down which runs are planned, so that a folder can be read while they are trained."""
-    rows = [{**planned_row(run, facts.get(run.run_id, {})), "first_reuse_step": _first_reuse(run)} for run in runs]
+    rows = [
+        {**planned_row(run, facts.get(run.run_id, {})), "first_reuse_step": planned_first_reuse(run)} for run in runs
+    ]
     results.write_table(results.typed(rows, RUN_COLUMNS), folder / PLANNED)
-
-
-def _first_reuse(run: Run) -> int | None:
-    """The first update that uses a sample again within the budget; None where only going through all draws tells."""
-    counted = run.rule in ("real", "ideal") and not run.phases
-    return reuse_of(run, run.max_steps)["first_reuse_step"] if counted else None
-
-
-def run_row(run: Run, done: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
-    """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
-    status = done["status"]
-    if status not in ("diverged", "failed"):
-        complete = done.get(STOPPED) is True or done["last_step"] >= run.max_steps
-        status = "finished" if complete else "unfinished"
-    return outcome_row(planned_row(run, facts), {**done, "status": status}, evaluations)
-
-
-def planned_row(run: Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """A row of ``runs`` as far as the specification gives it, and the data: nothing is trained yet."""
-    return {
-        **specification_row(run),
-        "status": "unfinished",
-        "last_step": 0,
-        **({STOPPED: False} if run.stop is not None else {}),
-        **facts,
-    }
-
-
-def specification_row(run: Run) -> dict[str, Any]:
-    """What a row of ``runs`` holds before the run: its specification, and the metrics by which it is judged."""
-    metric = default_metric(run.loss["name"])
-    return {
-        "run_id": run.run_id,
-        "ideal_run_id": run.ideal_run_id,
-        "cell_id": run.cell_id,
-        "world": run.rule,
-        "seed": run.seed,
-        **{kind: getattr(run, kind)["name"] for kind in ("task", "model", "optimizer")},
-        **{name: getattr(run, name) for name in ("train_size", "train_fraction", "batch_size", "max_steps")},
-        "metric": metric,
-        **run.settings(),
-        "evaluation.stopping_metric": run.evaluation.stopping_metric or f"train_{metric}",
-    }
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

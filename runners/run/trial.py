@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
+from deepboot.bootstrap.registry import Settings
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.backend_check import disagreement
 from deepboot.bootstrap.training.evaluate import Evaluator
@@ -17,7 +18,7 @@ WARM_UP_STEPS = 2
 TRIAL_SECONDS = 0.5
 
 
-class Trial(BaseModel):
+class Trial(Settings):
     """A pack of these runs, stepped in this way for so long once it is warm.
 
     Attributes:
@@ -26,7 +27,7 @@ class Trial(BaseModel):
 
     runs: list[Run]
     execution: Execution = Execution()
-    plugins: list[str] = []
+    plugins: tuple[str, ...] = ()
     trial_seconds: float = TRIAL_SECONDS
     check: bool = False
 

@@ -4,7 +4,7 @@ import pytest
 
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import study_files
-from deepboot.runners.run import engine
+from deepboot.runners.run import work
 
 LONG = "a" * 5_000
 
@@ -12,7 +12,7 @@ LONG = "a" * 5_000
 def problems(path, **options):
     """All sentences of the refusal of a study's file."""
     with pytest.raises(StudyError) as caught:
-        engine.plan(path, **options)
+        work.plan(path, **options)
     return caught.value.problems
 
 

@@ -17,7 +17,7 @@ from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
 from deepboot.runners import cli, run_study
-from deepboot.runners.run import autotune, checkpoints, engine, execute
+from deepboot.runners.run import autotune, checkpoints, engine, execute, work
 from deepboot.runners.run.execution_plan import PLAN_FILE, ExecutionPlan, read_plan
 from deepboot.runners.run.local import Bench
 from deepboot.runners.run.trial import Rate, Trial, measure
@@ -349,7 +349,7 @@ def test_a_stopped_pair_is_done_and_one_that_was_not_starts_over_with_a_longer_b
     equal(tmp_path / "whole", tmp_path / "extended")
     stopped = pd.read_parquet(tmp_path / "whole" / "runs.parquet")
     assert (stopped["facts.stopped"] == (stopped["last_step"] < 40)).all()
-    assert engine.plan(path, tmp_path / "whole").pending == 0
+    assert work.plan(path, tmp_path / "whole").pending == 0
 
 
 def test_a_study_with_a_stop_rule_extended_by_a_pool_is_the_one_made_at_once(study, tmp_path):

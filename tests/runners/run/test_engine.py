@@ -15,7 +15,7 @@ from deepboot.bootstrap.results import Results, typed, write
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.phases import WEIGHTS, weights_file
 from deepboot.runners import run_study, study_files
-from deepboot.runners.run import engine
+from deepboot.runners.run import engine, work
 
 EXACT = {"check_exact": True}
 
@@ -198,7 +198,7 @@ def test_diverged_runs_are_kept_with_their_step(study, tmp_path):
     assert (runs["status"] == "diverged").all()
     assert runs["grokking_high"].isna().all()
     assert (runs["last_step"] < 6).all()
-    assert engine.plan(path, tmp_path / "out").packs == []
+    assert work.plan(path, tmp_path / "out").packs == []
 
 
 def test_claims_are_registered_at_the_first_run_only(study, tmp_path):
@@ -217,7 +217,7 @@ def test_study_toml_runs_the_same_runs(study, tmp_path):
     """What the folder keeps as its study has the run ids of the original."""
     path = study(sweep={"optimizer.lr": [0.1, 0.01]}, scale={"full": {"training.seeds": 3}})
     run_study(path, tmp_path / "out", scale="full", workers=1)
-    again = engine.plan(tmp_path / "out" / "study.toml")
+    again = work.plan(tmp_path / "out" / "study.toml")
     assert {run.run_id for run in again.runs} == set(results.read(tmp_path / "out").runs["run_id"])
 
 
@@ -260,14 +260,14 @@ def test_shipped_studies_are_valid_at_every_scale(tmp_path):
             changes = drawn if changed.get("task", raw["task"])["name"] == "cifar5m" else []
             if "start" in raw:
                 changes = [*changes, f"start.folder={pretrained(tmp_path / str(scale), raw, scale)}"]
-            assert engine.plan(name, scale=scale, changes=changes).runs, (name, scale)
+            assert work.plan(name, scale=scale, changes=changes).runs, (name, scale)
     with pytest.raises(StudyError, match="no prepared CIFAR-5m here"):
-        engine.plan("deep-bootstrap", scale="full")
+        work.plan("deep-bootstrap", scale="full")
 
 
 def pretrained(folder, raw, scale):
     """The place of the runs that a study starts from, with the names of their weights; nothing is trained."""
-    runs = engine.plan(Path(raw["start"]["folder"]).name, scale=scale).runs
+    runs = work.plan(Path(raw["start"]["folder"]).name, scale=scale).runs
     steps = raw["scale"][scale]['sweep."start.step"'] if scale else raw["sweep"]["start.step"]
     (folder / WEIGHTS).mkdir(parents=True)
     for run in runs:
@@ -298,9 +298,7 @@ def test_a_recording_is_found_beside_its_study(study, tmp_path):
         np.savez(tmp_path / place / "mine.npz", x=x, y=(x[:, 0] > 0).astype(np.int64))
     task = {"name": "recording", "path": "mine.npz"}
     changes = {"task": task, "data": {}, "training__max_steps": 4, "training__batch_size": 8}
-    ids = [
-        {run.run_id for run in engine.plan(study(f"{place}/small.toml", **changes)).runs} for place in ("one", "two")
-    ]
+    ids = [{run.run_id for run in work.plan(study(f"{place}/small.toml", **changes)).runs} for place in ("one", "two")]
     assert ids[0] == ids[1]
     read = run_study(tmp_path / "one" / "small.toml", tmp_path / "out", workers=1)
     assert (read.runs["status"] == "finished").all()
@@ -311,12 +309,12 @@ def test_the_ideal_world_of_a_recording_refuses_a_second_pass(study, tmp_path):
     np.savez(tmp_path / "mine.npz", x=np.ones((60, 2), np.float32), y=np.arange(60) % 2)
     task = {"name": "recording", "path": "mine.npz"}
     with pytest.raises(StudyError) as caught:
-        engine.plan(study(task=task, data={}, training__max_steps=7))
+        work.plan(study(task=task, data={}, training__max_steps=7))
     assert caught.value.problems == [
         "`training.max_steps`: the ideal world needs 56 fresh samples, but the recording has 48 for training. "
         "Lower max_steps or batch_size, set training.ideal = false, or set data.allow_reuse = true."
     ]
-    assert engine.plan(study(task=task, data={"allow_reuse": True}, training__max_steps=7)).runs
+    assert work.plan(study(task=task, data={"allow_reuse": True}, training__max_steps=7)).runs
 
 
 @pytest.mark.parametrize(
@@ -346,12 +344,12 @@ def test_no_world_of_a_recording_begins_a_second_pass_unasked(study, tmp_path, c
     np.savez(tmp_path / "mine.npz", x=np.ones((60, 2), np.float32), y=np.arange(60) % 2)
     raw = {"task": {"name": "recording", "path": "mine.npz"}, "training__ideal": False, **changes}
     with pytest.raises(StudyError) as caught:
-        engine.plan(study(data={}, training__max_steps=20, **raw))
+        work.plan(study(data={}, training__max_steps=20, **raw))
     assert caught.value.problems == [
         f"{sentence}, but the recording has 48 for training. Lower max_steps or batch_size, "
         "or set data.allow_reuse = true."
     ]
-    assert engine.plan(study(data={"allow_reuse": True}, training__max_steps=20, **raw)).runs
+    assert work.plan(study(data={"allow_reuse": True}, training__max_steps=20, **raw)).runs
 
 
 def test_samples_that_are_promised_as_never_used_end_with_a_small_universe(study):
@@ -359,12 +357,12 @@ def test_samples_that_are_promised_as_never_used_end_with_a_small_universe(study
     task = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
     raw = {"task": task, "data": {}, "training__max_steps": 20, "training__world": {"rule": "fresh", "share": 0.5}}
     with pytest.raises(StudyError) as caught:
-        engine.plan(study(**raw))
+        work.plan(study(**raw))
     assert caught.value.problems == [
         "`training.max_steps`: the rule 'fresh' needs 92 fresh samples, but the universe has 39 for training. "
         "Lower max_steps or batch_size, or set data.allow_reuse = true."
     ]
-    assert engine.plan(study(**{**raw, "training__world": {"rule": "redraw", "share": 0.5}})).runs
+    assert work.plan(study(**{**raw, "training__world": {"rule": "redraw", "share": 0.5}})).runs
 
 
 @pytest.mark.parametrize("pack_size", [4, 7, 64])
@@ -376,7 +374,7 @@ def test_packs_of_any_size_give_the_same_tables(study, tmp_path, pack_size):
     run_study(path, tmp_path / "pairs", workers=1)
     run_study(path, tmp_path / "packs", workers=1, pack_size=pack_size)
     equal(tmp_path / "pairs", tmp_path / "packs")
-    planned = engine.plan(path, pack_size=pack_size).packs
+    planned = work.plan(path, pack_size=pack_size).packs
     assert max(len(pack.runs) for pack in planned) <= max(pack_size, 5)
     for pack in planned:
         held = {run.run_id for run in pack.runs}
@@ -387,8 +385,8 @@ def test_what_is_left_of_a_study_is_packed_as_before(study, tmp_path):
     """A finished pack leaves the others' names, and so their checkpoints, as they were."""
     path = study(training__seeds=4)
     run_study(path, tmp_path / "out", changes=["training.seeds=2"], workers=1)
-    names = [pack.name for pack in engine.plan(path, pack_size=4).packs]
-    left = [pack.name for pack in engine.plan(path, tmp_path / "out", pack_size=4).packs]
+    names = [pack.name for pack in work.plan(path, pack_size=4).packs]
+    left = [pack.name for pack in work.plan(path, tmp_path / "out", pack_size=4).packs]
     assert len(names) == 2
     assert left == names[1:]
 
@@ -412,7 +410,7 @@ def test_a_shard_that_is_none_is_refused(study):
     """k/n with k from 1 to n, in one sentence."""
     for wrong in ("0/3", "4/3", "x", "1/0"):
         with pytest.raises(StudyError) as caught:
-            engine.plan(study(), shard=wrong)
+            work.plan(study(), shard=wrong)
         assert caught.value.problems == [
             f"--shard {wrong}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.runners.run import engine
+from deepboot.runners.run import work
 from tests.runners.run.mutations import Mutant
 
 IN_PROCESS, AS_PROCESSES = 1_000, 100
@@ -31,7 +31,7 @@ def refusal(mutant):
     options = dict(zip(mutant.options[::2], mutant.options[1::2], strict=True))
     changes = [options["--set"]] if "--set" in options else []
     try:
-        engine.plan(mutant.path, scale=options.get("--scale"), changes=changes)
+        work.plan(mutant.path, scale=options.get("--scale"), changes=changes)
     except StudyError as error:
         return error.problems
     return []

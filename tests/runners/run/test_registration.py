@@ -9,7 +9,7 @@ from deepboot.bootstrap import results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.reports.claims.judge import judge
 from deepboot.runners import run_study
-from deepboot.runners.run import engine
+from deepboot.runners.run import work
 
 CLAIM = {"kind": "rate", "event": "grokking", "min_rate": 0.5}
 LOOSE = {"schedule": 1, "streak": 1, "threshold": 0.05}
@@ -112,7 +112,7 @@ def test_claims_about_another_shard_or_what_a_folder_holds_are_not_refused(study
     """The cells of the whole study are known, and so are those that the folder holds beside them."""
     claims = [CLAIM | {"where": {"optimizer.lr": rate}} for rate in (0.1, 0.2)]
     path = study(claims=claims, sweep={"optimizer.lr": [0.1, 0.2]})
-    shards = [engine.plan(path, shard=f"{number}/2") for number in (1, 2) if _has_cells(path, number)]
+    shards = [work.plan(path, shard=f"{number}/2") for number in (1, 2) if _has_cells(path, number)]
     assert sum(len(work.runs) for work in shards) == 4
     out = tmp_path / "out"
     run_study(path, out, workers=1)
@@ -125,7 +125,7 @@ def test_claims_about_another_shard_or_what_a_folder_holds_are_not_refused(study
 
 def _has_cells(path, number):
     try:
-        return bool(engine.plan(path, shard=f"{number}/2").runs)
+        return bool(work.plan(path, shard=f"{number}/2").runs)
     except StudyError:
         return False
 
@@ -134,6 +134,6 @@ def test_a_claim_may_select_by_facts_about_the_data(study):
     """The size of a universe is known beforehand too."""
     task = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
     chosen = [CLAIM | {"where": {"facts.universe_size": size}} for size in (49, 50)]
-    assert engine.plan(study(task=task, data={}, claims=chosen[:1])).runs
+    assert work.plan(study(task=task, data={}, claims=chosen[:1])).runs
     with pytest.raises(StudyError, match=re.escape("`claims[1].where.facts.universe_size`: no planned run has 50.")):
-        engine.plan(study(task=task, data={}, claims=chosen))
+        work.plan(study(task=task, data={}, claims=chosen))

@@ -10,7 +10,7 @@ from deepboot.bootstrap import results
 from deepboot.reports.comparison import compare
 from deepboot.reports.measures.events import event_bounds
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, engine, execute, local, output_folder
+from deepboot.runners.run import checkpoints, engine, execute, local, output_folder, work
 from tests.runners.run.test_engine import equal
 
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
@@ -119,7 +119,7 @@ def test_a_folder_in_use_is_read_without_its_lock(interrupted, monkeypatch):
 
 def test_a_study_that_has_just_begun_is_not_mistaken_for_no_study(study, tmp_path):
     """Nothing is evaluated yet, and that is said."""
-    runs = engine.plan(study()).runs
+    runs = work.plan(study()).runs
     (tmp_path / "out").mkdir()
     output_folder.announce(tmp_path / "out", runs, {})
     sentence = (
@@ -146,7 +146,7 @@ def test_an_interrupted_extension_has_unfinished_runs(study, tmp_path, monkeypat
     runs = results.read(out).runs
     assert runs["status"].tolist() == ["unfinished", "unfinished"]
     assert runs["last_step"].tolist() == [5, 5]
-    assert engine.plan(longer, out).packs[0].start == 5
+    assert work.plan(longer, out).packs[0].start == 5
     run_study(longer, out, workers=1)
     run_study(longer, tmp_path / "whole", workers=1)
     equal(tmp_path / "whole", out)
@@ -163,8 +163,8 @@ def test_members_that_ended_within_an_unfinished_pack_have_their_own_status(stud
             execute.stopping.set()  # as a signal does: the step that heeds it has just written its checkpoint
 
     monkeypatch.setattr(checkpoints, "write_checkpoint", and_stop)
-    before = [pack.name for pack in engine.plan(path, pack_size=4).packs]
+    before = [pack.name for pack in work.plan(path, pack_size=4).packs]
     with pytest.raises(KeyboardInterrupt):
         run_study(path, out, workers=1, pack_size=4, checkpoint_seconds=0)
     assert sorted(results.read(out).runs["status"]) == ["diverged", "diverged", "unfinished", "unfinished"]
-    assert [pack.name for pack in engine.plan(path, out, pack_size=4).packs] == before
+    assert [pack.name for pack in work.plan(path, out, pack_size=4).packs] == before

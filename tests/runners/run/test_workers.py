@@ -21,6 +21,7 @@ from deepboot.runners import run_study
 from deepboot.runners.run import checkpoints, engine, execute, local, shards, worker
 from deepboot.runners.run.execute import Job, JobResult
 from deepboot.runners.run.trial import Trial, measure
+from deepboot.runners.run.work import plan
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
@@ -77,9 +78,9 @@ def command(study, out, *words):
 
 def jobs_of(study, out):
     """One job for every pack of a study."""
-    work = engine.plan(study, out)
+    packs = plan(study, out).packs
     plugins = [str(Path(study).parent / "plugin.py")]
-    return [Job(name=pack.name, folder=str(out), runs=list(pack.runs), plugins=plugins) for pack in work.packs]
+    return [Job(name=pack.name, folder=str(out), runs=list(pack.runs), plugins=plugins) for pack in packs]
 
 
 def test_a_plugin_may_print_ask_exit_interrupt_or_die_in_a_worker(moody, tmp_path):
@@ -212,7 +213,7 @@ def test_a_planned_run_that_nothing_accounts_for_is_missing(study, tmp_path, mon
     run_jobs = engine.run_jobs
     monkeypatch.setattr(engine, "run_jobs", lambda jobs, **how: run_jobs(jobs[:2], **how))
     ran = deepboot("run", path, "--out", out, "--workers", 1, "--pack-size", 2)
-    missing = [run for run in engine.plan(path, out).runs if run.seed in (2, 3)]
+    missing = [run for run in plan(path, out).runs if run.seed in (2, 3)]
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-8:] == [
         f"Some planned runs are not done; the others are in {out}:",
@@ -223,7 +224,7 @@ def test_a_planned_run_that_nothing_accounts_for_is_missing(study, tmp_path, mon
         f"  deepboot run {path} --out {out} --workers 1 --pack-size 2",
     ]
     with pytest.raises(engine.TrainingError, match="4 planned runs are not done, and nothing says why") as caught:
-        engine.account(out, engine.plan(path, out).runs, [])
+        engine.refuse_missing(out, plan(path, out).runs, [])
     assert caught.value.missing == missing
     monkeypatch.undo()
     assert deepboot("run", path, "--out", out, "--workers", 1, "--pack-size", 2).returncode == 0
@@ -397,7 +398,7 @@ def waiting(moody, tmp_path):
         command(path, out, "--workers", 2, "--checkpoint-seconds", 0, "--pack-size", 2),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    packs = [out / "checkpoints" / f"{pack.name}.safetensors" for pack in engine.plan(path, pack_size=2).packs]
+    packs = [out / "checkpoints" / f"{pack.name}.safetensors" for pack in plan(path, pack_size=2).packs]
     while process.poll() is None and not all(one.is_file() for one in packs):
         time.sleep(0.01)
     workers = children(process)
