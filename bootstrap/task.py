@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-PLACES = ("path", "root", "cifar10")  # settings of tasks that say where recorded data lie
+DATA_PATHS = ("path", "root", "cifar10")  # settings of tasks with the path of recorded data
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ import tomli_w
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.registry import shown, suggestion
-from deepboot.bootstrap.study.messages import StudyError, beside, place_of
+from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse, with_value
 from deepboot.bootstrap.study.paths import written
 from deepboot.bootstrap.study.sweep import points, runs_of
-from deepboot.bootstrap.task import PLACES
+from deepboot.bootstrap.task import DATA_PATHS
 
 
 def shipped() -> dict[str, Path]:
@@ -91,8 +91,8 @@ def _beside(raw: dict[str, Any], problems: list[str], *, unloaded: bool) -> list
     try:
         runs_of(raw)
     except StudyError as error:
-        found = beside(error.problems, filter(None, map(place_of, problems)))
-        return [text for text in found if not (unloaded and place_of(text).endswith((".name", ".rule", ".kind")))]
+        others = not_about(error.problems, filter(None, map(key_of, problems)))
+        return [text for text in others if not (unloaded and key_of(text).endswith((".name", ".rule", ".kind")))]
     return []
 
 
@@ -106,7 +106,7 @@ def placed(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]
     if not isinstance(task, dict):
         return raw, []
     places, problems = {}, []
-    for key in PLACES:
+    for key in DATA_PATHS:
         if isinstance(task.get(key), str):
             try:
                 places[key] = str((folder / written(task[key], f"task.{key}", folder)).resolve())

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.registry import Settings
@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.schema import (
     Study,
     Training,
 )
-from deepboot.bootstrap.task import PLACES
+from deepboot.bootstrap.task import DATA_PATHS
 
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
@@ -142,8 +142,8 @@ class Run(Settings):
             if not full[name]:
                 del full[name]
         if "data" in self.code:
-            for place in PLACES:
-                full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
+            for name in DATA_PATHS:
+                full["task"].pop(name, None)  # a recording is its contents, whatever its path
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:
@@ -178,6 +178,13 @@ class Phase(Settings):
 
     at_step: int
     run: Run
+
+
+class Pair(NamedTuple):
+    """A real run and the ideal run that it is compared with; None where the study trains no ideal world."""
+
+    real: Run
+    ideal: Run | None
 
 
 def _changes(run: Run) -> dict[str, Any]:

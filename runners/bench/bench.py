@@ -25,7 +25,7 @@ from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race
 from deepboot.runners.run import autotune, environment
 from deepboot.runners.run.local import Bench, cores
-from deepboot.runners.run.packing import in_order
+from deepboot.runners.run.packing import ordered_members
 from deepboot.runners.run.process import guest, prepare
 from deepboot.runners.run.trial import Trial, measure
 
@@ -195,7 +195,7 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
     runs = contest.runs(PACK_SEEDS)
     chosen = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
     shape = chosen.of(runs[0])
-    members = list(in_order(runs[: shape.pack_size]))
+    members = list(ordered_members(runs[: shape.pack_size]))
     trial = Trial(
         runs=members, device=device, program=shape.program, apart=shape.apart, threads=chosen.threads, trial_seconds=2.0
     )
@@ -232,7 +232,7 @@ def _scale(item: tuple[str, Contest], program: str, device: str) -> list[Scale]:
         too_large = last and last.member_bytes * members > autotune.FREE_SHARE * autotune.free_memory(device)
         if too_large or (last and members / last.rate > LONGEST_STEP):
             break
-        runs = list(in_order(contest.runs(members)))
+        runs = list(ordered_members(contest.runs(members)))
         rate = measure(Trial(runs=runs, device=device, program=program, trial_seconds=1.0))
         if rate.problem is not None:
             break

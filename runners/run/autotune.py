@@ -24,7 +24,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.training.backend import Program
 from deepboot.runners.run import environment
-from deepboot.runners.run.packing import families_of, in_order, shape
+from deepboot.runners.run.packing import families_of, ordered_members, pack_key
 from deepboot.runners.run.trial import Rate, Trial
 
 TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done fastest
@@ -66,7 +66,7 @@ class Layout(BaseModel):
     Attributes:
         device: what it was chosen for.
         workers, threads: processes, and threads of each.
-        shapes: by the digest of `runners.run.packing.shape`.
+        shapes: by the digest of `runners.run.packing.pack_key`.
         compiler: whether there is one that torch can use; None where nobody had to know.
     """
 
@@ -89,7 +89,7 @@ class Layout(BaseModel):
 
 def digest(run: Run) -> str:
     """A short name for a run's shape."""
-    return hashlib.sha256(shape(run).encode()).hexdigest()[:16]
+    return hashlib.sha256(pack_key(run).encode()).hexdigest()[:16]
 
 
 def read(folder: Path) -> Layout | None:
@@ -185,7 +185,7 @@ def _shape(
     program: Program = "graphed" if layout.device == "cuda" else "eager"
 
     def attempt(families_together: int, program: Program, *, apart: bool = False) -> Rate:
-        pack = in_order(run for family in families[:families_together] for run in family)
+        pack = ordered_members(run for family in families[:families_together] for run in family)
         trial = Trial(runs=list(pack), device=layout.device, program=program, apart=apart, plugins=plugins)
         what = f"{len(pack)} members{' one after another' if apart else ''}, {program}"
         say(f"Trying what is fastest, {what}: {LONG if program.startswith('compiled') else SHORT}.")
@@ -231,7 +231,7 @@ def _threads(families: list[list[Run]], layout: Layout, threads: int, plugins: l
     shape = layout.shapes[digest(families[0][0])]
     together = max(1, shape.pack_size // len(families[0]))
     packs = -(-len(families) // together)
-    pack = list(in_order(run for family in families[:together] for run in family))
+    pack = list(ordered_members(run for family in families[:together] for run in family))
     trial = Trial(runs=pack, device=layout.device, program=shape.program, apart=shape.apart, plugins=plugins)
     apart = measure(trial, min(layout.workers, packs)).rate
     rate = measure(trial.model_copy(update={"threads": threads}), 1).rate

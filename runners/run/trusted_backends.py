@@ -16,7 +16,7 @@ from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.training.backend import Program
 from deepboot.runners.run import autotune, environment
 from deepboot.runners.run.autotune import Layout, Measure, Shape
-from deepboot.runners.run.packing import families_of, in_order
+from deepboot.runners.run.packing import families_of, ordered_members
 from deepboot.runners.run.trial import Trial
 
 AGREES = ""  # what is kept of a program that may be used
@@ -39,7 +39,7 @@ def distrust(
         shape = chosen.shapes.get(name, Shape())
         if shape.program == "eager":
             continue
-        problem = _problem(chosen, shape, list(in_order(family)), plugins, measure)
+        problem = _problem(chosen, shape, list(ordered_members(family)), plugins, measure)
         if problem != AGREES:
             told = f"{shape.program} is not used here: {problem}"
             say(f"Program {told}. Steps are carried out one operation at a time (eager).")
