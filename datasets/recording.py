@@ -114,7 +114,8 @@ def _load(path: str, fingerprint: str) -> Samples:
     x, y = _arrays(path, prefix)
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise ValueError(
-            f"{prefix} y must hold one whole number per sample, got {y.dtype} of shape {y.shape}. Save y as int64, (n,)."
+            f"{prefix} y must hold one whole number per sample, got {y.dtype} of shape {y.shape}. "
+            "Save y as int64, (n,)."
         )
     x_N = _inputs(x, prefix)
     if len(x_N) != len(y):

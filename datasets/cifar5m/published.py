@@ -180,7 +180,7 @@ def _header(file: Path, number: int, name: str) -> Header:
                 f"{file}: {name} is no array of numbers ({error}). "
                 "Save it with numpy.savez(file, X=images, Y=labels), or download it again."
             ) from error
-        return Header(shape, fortran, dtype, archive.getinfo(f"{name}.npy").file_size - stream.advance())
+        return Header(shape, fortran, dtype, archive.getinfo(f"{name}.npy").file_size - stream.tell())
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -31,13 +31,13 @@ IMAGES, SIZE, BATCH, STEPS = 20_000, 32, 128, 39_000
 TURNS = 5
 WIDTH = 16  # of the small network on a CPU
 MODELS = {"cpu": {"name": "cnn", "width": WIDTH}, "cuda": {"name": "resnet"}}
-MADE = {"cpu": 4_096, "cuda": 1 << 18}  # images drawn at a time
+DRAWN = {"cpu": 4_096, "cuda": 1 << 18}  # images drawn at a time
 TIMED = {"cpu": 10, "cuda": 200}  # steps of one turn
 
 
 @dataclass(frozen=True)
 class Versus:
-    """One thing done in two ways; rates a second are medians over turns, the ratio is the median of theirs."""
+    """One task in two implementations: rates a second and their ratio, all medians over turns."""
 
     name: str
     harness: float
@@ -55,7 +55,7 @@ class Versus:
 
 @dataclass(frozen=True)
 class EvaluationShare:
-    """What evaluations take of a training run of the usual length."""
+    """The share of evaluations in the time of a training run of the usual length."""
 
     name: str
     share: float
@@ -78,7 +78,7 @@ class Made:
 
 
 def race(device: str) -> list[Versus | EvaluationShare | Made]:
-    """Loader, loop and evaluation of one member, each beside what it is compared with."""
+    """Loader, loop and evaluation of one member, each beside another implementation."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
@@ -134,11 +134,11 @@ def _ready(pack: Pack) -> Iterator[Tensor]:
 def _loop(pack: Pack, device: str) -> Versus:
     """Training with the loader, and the same on one batch that never changes."""
     train_steps(pack, 2)
-    held = pack.batches.block(pack.step, pack.step + TIMED[device])
-    steps = held.steps
+    block = pack.batches.block(pack.step, pack.step + TIMED[device])
+    steps = block.steps
 
     def constant() -> None:
-        for done in pack.advance(held):
+        for done in pack.advance(block):
             pack.step -= done
 
     rates = _rates(
@@ -175,9 +175,9 @@ def _evaluation(pack: Pack, device: str) -> EvaluationShare:
 def _made(size: int, device: str) -> Made:
     """Fresh images of the task ``shapes``, as they are stored."""
     task, key = Shapes(size=size), streams.keys([0], "data", device)
-    index = torch.arange(MADE[device], device=device)[None]
+    index = torch.arange(DRAWN[device], device=device)[None]
     rates = _rates(torch.device(device), {"ours": (lambda: task.sample(key, index), 1)})
-    return Made(f"shapes, {size} x {size}", MADE[device] * statistics.median(rates["ours"]))
+    return Made(f"shapes, {size} x {size}", DRAWN[device] * statistics.median(rates["ours"]))
 
 
 def _plain(pack: Pack) -> Callable[[int], None]:
@@ -189,15 +189,15 @@ def _plain(pack: Pack) -> Callable[[int], None]:
         x = x.contiguous(memory_format=torch.channels_last)
     module = (plain_cnn(WIDTH) if device.type == "cpu" else plain_resnet()).to(device)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    order, place = torch.randperm(len(x), device=device), 0
+    order, first = torch.randperm(len(x), device=device), 0
 
     def loop(steps: int) -> None:
-        nonlocal order, place
+        nonlocal order, first
         for _ in range(steps):
-            if place + BATCH > len(x):
-                order, place = torch.randperm(len(x), device=device), 0
-            chosen = order[place : place + BATCH]
-            place += BATCH
+            if first + BATCH > len(x):
+                order, first = torch.randperm(len(x), device=device), 0
+            chosen = order[first : first + BATCH]
+            first += BATCH
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 logits = module(x[chosen])
             loss = nn.functional.cross_entropy(logits.float(), y[chosen])
@@ -221,20 +221,24 @@ class _Torchvision(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.transform(self.images[place]), int(self.labels[place])
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images[index]), int(self.labels[index])
 
 
 def _rates(device: torch.device, sides: dict[str, tuple[Callable[[], Any], int]]) -> dict[str, list[float]]:
-    """How often a second each side's work is done, turn by turn; each side's number of times a turn is given."""
-    found: dict[str, list[float]] = {name: [] for name in sides}
+    """How often a second each side's work is done, turn by turn.
+
+    Args:
+        sides: by name what is done, and how many times a turn.
+    """
+    rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(TURNS):
         for name, (work, times) in sides.items():
             began = _now(device)
             for _ in range(times):
                 work()
-            found[name].append(times / (_now(device) - began))
-    return found
+            rates[name].append(times / (_now(device) - began))
+    return rates
 
 
 def _now(device: torch.device) -> float:
@@ -243,7 +247,8 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _versus(name: str, other: str, rates: dict[str, list[float]], each: int) -> Versus:
+def _versus(name: str, other: str, rates: dict[str, list[float]], images: int) -> Versus:
+    """Both sides' rates in images a second, from how often a second so many images are done."""
     ours, theirs = rates["ours"], rates["theirs"]
     ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-    return Versus(name, each * statistics.median(ours), other, each * statistics.median(theirs), ratio)
+    return Versus(name, images * statistics.median(ours), other, images * statistics.median(theirs), ratio)
