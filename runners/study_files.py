@@ -11,7 +11,7 @@ from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.registry import shown, suggestion
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse, with_value
-from deepboot.bootstrap.study.paths import written
+from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.sweep import points, runs_of
 from deepboot.bootstrap.task import DATA_PATHS
 
@@ -28,7 +28,7 @@ def find(study: str | Path) -> Path:
     Raises:
         StudyError: there is no such file or name.
     """
-    path = written(study, "STUDY")
+    path = path_of(study, "STUDY")
     if path.is_dir() and (path / "study.toml").exists():
         read_study(path / "study.toml")  # a damaged file is refused with its cure
         return path / "study.toml"
@@ -111,7 +111,7 @@ def with_absolute_paths(raw: dict[str, Any], folder: Path) -> tuple[dict[str, An
     for name in DATA_PATHS:
         if isinstance(task.get(name), str):
             try:
-                absolute[name] = str((folder / written(task[name], f"task.{name}", folder)).resolve())
+                absolute[name] = str((folder / path_of(task[name], f"task.{name}", folder)).resolve())
             except StudyError as error:
                 problems += error.problems
     return {**raw, "task": task | absolute}, problems
@@ -176,7 +176,7 @@ def _load_plugins(plugins: Any, folder: Path) -> tuple[Any, list[str]]:
     paths, problems = [], []
     for name in plugins:
         try:
-            path = (folder / written(name, "plugins", folder)).resolve()
+            path = (folder / path_of(name, "plugins", folder)).resolve()
             registry.load_plugin(path)
             paths.append(str(path))
         except StudyError as error:

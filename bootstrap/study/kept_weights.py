@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from deepboot.bootstrap import columns
 from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.paths import written
+from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import Start, Study
 
@@ -26,7 +26,7 @@ def folder_problems(study: Study, faulty: set[str]) -> list[str]:
     if study.start is None or "start" in faulty:
         return []
     try:
-        folder = written(study.start.folder, "start.folder")
+        folder = path_of(study.start.folder, "start.folder")
     except StudyError as error:
         return error.problems
     if (folder / "runs.parquet").is_file():
@@ -42,7 +42,7 @@ def kept_weights(start: Start, run: Run) -> KeptWeights:
     """
     from deepboot.bootstrap import results  # loads pandas, which no worker needs
 
-    folder = written(start.folder, "start.folder")
+    folder = path_of(start.folder, "start.folder")
     matching = _matching(results.read_table(folder / "runs.parquet", columns.RUN_COLUMNS), start, run)
     if len(matching) != 1:
         raise StudyError([
