@@ -52,11 +52,11 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
 
 
 def stopping(steps: ArrayLike, values: ArrayLike, threshold: float) -> Interval:
-    """Interval that ends at the first evaluation with a value of at most ``threshold``; no streak is asked for.
+    """Interval that ends at the first evaluation with a value of at most ``threshold``; one such evaluation is enough.
 
     Args:
         steps: int, (evaluations,), increasing.
-        values: float, (evaluations,): the real world's train soft error, or the metric that takes its place.
+        values: float, (evaluations,): the real world's train soft error, or another metric.
         threshold: in the unit of the metric.
     Source: Nakkiran et al. 2021, arXiv 2010.08127 (train soft error at most 0.01).
 
@@ -91,17 +91,20 @@ def run_events(
     """
     rows = finite_rows(rows)
     memorizing = "online_error" if world == "ideal" or not _measured(rows, "train_error") else "train_error"
-    pooled = world != "ideal" and _measured(rows, stopping_metric)
-    found = {
-        "stopping": stopping(_steps(rows), _values(rows, stopping_metric), stopping_threshold) if pooled else None,
-        "memorization": _accurate(rows, memorizing, threshold, streak),
-        "grokking": _accurate(rows, "test_error", threshold, streak),
+    can_stop = world != "ideal" and _measured(rows, stopping_metric)
+    intervals = {
+        "stopping": stopping(_steps(rows), _values(rows, stopping_metric), stopping_threshold) if can_stop else None,
+        "memorization": _reached(rows, memorizing, threshold, streak),
+        "grokking": _reached(rows, "test_error", threshold, streak),
     }
     return {
-        f"{event}_{end}": getattr(interval, end, None) for event, interval in found.items() for end in ("low", "high")
+        f"{event}_{end}": getattr(interval, end, None)
+        for event, interval in intervals.items()
+        for end in ("low", "high")
     }
 
 
+# settings of ``evaluation`` by which a run's events are found
 CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
@@ -126,7 +129,7 @@ def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> li
     Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
     """
     rows = finite_rows(rows)
-    grokked = _accurate(rows, "test_error", threshold, streak).high
+    grokked = _reached(rows, "test_error", threshold, streak).high
     if grokked is None:
         return []
     errors = _values(rows, "test_error")
@@ -145,11 +148,12 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     None as well where there is no rise: grokked at the first evaluation.
     """
     rows = finite_rows(rows)
-    grokked = _accurate(rows, "test_error", threshold, streak).high
+    grokked = _reached(rows, "test_error", threshold, streak).high
     if grokked is None:
         return None
-    kept = (_steps(rows) <= grokked) & ~np.isnan(_values(rows, "test_error"))
-    steps, accuracy = _steps(rows)[kept].astype(float), 1 - _values(rows, "test_error")[kept]
+    until_grokked = (_steps(rows) <= grokked) & ~np.isnan(_values(rows, "test_error"))
+    steps = _steps(rows)[until_grokked].astype(float)
+    accuracy = 1 - _values(rows, "test_error")[until_grokked]
     rise = accuracy[-1] - accuracy[0]
     if rise <= 0:
         return None
@@ -161,8 +165,8 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     return float(end - start)
 
 
-def _accurate(rows: pd.DataFrame, column: str, threshold: float, streak: int) -> Interval:
-    """Interval in which the accuracy that belongs to an error column comes to stay at the threshold."""
+def _reached(rows: pd.DataFrame, column: str, threshold: float, streak: int) -> Interval:
+    """Interval in which the accuracy of an error column reaches the threshold for a streak of evaluations."""
     if not _measured(rows, column):
         return Interval(None, None)
     return crossing(_steps(rows), _values(rows, column) <= 1 - threshold + ROUNDING, streak)

@@ -1,6 +1,6 @@
 """Losses, one number per labelled sample, and the metric that goes with each. Shapes: E members, B labels, V classes.
 
-A plugin's loss is one registered function, too. Where its logits are log-probabilities, up to a constant, it says so:
+A plugin's loss is one registered function, too. Where its logits are log-probabilities, up to a constant, it is marked:
 
     @register("loss", "focal")
     @compared_by("soft_error")
@@ -23,7 +23,7 @@ def compared_by(metric: Metric) -> Callable[[Any], Any]:
     """Decorator that names the metric in which the worlds of runs with this loss are compared.
 
     The soft error suits a loss that fits probabilities. Under any other a perfect fit may have a large one: 0.77 for
-    ten one-hot targets fitted by squares. So a loss that names none is compared by the error.
+    ten one-hot targets fitted by squares. So a loss without this mark is compared by the error.
     """
 
     def mark(loss: Any) -> Any:
@@ -34,7 +34,7 @@ def compared_by(metric: Metric) -> Callable[[Any], Any]:
 
 
 def default_metric(loss: str) -> Metric:
-    """The metric in which runs with this loss are compared and by which their real world stops, if none is asked for.
+    """The metric by which the worlds of a loss are compared and its real world stops, unless a study names another.
 
     Raises:
         ValueError: no such loss.
@@ -53,7 +53,7 @@ def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float
     >>> cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, 3]])).exp()
     tensor([[4., 4.]])
     """
-    _whole("cross_entropy", label_EB)
+    _require_classes("cross_entropy", label_EB)
     wide = logits_EBV.double() if dtype == "float64" else logits_EBV
     flat = nn.functional.cross_entropy(wide.flatten(0, -2), label_EB.flatten(), reduction="none")
     return flat.view(label_EB.shape)
@@ -83,12 +83,17 @@ def hinge(logits_EBV: Tensor, label_EB: Tensor, *, margin: Annotated[float, Fiel
     >>> hinge(torch.tensor([[[0.5, 0.0], [3.0, 0.0]]]), torch.tensor([[0, 0]]))
     tensor([[0.5000, 0.0000]])
     """
-    _whole("hinge", label_EB)
+    _require_classes("hinge", label_EB)
     right_EB = logits_EBV.gather(-1, label_EB[..., None])[..., 0]
     other_EB = logits_EBV.scatter(-1, label_EB[..., None], -torch.inf).amax(-1)
     return torch.relu(margin + other_EB - right_EB)
 
 
-def _whole(loss: str, label_EB: Tensor) -> None:
+def _require_classes(loss: str, label_EB: Tensor) -> None:
+    """Refuse real-valued labels.
+
+    Raises:
+        ValueError: the labels are real-valued.
+    """
     if label_EB.is_floating_point():
         raise ValueError(f"loss {loss!r} compares classes, this task has real-valued labels. Use mse.")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def errors(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
-    """Whether some other logit is at least as large as the label's, bool, (E, B); of real-valued ones as above.
+    """Whether some other logit is at least as large as the label's, bool, (E, B); squared errors of real-valued labels.
 
     A tie is wrong, and so is NaN: a network that gives every class the same logit has error 1.
 

@@ -2,8 +2,8 @@
 
 A helper is a module that lies neither in an installed package, nor in the standard library, nor in the four packages
 of this project. Every plugin loads helpers of its own, from the text that is on the disk now, so that two plugins may
-each have a ``helper.py``, and an edited one is never mixed with an old one. The hash does not see data files that a
-plugin reads, nor what a function imports only when it is called: state a ``version`` for those.
+each have a ``helper.py``, and an edited one is never mixed with an old one. The hash covers neither data files that a
+plugin reads nor imports inside a function: give the plugin a ``version`` for those.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from types import CodeType, ModuleType
 from weakref import WeakSet
 
 OURS = ("bootstrap", "datasets", "reports", "runners")  # packages inside the namespace ``deepboot``
-INSTALLED = ("site-packages", "dist-packages")  # folders of installed packages, wherever they lie
-_brought: WeakSet[ModuleType] = WeakSet()  # all helpers of all plugins
+INSTALLED = ("site-packages", "dist-packages")  # names of folders of installed packages
+_helper_modules: WeakSet[ModuleType] = WeakSet()  # all helpers of all plugins
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plugin:
     def activate(self) -> None:
         """Let imports inside its functions find its own helpers, not another plugin's; the program's own stay."""
         for name, module in self.modules.items():
-            if sys.modules.get(name, module) is module or sys.modules[name] in _brought:
+            if sys.modules.get(name, module) is module or sys.modules[name] in _helper_modules:
                 sys.modules[name] = module
 
 
@@ -59,11 +59,11 @@ def run(path: Path) -> Plugin:
     """
     name = f"deepboot_plugin_{_hash(path.read_bytes())[:16]}"
     finder = _Finder()
-    loader = _Fresh(name, str(path), finder.hashes)
+    loader = _UncachedLoader(name, str(path), finder.hashes)
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None, "a loader was given"
     module = importlib.util.module_from_spec(spec)
-    with _own_helpers(path.parent, finder):
+    with _importing_helpers(path.parent, finder):
         sys.modules[name] = module
         try:
             loader.exec_module(module)
@@ -75,15 +75,16 @@ def run(path: Path) -> Plugin:
                 ) from error
             raise
         helpers = {helper: sys.modules[helper] for helper in finder.names if helper in sys.modules}
-    _brought.update(helpers.values())
-    own, read = finder.hashes[path], {helper: finder.hashes[file] for helper, file in finder.files.items()}
-    source = _hash(json.dumps([own, read], sort_keys=True).encode()) if read else own
+    _helper_modules.update(helpers.values())
+    own_hash = finder.hashes[path]
+    helper_hashes = {helper: finder.hashes[file] for helper, file in finder.files.items()}
+    source = _hash(json.dumps([own_hash, helper_hashes], sort_keys=True).encode()) if helper_hashes else own_hash
     return Plugin(source, dict(finder.hashes), {name: module, **helpers})
 
 
 @contextmanager
-def _own_helpers(folder: Path, finder: "_Finder") -> Iterator[None]:
-    """Import helpers anew, from this folder first. What the program itself had imported is back afterwards."""
+def _importing_helpers(folder: Path, finder: "_Finder") -> Iterator[None]:
+    """Import helpers anew inside, from this folder first; afterwards the program's own imports are back."""
     before = _helpers(sys.modules)
     for name in before:
         del sys.modules[name]
@@ -100,29 +101,32 @@ def _own_helpers(folder: Path, finder: "_Finder") -> Iterator[None]:
         if not replaced:
             for name in finder.names:
                 sys.modules.pop(name, None)
-        kept = {name: old for name, old in before.items() if old not in _brought or _top(name) not in replaced}
-        sys.modules.update(kept)
+        restored = {
+            name: module for name, module in before.items()
+            if module not in _helper_modules or _top(name) not in replaced
+        }  # fmt: skip
+        sys.modules.update(restored)
 
 
 def _helpers(modules: Mapping[str, ModuleType]) -> dict[str, ModuleType]:
-    """The modules that a plugin might import as helpers, but for compiled packages, which cannot be loaded twice."""
+    """The modules that a plugin might import as helpers, without compiled packages, which cannot be loaded twice."""
     specs = {name: module.__dict__.get("__spec__") for name, module in modules.items() if type(module) is ModuleType}
-    found = {name: spec for name, spec in specs.items() if spec is not None and _is_helper(name, spec)}
-    compiled = {_top(name) for name, spec in found.items() if str(spec.origin).endswith(tuple(EXTENSION_SUFFIXES))}
-    return {name: modules[name] for name in found if _top(name) not in compiled}
+    helpers = {name: spec for name, spec in specs.items() if spec is not None and _is_helper(name, spec)}
+    compiled = {_top(name) for name, spec in helpers.items() if str(spec.origin).endswith(tuple(EXTENSION_SUFFIXES))}
+    return {name: modules[name] for name in helpers if _top(name) not in compiled}
 
 
 def _is_helper(name: str, spec: ModuleSpec) -> bool:
     """Whether a module is a user's own."""
-    places = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
+    paths = [spec.origin] if spec.has_location else list(spec.submodule_search_locations or ())
     ours = name in ("__main__", "deepboot") or name.startswith("deepboot_plugin_")
-    return not ours and any(place is not None and not _is_installed(place) for place in places)
+    return not ours and any(path is not None and not _is_installed(path) for path in paths)
 
 
 @cache
-def _is_installed(place: str) -> bool:
+def _is_installed(text: str) -> bool:
     """Whether a file or folder belongs to an installed package, to the standard library or to this project."""
-    path, house = Path(place), Path(__file__).parents[1]
+    path, house = Path(text), Path(__file__).parents[1]
     roots = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")] + [house / name for name in OURS]
     return not set(INSTALLED).isdisjoint(path.parts) or any(path.is_relative_to(root) for root in roots)
 
@@ -136,7 +140,7 @@ def _hash(text: bytes) -> str:
 
 
 class _Finder:
-    """Takes note of every helper that is imported while it stands first in ``sys.meta_path``.
+    """Takes note of every helper that is imported while it is the first finder in ``sys.meta_path``.
 
     Attributes:
         names: of the modules, in the order of their imports.
@@ -152,9 +156,9 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Where a module lies, as the other finders say; a helper's text is then read anew."""
+        """The spec that the other finders have for a module; a helper's gets a loader that reads its text anew."""
         others = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next((found for found in others if found is not None), None)
+        spec = next((other for other in others if other is not None), None)
         if spec is None or not _is_helper(name, spec):
             return spec
         self.names.append(name)
@@ -162,12 +166,12 @@ class _Finder:
             self.files[name] = Path(spec.origin)
             self.hashes[self.files[name]] = _hash(self.files[name].read_bytes())
         if type(spec.loader) is SourceFileLoader and spec.origin is not None:
-            spec.loader = _Fresh(name, spec.origin, self.hashes)
+            spec.loader = _UncachedLoader(name, spec.origin, self.hashes)
         return spec
 
 
-class _Fresh(SourceFileLoader):
-    """Compiles the text that it hashes: compiled files are told apart by whole seconds, too coarse for an editor."""
+class _UncachedLoader(SourceFileLoader):
+    """Compiles the very text that it hashes: files of bytecode are compared by whole seconds, too coarse for edits."""
 
     def __init__(self, name: str, path: str, hashes: dict[Path, str]):
         super().__init__(name, path)

@@ -29,12 +29,12 @@ LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered thing.
+    """A registered task, model, optimizer, loss, index rule or kind of claim.
 
     Attributes:
-        target: what builds it.
-        source: the hash of its file, and of what that imports, where a plugin brought it.
-        file: where it is defined.
+        target: the function or class.
+        source: the hash of a plugin's file and of the helpers that it imports; None for one of the package itself.
+        file: the file that defines it.
     """
 
     kind: Kind
@@ -50,9 +50,9 @@ class Entry:
 
     @property
     def version(self) -> str | None:
-        """Its attribute ``version``, a number or text that its author changes with what no hash sees; None: none."""
-        stated = getattr(self.target, "version", None)
-        return str(stated) if isinstance(stated, int | str) else None
+        """Its attribute ``version``, which its author changes with all that no hash covers; None if it has none."""
+        version = getattr(self.target, "version", None)
+        return str(version) if isinstance(version, int | str) else None
 
 
 class Settings(BaseModel):
@@ -62,7 +62,7 @@ class Settings(BaseModel):
 
 
 _entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}
-_plugins: dict[Path, tuple[plugins.Plugin, list[Entry]]] = {}  # with what each has registered
+_plugins: dict[Path, tuple[plugins.Plugin, list[Entry]]] = {}  # with the entries that each has registered
 _loading: ContextVar[list[Entry] | None] = ContextVar("_loading", default=None)
 
 
@@ -70,7 +70,7 @@ def register(kind: Kind, name: str) -> Callable[[Target], Target]:
     """Decorator that makes a function or class known to studies as ``name``.
 
     Its attribute ``version``, if it has one, is part of the identity of the runs that use it, as is the source of a
-    plugin. Change it with what no source shows: files of data, and what a function imports only when it is called.
+    plugin. Change it with all that the source does not show: files of data, and imports inside a function.
 
     Raises:
         ValueError: another function or class already has this name.
@@ -93,7 +93,7 @@ def register(kind: Kind, name: str) -> Callable[[Target], Target]:
 
 
 def _file(target: Callable[..., Any]) -> str:
-    """The file that defines something, or its module where there is none, as for a class in a notebook."""
+    """The file that defines a function or class, or its module where there is none, as in a notebook."""
     try:
         return inspect.getfile(target)
     except (TypeError, OSError):
@@ -104,10 +104,12 @@ def _is_again(known: Entry, entry: Entry) -> bool:
     """Whether both are the same definition, at most edited and loaded again, or a copy of the same plugin."""
     if known.target.__qualname__ != entry.target.__qualname__:
         return False
-    return known.file == entry.file or (known.source is not None and _text(known.file) == _text(entry.file) != b"")
+    return known.file == entry.file or (
+        known.source is not None and _content(known.file) == _content(entry.file) != b""
+    )
 
 
-def _text(file: str) -> bytes:
+def _content(file: str) -> bytes:
     return Path(file).read_bytes() if Path(file).is_file() else b""
 
 
@@ -161,7 +163,7 @@ def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
 
 
 def reason(error: BaseException, cure: str) -> str:
-    """What an error of a user's code says, and what to do, unless it says that itself, in a second sentence.
+    """The message of an error in a user's code, with a cure unless it has one itself, in a second sentence.
 
     >>> reason(ValueError("No such layer. Count them."), "Mend the model.")
     'No such layer. Count them.'
@@ -169,8 +171,8 @@ def reason(error: BaseException, cure: str) -> str:
     'KeyError: 3. Mend the model.'
     """
     text = " ".join(str(error).split())
-    ours = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
-    if ours or re.fullmatch(r".*[.?] .*[.?`]", text):
+    has_cure = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
+    if has_cure or re.fullmatch(r".*[.?] .*[.?`]", text):
         return text
     if text.endswith("."):
         return f"{text} {cure}"
@@ -180,6 +182,7 @@ def reason(error: BaseException, cure: str) -> str:
 
 @cache
 def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
+    """Schema of the keyword-only parameters of a function or class."""
     function = target.__init__ if inspect.isclass(target) else target
     try:
         hints = get_type_hints(function, include_extras=True)
@@ -188,18 +191,22 @@ def _schema(target: Callable[..., Any], name: str) -> type[Settings]:
             f"the types of the settings of {name!r} cannot be read: {error}. "
             f"Import or define them where {target.__qualname__} is defined."
         ) from error
-    keyword_only = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    made = {each.name: Field(default_factory=each.default_factory) for each in _fields(target)
-            if each.default_factory is not dataclasses.MISSING}  # fmt: skip
+    factories = {
+        field_.name: Field(default_factory=field_.default_factory)
+        for field_ in _fields(target)
+        if field_.default_factory is not dataclasses.MISSING
+    }
     fields: dict[str, Any] = {}
-    for parameter in keyword_only:
+    for parameter in inspect.signature(target).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
         if parameter.name not in hints:
             raise ValueError(
                 f"setting {parameter.name!r} of {name!r} has no type. "
                 f"Annotate it where {target.__qualname__} is defined, for instance `{parameter.name}: float`."
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], made.get(parameter.name, default))
+        fields[parameter.name] = (hints[parameter.name], factories.get(parameter.name, default))
     try:
         return create_model(name, __base__=Settings, **fields)
     except Exception as error:  # pydantic has several for a type, and a NameError for a name that it reserves
@@ -212,15 +219,15 @@ def _fields(target: Callable[..., Any]) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _unusable(target: Callable[..., Any], name: str, fields: dict[str, Any]) -> str:
-    """Which of some settings no study can hold, and why."""
+    """The message about the first setting of a type that no study can hold."""
     for setting, field_ in fields.items():
         try:
             create_model(name, __base__=Settings, **{setting: field_})
         except Exception as error:
-            why = str(error).split("\n", 1)[0].rstrip(".")
+            message = str(error).split("\n", 1)[0].rstrip(".")
             break
     return (
-        f"setting {setting!r} of {name!r} cannot be given by a study: {why}. Give it a plain name and type "
+        f"setting {setting!r} of {name!r} cannot be given by a study: {message}. Give it a plain name and type "
         f"where {target.__qualname__} is defined, for instance `{setting}: float`."
     )
 
@@ -234,15 +241,15 @@ def settings(kind: Kind, name: str) -> type[Settings]:
     return _schema(find(kind, name).target, name)
 
 
-def _known() -> dict[Kind, dict[str, Entry]]:
-    """What is registered now, as it will not change."""
-    return {kind: dict(found) for kind, found in _entries.items()}
+def _snapshot() -> dict[Kind, dict[str, Entry]]:
+    """A copy of all entries that are registered now."""
+    return {kind: dict(entries) for kind, entries in _entries.items()}
 
 
 @contextmanager
 def scratch() -> Iterator[None]:
-    """What is registered meanwhile is forgotten afterwards, and what it replaced is back."""
-    before = _known()
+    """Forget at the end everything that is registered inside, and bring back what it replaced."""
+    before = _snapshot()
     try:
         yield
     finally:
@@ -250,9 +257,9 @@ def scratch() -> Iterator[None]:
 
 
 def load_plugin(path: Path) -> None:
-    """Run a user's Python file, so that what it registers is known, with the hash of its text and of its helpers'.
+    """Run a user's Python file, and register its entries with the hash of its text and of its helpers' texts.
 
-    It is run again when its text or a helper's has changed.
+    It is run again when one of these texts has changed.
 
     Raises:
         ValueError: the file is missing, or running it failed.
@@ -270,8 +277,8 @@ def load_plugin(path: Path) -> None:
 
 
 def _run(path: Path) -> tuple[plugins.Plugin, list[Entry]]:
-    """A plugin that has been run, and what it has registered; if it fails, nothing is registered."""
-    before, registered = _known(), list[Entry]()
+    """A plugin after it has been run, and the entries that it registered; none of them stays if it fails."""
+    before, registered = _snapshot(), list[Entry]()
     token = _loading.set(registered)
     try:
         plugin = plugins.run(path)

@@ -28,9 +28,9 @@ class Results:
         study: the study as resolved, as nested dictionaries.
         environment: versions, machine and the command.
         claims: what was claimed before the first run, and its hash.
-        folder: where it lies, None if only in memory.
-        planned: the run_ids of a study under way or interrupted, those too of which there is no row yet; else empty.
-        damage: a sentence for every file of the folder that could be done without, but not read.
+        folder: the output folder, None if only in memory.
+        planned: all run_ids of a study under way or interrupted, with or without a row; else empty.
+        damage: a sentence for every file of the folder that is not needed, and could not be read.
     """
 
     runs: pd.DataFrame
@@ -44,22 +44,22 @@ class Results:
 
 
 def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """A table with exactly these columns first, in their types; further columns follow as they came."""
+    """A table with exactly these columns first, in their types; further columns follow in their order."""
     table = pd.DataFrame(rows)
     extra = [name for name in table.columns if name not in columns]
     return table.reindex(columns=[*columns, *extra]).astype(columns)
 
 
 def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs whose ``metric`` is filled in where a table is older than this column.
+    """Runs with their ``metric``, which is filled in where a table is older than this column.
 
-    Only cross-entropy had the soft error then: no other loss could ask for it. A table without ``loss.name``, made by
-    hand, is taken for cross-entropy.
+    Only cross-entropy was compared by the soft error then. A table without ``loss.name``, made by hand, counts as one
+    of cross-entropy.
     """
     losses = runs["loss.name"] if "loss.name" in runs else pd.Series(pd.NA, index=runs.index)
-    plain = losses.notna() & (losses != "cross_entropy").fillna(False)
-    old = pd.Series("soft_error", index=runs.index, dtype="string").mask(plain.astype(bool), "error")
-    return runs.assign(metric=runs["metric"].fillna(old))
+    by_error = losses.notna() & (losses != "cross_entropy").fillna(False)
+    metric = pd.Series("soft_error", index=runs.index, dtype="string").mask(by_error.astype(bool), "error")
+    return runs.assign(metric=runs["metric"].fillna(metric))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -99,29 +99,31 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     runs, evaluations = (
         read_table(path, columns) for path, columns in zip(paths, (RUN_COLUMNS, EVALUATION_COLUMNS), strict=True)
     )
-    bare = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(evaluations["run_id"]), "run_id"]
-    if len(bare):
+    without_rows = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(evaluations["run_id"]), "run_id"]
+    if len(without_rows):
         raise DamagedFileError(
-            paths[1], f"it has no rows of {len(bare)} of the {len(runs)} runs, such as {bare.iloc[0]}"
+            paths[1], f"it has no rows of {len(without_rows)} of the {len(runs)} runs, such as {without_rows.iloc[0]}"
         )
     return runs, evaluations
 
 
 def read(folder: Path | str) -> Results:
-    """Read an output folder, also while a study is trained into it or after that was interrupted.
+    """All results of an output folder, also while a study is trained into it or after that was interrupted.
 
-    Runs that are not in the tables yet have the rows that shards and checkpoints hold of them; those that are not at
-    their budget have status "unfinished". Nothing is locked or changed.
+    Runs that are not in the tables yet are read from shards and checkpoints; before their budget they have the status
+    "unfinished". Nothing is locked or changed.
 
     Raises:
         ValueError: the folder or one of its tables is missing.
         DamagedFileError: one of its tables, or its study, cannot be read.
     """
     folder = Path(folder)
-    held = underway.read(folder)  # first: what a pack gave goes from here to the tables
-    planned = _optional(folder / PLANNED, lambda path: read_table(path, RUN_COLUMNS), typed([], RUN_COLUMNS), held)
+    unfinished = underway.read(folder)  # before the tables, into which a finished pack moves
+    planned = _optional(
+        folder / PLANNED, lambda path: read_table(path, RUN_COLUMNS), typed([], RUN_COLUMNS), unfinished
+    )
     tables = read_tables(folder)
-    if tables is None and len(planned) and not held.done:
+    if tables is None and len(planned) and not unfinished.outcomes:
         raise ValueError(
             f"{folder}: a study has begun here, but no run of it has been evaluated and saved yet. "
             "Ask again after the first checkpoint."
@@ -134,61 +136,62 @@ def read(folder: Path | str) -> Results:
                 "Name the folder that was given to --out."
             )
     runs, evaluations = tables or (typed([], RUN_COLUMNS), typed([], EVALUATION_COLUMNS))
-    runs, evaluations = _with_unfinished(runs, evaluations, planned, held)
+    runs, evaluations = _with_unfinished(runs, evaluations, planned, unfinished)
     return Results(
         runs=with_metric(runs),
         evaluations=evaluations,
         study=read_study(folder / "study.toml"),
-        environment=_optional(folder / "environment.json", read_json, {}, held),
-        claims=_optional(folder / "claims.json", read_json, {}, held),
+        environment=_optional(folder / "environment.json", read_json, {}, unfinished),
+        claims=_optional(folder / "claims.json", read_json, {}, unfinished),
         folder=folder,
         planned=tuple(planned["run_id"]),
-        damage=tuple(held.notes),
+        damage=tuple(unfinished.notes),
     )
 
 
-def _optional(path: Path, reader: Callable[[Path], Any], otherwise: Any, held: Underway) -> Any:
-    """What a file holds that can be done without; where it is damaged, that is noted."""
+def _optional(path: Path, reader: Callable[[Path], Any], otherwise: Any, unfinished: Underway) -> Any:
+    """The content of a file that is not needed, or a value in its place; damage is added to the notes."""
     try:
         return reader(path)
     except FileNotFoundError:
         return otherwise
     except DamagedFileError as damage:
-        held.notes += damage.problems
+        unfinished.notes += damage.problems
         return otherwise
 
 
 def _with_unfinished(
-    runs: pd.DataFrame, evaluations: pd.DataFrame, planned: pd.DataFrame, held: Underway
+    runs: pd.DataFrame, evaluations: pd.DataFrame, planned: pd.DataFrame, unfinished: Underway
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables with the planned runs that went further since they were written, in the order of the plan."""
+    """Both tables with the outcomes of planned runs that went further since, in the order of the plan."""
     last_steps = dict(zip(runs["run_id"], runs["last_step"].fillna(0), strict=True))
     specs: dict[str, Any] = {row["run_id"]: row for row in planned.to_dict("records")}
     further = {
-        run_id: done for run_id, done in held.done.items()
-        if run_id in specs and last_steps.get(run_id, -1) < done["last_step"]
+        run_id: outcome for run_id, outcome in unfinished.outcomes.items()
+        if run_id in specs and last_steps.get(run_id, -1) < outcome["last_step"]
     }  # fmt: skip
     if not further:
         return runs, evaluations
-    rows = [row for run_id in further for row in held.rows[run_id]]
+    rows = [row for run_id in further for row in unfinished.rows[run_id]]
     parts = [part for part in (evaluations, typed(rows, EVALUATION_COLUMNS)) if len(part)]
     evaluations = pd.concat(parts or [evaluations], ignore_index=True)
     evaluations = evaluations.drop_duplicates(["run_id", "step"], keep="last")
     evaluations = evaluations.sort_values(["run_id", "step"], ignore_index=True)
     by_run = dict(list(evaluations.groupby("run_id")))
     added = [
-        outcome_row(specs[run_id], done, by_run.get(run_id, evaluations.iloc[:0])) for run_id, done in further.items()
+        outcome_row(specs[run_id], outcome, by_run.get(run_id, evaluations.iloc[:0]))
+        for run_id, outcome in further.items()
     ]
-    kept = runs[~runs["run_id"].isin(further)]
-    runs = pd.DataFrame([*kept.astype(object).to_dict("records"), *added])
-    places = {run_id: place for place, run_id in enumerate(specs)}
-    order = runs["run_id"].map(places).fillna(len(places)).argsort(kind="stable")
+    unchanged = runs[~runs["run_id"].isin(further)]
+    runs = pd.DataFrame([*unchanged.astype(object).to_dict("records"), *added])
+    positions = {run_id: position for position, run_id in enumerate(specs)}
+    order = runs["run_id"].map(positions).fillna(len(positions)).argsort(kind="stable")
     runs = typed(runs.iloc[order].reset_index(drop=True), RUN_COLUMNS)
     return runs, _in_order_of(runs, evaluations)
 
 
 def _in_order_of(runs: pd.DataFrame, evaluations: pd.DataFrame) -> pd.DataFrame:
     """Evaluations in the order of their runs, by step within a run."""
-    places = {run_id: place for place, run_id in enumerate(runs["run_id"])}
-    at = evaluations["run_id"].map(places)
-    return evaluations.assign(_at=at).sort_values(["_at", "step"], ignore_index=True).drop(columns="_at")
+    positions = {run_id: position for position, run_id in enumerate(runs["run_id"])}
+    keyed = evaluations.assign(_position=evaluations["run_id"].map(positions))
+    return keyed.sort_values(["_position", "step"], ignore_index=True).drop(columns="_position")

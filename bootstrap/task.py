@@ -1,8 +1,8 @@
-"""What a task is: one endless stream of labelled samples, addressed by index.
+"""Tasks: a task is one endless stream of labelled samples, addressed by index.
 
-An endless task gives the sample of any index. A finite universe gives the sample of any of its
-cells, and the harness puts the cells in a keyed order; a recording is a universe whose cells lie
-in a file. Which indices a world reads is not the task's affair (``worlds``).
+An endless task has a sample at every index. A finite universe has one in each of its cells, which
+the harness puts in a keyed order; a recording is a universe whose cells are in a file. Which
+indices a world reads is decided in ``worlds``.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-PLACES = ("path", "root", "cifar10")  # settings of tasks that say where recorded data lie
+DATA_PATHS = ("path", "root", "cifar10")  # settings of tasks with the path of recorded data
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Tokens:
 
     Attributes:
         varying: positions that differ between samples (the others are punctuation).
-        answers: how many of the last positions are answered; the model's logits stand there.
-        shows_answers: whether earlier answers stand in the input, so that only a causal model may read it.
+        answers: number of answers; the model's logits are those at so many last positions.
+        shows_answers: whether the input holds earlier answers, so that only a causal model may read it.
     """
 
     vocab: int
@@ -41,7 +41,7 @@ class Vector:
 
 @dataclass(frozen=True)
 class Image:
-    """Inputs are images, (..., channels, height, width): float32, or uint8, which models are given as -1 to 1."""
+    """Inputs are images, (..., channels, height, width): float32, or uint8, which models read scaled to -1 .. 1."""
 
     channels: int
     height: int
@@ -91,15 +91,15 @@ class Task(ABC):
         """
 
     def on_host(self, device: torch.device | str) -> bool:
-        """Whether the host makes samples for this device, from a disk, say; training data are then read ahead."""
+        """Whether the host makes the samples for this device, from a disk, say; training data are then prefetched."""
         return False
 
     def exact(self, key_E2: Tensor) -> Samples | None:
-        """A test set over which the mean error is that over the whole population, (E, T, ...); None: there is none."""
+        """A test set whose mean error is that of the whole population, (E, T, ...); None: there is none."""
         return None
 
     def decode(self, x: Tensor) -> Tensor:
-        """What a model reads of inputs; bytes take a quarter of the memory until then."""
+        """Inputs as a model reads them; bytes, which take a quarter of the memory until then, become -1 .. 1."""
         return x.to(torch.float32).div_(127.5).sub_(1) if x.dtype == torch.uint8 else x
 
     def show(self, x: Tensor, y: Tensor) -> str:
@@ -127,7 +127,7 @@ class Universe(Task):
         return None
 
     def mirror(self, number: Tensor) -> Tensor | None:
-        """The cell with swapped operands, of the same shape, where the task is symmetric in them; else None."""
+        """The cells with swapped operands, of the same shape; None where the task is not symmetric in them."""
         return None
 
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:

@@ -1,7 +1,7 @@
-"""A study under way, or interrupted: what its folder knows of runs that are not in the tables yet.
+"""A study under way, or interrupted: the outcomes of runs that are not in its tables yet.
 
-While a study is unfinished its folder holds ``planned.parquet``, a row of ``runs`` for every planned run as far as its
-specification gives it, the shards of packs that are done, and the checkpoints of packs that are not. All of it is read
+While a study is unfinished its folder holds ``planned.parquet``, with the columns of ``runs`` that follow from the
+specifications, the shards of packs that are done, and the checkpoints of packs that are not. All of it is read
 without torch, without the lock, and while it is written: a file that vanishes after it was listed is left out.
 """
 
@@ -23,47 +23,48 @@ PLANNED = "planned.parquet"
 
 @dataclass
 class Underway:
-    """What shards and checkpoints hold.
+    """The contents of a folder's shards and checkpoints.
 
     Attributes:
-        done: what training knows of each run, by run_id: status, last_step, seconds and more. A later entry of one run
-            is kept only if it went further.
+        outcomes: by run_id the status, last_step, seconds and more of each run. Of two entries for one run the one
+            that went further is kept.
         rows: evaluated rows, by run_id.
         notes: a sentence for every file that could not be used.
     """
 
-    done: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, done: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-        """Keep a run if it is new or went further than was known."""
-        known = self.done.get(done["run_id"])
-        if known is None or known["last_step"] < done["last_step"]:
-            self.done[done["run_id"]], self.rows[done["run_id"]] = done, rows
+    def add(self, outcome: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+        """Keep a run's outcome and rows if it is new or went further than before."""
+        run_id = outcome["run_id"]
+        before = self.outcomes.get(run_id)
+        if before is None or before["last_step"] < outcome["last_step"]:
+            self.outcomes[run_id], self.rows[run_id] = outcome, rows
 
 
 def read(folder: Path) -> Underway:
-    """What the folder's checkpoints and shards hold, in this order: a pack goes from one to the other."""
-    found = Underway()
+    """The contents of a folder's checkpoints and shards, read in this order: a pack goes from one to the other."""
+    underway = Underway()
     for path in sorted((folder / "checkpoints").glob("*.safetensors")):
-        with _noted(found.notes):
+        with _noting_damage(underway.notes):
             for outcome in checkpoint_outcomes(path):
                 if outcome["rows"]:
-                    found.add(_so_far(outcome), outcome["rows"])
+                    underway.add(_unfinished_outcome(outcome), outcome["rows"])
     for path in sorted((folder / "shards").glob("*.json")):
-        with _noted(found.notes):
-            runs, rows = read_shard(path)
+        with _noting_damage(underway.notes):
+            outcomes, rows = read_shard(path)
             by_run: dict[str, list[dict[str, Any]]] = {}
             for row in rows:
                 by_run.setdefault(row["run_id"], []).append(row)
-            for run in runs:
-                found.add(run, by_run.get(run["run_id"], []))
-    return found
+            for outcome in outcomes:
+                underway.add(outcome, by_run.get(outcome["run_id"], []))
+    return underway
 
 
 def read_shard(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The runs of one pack, as training knows them, and their evaluated rows.
+    """The outcomes of one pack's runs, and their evaluated rows.
 
     Raises:
         FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
@@ -77,9 +78,9 @@ def read_shard(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def checkpoint_outcomes(path: Path) -> list[dict[str, Any]]:
-    """What a checkpoint knows of its runs beside their weights: ``run, rows, status, last_step, seconds`` and more.
+    """The outcomes in a checkpoint, without weights: ``run, rows, status, last_step, seconds`` and more of each run.
 
-    It is metadata in the head of a safetensors file: its length in 8 bytes, the lowest first, then JSON.
+    They are metadata in the head of a safetensors file: its length in 8 bytes, the lowest first, then JSON.
 
     Raises:
         FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
@@ -90,12 +91,12 @@ def checkpoint_outcomes(path: Path) -> list[dict[str, Any]]:
             raise ValueError("it ends in the middle of its head")
         outcomes = json.loads(json.loads(file.read(length))["__metadata__"]["outcomes"])
         if not all({"run", "rows", "status", "last_step"} <= outcome.keys() for outcome in outcomes):
-            raise ValueError("its head does not hold what a checkpoint knows of its runs")
+            raise ValueError("its head does not hold the outcomes of its runs")
         return list(outcomes)
 
 
-def _so_far(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a run whose pack is not done."""
+def _unfinished_outcome(outcome: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a run in a checkpoint, in the form of a shard: it is unfinished unless it diverged or stopped."""
     ended = outcome["status"] == "diverged" or outcome.get("stopped")
     return {
         "run_id": outcome["run"],
@@ -107,8 +108,8 @@ def _so_far(outcome: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _noted(notes: list[str]) -> Iterator[None]:
-    """A file that vanished is left out, a damaged one is noted."""
+def _noting_damage(notes: list[str]) -> Iterator[None]:
+    """Leave out a file that vanished, and add a note about a damaged one."""
     try:
         with suppress(FileNotFoundError):
             yield
@@ -117,16 +118,15 @@ def _noted(notes: list[str]) -> Iterator[None]:
 
 
 def outcome_row(spec: dict[str, Any], done: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
-    """One row of ``runs``: what the run is, how far training came, and the events of its evaluations.
+    """One row of ``runs``: the run's settings, its outcome, and the events of its evaluations.
 
     Args:
-        spec: the row as far as the specification gives it, with the settings under ``evaluation.``.
-        done: what training knows of the run; without ``first_reuse_step``, that of the specification counts as far as
-            the run came.
+        spec: the columns that follow from the specification, with the settings under ``evaluation.``.
+        done: the run's outcome; without ``first_reuse_step``, that of the specification counts, if the run got there.
         rows: its evaluations, sorted by step.
     """
     last_step = int(done["last_step"])
-    first_reuse = done.get("first_reuse_step", _up_to(spec.get("first_reuse_step"), last_step))
+    first_reuse = done.get("first_reuse_step", _reached(spec.get("first_reuse_step"), last_step))
     criteria = {name: spec[f"evaluation.{name}"] for name in CRITERIA}
     return {
         **spec,
@@ -141,5 +141,6 @@ def outcome_row(spec: dict[str, Any], done: dict[str, Any], rows: pd.DataFrame) 
     }
 
 
-def _up_to(step: Any, last: int) -> Any:
+def _reached(step: Any, last: int) -> Any:
+    """A step that lies before the last one, else None."""
     return step if pd.notna(step) and step < last else None

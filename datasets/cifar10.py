@@ -16,16 +16,16 @@ import torch
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.paths import expanded
 from deepboot.bootstrap.task import Image, Inputs, Samples
-from deepboot.datasets.recording import Held
+from deepboot.datasets.recording import InMemory
 
 
 @register("task", "cifar10")
 @dataclass(frozen=True, kw_only=True)
-class Cifar10(Held):
+class Cifar10(InMemory):
     """CIFAR-10, 60,000 images of ten classes; its last 10,000 are the test set for ``data.test_set = "reference"``.
 
     Inputs are uint8, (3, 32, 32), given to models scaled to [-1, 1]. The ideal world ends with the 50,000 training
-    images unless told to use them again. A run's identity holds the images' ``fingerprint``, not their place.
+    images unless ``data.allow_reuse`` is set. A run's identity holds the images' ``fingerprint``, not their path.
 
     Args:
         root: the folder in which torchvision keeps it; "~" is the home folder.
@@ -66,7 +66,7 @@ class Cifar10(Held):
         return self._recorded.tested
 
     @property
-    def _held(self) -> Samples:
+    def _samples(self) -> Samples:
         return self._recorded.samples
 
     @cached_property
@@ -75,7 +75,14 @@ class Cifar10(Held):
 
 
 class Recorded(NamedTuple):
-    """All images and labels, training first; how many are for training; the others; the fingerprint."""
+    """CIFAR-10 as it was read.
+
+    Attributes:
+        samples: all images and labels, the training images first.
+        train: number of training images.
+        tested: the test images and their labels.
+        fingerprint: the SHA-256 of images and labels, in hexadecimal.
+    """
 
     samples: Samples
     train: int

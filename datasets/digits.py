@@ -51,7 +51,7 @@ class Digits(Task):
         key_L2 = streams.subkeys(key_E2, "pixels")[:, None].expand(-1, index[0].numel(), 2).reshape(-1, 2)
         flat = (key_L2, index.reshape(-1), label.view(-1), unit.view(-1), x.view(-1, 64))
         for *draws, into_LP in zip(*(part.split(_BLOCK[index.device.type]) for part in flat), strict=True):
-            into_LP.copy_(_written(*draws))
+            into_LP.copy_(_images(*draws))
         return Samples(x, label)
 
     def show(self, x: Tensor, y: Tensor) -> str:
@@ -68,8 +68,8 @@ class Model(NamedTuple):
     residual: Tensor  # (10 * S, P), standard deviations
 
 
-def _written(key_L2: Tensor, index_L: Tensor, label_L: Tensor, unit_L: Tensor) -> Tensor:
-    """Images in 0 .. 255.5, float32, (L, P)."""
+def _images(key_L2: Tensor, index_L: Tensor, label_L: Tensor, unit_L: Tensor) -> Tensor:
+    """Images in 0.5 .. 255.5, to be cut to bytes, float32, (L, P)."""
     model = Model(*(streams.to_device(torch.from_numpy(part), index_L.device) for part in _parameters()))
     styles = model.until.shape[1]
     row_L = label_L * styles + (unit_L[:, None] >= model.until[label_L, :-1]).sum(1)

@@ -26,7 +26,7 @@ class Gaussian(Task):
 
     The test set has no sampling error for models linear in their inputs (an mlp of depth 0 without bias): its
     samples are the axes, scaled so that their mean squared error is (w - b)^T diag(spectrum) (w - b), the excess over
-    the noise. With ``data.test_samples`` the test is drawn like everything else, as other models need it.
+    the noise. With ``data.test_samples`` the test is drawn like the training samples, as other models need it.
     Source: Nakkiran, Neyshabur, Sedghi 2021, arXiv 2010.08127 (toy example); Ghosh, Mei, Yu 2021, arXiv 2106.08619.
 
     Args:
@@ -76,7 +76,7 @@ class Gaussian(Task):
         return b_D * ((1 - self.noise) / (self.spectrum_D * b_D.square()).sum()).sqrt()
 
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
-        spread_D, b_D = (each.to(index.device) for each in (self.spectrum_D.sqrt(), self.teacher_D))
+        spread_D, b_D = (part_D.to(index.device) for part_D in (self.spectrum_D.sqrt(), self.teacher_D))
         z = streams.normal(key_E2, index, self.dimensions + 1).double()
         x, unexplained = z[..., :-1] * spread_D, z[..., -1]
         y = (x * b_D).sum(-1) + self.noise**0.5 * unexplained

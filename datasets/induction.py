@@ -18,9 +18,9 @@ class Induction(Task):
     """A random sequence that ends with a token seen exactly once before, and asks what came after it.
 
     A sample arises in three draws, all uniform: the query, one of ``vocab`` tokens; its earlier
-    place, 0 .. length - 3; and, for every other place but the last, one of the tokens that are
-    not the query, independently, so that they may repeat. The query stands at its place and
-    again at the end. The label is the token after its place, so it is always defined, unique, and
+    position, 0 .. length - 3; and, for every other position but the last, one of the tokens that are
+    not the query, independently, so that they may repeat. The query is at its position and
+    again at the end. The label is the token after that position, so it is always defined, unique, and
     never the query. With 6 tokens, ``3 1 4 1 0 4`` asks for what followed the first 4: the label is 1.
 
     Source: Olsson et al. 2022, arXiv 2209.11895; as a grokking task Nanda et al. 2023, arXiv 2301.05217,
@@ -40,7 +40,7 @@ class Induction(Task):
         return self.vocab
 
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
-        query, place, other = (
+        query, position, other = (
             streams.integers(streams.subkeys(key_E2, name), index, count, high)
             for name, count, high in (
                 ("query", 1, self.vocab),
@@ -49,8 +49,8 @@ class Induction(Task):
             )
         )
         other = other + (other >= query).long()  # skips the query
-        before = other.scatter(-1, place, query)
-        return Samples(torch.cat((before, query), -1), before.gather(-1, place + 1)[..., 0])
+        before = other.scatter(-1, position, query)
+        return Samples(torch.cat((before, query), -1), before.gather(-1, position + 1)[..., 0])
 
     def show(self, x: Tensor, y: Tensor) -> str:
         return f"{' '.join(map(str, x.tolist()))} -> {y.item()}"

@@ -19,8 +19,8 @@ class MultiDigitAddition(Task):
 
     The input is ``a + b =`` and then the sum without its last digit, so that each of the last
     num_digits + 1 positions, from "=" on, is answered by the next digit of the sum, which is
-    written with its leading zero. With ``shows_answers = false`` a blank token stands for every digit
-    of the sum, and any model may read the input. Tokens: a digit is itself, "+" is ``base``, "=" is
+    written with its leading zero. With ``shows_answers = false`` every digit of the sum is a blank
+    token, and any model may read the input. Tokens: a digit is itself, "+" is ``base``, "=" is
     base + 1, the blank is base + 2.
 
     With two digits, 47 + 85 = 132 is

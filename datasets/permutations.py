@@ -80,9 +80,9 @@ def products(degree: int) -> Tensor:
     """The group's table, int64, (degree!, degree!): row x, column y holds the number of x*y."""
     element_FN = elements(degree)
     # Read as digits, permutations in lexicographic order are ascending numbers.
-    place_N = degree ** torch.arange(degree - 1, -1, -1)
-    code_F = (element_FN * place_N).sum(-1)
-    code_FF = (element_FN[:, element_FN] * place_N).sum(-1)
+    power_N = degree ** torch.arange(degree - 1, -1, -1)
+    code_F = (element_FN * power_N).sum(-1)
+    code_FF = (element_FN[:, element_FN] * power_N).sum(-1)
     return torch.searchsorted(code_F, code_FF)
 
 

@@ -9,11 +9,11 @@ import tomli_w
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.registry import shown, suggestion
-from deepboot.bootstrap.study.messages import StudyError, beside, place_of
+from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse, with_value
-from deepboot.bootstrap.study.paths import written
+from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.sweep import points, runs_of
-from deepboot.bootstrap.task import PLACES
+from deepboot.bootstrap.task import DATA_PATHS
 
 
 def shipped() -> dict[str, Path]:
@@ -28,9 +28,9 @@ def find(study: str | Path) -> Path:
     Raises:
         StudyError: there is no such file or name.
     """
-    path = written(study, "STUDY")
+    path = path_of(study, "STUDY")
     if path.is_dir() and (path / "study.toml").exists():
-        read_study(path / "study.toml")  # damage is told with its cure
+        read_study(path / "study.toml")  # a damaged file is refused with its cure
         return path / "study.toml"
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
@@ -51,29 +51,29 @@ def load(study: str | Path, *, scale: str | None = None, changes: list[str] | No
         changes: "dotted.key=value" each; the value is TOML, or text if it is not.
 
     Raises:
-        StudyError: missing, not TOML, unknown scale, a change that is no assignment, or no such plugin; with all that
-            is wrong with the study beside that.
+        StudyError: missing, not TOML, unknown scale, a change that is no assignment, or no such plugin; together with
+            everything else that is wrong with the study.
     """
     path = find(study)
-    raw, problems = _scaled(_tables(path), scale)
-    raw, more = placed(raw, Path() if path in shipped().values() else path.parent)
+    raw, problems = _at_scale(_raw_tables(path), scale)
+    raw, more = with_absolute_paths(raw, Path() if path in shipped().values() else path.parent)
     problems += more
     for change in changes or []:
         try:
-            raw = _changed(raw, change)
+            raw = _with_change(raw, change)
         except StudyError as error:
             problems += error.problems
-    raw, more = placed(raw, Path())
+    raw, more = with_absolute_paths(raw, Path())
     loaded, failed = _load_plugins(raw.get("plugins", []), path.parent)
     raw["plugins"] = loaded
     problems += more + failed
     if problems:
-        raise StudyError(problems + _beside(raw, problems, unloaded=bool(failed)))
+        raise StudyError(problems + _other_problems(raw, problems, is_plugin_missing=bool(failed)))
     return raw
 
 
-def _tables(path: Path) -> dict[str, Any]:
-    """What a study file holds."""
+def _raw_tables(path: Path) -> dict[str, Any]:
+    """The tables of a study file, as TOML has them."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
@@ -86,36 +86,38 @@ def _tables(path: Path) -> dict[str, Any]:
         raise StudyError([f"study file {path} cannot be read: {error.strerror}. Check its permissions."]) from error
 
 
-def _beside(raw: dict[str, Any], problems: list[str], *, unloaded: bool) -> list[str]:
-    """What is wrong with a study beside these problems; names that are unknown may be those of an unloaded plugin."""
+def _other_problems(raw: dict[str, Any], problems: list[str], *, is_plugin_missing: bool) -> list[str]:
+    """What is wrong with a study beside these problems; without a plugin that failed, unknown names may be its own."""
     try:
         runs_of(raw)
     except StudyError as error:
-        found = beside(error.problems, filter(None, map(place_of, problems)))
-        return [text for text in found if not (unloaded and place_of(text).endswith((".name", ".rule", ".kind")))]
+        others = not_about(error.problems, filter(None, map(key_of, problems)))
+        return [
+            text for text in others if not (is_plugin_missing and key_of(text).endswith((".name", ".rule", ".kind")))
+        ]
     return []
 
 
-def placed(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """The study with the place of its recorded data, which may be relative to a folder or to home, made absolute.
+def with_absolute_paths(raw: dict[str, Any], folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """The study with absolute paths of its recorded data, and what is wrong with these paths.
 
-    Returns:
-        It, and what is wrong with the paths.
+    Args:
+        folder: what paths are relative to that do not begin with ``/`` or ``~``.
     """
     task = raw.get("task")
     if not isinstance(task, dict):
         return raw, []
-    places, problems = {}, []
-    for key in PLACES:
-        if isinstance(task.get(key), str):
+    absolute, problems = {}, []
+    for name in DATA_PATHS:
+        if isinstance(task.get(name), str):
             try:
-                places[key] = str((folder / written(task[key], f"task.{key}", folder)).resolve())
+                absolute[name] = str((folder / path_of(task[name], f"task.{name}", folder)).resolve())
             except StudyError as error:
                 problems += error.problems
-    return {**raw, "task": task | places}, problems
+    return {**raw, "task": task | absolute}, problems
 
 
-def _scaled(raw: dict[str, Any], scale: str | None) -> tuple[dict[str, Any], list[str]]:
+def _at_scale(raw: dict[str, Any], scale: str | None) -> tuple[dict[str, Any], list[str]]:
     """The study at one of its scales, and what is wrong with that."""
     scales = raw.get("scale", {})
     if scale is None or not isinstance(scales, dict):
@@ -128,30 +130,34 @@ def _scaled(raw: dict[str, Any], scale: str | None) -> tuple[dict[str, Any], lis
         return rest, [f"`scale.{scale}`: expected a table, got {shown(values)}. Change its type or value."]
     for dotted, value in values.items():
         try:
-            rest = _set(rest, dotted, value)
+            rest = _with_value(rest, dotted, value)
         except StudyError as error:
             problems += error.problems
     return rest, problems
 
 
-def _changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
+def _with_change(raw: dict[str, Any], change: str) -> dict[str, Any]:
     """The study after one ``--set``."""
     dotted, sign, text = change.partition("=")
     if not sign or not dotted.strip():
         raise StudyError([f"--set {shown(change)}: expected key=value. Write for instance --set training.seeds=2."])
-    return _set(raw, dotted.strip(), value(text.strip()))
+    return _with_value(raw, dotted.strip(), toml_value(text.strip()))
 
 
-def _set(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """The study with one value replaced; a swept key is swept no longer."""
+def _with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
+    """The study with one value replaced, and without a sweep over it."""
     sweep = raw.get("sweep")
     if isinstance(sweep, dict) and dotted in sweep:
         raw = {**raw, "sweep": {key: values for key, values in sweep.items() if key != dotted}}
     return with_value(raw, dotted, value)
 
 
-def value(text: str) -> Any:
-    """A value written as TOML, or the text itself if it is not TOML."""
+def toml_value(text: str) -> Any:
+    """The value of a text as TOML, or the text itself if it is not TOML.
+
+    >>> toml_value("[0.1, 1]"), toml_value("true"), toml_value("sgd")
+    ([0.1, 1], True, 'sgd')
+    """
     try:
         tables = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
@@ -160,13 +166,17 @@ def value(text: str) -> Any:
 
 
 def _load_plugins(plugins: Any, folder: Path) -> tuple[Any, list[str]]:
-    """Load the study's plugins; their paths, which may be relative to its folder, made absolute, and what failed."""
+    """The absolute paths of the study's plugins, after they have been loaded, and what failed.
+
+    Args:
+        folder: that of the study, to which paths may be relative.
+    """
     if not isinstance(plugins, list) or not all(isinstance(name, str) for name in plugins):
         return [], [f'`plugins`: expected a list of paths, got {shown(plugins)}. Write plugins = ["my_task.py"].']
     paths, problems = [], []
     for name in plugins:
         try:
-            path = (folder / written(name, "plugins", folder)).resolve()
+            path = (folder / path_of(name, "plugins", folder)).resolve()
             registry.load_plugin(path)
             paths.append(str(path))
         except StudyError as error:

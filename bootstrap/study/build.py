@@ -1,4 +1,4 @@
-"""What a study's tables name: the task itself, and how many cells of a finite one there are to train and to test on."""
+"""The task of a study, and how many cells of a finite one there are to train and to test on."""
 
 from typing import Any
 
@@ -17,20 +17,20 @@ def build_task(chosen: dict[str, Any]) -> Task:
     target = registry.find("task", chosen["name"]).target
     missing = sorted(getattr(target, "__abstractmethods__", ()))
     if missing:
-        raise ValueError(" ".join(_lacks(target, name) for name in missing))
+        raise ValueError(" ".join(_missing_member(target, name) for name in missing))
     task: Task = target(**own_settings(chosen))
     return task
 
 
-def _lacks(target: Any, name: str) -> str:
-    """What a task's class lacks, and which of its own names may be meant for it."""
-    near = nearest(name, [own for own in vars(target) if not own.startswith("_")])
+def _missing_member(target: Any, name: str) -> str:
+    """The message about a member that a task's class lacks, with the nearest name that it has."""
+    near = nearest(name, [member for member in vars(target) if not member.startswith("_")])
     cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
     return f"class {target.__qualname__} lacks {name!r}, which every task has. {cure}"
 
 
 def capacity(task: Task, data: Data) -> int | None:
-    """Training cells of a finite universe, which end the ideal world's fresh samples; None if endless."""
+    """Number of training cells of a finite universe, and so of the ideal world's fresh samples; None if endless."""
     if not isinstance(task, Universe):
         return None
     if data.test_set == "reference":

@@ -14,30 +14,30 @@ MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every r
 
 
 def of_budget(study: Study, faulty: set[str]) -> list[str]:
-    """What does not fit into the budget, or does not go together; tables that are faulty already are not looked at."""
-    found: list[str] = []
+    """What does not fit into the budget, or does not go together, in tables that are not faulty already."""
+    problems: list[str] = []
     if "training" in faulty:
-        return found
+        return problems
     training = study.training
     if training.dtype == "float64" and training.precision != "float32":
-        found.append(
+        problems.append(
             f"`training.precision`: {training.precision!r} is a precision of float32 and cannot be had with "
             'training.dtype = "float64". Remove one of the two.'
         )
     if "schedule" not in faulty and study.schedule.warmup_steps > training.max_steps:
-        found.append(
+        problems.append(
             f"`schedule.warmup_steps`: expected at most training.max_steps = {training.max_steps:,}, "
             f"got {study.schedule.warmup_steps:,}. Lower it."
         )
     if "evaluation" not in faulty:
-        found += _evaluations(study, stops="stop" not in faulty)
-    return found
+        problems += _evaluation_problems(study, with_stop="stop" not in faulty)
+    return problems
 
 
-def _evaluations(study: Study, stops: bool) -> list[str]:
-    """What is wrong with when a run is evaluated."""
+def _evaluation_problems(study: Study, with_stop: bool) -> list[str]:
+    """Too many evaluations, some after the budget, or too few for a streak."""
     evaluation, budget = study.evaluation, study.training.max_steps
-    key, count = asked_evaluations(evaluation, budget)
+    key, count = most_evaluations(evaluation, budget)
     if count > MOST_EVALUATIONS:
         cure = "Raise it" if isinstance(evaluation.schedule, int) else "Lower it"
         return [
@@ -52,7 +52,7 @@ def _evaluations(study: Study, stops: bool) -> list[str]:
         ]
     steps = len(evaluation_steps(evaluation, budget))
     streaks = {"evaluation.streak": evaluation.streak}
-    if stops and study.stop is not None:
+    if with_stop and study.stop is not None:
         streaks["stop.streak"] = study.stop.streak
     return [
         f"`{name}`: expected at most the {steps} evaluations that a run has, got {streak:,}: so long a streak never "
@@ -62,8 +62,8 @@ def _evaluations(study: Study, stops: bool) -> list[str]:
     ]
 
 
-def asked_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
-    """The key that decides how often a run is evaluated, and how often that is at most."""
+def most_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
+    """The key that decides how often a run is evaluated, and the largest number of its evaluations."""
     if isinstance(evaluation.schedule, list):
         return "schedule", len({*evaluation.schedule, max_steps})
     if isinstance(evaluation.schedule, int):
@@ -72,22 +72,22 @@ def asked_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]
 
 
 def of_size(points: Sequence[dict[str, Any]]) -> list[str]:
-    """Why a study has too many runs to be planned, told from its tables before any run is made."""
-    asked = [_asked(point.get("training")) for point in points]
-    total = sum(pools * seeds for pools, seeds in asked)
+    """Why a study has too many runs to be planned, from its tables alone, before any run is made."""
+    counts = [_pools_and_seeds(point.get("training")) for point in points]
+    total = sum(map(math.prod, counts))
     if total <= MOST_PAIRS:
         return []
-    pools, seeds = max(asked, key=math.prod)
+    pools, seeds = max(counts, key=math.prod)
     factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
-    place = max(factors, key=lambda name: factors[name])
+    key = max(factors, key=lambda name: factors[name])
     return [
-        f"`{place}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
+        f"`{key}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
         f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
     ]
 
 
-def _asked(training: Any) -> tuple[int, int]:
-    """How many pools and seeds a table of training asks for, whatever else is wrong with it."""
+def _pools_and_seeds(training: Any) -> tuple[int, int]:
+    """Numbers of pools and of seeds in a table ``training``, whatever else is wrong with it."""
     table = training if isinstance(training, dict) else {}
     pools = table.get("train_size", table.get("train_fraction"))
     seeds = table.get("seeds")
@@ -97,7 +97,7 @@ def _asked(training: Any) -> tuple[int, int]:
 
 def of_rows(runs: Sequence[Run]) -> list[str]:
     """Why the table of evaluations of these runs would be too large."""
-    rows = sum(asked_evaluations(run.evaluation, run.max_steps)[1] for run in runs)
+    rows = sum(most_evaluations(run.evaluation, run.max_steps)[1] for run in runs)
     if rows <= MOST_ROWS:
         return []
     return [

@@ -19,8 +19,8 @@ LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is t
 LARGEST_UNIVERSE = 100_000_000  # cells that are put in order in memory
 
 
-def built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
-    """The study's task, and what is wrong with it, or with its model, which is tried on two of its samples."""
+def task_and_problems(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
+    """The study's task, None where it is faulty; and what is wrong with it, or with the model, tried on two samples."""
     if "task" in faulty:
         return None, []
     try:
@@ -30,7 +30,7 @@ def built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
             return None, [
                 f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
             ]
-        _look_at(task)
+        _check_properties(task)
         _cached(_two_samples, task)
     except (Exception, SystemExit) as error:  # a plugin's task may raise anything
         return None, [f"`task`: {reason(error, 'Mend the task.')}"]
@@ -42,8 +42,12 @@ def built(study: Study, faulty: set[str]) -> tuple[Task | None, list[str]]:
     return task, []
 
 
-def _look_at(task: Task) -> None:
-    """Ask a task for all that a study is checked by, so that what a plugin's task raises is known to be its own."""
+def _check_properties(task: Task) -> None:
+    """Read every property of a task that the checks below need, so that an error in a plugin's task is raised here.
+
+    Raises:
+        ValueError: its inputs or classes are not what a task may have.
+    """
     if not isinstance(task.inputs, Inputs):
         raise ValueError(f"expected its `inputs` to be Tokens, Vector or Image, got {shown(task.inputs)}. Mend them.")
     if not isinstance(task.classes, int) or task.classes < 1:
@@ -52,9 +56,9 @@ def _look_at(task: Task) -> None:
         _ = task.mirror(torch.arange(1)), task.reference
 
 
-def _cached(check: Any, task: Task, *more: Any) -> Any:
-    """What a check of a task gives, without its cache where a plugin's task is not hashable."""
-    return (check if _is_hashable(task) else check.__wrapped__)(task, *more)
+def _cached(function: Any, task: Task, *arguments: Any) -> Any:
+    """The result of a cached function of a task; it is computed anew where a plugin's task is not hashable."""
+    return (function if _is_hashable(task) else function.__wrapped__)(task, *arguments)
 
 
 def _is_hashable(task: Task) -> bool:
@@ -67,7 +71,7 @@ def _is_hashable(task: Task) -> bool:
 
 @lru_cache(maxsize=256)
 def _two_samples(task: Task) -> Samples:
-    """The first two samples of a task under some key."""
+    """Two samples of a task, inputs (1, 2, ...) and labels, under a key of zeros."""
     return task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.arange(2)[None])
 
 
@@ -93,7 +97,7 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
 
 
 def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:
-    """Every pool's size, with its share of the universe where there is one; or why they cannot be had."""
+    """Every pool's size, with its share of the universe where there is one; or no pools, and why not."""
     sizes, fractions = study.training.train_size, study.training.train_fraction
     if fractions is None:
         listed = sizes if isinstance(sizes, list) else [sizes or 0]
@@ -115,35 +119,14 @@ def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float 
     return list(pools.items()), []
 
 
-def problems_of(study: Study, task: Task, sizes: list[int]) -> list[str]:
-    """Pools, batches and budgets that the task cannot serve."""
-    problems = []
-    place = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
-    room = capacity(task, study.data)
-    batch = study.training.batch_size
-    for size in sizes:
-        if size < 1:
-            problems.append(f"`{place}`: expected a pool of at least 1 sample, got {size}. Raise it.")
-        if room is not None and size > room:
-            problems.append(
-                f"`{place}`: a pool of {size:,} does not fit into the {room:,} training cells. {_room(study, task)}"
-            )
-        elif room is not None and size == room and study.data.test_set == "rest":
-            problems.append(
-                f"`{place}`: a pool of {size:,} leaves no cell to test on. "
-                'Lower it, or set data.test_set = "population".'
-            )
-        if isinstance(batch, int) and batch > size:
-            problems.append(
-                f"`training.batch_size`: expected at most the pool's {size:,} samples, got {batch:,}. "
-                'Lower it, or set it to "full".'
-            )
-        if study.data.swapped_answers > size:
-            problems.append(
-                f"`data.swapped_answers`: expected at most the pool's {size:,} samples, "
-                f"got {study.data.swapped_answers:,}. Lower it."
-            )
-    if study.data.test_set != "heldout" and room is None:
+def compatibility_problems(study: Study, task: Task, sizes: list[int]) -> list[str]:
+    """Why task, pools, batches, labels and index rule do not go together.
+
+    Args:
+        sizes: of all pools.
+    """
+    problems = [problem for size in sizes for problem in _pool_problems(study, task, size)]
+    if study.data.test_set != "heldout" and not isinstance(task, Universe):
         problems.append(
             f"`data.test_set`: this task is endless, so no cells can be held out or left over, "
             f"got {study.data.test_set!r}. Remove the key."
@@ -164,6 +147,41 @@ def problems_of(study: Study, task: Task, sizes: list[int]) -> list[str]:
     if study.data.noisy_test and not study.data.label_noise:
         problems.append("`data.noisy_test`: there is no label noise to put on the test. Set data.label_noise.")
     return problems
+
+
+def _pool_problems(study: Study, task: Task, size: int) -> list[str]:
+    """Why a pool of this size cannot be had, or is too small for a batch or for the labels to be exchanged."""
+    key = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
+    cells, batch, swapped = capacity(task, study.data), study.training.batch_size, study.data.swapped_answers
+    problems = []
+    if size < 1:
+        problems.append(f"`{key}`: expected a pool of at least 1 sample, got {size}. Raise it.")
+    if cells is not None and size > cells:
+        problems.append(
+            f"`{key}`: a pool of {size:,} does not fit into the {cells:,} training cells. {_cure_of_size(study, task)}"
+        )
+    elif cells is not None and size == cells and study.data.test_set == "rest":
+        problems.append(
+            f'`{key}`: a pool of {size:,} leaves no cell to test on. Lower it, or set data.test_set = "population".'
+        )
+    if isinstance(batch, int) and batch > size:
+        problems.append(
+            f"`training.batch_size`: expected at most the pool's {size:,} samples, got {batch:,}. "
+            'Lower it, or set it to "full".'
+        )
+    if swapped > size:
+        problems.append(
+            f"`data.swapped_answers`: expected at most the pool's {size:,} samples, got {swapped:,}. Lower it."
+        )
+    return problems
+
+
+def _cure_of_size(study: Study, task: Task) -> str:
+    """What to do about a pool that is too large."""
+    if study.data.test_set != "heldout" or not isinstance(task, Universe):
+        return "Lower it."
+    share = int(1000 * (capacity(task, study.data) or 0) / task.size) / 1000
+    return f'Lower it (train_fraction at most {share:g}), lower data.test_fraction, or set data.test_set = "rest".'
 
 
 def _augmentation_problems(study: Study, task: Task) -> list[str]:
@@ -191,19 +209,19 @@ def _label_problems(study: Study, task: Task) -> list[str]:
 
 
 def _reference_problems(study: Study, task: Task) -> list[str]:
-    """Why the task's own test set cannot be used as asked for, if it cannot."""
+    """Why the task's own test set cannot be used with these settings, if it cannot."""
     if study.data.test_set != "reference" or not isinstance(task, Universe):
         return []
-    found, wanted = task.reference, study.data.test_samples
-    if not found:
+    cells, wanted = task.reference, study.data.test_samples
+    if not cells:
         return [
             f"`data.test_set`: task {study.task['name']!r}, with these settings, names no test set of its own, "
             "got 'reference'. Set it to \"heldout\"."
         ]
     problems = []
-    if wanted and wanted > len(found):
+    if wanted and wanted > len(cells):
         problems.append(
-            f"`data.test_samples`: expected at most the {len(found):,} cells of the reference test set, "
+            f"`data.test_samples`: expected at most the {len(cells):,} cells of the reference test set, "
             f"got {wanted:,}. Lower it."
         )
     if study.data.split == "orbits":
@@ -221,14 +239,6 @@ def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
     except ValueError as error:
         return [f"`training.world`: {error}"]
     return []
-
-
-def _room(study: Study, task: Task) -> str:
-    """How to make room for a pool that is too large."""
-    if study.data.test_set != "heldout" or not isinstance(task, Universe):
-        return "Lower it."
-    share = int(1000 * (capacity(task, study.data) or 0) / task.size) / 1000
-    return f'Lower it (train_fraction at most {share:g}), lower data.test_fraction, or set data.test_set = "rest".'
 
 
 def _has_mirror(task: Universe) -> bool:

@@ -11,10 +11,18 @@ from pydantic_core import PydanticSerializationError
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Kind, Settings, clipped, shown
-from deepboot.bootstrap.study.messages import StudyError, beside, place_of, sentences, table_of, unwritable, writable
+from deepboot.bootstrap.study.messages import (
+    StudyError,
+    key_of,
+    not_about,
+    table_of,
+    unwritable_problems,
+    validation_problems,
+    without_unwritable,
+)
 from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
 
-STAND_INS: dict[str, Any] = {  # for tables that every study needs, where they are faulty
+STAND_INS: dict[str, Any] = {  # valid tables in place of those that every study needs, where they are faulty
     "question": "?", "task": {}, "model": {}, "optimizer": {},
     "training": {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1},
 }  # fmt: skip
@@ -40,32 +48,32 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     Returns:
         The study, with stand-ins in place of its faulty tables; the names of these tables; all that is wrong.
     """
-    problems = unwritable(raw)
-    faulty = [place_of(problem) for problem in problems]
-    raw = writable(raw) if problems else raw
-    found: list[str] = []
-    study = _validated(Study, raw, "", found)
+    problems = unwritable_problems(raw)
+    unwritable_keys = [key_of(problem) for problem in problems]
+    raw = without_unwritable(raw) if problems else raw
+    more: list[str] = []
+    study = _validated(Study, raw, "", more)
     choices = raw if study is None else study.model_dump()
     resolved: dict[str, Any] = {
-        kind: _choice(kind, choices[kind], kind, "name", found) for kind in CHOICES if kind in choices
+        kind: _choice(kind, choices[kind], kind, "name", more) for kind in CHOICES if kind in choices
     }
     training = choices.get("training")
     world = training.get("world") if isinstance(training, dict) else None
-    rule = _choice("rule", world, "training.world", "rule", found) if world is not None else None
+    rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
-        _claim(claim, f"claims[{number}]", found)
-    problems += beside(found, faulty)
-    tables = {table_of(problem) for problem in problems}
+        _claim(claim, f"claims[{number}]", more)
+    problems += not_about(more, unwritable_keys)
+    faulty = {table_of(problem) for problem in problems}
     if study is None:
-        tables |= {name for name in STAND_INS if name not in raw}
-        study = _stand_in(raw, tables)
-    contradictions = _contradictions(study, tables)
-    tables |= {table_of(problem) for problem in contradictions}
+        faulty |= {name for name in STAND_INS if name not in raw}
+        study = _stand_in(raw, faulty)
+    contradictions = _contradictions(study, faulty)
+    faulty |= {table_of(problem) for problem in contradictions}
     if rule is not None:
         resolved["training"] = study.training.model_copy(update={"world": rule})
-    sound = {name: value for name, value in resolved.items() if name not in tables}
-    return study.model_copy(update=sound), tables, problems + contradictions
+    sound = {name: value for name, value in resolved.items() if name not in faulty}
+    return study.model_copy(update=sound), faulty, problems + contradictions
 
 
 def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
@@ -99,7 +107,11 @@ def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
 
 
 def _names(dotted: str) -> list[str]:
-    """The names that a dotted name is made of."""
+    """The single names of a dotted name, of which some may be in quotes.
+
+    >>> _names('sweep."model.width"')
+    ['sweep', 'model.width']
+    """
     if '"' not in dotted:
         return dotted.split(".")
     try:
@@ -125,78 +137,85 @@ def chosen(kind: Kind, raw: dict[str, Any]) -> Chosen:
         StudyError: all that is wrong with it.
     """
     problems: list[str] = []
-    found = _choice(kind, raw, kind, "name", problems)
-    if found is None:
+    choice = _choice(kind, raw, kind, "name", problems)
+    if choice is None:
         raise StudyError(problems)
-    return found
+    return choice
 
 
-def _validated(schema: type[Settings], raw: Any, place: str, problems: list[str]) -> Any:
+def _validated(schema: type[Settings], raw: Any, key: str, problems: list[str]) -> Any:
+    """The raw value as this schema; None where it is no such thing, and the reasons are added to the problems."""
     try:
         return schema.model_validate_json(json.dumps(raw), strict=True)
     except ValidationError as error:
-        problems += sentences(error, raw, place, schema)
+        problems += validation_problems(error, raw, key, schema)
     return None
 
 
-def _choice(kind: Kind, raw: Any, place: str, name_key: str, problems: list[str]) -> Chosen | None:
-    """A registered name with its settings filled in, or None and the reasons."""
+def _choice(kind: Kind, raw: Any, key: str, name_key: str, problems: list[str]) -> Chosen | None:
+    """A registered name with its settings filled in; None where that fails, and the reasons are added to the problems.
+
+    Args:
+        raw: the table with the name and its settings.
+        key: the table's dotted name in the study.
+        name_key: the key of the name inside the table.
+    """
     if not isinstance(raw, dict):
-        return None  # the study's own schema has already said so
+        return None  # the study's own schema has already reported it
     name = raw.get(name_key)
     if not isinstance(name, str):
-        problems.append(f"`{place}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
+        problems.append(f"`{key}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
                         f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
         return None
     try:
         schema = registry.settings(kind, name)
     except ValueError as error:
-        problems.append(f"`{place}.{name_key}`: {error}")
+        problems.append(f"`{key}.{name_key}`: {error}")
         return None
-    own = {key: value for key, value in raw.items() if key != name_key}
-    common: dict[str, Any] = {}
-    if kind == "model":
-        common = {key: own.pop(key) for key in list(own) if key in ModelScales.model_fields}
-    settings = _validated(schema, own, place, problems)
-    scales = _validated(ModelScales, common, place, problems) if kind == "model" else None
-    if settings is None or (kind == "model" and scales is None):
+    common: type[Settings] = ModelScales if kind == "model" else Settings
+    raw_common = {name: value for name, value in raw.items() if name in common.model_fields}
+    raw_specific = {name: value for name, value in raw.items() if name != name_key and name not in raw_common}
+    specific, scales = _validated(schema, raw_specific, key, problems), _validated(common, raw_common, key, problems)
+    if specific is None or scales is None:
         return None
-    extra = scales.model_dump() if scales is not None else {}
     try:
-        return {name_key: name, **settings.model_dump(mode="json", warnings="error"), **extra}
+        return {name_key: name, **specific.model_dump(mode="json", warnings="error"), **scales.model_dump()}
     except PydanticSerializationError as error:
         reason = str(error).split("\n")[-1].strip().rstrip(".")
-        problems.append(f"`{place}`: a default of {name!r} is no value that a study can give: {reason}. "
+        problems.append(f"`{key}`: a default of {name!r} is no value that a study can give: {reason}. "
                         "Mend it where it is defined.")  # fmt: skip
     return None
 
 
-def _claim(raw: Any, place: str, problems: list[str]) -> None:
+def _claim(raw: Any, key: str, problems: list[str]) -> None:
+    """Add to the problems all that is wrong with a claim."""
     if not isinstance(raw, dict):
         return
-    common = {key: value for key, value in raw.items() if key in ClaimCommon.model_fields}
-    _validated(ClaimCommon, common, place, problems)
-    own = {key: value for key, value in raw.items() if key not in common}
+    common = {name: value for name, value in raw.items() if name in ClaimCommon.model_fields}
+    _validated(ClaimCommon, common, key, problems)
+    specific = {name: value for name, value in raw.items() if name not in common}
     if "kind" in raw:
-        _choice("claim", {"kind": raw["kind"], **own}, place, "kind", problems)
+        _choice("claim", {"kind": raw["kind"], **specific}, key, "kind", problems)
 
 
 def _contradictions(study: Study, faulty: set[str]) -> list[str]:
-    """What no single key can show to be wrong, in the tables that are not faulty already."""
-    training, found = study.training, []
+    """What is wrong with several keys together, in tables that are not faulty already."""
+    training, problems = study.training, []
     if not study.question.strip():
-        found.append(f"`question`: expected a question, got {study.question!r}. Write down what the study asks.")
+        problems.append(f"`question`: expected a question, got {study.question!r}. Write down what the study asks.")
     if (training.train_size is None) == (training.train_fraction is None):
-        found.append(
+        problems.append(
             "`training`: expected exactly one of train_size and train_fraction, "
             f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
         )
     for key in ("train_size", "train_fraction", "seeds"):
         values = getattr(training, key)
         if isinstance(values, list) and not values:
-            found.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
+            problems.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
         elif isinstance(values, list) and len(set(values)) < len(values):
-            found.append(f"`training.{key}`: expected different values, got {shown(values)}. Remove the repeated ones.")
+            problems.append(
+                f"`training.{key}`: expected different values, got {shown(values)}. Remove the repeated ones."
+            )
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
-        found.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
-    return [problem for problem in found if table_of(problem) not in faulty]
+        problems.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    return [problem for problem in problems if table_of(problem) not in faulty]

@@ -8,7 +8,7 @@ from deepboot.bootstrap.study.messages import StudyError
 
 
 def expanded(path: str | Path) -> Path:
-    """A path with ``~`` and ``~name`` replaced by the home folder that they mean.
+    """A path with ``~`` and ``~name`` replaced by the home folder.
 
     Raises:
         ValueError: no such user has a home folder on this machine.
@@ -20,31 +20,31 @@ def expanded(path: str | Path) -> Path:
         raise ValueError(f"there is no home folder {home}. Write the path from the root on.") from error
 
 
-def written(text: str | Path, place: str, folder: Path = Path()) -> Path:
-    """The path of a text, with ``~`` for somebody's home folder.
+def path_of(text: str | Path, key: str, folder: Path = Path()) -> Path:
+    """The path in a study or behind a command, with ``~`` and ``~name`` replaced by the home folder.
 
     Args:
-        place: the key that holds it, for the message.
-        folder: what it is relative to.
+        key: its key in the study, for the message.
+        folder: the folder that it is relative to.
 
     Raises:
         StudyError: no file can have this name, or there is no such home folder.
     """
     name = str(text)
     if "\0" in name:
-        raise StudyError([f"`{place}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
+        raise StudyError([f"`{key}`: expected a path, got {shown(name)}, which holds a null byte. Remove it."])
     try:
         path = expanded(name)
         os.lstat(folder / path)
     except FileNotFoundError:
         return path
     except ValueError as error:
-        raise StudyError([f"`{place}`: {error}"]) from error
+        raise StudyError([f"`{key}`: {error}"]) from error
     except OSError as error:
-        raise StudyError([f"`{place}`: {unusable(name, error)}"]) from error
+        raise StudyError([f"`{key}`: {unusable(name, error)}"]) from error
     return path
 
 
 def unusable(name: str, error: OSError) -> str:
-    """Why a path cannot be used."""
+    """The message about a path that cannot be used."""
     return f"{clipped(name, LONGEST_PATH)} cannot be used: {error.strerror}. Give another path."

@@ -1,10 +1,10 @@
-"""One run's specification: everything that gives its weights and its rows, and the hash of it."""
+"""One run's specification, from which its weights and rows follow, and its identity, the hash of it."""
 
 import hashlib
 import json
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.registry import Settings
@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.schema import (
     Study,
     Training,
 )
-from deepboot.bootstrap.task import PLACES
+from deepboot.bootstrap.task import DATA_PATHS
 
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
@@ -31,9 +31,9 @@ class KeptWeights(Settings):
     """Weights that a run starts from.
 
     Attributes:
-        path: of the file that holds them; not part of the run's identity, since the next ones name what is in it.
-        cell_id: the configuration that they come from, the same for all seeds.
-        run_id, step: the run of it, and when.
+        path: of their file; not part of the run's identity, since the next fields name its contents.
+        cell_id: the configuration of their run, the same for all seeds.
+        run_id, step: their run, and the step after which they were kept.
         named_step: the step if the study names one; None: the last one, which may be another for each seed.
         layers: the beginnings of the names of the parameters that are taken; empty: all.
         shared: whether the run's partner starts from the same ones.
@@ -48,21 +48,21 @@ class KeptWeights(Settings):
     shared: bool = True
 
     def settings(self) -> dict[str, Any]:
-        """What seeds of one configuration have in common."""
+        """The settings that seeds of one configuration have in common."""
         named = {} if self.named_step is None else {"step": self.named_step}
         return {"cell_id": self.cell_id, "layers": self.layers, **named}
 
 
 class Run(Settings):
-    """Everything that one run is: a pure function of this gives its weights and its rows.
+    """Everything that a run's weights and rows depend on.
 
     A field that the study has under the same name takes its role from there.
 
     Attributes:
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
-        phases: what the run becomes at later steps; the runs in them have no phases of their own.
-        first_step, first_draw: where such a run takes over: steps done and samples drawn before it.
-        first_unread: the first index that was not read before it, nor any after that.
+        phases: the run at later steps; the runs in them have no phases of their own.
+        first_step, first_draw: of a run in a phase, the steps done and samples drawn before it.
+        first_unread: of a run in a phase, the first index such that neither it nor any later one was read before.
     """
 
     task: Chosen
@@ -98,14 +98,14 @@ class Run(Settings):
     first_unread: int = 0
 
     def in_force(self, update: int) -> "Run":
-        """What this run is at an update, 1 for the first: itself, or the latest phase that has begun by then."""
+        """The run at an update, 1 for the first: this one, or that of the latest phase that has begun by then."""
         begun = [phase.run for phase in self.phases if phase.at_step < update]
         return begun[-1] if begun else self
 
     def samples_seen(self, step: int) -> int:
         """Samples drawn up to a step."""
-        now = self.in_force(step)
-        return now.first_draw + (step - now.first_step) * now.batch_size
+        run = self.in_force(step)
+        return run.first_draw + (step - run.first_step) * run.batch_size
 
     @property
     def rule(self) -> str:
@@ -114,8 +114,8 @@ class Run(Settings):
 
     def stream_seed(self, stream: str) -> int:
         """Seed of one stream: its own, or the run's."""
-        own = getattr(self.streams, stream)
-        return self.seed if own is None else own
+        seed: int | None = getattr(self.streams, stream)
+        return self.seed if seed is None else seed
 
     @property
     def run_id(self) -> str:
@@ -129,6 +129,7 @@ class Run(Settings):
         return _digest(self._configuration())
 
     def _configuration(self) -> dict[str, Any]:
+        """Everything in the identity that seeds have in common."""
         full = self.model_dump(mode="json", exclude=NOT_IDENTITY)
         del full["seed"]
         full["phases"] = [[phase.at_step, phase.run._configuration()] for phase in self.phases]
@@ -142,15 +143,16 @@ class Run(Settings):
             if not full[name]:
                 del full[name]
         if "data" in self.code:
-            for place in PLACES:
-                full["task"].pop(place, None)  # a recording is what is in it, wherever it lies
+            for name in DATA_PATHS:
+                full["task"].pop(name, None)  # a recording is its contents, whatever its path
         return {"meaning": MEANING, **full}
 
     def settings(self) -> dict[str, Any]:
-        """Every setting under its dotted name, as the tables and ``where`` know it, and what its phases change."""
-        return {**self._first_settings(), **_changes(self)}
+        """Every setting by its dotted name, as in the tables and in ``where``, then those that its phases change."""
+        return {**self._first_settings(), **_phase_columns(self)}
 
     def _first_settings(self) -> dict[str, Any]:
+        """Every setting of the first phase by its dotted name; lists are JSON."""
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
@@ -169,19 +171,26 @@ TRAINING = tuple(name for name in Training.model_fields if name in Run.model_fie
 
 
 class Phase(Settings):
-    """What a run becomes after a step.
+    """A later phase of a run.
 
     Attributes:
         at_step: the last step before it.
-        run: what it is from then on.
+        run: the run from then on.
     """
 
     at_step: int
     run: Run
 
 
-def _changes(run: Run) -> dict[str, Any]:
-    """What the phases of a run change, as columns: ``phases.1.train_size`` and so on."""
+class Pair(NamedTuple):
+    """A real run and the ideal run that it is compared with; None where the study trains no ideal world."""
+
+    real: Run
+    ideal: Run | None
+
+
+def _phase_columns(run: Run) -> dict[str, Any]:
+    """The settings that the phases of a run change, as columns: ``phases.1.training.train_size`` and so on."""
     columns: dict[str, Any] = {}
     before = run
     for number, phase in enumerate(run.phases, 1):
@@ -193,11 +202,13 @@ def _changes(run: Run) -> dict[str, Any]:
 
 
 def _digest(value: Any) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a value's JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by dotted name, lists as JSON."""
     for name, value in nested.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")

@@ -1,4 +1,4 @@
-"""A study: the question, what is trained and what is claimed, as the tables of its schema."""
+"""The schema of a study: its question, what is trained and what is claimed."""
 
 from typing import Annotated, Any, Literal
 
@@ -33,8 +33,8 @@ class Data(Settings):
 
     Attributes:
         test_set: of a finite universe: cells that neither world sees (``heldout``), all outside the
-            study's largest pool (``rest``; the ideal world draws them too), all cells (``population``), or those that
-            the task itself names (``reference``; all others are for training).
+            study's largest pool (``rest``; the ideal world draws them too), all cells (``population``), or the
+            task's own test set (``reference``; all other cells are for training).
         test_fraction: share of cells held out.
         test_samples: size of the test set; None is 5,000 of an endless task, all test cells of a finite one.
         split: divide ``cells``, or ``orbits``, which keep (a, b) and (b, a) together.
@@ -44,7 +44,7 @@ class Data(Settings):
         swapped_answers: number of samples per pool whose labels are exchanged among themselves.
         augmentation: of training images, new for every draw: mirrored (``flip``), or shifted by up to 4 pixels and
             mirrored (``crop_flip``).
-        allow_reuse: whether samples that a rule promises as never used may come round again, where a finite task has
+        allow_reuse: whether samples that a rule promises as never used may be used again where a finite task has
             no others left: at the end of a recording, and of any finite universe under ``fresh`` or ``sliding``.
     """
 
@@ -75,7 +75,7 @@ class Training(Settings):
         dtype: of parameters and activations.
         precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; or ``bf16``, the forward
             and backward pass under autocast, with parameters and losses in float32.
-        channels_last: whether images of members that are stepped apart lie pixel by pixel in memory.
+        channels_last: whether images are stored pixel by pixel in memory, for members that are stepped sequentially.
         clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
@@ -111,7 +111,7 @@ JUDGED = Role(identity=False, extendable=True, judged=True)
 
 
 class Evaluation(Settings):
-    """When to evaluate, and what counts as reached.
+    """When to evaluate, and when an accuracy counts as reached.
 
     Attributes:
         schedule: "log", every so many steps, or a list of steps. The last step is evaluated too.
@@ -138,7 +138,7 @@ class Stop(Settings):
     A relapse after the stop is not seen. A diverged run is not waited for.
 
     Attributes:
-        metric, at_most, streak: at so many evaluations in a row the metric is at most this.
+        metric, at_most, streak: the metric is at most this at so many evaluations in a row.
     """
 
     metric: Literal["test_error", "test_soft_error", "test_loss"] = "test_error"
@@ -147,10 +147,10 @@ class Stop(Settings):
 
 
 class Change(Settings):
-    """Settings that are others from a step on, for all runs.
+    """New values of settings from a step on, for all runs.
 
     Attributes:
-        at_step: the last step that is still done with the old ones.
+        at_step: the last step with the old values.
         set: new values by dotted name, such as ``training.train_size`` or ``optimizer.weight_decay``.
     """
 
@@ -159,15 +159,15 @@ class Change(Settings):
 
 
 class Start(Settings):
-    """Weights to start from: those that a run of another study kept (its ``keep.weights``).
+    """Weights to start from, kept by a run of another study (its ``keep.weights``).
 
     Attributes:
         folder: the other study's output folder.
         world: which of its runs both worlds start from: the ``real`` or the ``ideal`` one. ``same`` takes the run of
             the new run's own world; the worlds then differ from step 0 on, and so ``first_reuse_step`` is 0.
         seed: of that run; None takes the new run's own.
-        where: further columns of its table of runs with their values, until only one run is meant.
-        step: when they were kept; None is the last time.
+        where: further columns of its table of runs with their values, until only one run matches.
+        step: the step after which they were kept; None is the last one.
         layers: the beginnings of the names of the parameters to take; all others start as usual. Empty takes all.
     """
 
@@ -180,10 +180,10 @@ class Start(Settings):
 
 
 class Keep(Settings):
-    """What stays in the output folder beside the tables.
+    """The files that stay in the output folder beside the tables.
 
     Attributes:
-        final_state: every run's last state, without which a longer budget starts over.
+        final_state: every run's last state, from which a longer budget goes on; without it, it starts over.
         weights: every run's weights, in ``weights/``: never, at its end, or at all its evaluations.
     """
 
@@ -192,7 +192,7 @@ class Keep(Settings):
 
 
 class Study(Settings):
-    """Question, configuration and claims, before names are looked up and lists are multiplied out."""
+    """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out."""
 
     question: Annotated[str, Role(identity=False)]
     source: Annotated[str, Role(identity=False, extendable=True)] = ""

@@ -1,7 +1,7 @@
-"""The files of CIFAR-5m: fetched, turned once into one array that is read where it lies, and checked.
+"""The files of CIFAR-5m: downloaded, turned once into one array that is read from the disk, and checked.
 
 ``download`` brings the published parts, ``prepare`` writes ``images.npy``, ``labels.npy`` and, last,
-``cifar5m.json``, which says what the two hold; ``verify`` reads all of it again. No torch is needed.
+``cifar5m.json``, the index of the two; ``verify`` reads all of it again. No torch is needed.
 """
 
 from deepboot.datasets.cifar5m.prepared import Prepared, read, verify

@@ -1,4 +1,4 @@
-"""The prepared array of CIFAR-5m: what is in it, opened where it lies, and checked."""
+"""The prepared array of CIFAR-5m: its index, its two files mapped into memory, and their check."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt, ValidationError
 
 from deepboot.bootstrap.registry import Settings
 from deepboot.bootstrap.study.paths import expanded
-from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, command, silent
+from deepboot.datasets.cifar5m.folder import Advance, Progress, bytes_of, command, silent
 from deepboot.datasets.cifar5m.published import ALL_PARTS, BLOCK, CLASSES, IMAGE_BYTES, OFFICIAL_IMAGES
 
 INDEX, IMAGES, LABELS = "cifar5m.json", "images.npy", "labels.npy"
@@ -38,7 +38,7 @@ class PreparedPart(Settings):
 
 
 class Prepared(Settings):
-    """What the index says: the parts in the order in which they lie in the two files."""
+    """The index of a prepared array: its parts in their order in the two files."""
 
     format: Literal[1] = 1
     parts: Annotated[tuple[PreparedPart, ...], Field(min_length=1)]
@@ -49,10 +49,10 @@ class Prepared(Settings):
         return sum(entry.count for entry in self.parts)
 
     def rows(self, part: int) -> range:
-        """Where the images of a part lie."""
-        before = [entry.part for entry in self.parts].index(part)
-        begin = sum(entry.count for entry in self.parts[:before])
-        return range(begin, begin + self.parts[before].count)
+        """The rows of a part's images in both files."""
+        position = [entry.part for entry in self.parts].index(part)
+        begin = sum(entry.count for entry in self.parts[:position])
+        return range(begin, begin + self.parts[position].count)
 
 
 class Arrays(NamedTuple):
@@ -63,34 +63,35 @@ class Arrays(NamedTuple):
 
 
 def read(root: str | Path) -> Prepared:
-    """What is prepared in a folder.
+    """The index of the prepared array in a folder.
 
     Raises:
-        ValueError: nothing is, or the files are not as the index says.
+        ValueError: there is none, or the files are not as it says.
     """
     root = expanded(root)
-    index = root / INDEX
-    if not index.is_file():
+    file = root / INDEX
+    if not file.is_file():
         raise ValueError(f"{root}: no prepared CIFAR-5m here ({INDEX} is missing). {_cure(root)}")
     try:
-        found = Prepared.model_validate_json(index.read_bytes(), strict=True)
+        index = Prepared.model_validate_json(file.read_bytes(), strict=True)
     except (ValidationError, OSError) as error:
-        raise ValueError(f"{index}: expected what preparing wrote, got something else. {_cure(root)}") from error
-    arrays(root, found)
-    return found
+        raise ValueError(f"{file}: expected what preparing wrote, got something else. {_cure(root)}") from error
+    arrays(root, index)
+    return index
 
 
-def arrays(root: Path, found: Prepared) -> Arrays:
+def arrays(root: Path, index: Prepared) -> Arrays:
     """Both files of a prepared array, mapped.
 
     Raises:
         ValueError: one is missing, or of another size than the index says.
     """
-    shapes = {IMAGES: (found.count, *IMAGE), LABELS: (found.count,)}
+    shapes = {IMAGES: (index.count, *IMAGE), LABELS: (index.count,)}
     return Arrays(*(_mapped(root, name, shape) for name, shape in shapes.items()))
 
 
 def _mapped(root: Path, name: str, shape: tuple[int, ...]) -> np.memmap:
+    """One file of a prepared array, mapped, after its size and dtype have been checked."""
     file, array = root / name, None
     try:
         array = np.lib.format.open_memmap(file, mode="r")
@@ -116,13 +117,18 @@ def blocks(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _cure(root: Path) -> str:
+    """How to get a prepared array, as the last sentence of a message."""
     return f"Prepare it: {command('prepare', root)}"
 
 
-def fingerprint(found: Prepared, *splits: tuple[int, ...]) -> str:
-    """A SHA-256 of the stored checksums of parts, in hexadecimal: other images or labels, another one."""
-    entry = {each.part: each for each in found.parts}
-    sums = [[[entry[part].images_sha256, entry[part].labels_sha256] for part in parts] for parts in splits]
+def fingerprint(index: Prepared, *splits: tuple[int, ...]) -> str:
+    """A SHA-256 of the stored checksums of parts, in hexadecimal: another one for other images or labels.
+
+    Args:
+        splits: numbers of parts; the same parts divided otherwise have another fingerprint.
+    """
+    by_part = {entry.part: entry for entry in index.parts}
+    sums = [[[by_part[part].images_sha256, by_part[part].labels_sha256] for part in parts] for parts in splits]
     return hashlib.sha256(json.dumps(sums).encode()).hexdigest()
 
 
@@ -132,35 +138,32 @@ def class_counts(labels: np.ndarray) -> tuple[int, ...]:
 
 
 def verify(root: str | Path, *, progress: Progress = silent) -> list[str]:
-    """Read the whole prepared array, and say what is in it.
-
-    Returns:
-        One line per part, and one that compares with the published set.
+    """What a prepared array holds, after all of it has been read: a line per part, and how it compares as a whole.
 
     Raises:
         ValueError: all that is not as the index says, one line each.
     """
     root = expanded(root)
-    found = read(root)
-    whole = arrays(root, found)
+    index = read(root)
+    whole = arrays(root, index)
     problems: list[str] = []
-    with progress(found.count * IMAGE_BYTES) as tell:
-        for entry in found.parts:
-            part = rows_of(whole, found.rows(entry.part))
-            problems += [f"{root}: part {entry.part}: {problem}" for problem in _problems(entry, part, tell)]
+    with progress(index.count * IMAGE_BYTES) as advance:
+        for entry in index.parts:
+            part = rows_of(whole, index.rows(entry.part))
+            problems += [f"{root}: part {entry.part}: {problem}" for problem in _problems(entry, part, advance)]
     if problems:
-        again = command("prepare", root, [entry.part for entry in found.parts])
+        again = command("prepare", root, [entry.part for entry in index.parts])
         raise ValueError("\n".join([*problems, f"Delete {root / INDEX} and prepare again: {again}"]))
-    lines = [f"part {entry.part}: {entry.count:,} images, checksums and labels right" for entry in found.parts]
-    return [*lines, _official(found)]
+    lines = [f"part {entry.part}: {entry.count:,} images, checksums and labels right" for entry in index.parts]
+    return [*lines, _comparison(index)]
 
 
-def _problems(entry: PreparedPart, part: Arrays, tell: Tell) -> Iterator[str]:
+def _problems(entry: PreparedPart, part: Arrays, advance: Advance) -> Iterator[str]:
     """What is wrong with one part."""
     pixels = hashlib.sha256()
     for block in blocks(part.images):
         pixels.update(block.data)
-        tell(block.nbytes)
+        advance(block.nbytes)
     labels = np.array(part.labels)
     if pixels.hexdigest() != entry.images_sha256:
         yield f"its images must have SHA-256 {entry.images_sha256}, got {pixels.hexdigest()}."
@@ -172,10 +175,10 @@ def _problems(entry: PreparedPart, part: Arrays, tell: Tell) -> Iterator[str]:
         yield f"its classes must have {list(entry.class_counts)} images, got {list(class_counts(labels))}."
 
 
-def _official(found: Prepared) -> str:
+def _comparison(index: Prepared) -> str:
     """How the parts compare with the published set."""
-    missing = sorted(set(ALL_PARTS) - {entry.part for entry in found.parts})
-    if any(entry.count != OFFICIAL_IMAGES for entry in found.parts):
+    missing = sorted(set(ALL_PARTS) - {entry.part for entry in index.parts})
+    if any(entry.count != OFFICIAL_IMAGES for entry in index.parts):
         return f"Not the published CIFAR-5m, whose parts have {OFFICIAL_IMAGES:,} images each."
     lacking = f"; without parts {', '.join(map(str, missing))}" if missing else ""
-    return f"{found.count:,} images, as many as these parts of the published CIFAR-5m have{lacking}."
+    return f"{index.count:,} images, as many as these parts of the published CIFAR-5m have{lacking}."

@@ -10,7 +10,16 @@ import numpy as np
 
 from deepboot.bootstrap.study.paths import expanded
 from deepboot.datasets.cifar5m import prepared, published
-from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, command, held, keep, silent
+from deepboot.datasets.cifar5m.folder import (
+    Advance,
+    Progress,
+    bytes_of,
+    check_free_space,
+    command,
+    finish,
+    locked,
+    silent,
+)
 from deepboot.datasets.cifar5m.prepared import IMAGES, INDEX, LABELS, Prepared, PreparedPart
 from deepboot.datasets.cifar5m.published import ALL_PARTS, IMAGE_BYTES
 
@@ -19,20 +28,20 @@ UNFINISHED = ".unfinished"
 
 
 class Source(NamedTuple):
-    """A part that will stand in the array.
+    """A part that is to be written into the array.
 
     Attributes:
         file: the name of the published file.
         labels: uint8, (n,).
         blocks: its images, uint8, (some, 3, 32, 32) at a time.
-        before: what the index says of it, where it is taken from the array that was there before.
+        old_entry: its entry in the old index, where it is taken from the array that was there before.
     """
 
     part: int
     file: str
     labels: np.ndarray
     blocks: Iterator[np.ndarray]
-    before: PreparedPart | None = None
+    old_entry: PreparedPart | None = None
 
 
 def prepare(root: str | Path, parts: Sequence[int] = ALL_PARTS, *, progress: Progress = silent) -> Prepared:
@@ -46,44 +55,44 @@ def prepare(root: str | Path, parts: Sequence[int] = ALL_PARTS, *, progress: Pro
     Args:
         root: folder of the published parts, in which the array is written too.
         parts: their numbers.
-        progress: is told the number of bytes.
+        progress: shows the bytes of images that are written.
 
     Raises:
         ValueError: a part is missing, damaged or of another form, or the disk has no room.
     """
     root = expanded(root)
-    wanted = set(published.in_order(parts))
+    wanted = set(published.part_numbers(parts))
     if not root.is_dir():
         raise ValueError(f"{root} is no folder. Download the parts first: {command('download', root, sorted(wanted))}")
-    with held(root):
-        before = _before(root)
-        had = {entry.part: entry for entry in before.parts} if before else {}
-        if before and wanted <= {*had}:
-            return before
+    with locked(root):
+        old = _old_index(root)
+        old_entries = {entry.part: entry for entry in old.parts} if old else {}
+        if old and wanted <= {*old_entries}:
+            return old
         sources = [
-            _kept(root, before, had[number]) if before and number in had else _published(root, number)
-            for number in sorted(wanted | {*had})
+            _from_array(root, old, old_entries[number]) if old and number in old_entries else _from_file(root, number)
+            for number in sorted(wanted | {*old_entries})
         ]
         count = sum(len(source.labels) for source in sources)
-        check_room(root, count * (IMAGE_BYTES + 1) + HEADERS, bytes_of(_unfinished(root, IMAGES)))
+        check_free_space(root, count * (IMAGE_BYTES + 1) + HEADERS, bytes_of(_unfinished(root, IMAGES)))
         try:
-            with progress(count * IMAGE_BYTES) as tell:
-                entries = _write(root, sources, count, tell)
-            return _finish(root, entries)
+            with progress(count * IMAGE_BYTES) as advance:
+                entries = _write(root, sources, count, advance)
+            return _name_files(root, entries)
         finally:
             for name in (IMAGES, LABELS, INDEX):
                 _unfinished(root, name).unlink(missing_ok=True)
 
 
-def _before(root: Path) -> Prepared | None:
-    """What was prepared before, if it is whole."""
+def _old_index(root: Path) -> Prepared | None:
+    """The index of the array that was prepared before, None if there is none or its files are not as it says."""
     with suppress(ValueError):
         return prepared.read(root)
     return None
 
 
-def _published(root: Path, number: int) -> Source:
-    """A part from its file."""
+def _from_file(root: Path, number: int) -> Source:
+    """A part from its published file."""
     file = published.find(root, number)
     if file is None:
         raise ValueError(
@@ -99,35 +108,35 @@ def _channels_first(block: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(block.transpose(0, 3, 1, 2))
 
 
-def _kept(root: Path, before: Prepared, entry: PreparedPart) -> Source:
-    """A part from the array that was there before."""
-    part = prepared.rows_of(prepared.arrays(root, before), before.rows(entry.part))
+def _from_array(root: Path, old: Prepared, entry: PreparedPart) -> Source:
+    """A part from the array that was prepared before."""
+    part = prepared.rows_of(prepared.arrays(root, old), old.rows(entry.part))
     return Source(entry.part, entry.source, np.array(part.labels), prepared.blocks(part.images), entry)
 
 
-def _write(root: Path, sources: list[Source], count: int, tell: Tell) -> tuple[PreparedPart, ...]:
+def _write(root: Path, sources: list[Source], count: int, advance: Advance) -> tuple[PreparedPart, ...]:
     """Write all images and labels under unfinished names."""
     with _unfinished(root, IMAGES).open("wb") as images, _unfinished(root, LABELS).open("wb") as labels:
-        _begin(images, (count, *prepared.IMAGE))
-        _begin(labels, (count,))
-        return tuple(_convert(source, images, labels, tell) for source in sources)
+        _write_header(images, (count, *prepared.IMAGE))
+        _write_header(labels, (count,))
+        return tuple(_append(source, images, labels, advance) for source in sources)
 
 
-def _begin(file: IO[bytes], shape: tuple[int, ...]) -> None:
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -> PreparedPart:
-    """Append one part to both files.
+def _append(source: Source, images: IO[bytes], labels: IO[bytes], advance: Advance) -> PreparedPart:
+    """Append one part to both files, and return its entry in the index.
 
     Raises:
-        ValueError: it was taken from the array that was there before, and is not what it was.
+        ValueError: it was taken from the array that was there before, and its checksums are others now.
     """
     pixels = hashlib.sha256()
     for block in source.blocks:
         images.write(block.data)
         pixels.update(block.data)
-        tell(block.nbytes)
+        advance(block.nbytes)
     labels.write(source.labels.data)
     entry = PreparedPart(
         part=source.part,
@@ -137,7 +146,7 @@ def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -
         images_sha256=pixels.hexdigest(),
         labels_sha256=hashlib.sha256(source.labels.data).hexdigest(),
     )
-    if source.before not in (None, entry):
+    if source.old_entry not in (None, entry):
         raise ValueError(
             f"part {source.part} has changed since it was prepared: its checksums are others. Delete {INDEX} and "
             "prepare all parts again from their .npz files."
@@ -145,13 +154,13 @@ def _convert(source: Source, images: IO[bytes], labels: IO[bytes], tell: Tell) -
     return entry
 
 
-def _finish(root: Path, entries: tuple[PreparedPart, ...]) -> Prepared:
-    """Give the files their names, the index last."""
-    written = Prepared(parts=entries)
-    _unfinished(root, INDEX).write_text(written.model_dump_json(indent=2) + "\n", encoding="utf-8")
+def _name_files(root: Path, entries: tuple[PreparedPart, ...]) -> Prepared:
+    """The new index, after the finished files have been given their names, its own the last."""
+    index = Prepared(parts=entries)
+    _unfinished(root, INDEX).write_text(index.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (root / INDEX).unlink(missing_ok=True)  # between the old index and the new one nothing looks finished
     for name in (IMAGES, LABELS, INDEX):
-        keep(_unfinished(root, name), root / name)
+        finish(_unfinished(root, name), root / name)
     return prepared.read(root)
 
 

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from deepboot.datasets.cifar5m.place import command
+from deepboot.datasets.cifar5m.folder import command
 
 OFFICIAL_URL = "https://storage.googleapis.com/gresearch/cifar5m"
 OFFICIAL_IMAGES = 1_000_448  # in each part
@@ -45,15 +45,15 @@ class Part:
 
 
 class Header(NamedTuple):
-    """What an array in the file says of itself, and how many bytes of values it really has."""
+    """The header of an array in the file, and how many bytes of values really follow it."""
 
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
-    held: int
+    value_bytes: int
 
 
-def in_order(parts: Iterable[int]) -> list[int]:
+def part_numbers(parts: Iterable[int]) -> list[int]:
     """The numbers of these parts, each once, in the order of the published set.
 
     Raises:
@@ -75,35 +75,34 @@ def find(root: Path, number: int) -> Path | None:
         ValueError: both are there.
     """
     names = [f"part{number}.npz", f"cifar5m_part{number}.npz"]
-    found = [root / name for name in names if (root / name).is_file()]
-    if len(found) > 1:
+    files = [root / name for name in names if (root / name).is_file()]
+    if len(files) > 1:
         raise ValueError(f"{root}: part {number} is there twice, as {names[0]} and as {names[1]}. Remove one of them.")
-    return found[0] if found else None
+    return files[0] if files else None
 
 
 def opened(file: Path, number: int) -> Part:
-    """A part once its headers are what they should be; its values are not read.
+    """A part of the published form, by its headers; its values are not read.
 
     Raises:
         ValueError: it cannot be read, or holds other arrays.
     """
-    with _damage_told(file, number), zipfile.ZipFile(file) as archive:
+    with _damage_reported(file, number), zipfile.ZipFile(file) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
     keys = {}
     for key in ("X", "Y"):
-        fitting = [name for name in names if name.upper() == key]
-        if len(fitting) != 1:
+        matching = [name for name in names if name.upper() == key]
+        if len(matching) != 1:
             raise ValueError(
                 f"{file}: expected one array {key}, got arrays {', '.join(names) or '(none)'}. "
                 "Save it with numpy.savez(file, X=images, Y=labels), or download it again."
             )
-        keys[key] = fitting[0]
-    part = Part(number, file, keys["X"], keys["Y"], _checked(file, number, keys["X"], keys["Y"]))
-    return part
+        keys[key] = matching[0]
+    return Part(number, file, keys["X"], keys["Y"], _image_count(file, number, keys["X"], keys["Y"]))
 
 
-def _checked(file: Path, number: int, images: str, labels: str) -> int:
-    """The number of images of a file, whose arrays are as they should be."""
+def _image_count(file: Path, number: int, images: str, labels: str) -> int:
+    """The number of images in a file, after its arrays' headers have been checked."""
     x, y = (_header(file, number, name) for name in (images, labels))
     if x.shape[1:] != IMAGE or len(x.shape) != 4 or x.fortran or x.dtype != np.uint8:
         order = " in Fortran order" if x.fortran else ""
@@ -122,10 +121,10 @@ def _checked(file: Path, number: int, images: str, labels: str) -> int:
             "Download the part again."
         )
     for name, header, bytes_each in ((images, x, IMAGE_BYTES), (labels, y, y.dtype.itemsize)):
-        if header.held != header.shape[0] * bytes_each:
+        if header.value_bytes != header.shape[0] * bytes_each:
             raise ValueError(
                 f"{file}: {name} must have {header.shape[0] * bytes_each:,} bytes of values by its header, "
-                f"got {header.held:,}. Download the part again."
+                f"got {header.value_bytes:,}. Download the part again."
             )
     return x.shape[0]
 
@@ -161,18 +160,19 @@ def blocks(part: Part) -> Iterator[np.ndarray]:
         for begin in range(0, part.count, BLOCK):
             count = min(BLOCK, part.count - begin)
             yield np.frombuffer(stream.read(count * IMAGE_BYTES), np.uint8).reshape(count, *IMAGE)
-        stream.read(1)  # nothing; but the checksum is looked at where the array ends
+        stream.read(1)  # returns nothing, but zipfile compares the checksum at the end of the array
 
 
 @contextmanager
 def _member(file: Path, number: int, name: str) -> Iterator[IO[bytes]]:
     """One array of an archive as a stream of bytes that begins with its header."""
-    with _damage_told(file, number), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
+    with _damage_reported(file, number), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
         yield stream
 
 
 def _header(file: Path, number: int, name: str) -> Header:
-    with _damage_told(file, number), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
+    """The header of one array of an archive."""
+    with _damage_reported(file, number), zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
         try:
             shape, fortran, dtype = _read_header(stream)
         except (ValueError, KeyError) as error:
@@ -184,12 +184,14 @@ def _header(file: Path, number: int, name: str) -> Header:
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether it is in Fortran order, and dtype; the stream is then at the first value."""
     version = np.lib.format.read_magic(stream)
     return READERS[version](stream)
 
 
 @contextmanager
-def _damage_told(file: Path, number: int) -> Iterator[None]:
+def _damage_reported(file: Path, number: int) -> Iterator[None]:
+    """Any error of a damaged archive becomes a ValueError with the command that downloads it again."""
     try:
         yield
     except DAMAGE as error:

@@ -20,7 +20,7 @@ from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.paths import expanded
 from deepboot.bootstrap.task import Image, Inputs, Samples, Universe
 from deepboot.datasets.cifar5m import Prepared, prepared
-from deepboot.datasets.cifar5m.place import command
+from deepboot.datasets.cifar5m.folder import command
 from deepboot.datasets.cifar10 import Cifar10
 
 FREE_SHARE = 0.6  # of a GPU's free memory that the images may take to be kept there
@@ -39,15 +39,15 @@ class Cifar5m(Universe):
     Cells are the images of ``train_parts``, then those of ``test_parts``, which are the test set for
     ``data.test_set = "reference"``; a test set of a million images takes 3 GB for every member, so set
     ``data.test_samples`` (50,000 leaves a standard error of 0.13 points at 10 % error). The ideal world ends with
-    the last training image unless told to use them again.
+    the last training image unless ``data.allow_reuse`` is set.
 
-    The images stay on the disk and are read where they are asked for; on a GPU they are copied once if they
-    take at most 60 % of its free memory. A run's identity holds the ``fingerprint`` of the parts, not their place.
+    The images stay on the disk and only those of a batch are read; to a GPU they are copied once if they
+    take at most 60 % of its free memory. A run's identity holds the ``fingerprint`` of the parts, not their path.
 
     Args:
         root: the folder in which ``deepboot data cifar5m prepare`` wrote them; "~" is the home folder.
         train_parts, test_parts: numbers of the published parts, rising.
-        cifar10: folder of CIFAR-10, as torchvision keeps it; its 10,000 test images then take the place of
+        cifar10: folder of CIFAR-10, as torchvision keeps it; its 10,000 test images then replace
             ``test_parts``, to see what transfers.
 
     Raises:
@@ -91,7 +91,7 @@ class Cifar5m(Universe):
 
     @property
     def size(self) -> int:
-        return self._spans.ends[-1] + len(self._others.y)
+        return self._spans.ends[-1] + len(self._cifar10_test.y)
 
     @property
     def reference(self) -> range | None:
@@ -102,21 +102,21 @@ class Cifar5m(Universe):
     def fingerprint(self) -> str:
         """A SHA-256 of the checksums that were stored when the parts were prepared, in hexadecimal."""
         own = prepared.fingerprint(self._index, self.train_parts, self._parts[len(self.train_parts) :])
-        return own if self._elsewhere is None else f"{own}-{self._elsewhere.fingerprint}"
+        return own if self._cifar10 is None else f"{own}-{self._cifar10.fingerprint}"
 
     def on_host(self, device: torch.device | str) -> bool:
-        there = torch.empty(0, device=device).device  # "cuda" is "cuda:0", say, of which one copy is enough
-        return there.type != "cuda" or _copy(self._stored, self._spans, self._others, there) is None
+        device = torch.empty(0, device=device).device  # "cuda" is "cuda:0", say, of which one copy is enough
+        return device.type != "cuda" or _copy(self._stored, self._spans, self._cifar10_test, device) is None
 
     def cells(self, number: Tensor) -> Samples:
         if number.is_cuda:
-            there = _copy(self._stored, self._spans, self._others, number.device)
-            if there is not None:
-                return Samples(there.x[number], there.y[number].long())
+            copy = _copy(self._stored, self._spans, self._cifar10_test, number.device)
+            if copy is not None:
+                return Samples(copy.x[number], copy.y[number].long())
         cell_N = number.cpu().numpy().ravel()
         x, y = self._gathered(cell_N[cell_N < self._spans.ends[-1]])
         if len(y) < len(cell_N):
-            x, y = self._among_others(cell_N, x, y)
+            x, y = self._with_cifar10(cell_N, x, y)
         x_N, y_N = torch.from_numpy(x).view(*number.shape, *prepared.IMAGE), torch.from_numpy(y).view(number.shape)
         return Samples(streams.to_device(x_N, number.device), streams.to_device(y_N, number.device))
 
@@ -129,28 +129,28 @@ class Cifar5m(Universe):
         row_N = self._spans.rows(cell_N)
         return _gathered(self._stored.images, row_N), self._stored.labels[row_N].astype(np.int64)
 
-    def _among_others(self, cell_N: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Images and labels of all cells, from those of CIFAR-5m's own."""
-        own_N = cell_N < self._spans.ends[-1]
-        there = torch.from_numpy(cell_N[~own_N] - self._spans.ends[-1])
+    def _with_cifar10(self, cell_N: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of all cells, from those of CIFAR-5m's own and from CIFAR-10."""
+        is_own_N = cell_N < self._spans.ends[-1]
+        index = torch.from_numpy(cell_N[~is_own_N] - self._spans.ends[-1])
         all_x, all_y = np.empty((len(cell_N), *prepared.IMAGE), np.uint8), np.empty(len(cell_N), np.int64)
-        all_x[own_N], all_y[own_N] = x, y
-        all_x[~own_N], all_y[~own_N] = (part[there].numpy() for part in self._others)
+        all_x[is_own_N], all_y[is_own_N] = x, y
+        all_x[~is_own_N], all_y[~is_own_N] = (part[index].numpy() for part in self._cifar10_test)
         return all_x, all_y
 
     @property
     def _parts(self) -> tuple[int, ...]:
-        """The parts that are read, those for training first."""
+        """The numbers of all parts that are read, the training parts first."""
         return self.train_parts if self.cifar10 is not None else (*self.train_parts, *self.test_parts)
 
     @cached_property
-    def _elsewhere(self) -> Cifar10 | None:
+    def _cifar10(self) -> Cifar10 | None:
         return None if self.cifar10 is None else Cifar10(root=self.cifar10)
 
     @cached_property
-    def _others(self) -> Samples:
-        """Cells behind CIFAR-5m's own: the test images of CIFAR-10, if they are asked for."""
-        return NONE if self._elsewhere is None else self._elsewhere.tested
+    def _cifar10_test(self) -> Samples:
+        """The cells after CIFAR-5m's own: the test images of CIFAR-10 where ``cifar10`` is set, else none."""
+        return NONE if self._cifar10 is None else self._cifar10.tested
 
     @cached_property
     def _index(self) -> Prepared:
@@ -166,7 +166,7 @@ class Cifar5m(Universe):
 
 
 class Spans(NamedTuple):
-    """Where consecutive cells lie in the files: up to each end they are ``shifts`` rows further on."""
+    """The rows of consecutive cells in the files: cells up to an end are ``shifts`` rows further on."""
 
     ends: tuple[int, ...]
     shifts: tuple[int, ...]
@@ -203,25 +203,25 @@ class Stored:
 
 @lru_cache(maxsize=2)  # a study builds its task anew for every cell and pack
 def _opened(root: Path, index: Prepared) -> Stored:
-    found = prepared.arrays(root, index)
-    return Stored(found.images, np.array(found.labels))
+    arrays = prepared.arrays(root, index)
+    return Stored(arrays.images, np.array(arrays.labels))
 
 
 def _gathered(images: np.ndarray, row_N: np.ndarray) -> np.ndarray:
-    """The images of these rows, uint8, (N, 3, 32, 32), read in the order in which they lie on the disk."""
+    """The images of these rows, uint8, (N, 3, 32, 32), read in the order of their rows on the disk."""
     order_N = row_N.argsort(kind="stable")
     x = np.empty((len(row_N), *images.shape[1:]), images.dtype)
-    for begin in range(0, len(order_N), BLOCK):  # at no time is everything there twice
-        place = order_N[begin : begin + BLOCK]
-        x[place] = images.take(row_N[place], axis=0)  # not images[…], for which other threads would wait
+    for begin in range(0, len(order_N), BLOCK):  # never all images twice in memory
+        block_N = order_N[begin : begin + BLOCK]
+        x[block_N] = images.take(row_N[block_N], axis=0)  # not images[…], for which other threads would wait
     return x
 
 
 @lru_cache(maxsize=1)
-def _copy(stored: Stored, spans: Spans, others: Samples, device: torch.device) -> Samples | None:
-    """All cells on a GPU, uint8 both; None if they do not fit beside what else will be there."""
+def _copy(stored: Stored, spans: Spans, cifar10_test: Samples, device: torch.device) -> Samples | None:
+    """All cells on a GPU, uint8 both; None if they would take more than ``FREE_SHARE`` of its free memory."""
     own = spans.ends[-1]
-    shape = (own + len(others.y), *prepared.IMAGE)
+    shape = (own + len(cifar10_test.y), *prepared.IMAGE)
     if np.prod(shape) > FREE_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
     x, y = (
@@ -230,7 +230,7 @@ def _copy(stored: Stored, spans: Spans, others: Samples, device: torch.device) -
     )
     for cells, rows in spans.blocks():
         x[cells], y[cells] = (torch.from_numpy(np.array(part[rows])) for part in (stored.images, stored.labels))
-    x[own:], y[own:] = others
+    x[own:], y[own:] = cifar10_test
     return Samples(x, y)
 
 

@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 from deepboot.bootstrap.study.paths import expanded
 from deepboot.datasets.cifar5m import published
-from deepboot.datasets.cifar5m.place import Progress, Tell, bytes_of, check_room, held, keep, silent
+from deepboot.datasets.cifar5m.folder import Advance, Progress, bytes_of, check_free_space, finish, locked, silent
 from deepboot.datasets.cifar5m.published import ALL_PARTS, OFFICIAL_IMAGES, OFFICIAL_URL
 
 ATTEMPTS = 6  # in a row that bring nothing
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file of the server, of so many bytes, and where it goes."""
+    """A file to be downloaded: its size in bytes on the server, and its path in the folder."""
 
     part: int
     url: str
@@ -36,9 +36,9 @@ class Wanted:
     file: Path
 
     @property
-    def begun(self) -> Path:
-        """Where it is until all of it has come."""
-        return _begun(self.file)
+    def unfinished(self) -> Path:
+        """Its path until all of it has come."""
+        return _unfinished(self.file)
 
 
 def download(
@@ -58,101 +58,99 @@ def download(
         root: where they go; made if it is missing.
         parts: their numbers.
         base_url: the folder of ``part0.npz`` on a server.
-        progress: is told the number of bytes that are missing.
+        progress: shows the bytes that are missing.
         pause: waits so many seconds, before something that failed is tried again.
 
     Raises:
         ValueError: the server has no such file, is out of reach, or sends something else; or the disk has no room.
     """
-    root, numbers = expanded(root), published.in_order(parts)
+    root, numbers = expanded(root), published.part_numbers(parts)
     if not re.match(r"https?://", base_url):
         raise ValueError(f"--url: expected an address with http:// or https://, got {base_url!r}. Write it in full.")
-    with held(root):
-        missing = [number for number in numbers if _here(root, number) is None]
-        wanted = [_wanted(root, number, base_url, pause) for number in missing]
-        left = sum(each.size - bytes_of(each.begun) for each in wanted)
-        check_room(root, left)
-        with progress(left) as tell:
-            for each in wanted:
-                _fetch(each, tell, pause)
-                _accept(each, official=base_url.rstrip("/") == OFFICIAL_URL)
-        return [file for number in numbers if (file := _here(root, number)) is not None]
+    with locked(root):
+        missing = [number for number in numbers if _existing(root, number) is None]
+        files = [_wanted(root, number, base_url, pause) for number in missing]
+        missing_bytes = sum(wanted.size - bytes_of(wanted.unfinished) for wanted in files)
+        check_free_space(root, missing_bytes)
+        with progress(missing_bytes) as advance:
+            for wanted in files:
+                _fetch(wanted, advance, pause)
+                _accept(wanted, official=base_url.rstrip("/") == OFFICIAL_URL)
+        return [file for number in numbers if (file := _existing(root, number)) is not None]
 
 
-def _here(root: Path, number: int) -> Path | None:
-    """The file of a part that is there already, and is one."""
+def _existing(root: Path, number: int) -> Path | None:
+    """The file of a part that is in the folder already, after its headers have been checked; None if there is none."""
     file = published.find(root, number)
     if file is not None:
         published.opened(file, number)
     return file
 
 
-def _begun(file: Path) -> Path:
+def _unfinished(file: Path) -> Path:
     return file.with_name(f"{file.name}.part")
 
 
 def _wanted(root: Path, number: int, base_url: str, pause: Pause) -> Wanted:
-    """What the server says of a file."""
+    """The file of a part, with its size on the server."""
     name = f"part{number}.npz"
     url, file = f"{base_url.rstrip('/')}/{name}", root / name
-    size = _patiently(lambda: _asked_size(url), url, pause)
-    if bytes_of(_begun(file)) > size:
-        _begun(file).unlink()  # what was begun is of another file
+    size = _patiently(lambda: _size_on_server(url), url, pause)
+    if bytes_of(_unfinished(file)) > size:
+        _unfinished(file).unlink()  # it is part of another file
     return Wanted(number, url, size, file)
 
 
-def _asked_size(url: str) -> int:
-    """Bytes of a file: asked with a request for its first one, since some servers answer nothing but GET."""
+def _size_on_server(url: str) -> int:
+    """The size of a file in bytes, from a request for its first byte, since some servers answer nothing but GET."""
     with _open(url, "bytes=0-0") as answer:
-        told = answer.headers.get("Content-Range" if answer.status == 206 else "Content-Length", "")
-    size = told.rpartition("/")[2]
+        header = answer.headers.get("Content-Range" if answer.status == 206 else "Content-Length", "")
+    size = header.rpartition("/")[2]
     if not size.isdecimal():
         raise ValueError(f"{url}: the server does not say how long the file is. Name another one with --url.")
     return int(size)
 
 
-def _fetch(wanted: Wanted, tell: Tell, pause: Pause) -> None:
+def _fetch(wanted: Wanted, advance: Advance, pause: Pause) -> None:
     """Bring the rest of a file, in as many requests as it takes."""
-    while bytes_of(wanted.begun) < wanted.size:
-        _patiently(lambda: _append(wanted, tell), wanted.url, pause)
+    while bytes_of(wanted.unfinished) < wanted.size:
+        _patiently(lambda: _append(wanted, advance), wanted.url, pause)
 
 
-def _append(wanted: Wanted, tell: Tell) -> None:
+def _append(wanted: Wanted, advance: Advance) -> None:
     """Append what one request brings.
 
     Raises:
         ConnectionError: it brought less than there was before. One of ``BROKEN`` means the same.
     """
-    have = bytes_of(wanted.begun)
+    have = bytes_of(wanted.unfinished)
     try:
         with _open(wanted.url, f"bytes={have}-") as answer:
             start = _start(answer, wanted, have)
-            tell(start - have)
-            with wanted.begun.open("ab" if start else "wb") as file:
+            advance(start - have)
+            with wanted.unfinished.open("ab" if start else "wb") as file:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)
-                    tell(len(chunk))
+                    advance(len(chunk))
     except BROKEN:
-        if bytes_of(wanted.begun) <= have:
+        if bytes_of(wanted.unfinished) <= have:
             raise
-    if bytes_of(wanted.begun) <= have:
-        raise ConnectionError(f"the connection ended at byte {bytes_of(wanted.begun):,} of {wanted.size:,}")
+    if bytes_of(wanted.unfinished) <= have:
+        raise ConnectionError(f"the connection ended at byte {bytes_of(wanted.unfinished):,} of {wanted.size:,}")
 
 
 def _start(answer: HTTPResponse, wanted: Wanted, have: int) -> int:
-    """The place in the file where an answer begins: where it was asked to, or 0 where the server knows no ranges."""
+    """The byte of the file at which an answer begins: the one that was asked for, or 0 from a server without ranges."""
     if answer.status == 206:
-        told = answer.headers.get("Content-Range", "")
-        expected = re.fullmatch(rf"bytes {have}-\d+/{wanted.size}", told)
-        start = have
+        header, start = answer.headers.get("Content-Range", ""), have
+        matches = re.fullmatch(rf"bytes {have}-\d+/{wanted.size}", header)
     else:
-        told = answer.headers.get("Content-Length", "")
-        expected = re.fullmatch(str(wanted.size), told)
-        start = 0
-    if not expected:
+        header, start = answer.headers.get("Content-Length", ""), 0
+        matches = re.fullmatch(str(wanted.size), header)
+    if not matches:
         raise ValueError(
-            f"{wanted.url}: expected {wanted.size:,} bytes from byte {start:,} on, but the server now sends {told!r}. "
-            f"Delete {wanted.begun} and download again."
+            f"{wanted.url}: expected {wanted.size:,} bytes from byte {start:,} on, but the server now sends "
+            f"{header!r}. Delete {wanted.unfinished} and download again."
         )
     return start
 
@@ -160,19 +158,19 @@ def _start(answer: HTTPResponse, wanted: Wanted, have: int) -> int:
 def _accept(wanted: Wanted, *, official: bool) -> None:
     """Give a file its name if it is a part; delete it if it is not."""
     try:
-        count = published.opened(wanted.begun, wanted.part).count
+        count = published.opened(wanted.unfinished, wanted.part).count
     except ValueError as error:
-        wanted.begun.unlink()
+        wanted.unfinished.unlink()
         raise ValueError(
             f"{wanted.url}: what came is no part of CIFAR-5m and has been deleted. The reason: {error}"
         ) from error
     if official and count != OFFICIAL_IMAGES:
-        wanted.begun.unlink()
+        wanted.unfinished.unlink()
         raise ValueError(
             f"{wanted.url}: expected {OFFICIAL_IMAGES:,} images, as published, got {count:,}, which were deleted. "
             "Name another server with --url."
         )
-    keep(wanted.begun, wanted.file)
+    finish(wanted.unfinished, wanted.file)
 
 
 def _open(url: str, wanted_range: str) -> HTTPResponse:
@@ -193,7 +191,7 @@ def _open(url: str, wanted_range: str) -> HTTPResponse:
 
 
 def _patiently(attempt: Callable[[], Result], url: str, pause: Pause) -> Result:
-    """What an attempt brings, which is repeated after 1, 2, 4 … seconds while the connection breaks.
+    """The result of an attempt, which is repeated after 1, 2, 4 … seconds while the connection breaks.
 
     Raises:
         ValueError: it broke every time.

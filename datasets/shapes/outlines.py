@@ -62,18 +62,18 @@ def inside(x_LP: Tensor, y_LP: Tensor, outline_L: Tensor, sharpness_L1: Tensor) 
     """How much of each pixel lies inside its image's outline, 0 to 1, float32, (L, P).
 
     Args:
-        x_LP: first coordinate, in units of the radius of a disc of the same area; not kept.
-        y_LP: second coordinate; not kept.
+        x_LP: first coordinate, in units of the radius of a disc of the same area; overwritten.
+        y_LP: second coordinate; overwritten.
         outline_L: int64, (L,), which outline.
         sharpness_L1: pixels to the unit.
     """
     distance_LP = (x_LP * x_LP).add_(y_LP * y_LP).sqrt_()
     # x / (|x| + |y|) falls from 1 to -1 over half a turn, as the cosine does, but is equal on every device.
     length_LP = y_LP.abs_().add_(x_LP.abs()).add_(1e-6)
-    place_LP = x_LP.div_(length_LP).mul_((DIRECTIONS - 1) / 2).add_(DIRECTIONS / 2)
-    place = place_LP.add_(outline_L[:, None] * DIRECTIONS).to(torch.int32).view(-1)
+    direction_LP = x_LP.div_(length_LP).mul_((DIRECTIONS - 1) / 2).add_(DIRECTIONS / 2)
+    entry = direction_LP.add_(outline_L[:, None] * DIRECTIONS).to(torch.int32).view(-1)
     tables = streams.to_device(torch.from_numpy(edges()), x_LP.device)
-    facing, reach = (table.index_select(0, place).view_as(distance_LP) for table in tables)
+    facing, reach = (table.index_select(0, entry).view_as(distance_LP) for table in tables)
     outside_LP = distance_LP.mul_(facing).sub_(reach)
     return outside_LP.mul_(-sharpness_L1).add_(0.5).clamp_(0, 1)
 

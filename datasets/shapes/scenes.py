@@ -1,4 +1,4 @@
-"""What an endless image shows: everything about it but its pixels, drawn from its index.
+"""The scene of an endless image: everything about it but its pixels, drawn from its index.
 
 Coordinates run from -1 to 1 across an image. A plane is a * u + b * v + c over its pixels (u, v).
 
@@ -81,7 +81,7 @@ def draw(look: Look, key_L2: Tensor, index_L: Tensor, label_L: Tensor) -> Scene:
 
 
 def _spans(look: Look) -> dict[str, tuple[int, float, float]]:
-    """What is drawn uniformly for each image: how many numbers, from where to where."""
+    """The uniform numbers of each image, by name: how many, the lowest and the highest value."""
     clutter = 128 * look.clutter
     return {
         "turn": (1, -look.turn / 2, look.turn / 2), "turns": (4, 0, 1),
@@ -108,7 +108,7 @@ def _planes(drawn: dict[str, Tensor], checked: Tensor, occlusion: float) -> Iter
     offset_LF = torch.cat((first, second * checked, third, fourth * checked_too, zero, zero, bar, zero), 1)
     cos_LF, sin_LF = _turned(drawn["turn"], drawn["turns"])
     across_LF, down_LF = cos_LF.mul_(stretch_LF), sin_LF.mul_(stretch_LF)
-    x, y = drawn["centre"].split(1, 1)  # of the shape, from which all is measured
+    x, y = drawn["centre"].split(1, 1)  # of the shape, the origin of all coordinates
     start_LF = offset_LF.sub_(across_LF * x + down_LF * y)
     return (part.t().contiguous()[..., None] for part in (across_LF, down_LF, start_LF))
 
@@ -128,19 +128,19 @@ def _colours(drawn: dict[str, Tensor], share: float) -> Colours:
 
 def _turned(shape_L1: Tensor, others_L4: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine of every plane's turn, (L, F), from turns in parts of a whole one."""
-    place_L5 = torch.cat((shape_L1, others_L4), 1).mul_(_TURNS).to(torch.int32)
-    shape, texture, clutter, bar, fall = place_L5.split(1, 1)
+    turn_L5 = torch.cat((shape_L1, others_L4), 1).mul_(_TURNS).to(torch.int32)
+    shape, texture, clutter, bar, fall = turn_L5.split(1, 1)
     quarter = _TURNS // 4
     turns = (texture, texture + quarter, clutter, clutter + quarter, shape, shape + quarter, bar, fall)
-    place_LF = torch.cat(turns, 1).bitwise_and_(_TURNS - 1)
-    turns_2T = streams.to_device(torch.from_numpy(_turns()), place_LF.device)
-    cos_LF, sin_LF = turns_2T.index_select(1, place_LF.view(-1)).view(2, *place_LF.shape).unbind(0)
+    turn_LF = torch.cat(turns, 1).bitwise_and_(_TURNS - 1)
+    turns_2T = streams.to_device(torch.from_numpy(_turns()), turn_LF.device)
+    cos_LF, sin_LF = turns_2T.index_select(1, turn_LF.view(-1)).view(2, *turn_LF.shape).unbind(0)
     return cos_LF, sin_LF
 
 
 @lru_cache(maxsize=64)
 def _ranges(spans: tuple[tuple[int, float, float], ...]) -> np.ndarray:
-    """The lowest value of each number and what it spans, float32, (2, K)."""
+    """The lowest value of each number and the length of its span, float32, (2, K)."""
     end_2K = np.array([ends for count, *ends in spans for _ in range(count)], np.float32).T
     return np.stack((end_2K[0], end_2K[1] - end_2K[0]))
 

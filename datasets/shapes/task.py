@@ -70,7 +70,7 @@ class Shapes(Task):
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
         label = streams.integers(streams.subkeys(key_E2, "label"), index, 1, self.classes)[..., 0]
         x = torch.empty(*index.shape, 3, self.size, self.size, dtype=torch.uint8, device=index.device)
-        scene_L2, grain_L2 = (_each(streams.subkeys(key_E2, name), index) for name in ("scene", "grain"))
+        scene_L2, grain_L2 = (_key_of_each_image(streams.subkeys(key_E2, name), index) for name in ("scene", "grain"))
         flat = (scene_L2, grain_L2, index.reshape(-1), label.view(-1), x.view(-1, 3, self.size**2))
         block = max(1, _BLOCK[index.device.type] // self.size**2)
         look = scenes.Look(self.size, self.turn, self.dark, self.clutter, self.occlusion, self.noise)
@@ -78,7 +78,7 @@ class Shapes(Task):
             scene = scenes.draw(look, scene_key, number, y)
             picture_LCP = self._picture(scene, y // len(TEXTURES))
             picture_LCP.add_(self._grain(grain_key, number).mul_(scene.noise_L11)).clamp_(0, 255)
-            into_LCP.copy_(picture_LCP)  # cuts what stands behind the point: the colours hold a half more
+            into_LCP.copy_(picture_LCP)  # to bytes by cutting: the colours are a half too large, so that this rounds
         return Samples(x, label)
 
     def show(self, x: Tensor, y: Tensor) -> str:
@@ -109,7 +109,7 @@ class Shapes(Task):
         return grain.view(len(index_L), 3, -1)
 
 
-def _each(key_E2: Tensor, index: Tensor) -> Tensor:
+def _key_of_each_image(key_E2: Tensor, index: Tensor) -> Tensor:
     """Every image's key, (L, 2)."""
     return key_E2[:, None].expand(-1, index[0].numel(), 2).reshape(-1, 2)
 

@@ -25,7 +25,7 @@ from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race
 from deepboot.runners.run import autotune, environment
 from deepboot.runners.run.local import Bench, cores
-from deepboot.runners.run.packing import in_order
+from deepboot.runners.run.packing import ordered_members
 from deepboot.runners.run.process import guest, prepare
 from deepboot.runners.run.trial import Trial, measure
 
@@ -195,7 +195,7 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
     runs = contest.runs(PACK_SEEDS)
     plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
     settings = plan.of(runs[0])
-    members = list(in_order(runs[: settings.pack_size]))
+    members = list(ordered_members(runs[: settings.pack_size]))
     trial = Trial(runs=members, execution=plan.execution(runs[0]), trial_seconds=2.0)
     prepare(cores())
     plain = plain_loop(contest, device)
@@ -230,7 +230,7 @@ def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> list
         too_large = last and last.member_bytes * members > autotune.FREE_SHARE * autotune.free_memory(device)
         if too_large or (last and members / last.rate > LONGEST_STEP):
             break
-        runs = list(in_order(contest.runs(members)))
+        runs = list(ordered_members(contest.runs(members)))
         rate = measure(Trial(runs=runs, execution=Execution(device=device, backend=backend), trial_seconds=1.0))
         if rate.problem is not None:
             break

@@ -1,1 +1,1 @@
-"""What single commands do, beside `run`."""
+"""The commands of ``deepboot`` beside `run`, one a file."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from deepboot.bootstrap.task import Image, Task, Universe
 
 MOST_ROWS = 30
-_TRIED = 16  # samples drawn for each that is shown
+_DRAWN = 16  # samples drawn for each that is shown
 _INK, _FAINT = "#222222", "#777777"
 _SIDE, _GAP, _NAMES, _HEAD = 96, 16, 150, 40  # pixels: of an image, between images, left of them, above them
 _DPI = 100
@@ -37,18 +37,17 @@ class Sheet:
 
 def collect(task: Task, key_12: Tensor, count: int) -> Sheet:
     """The first ``count`` samples of each class; of a universe, samples from all of it."""
-    tried = count * task.classes * _TRIED
-    index = torch.arange(tried)
+    drawn = count * task.classes * _DRAWN
+    index = torch.arange(drawn)
     if isinstance(task, Universe):
-        index = (index * task.size // tried).unique()
+        index = (index * task.size // drawn).unique()
     x, y = (part[0] for part in task.sample(key_12, index[None]))
     classes = range(min(task.classes, MOST_ROWS))
     names = getattr(task, "class_names", None) or [str(number) for number in range(task.classes)]
-    places = [(y == number).nonzero()[:count, 0] for number in classes]
-    shown = x[torch.cat(places)]
-    bright = _brightness(shown)
-    rows = list(bright.split([len(place) for place in places]))
-    return Sheet([names[number] for number in classes], rows, [index[place].tolist() for place in places])
+    positions = [(y == number).nonzero()[:count, 0] for number in classes]
+    images = _brightness(x[torch.cat(positions)])
+    rows = list(images.split([len(position) for position in positions]))
+    return Sheet([names[number] for number in classes], rows, [index[position].tolist() for position in positions])
 
 
 def draw(sheet: Sheet, title: str) -> Figure:
@@ -60,8 +59,8 @@ def draw(sheet: Sheet, title: str) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.text(_GAP, _HEAD / 2, title, va="center", color=_INK, size=10, weight="bold")
-    for place, (name, images, indices) in enumerate(zip(sheet.names, sheet.rows, sheet.indices, strict=True)):
-        top = _HEAD + place * (_SIDE + _GAP)
+    for row, (name, images, indices) in enumerate(zip(sheet.names, sheet.rows, sheet.indices, strict=True)):
+        top = _HEAD + row * (_SIDE + _GAP)
         axes.text(_GAP, top + _SIDE / 2, name, va="center", color=_INK, size=9)
         for column, (image, index) in enumerate(zip(images, indices, strict=True)):
             left = _NAMES + column * (_SIDE + _GAP)
@@ -72,13 +71,13 @@ def draw(sheet: Sheet, title: str) -> Figure:
 
 
 def write(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
-    """Write the contact sheet of an image task; the suffix of the path says the format."""
+    """Write the contact sheet of an image task, in the format of the path's suffix."""
     assert isinstance(task.inputs, Image)
     draw(collect(task, key_12, count), title).savefig(path)
 
 
 def _brightness(x: Tensor) -> Tensor:
-    """Pixels in 0 .. 1: bytes by their range, other numbers by what occurs."""
+    """Pixels in 0 .. 1: bytes divided by 255, other numbers scaled by the smallest and the largest among them."""
     if x.dtype == torch.uint8:
         return x.to(torch.float32) / 255
     low, high = x.min(), x.max()

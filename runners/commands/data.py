@@ -1,4 +1,4 @@
-"""``deepboot data``: a recorded data set's files are downloaded, prepared and verified."""
+"""``deepboot data``: download, prepare and verify the files of a recorded data set."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -6,20 +6,20 @@ from functools import partial
 from pathlib import Path
 
 from deepboot.datasets import cifar5m
-from deepboot.datasets.cifar5m.place import command, size
+from deepboot.datasets.cifar5m.folder import command, readable_size
 from deepboot.datasets.cifar10 import Cifar10
 from deepboot.runners.run.progress import Progress
 
 
 def run(dataset: str, action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    """Do it, and say line by line what was done and what to type next.
+    """Do it; line by line what was done, and the next command.
 
     Args:
         dataset: cifar5m or cifar10.
         action: download, prepare or verify.
         root: the folder of the files.
         parts: their numbers; none means all.
-        url: where to download from, instead of the official place.
+        url: where to download from, instead of the official server.
 
     Raises:
         ValueError: it cannot be done.
@@ -40,7 +40,7 @@ def run(dataset: str, action: str, root: Path, parts: Sequence[int], url: str | 
 
 
 def interrupted(action: str) -> str:
-    """What a person who stopped it is told."""
+    """The message to a person who stopped it."""
     return {
         "download": "Stopped. The same command goes on where the download was.",
         "prepare": "Stopped. Nothing half done is left; the same command begins again.",
@@ -49,11 +49,11 @@ def interrupted(action: str) -> str:
 
 
 def _cifar10(action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    """As torchvision does it, which downloads and unpacks in one go."""
+    """Download CIFAR-10 by torchvision, which unpacks it too, or verify it."""
     if action == "prepare" or parts or url is not None:
         raise ValueError(
-            "deepboot data cifar10: torchvision's files have no parts, come from one place and need no preparing. "
-            "Say `deepboot data cifar10 download` or `verify`, with --root only."
+            "deepboot data cifar10: torchvision's files have no parts, come from one server and need no preparing. "
+            "Use `deepboot data cifar10 download` or `verify`, with --root only."
         )
     if action == "download":
         from torchvision.datasets import CIFAR10  # here, since it is slow to load
@@ -62,48 +62,49 @@ def _cifar10(action: str, root: Path, parts: Sequence[int], url: str | None) -> 
             CIFAR10(root, download=True)
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{root}: CIFAR-10 could not be downloaded: {error}. Try again later.") from error
-    found = Cifar10(root=str(root))
-    yield f"{root}: {found.size:,} images of CIFAR-10, of which {len(found.tested.y):,} are for the test."
+    task = Cifar10(root=str(root))
+    yield f"{root}: {task.size:,} images of CIFAR-10, of which {len(task.tested.y):,} are for the test."
     yield f"Next: {shlex.join(['deepboot', 'show', 'cifar10', '--set', f'root={root}'])}"
 
 
 def _download(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
     progress = partial(Progress, work="downloading", unit="B")
     for file in cifar5m.download(root, parts, url or cifar5m.OFFICIAL_URL, progress=progress):
-        yield f"{file}  {size(file.stat().st_size)}"
+        yield f"{file}  {readable_size(file.stat().st_size)}"
     yield f"Next: {command('prepare', root, _named(parts))}"
 
 
 def _prepare(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    done = cifar5m.prepare(root, parts, progress=partial(Progress, work="preparing", unit="B"))
-    for entry in done.parts:
+    index = cifar5m.prepare(root, parts, progress=partial(Progress, work="preparing", unit="B"))
+    for entry in index.parts:
         yield f"part {entry.part}: {entry.count:,} images from {entry.source}"
-    yield f"{root}: {done.count:,} images are prepared; the .npz files are no longer needed."
+    yield f"{root}: {index.count:,} images are prepared; the .npz files are no longer needed."
     yield f"Next: {command('verify', root)}"
 
 
 def _verify(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
     yield from cifar5m.verify(root, progress=partial(Progress, work="verifying", unit="B"))
-    found = [entry.part for entry in cifar5m.read(root).parts]
-    split = [] if _whole(found) else [f"train_parts={_train(found)}", f"test_parts={_test(found)}"]
+    prepared = [entry.part for entry in cifar5m.read(root).parts]
+    split = [] if _are_all(prepared) else [f"train_parts={_train(prepared)}", f"test_parts={_test(prepared)}"]
     yield f"Next: {shlex.join(['deepboot', 'show', 'cifar5m', '--set', f'root={root}', *split])}"
 
 
 def _named(parts: Sequence[int]) -> Sequence[int]:
-    """Parts as they are named on the command line, where all need no naming."""
-    return () if _whole(parts) else parts
+    """The parts to name on a command line; none where they are all, which is its default."""
+    return () if _are_all(parts) else parts
 
 
-def _whole(parts: Sequence[int]) -> bool:
+def _are_all(parts: Sequence[int]) -> bool:
     return set(parts) == {*cifar5m.ALL_PARTS}
 
 
 def _train(parts: Sequence[int]) -> str:
-    """All parts but the last, if there are others."""
+    """The training parts as --set takes them: all but part 5, unless it is the only one."""
     return f"[{','.join(str(part) for part in parts if part != 5 or len(parts) == 1)}]"
 
 
 def _test(parts: Sequence[int]) -> str:
+    """The test parts as --set takes them: part 5, if there are others to train on."""
     return "[5]" if 5 in parts and len(parts) > 1 else "[]"
 
 

@@ -11,16 +11,16 @@ from deepboot.bootstrap.study.messages import StudyError
 
 
 def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parquet"]) -> list[Path]:
-    """Write ``runs`` and ``evaluations`` of all folders into one of each; the paths written.
+    """The paths of one table ``runs`` and one ``evaluations``, written from those of all folders.
 
     Raises:
         StudyError: ``out`` cannot be written.
         ValueError: a folder holds no results.
     """
-    read = [results.read(folder) for folder in folders]
+    parts = [results.read(folder) for folder in folders]
     tables = {
-        "runs": pd.concat([part.runs for part in read], ignore_index=True).drop_duplicates("run_id"),
-        "evaluations": pd.concat([part.evaluations for part in read], ignore_index=True).drop_duplicates(
+        "runs": pd.concat([part.runs for part in parts], ignore_index=True).drop_duplicates("run_id"),
+        "evaluations": pd.concat([part.evaluations for part in parts], ignore_index=True).drop_duplicates(
             ["run_id", "step"]
         ),
     }

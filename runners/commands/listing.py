@@ -1,4 +1,4 @@
-"""What can be named in a study, and what a task's samples look like."""
+"""All names that a study can use, and the samples of a task."""
 
 import tomllib
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ PLURALS: dict[str, Kind] = {("losses" if kind == "loss" else f"{kind}s"): kind f
 def lines(plural: str) -> list[str]:
     """Names and first lines of one kind, or of all."""
     builtins.load()
-    found: list[str] = []
+    listed: list[str] = []
     for name, kind in PLURALS.items():
         if plural in (name, "all"):
-            found += [
+            listed += [
                 f"{name}:",
                 *(f"  {entry:24} {registry.find(kind, entry).summary}" for entry in registry.names(kind)),
             ]
     if plural in ("studies", "all"):
         questions = {name: tomllib.loads(path.read_text())["question"] for name, path in study_files.shipped().items()}
-        found += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
-    follow = {"studies": "deepboot run demo", "tasks": "deepboot show sparse_parity"}
-    return [*found, f"Next: {follow.get(plural, 'deepboot list studies')}"]
+        listed += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
+    next_commands = {"studies": "deepboot run demo", "tasks": "deepboot show sparse_parity"}
+    return [*listed, f"Next: {next_commands.get(plural, 'deepboot list studies')}"]
 
 
 def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None = None) -> list[str]:
@@ -55,35 +55,40 @@ def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Pa
     except ValueError as error:
         raise StudyError([f"`task`: {error}"]) from error
     key = streams.keys([seed], "data")
-    shown = ", ".join(f"{setting} = {value}" for setting, value in settings.items() if setting != "name")
-    head = [f"{name}: {shown}" if shown else name, f"inputs {task.inputs}, {task.classes} classes, seed {seed}"]
-    more = f'Next: deepboot list studies   (a study with task.name = "{name}")'
+    pairs = ", ".join(f"{setting} = {value}" for setting, value in settings.items() if setting != "name")
+    head = [f"{name}: {pairs}" if pairs else name, f"inputs {task.inputs}, {task.classes} classes, seed {seed}"]
+    next_line = f'Next: deepboot list studies   (a study with task.name = "{name}")'
     if isinstance(task.inputs, Image):
         path = out or Path(f"{name}.png")
-        _draw(task, key, path, title=f"{name}, {shown}" if shown else name, count=count)
-        return [*head, f"{count} of each class, with their indices: {path}", more]
+        _draw(task, key, path, title=f"{name}, {pairs}" if pairs else name, count=count)
+        return [*head, f"{count} of each class, with their indices: {path}", next_line]
     if out is not None:
         raise StudyError([f"--out {out}: task '{name}' has no images to draw. Leave --out away: its samples are text."])
     x, y = task.sample(key, torch.arange(count)[None])
-    return [*head, *(f"{index:6}  {task.show(x[0, index], y[0, index])}" for index in range(count)), more]
+    return [*head, *(f"{index:6}  {task.show(x[0, index], y[0, index])}" for index in range(count)), next_line]
 
 
 def _settings(name: str, changes: Sequence[str]) -> dict[str, Any]:
-    """All settings of a task, checked."""
+    """All settings of a task with their defaults, after they have been checked."""
     builtins.load()
     raw: dict[str, object] = {"name": name}
     for change in changes:
         setting, sign, text = change.partition("=")
         if not sign:
             raise StudyError([f"--set {shown(change)}: expected key=value. Write for instance --set num_bits=10."])
-        raw[setting.removeprefix("task.")] = study_files.value(text)
-    found, problems = study_files.placed({"task": raw}, Path())
+        raw[setting.removeprefix("task.")] = study_files.toml_value(text)
+    study, problems = study_files.with_absolute_paths({"task": raw}, Path())
     if problems:
         raise StudyError(problems)
-    return chosen("task", found["task"])
+    return chosen("task", study["task"])
 
 
 def _draw(task: Task, key_12: Tensor, path: Path, *, title: str, count: int) -> None:
+    """Write the contact sheet of an image task.
+
+    Raises:
+        StudyError: the path has another suffix than an image, or cannot be written.
+    """
     from deepboot.runners.commands import contact_sheet  # loads matplotlib
 
     if path.suffix.lower() not in IMAGE_FORMATS:

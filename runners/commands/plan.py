@@ -1,4 +1,4 @@
-"""What a study would cost, and the seeds that its claims need, without running it."""
+"""The cost of a study, and the seeds that its claims need, before it is run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def describe(
     device: str = "auto",
     shard: str | None = None,
 ) -> Iterator[str]:
-    """Lines about a study: what it costs, and the seeds that each claim needs; with results in ``out``, by those.
+    """Lines about a study: its cost, and the seeds that each claim needs, by the results in ``out`` if there are any.
 
     Of a shard, the cost is that of its own cells; the claims are those of the whole study.
 
@@ -61,6 +61,7 @@ def describe(
 
 
 def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
+    """Lines about a study's question, its cells, runs, steps and the time that they take."""
     real = [run for run in work.runs if run.rule != "ideal"]
     cells = len({run.cell_id for run in real or work.runs})
     done = len(work.runs) - work.pending
@@ -76,49 +77,52 @@ def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
         yield f"time       {_time(work.packs, device, bound or 'about ')}"
 
 
-def _where(device: str) -> str:
+def _processor(device: str) -> str:
     return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
 
 
 def _time(packs: list[PackPlan], device: str, bound: str) -> str:
-    """How long these packs will take, from a short trial of each shape, or why that cannot be said."""
-    shapes: dict[str, tuple[PackPlan, int]] = {}
+    """How long these packs will take, by a short trial of each size of computation, or why that is not known."""
+    alike: dict[str, list[PackPlan]] = {}
     for pack in packs:
         first = pack.runs[0]
-        shape = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
-        held = shapes.get(shape)
-        shapes[shape] = (pack, pack.steps + (held[1] if held else 0))
+        size = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
+        alike.setdefault(size, []).append(pack)
     seconds = 0.0
-    for pack, steps in shapes.values():
+    for pack, *others in alike.values():
+        steps = pack.steps + sum(other.steps for other in others)
         trial = measure(Trial(runs=list(pack.runs), execution=Execution(device=device)))
         if trial.problem is not None:
             return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
         seconds += steps / trial.rate
-    return f"{bound}{duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_where(device)}"
+    return f"{bound}{duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_processor(device)}"
 
 
 def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:
-    """Lines about the seeds that a folder's results ask for."""
-    held = results.read(folder)
-    found = forecasts(replace(held, study={**held.study, "claims": claims}))
-    yield f"claims     by the {plural(held.runs['seed'].nunique(), 'seed')} in {folder}"
+    """Lines about the seeds that each claim needs, by the spread in a folder's results."""
+    pilot = results.read(folder)
+    by_cell = forecasts(replace(pilot, study={**pilot.study, "claims": claims}))
+    yield f"claims     by the {plural(pilot.runs['seed'].nunique(), 'seed')} in {folder}"
     for number, claim in enumerate(claims, start=1):
         yield f"  {number:<8} {heading(claim)}"
-        for one in found:
-            if one.judgement.claim == claim:
-                cell = one.judgement.cell
-                yield f"  {'':8}   {f'{cell}: ' if cell not in (None, 'real') else ''}{one.sentence}"
-    yield from _altogether(found, folder)
+        for forecast in by_cell:
+            if forecast.judgement.claim == claim:
+                cell = forecast.judgement.cell
+                yield f"  {'':8}   {f'{cell}: ' if cell not in (None, 'real') else ''}{forecast.sentence}"
+    yield from _seeds_for_all(by_cell, folder)
 
 
-def _altogether(found: list[Forecast], folder: Path) -> Iterator[str]:
-    """The seeds that settle all claims, how far the pilot can be trusted, and the next command."""
-    open_ = [one for one in found if one.judgement.verdict == "inconclusive"]
-    asked = [one for one in open_ if one.needed is not None]
-    if asked:
-        most = max(one.needed or 0 for one in asked)
-        seeds = min(one.seeds for one in asked)
-        what = "settle all of these claims" if len(asked) == len(open_) else "settle all of them that seeds can settle"
+def _seeds_for_all(by_cell: list[Forecast], folder: Path) -> Iterator[str]:
+    """Lines about the seeds that settle all claims, how far the pilot can be trusted, and the next command."""
+    inconclusive = [forecast for forecast in by_cell if forecast.judgement.verdict == "inconclusive"]
+    needed = [forecast.needed for forecast in inconclusive if forecast.needed is not None]
+    if needed:
+        most = max(needed)
+        seeds = min(forecast.seeds for forecast in inconclusive if forecast.needed is not None)
+        what = (
+            "settle all of these claims" if len(needed) == len(inconclusive)
+            else "settle all of them that seeds can settle"
+        )  # fmt: skip
         yield f"seeds      {count(most)} would {what}"
         yield f"trust      {_trust(seeds)}"
         yield f"\nNext: deepboot run {folder} --set training.seeds={most} --out {folder}-{most}"

@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.runners.run import environment
 from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, short_key
-from deepboot.runners.run.packing import families_of, in_order
+from deepboot.runners.run.packing import families_of, ordered_members
 from deepboot.runners.run.trial import Rate, Trial
 
 TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done fastest
@@ -115,7 +115,7 @@ def _pack_settings(
     backend: BackendName = "graphed" if plan.device == "cuda" else "eager"
 
     def attempt(families_together: int, backend: BackendName, *, sequential: bool = False) -> Rate:
-        pack = in_order(run for family in families[:families_together] for run in family)
+        pack = ordered_members(run for family in families[:families_together] for run in family)
         execution = Execution(device=plan.device, backend=backend, sequential=sequential)
         trial_name = f"{len(pack)} members{' one after another' if sequential else ''}, {backend}"
         say(f"Trying what is fastest, {trial_name}: {LONG if execution.compiles else SHORT}.")
@@ -163,7 +163,7 @@ def _choose_threads(
     settings = plan.packs[short_key(families[0][0])]
     together = max(1, settings.pack_size // len(families[0]))
     packs = -(-len(families) // together)
-    pack = list(in_order(run for family in families[:together] for run in family))
+    pack = list(ordered_members(run for family in families[:together] for run in family))
     execution = plan.execution(pack[0])
     trial = Trial(runs=pack, execution=execution, plugins=plugins)
     by_processes = measure(trial, min(plan.workers, packs)).rate

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deepboot.bootstrap.files import DamagedFileError, write_atomically
-from deepboot.bootstrap.study.phases import weights_file
+from deepboot.bootstrap.study.kept_weights import weights_file
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.members import State

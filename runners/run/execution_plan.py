@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName, Execution
-from deepboot.runners.run.packing import shape
+from deepboot.runners.run.packing import pack_key
 
 PLAN_FILE = "execution_plan.json"
 EARLIER_FILE = "layout.json"  # of version 0.2
@@ -79,7 +79,7 @@ class ExecutionPlan(BaseModel):
 
 def short_key(run: Run) -> str:
     """A short name for a run's pack key."""
-    return hashlib.sha256(shape(run).encode()).hexdigest()[:16]
+    return hashlib.sha256(pack_key(run).encode()).hexdigest()[:16]
 
 
 def read_plan(folder: Path) -> ExecutionPlan | None:

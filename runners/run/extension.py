@@ -12,7 +12,7 @@ POOL = ("training.train_size", "training.train_fraction")
 
 
 def refuse_another(folder: Path, study: dict[str, Any]) -> None:
-    """Refuse a folder whose study differs in more than seeds, budget, pools, sweep or claims.
+    """Refuse an output folder whose study differs in more than may change when a study is extended.
 
     Raises:
         StudyError: it does; the settings are named.
@@ -23,7 +23,7 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
     except FileNotFoundError:
         return
     one, other = _fixed(held), _fixed(study)
-    different = [key for key in one | other if one.get(key) != other.get(key) and not _swept(key, held, study)]
+    different = [key for key in one | other if one.get(key) != other.get(key) and not _is_swept(key, held, study)]
     if different:
         keys = ", ".join(sorted({key.removeprefix("sweep.") for key in different}))
         raise StudyError(
@@ -31,20 +31,20 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         )
 
 
-def _swept(key: str, held: dict[str, Any], study: dict[str, Any]) -> bool:
+def _is_swept(key: str, held: dict[str, Any], study: dict[str, Any]) -> bool:
     """Whether a setting may differ because it is swept: in both studies, or in one over the value of the other."""
-    sweeps = held.get("sweep", {}), study.get("sweep", {})
-    for dotted in {**sweeps[0], **sweeps[1]}:
+    held_sweep, sweep = held.get("sweep", {}), study.get("sweep", {})
+    for dotted in {**held_sweep, **sweep}:
         if key != dotted and not key.startswith(f"{dotted}."):
             continue
-        if dotted in sweeps[0] and dotted in sweeps[1]:
+        if dotted in held_sweep and dotted in sweep:
             return True
-        values, fixed = (sweeps[0][dotted], study) if dotted in sweeps[0] else (sweeps[1][dotted], held)
-        return any(_agrees(value, _at(fixed, dotted)) for value in values)
+        values, unswept = (held_sweep[dotted], study) if dotted in held_sweep else (sweep[dotted], held)
+        return any(_agrees(value, _value_at(unswept, dotted)) for value in values)
     return False
 
 
-def _at(study: dict[str, Any], dotted: str) -> Any:
+def _value_at(study: dict[str, Any], dotted: str) -> Any:
     """A study's value under a dotted name; None where it has none."""
     value: Any = study
     for name in dotted.split("."):
@@ -53,23 +53,26 @@ def _at(study: dict[str, Any], dotted: str) -> Any:
 
 
 def _agrees(swept: Any, resolved: Any) -> bool:
-    """Whether a value is one of a sweep's; of a table, as far as the sweep says it, since the rest are defaults."""
+    """Whether a sweep's value is a resolved one; of a table only the keys in the sweep, since the rest are defaults."""
     if isinstance(swept, dict) and isinstance(resolved, dict):
         return all(_agrees(value, resolved.get(key)) for key, value in swept.items())
     return bool(swept == resolved)
 
 
 def _fixed(study: dict[str, Any]) -> dict[str, Any]:
-    """What may not change between the runs of one folder, under dotted names."""
-    swept = study.get("sweep", {})
-    fixed: set[str] = set()  # here, though other studies may change it
-    if _at(study, "schedule.shape") not in (None, "constant"):  # the learning rate depends on the budget
+    """The values that may not change between the runs of one folder, by dotted name."""
+    sweep = study.get("sweep", {})
+    fixed: set[str] = set()  # extendable settings that this study may not change
+    if _value_at(study, "schedule.shape") not in (None, "constant"):  # the learning rate depends on the budget
         fixed.add("training.max_steps")
-    if "rest" in (_at(study, "data.test_set"), *swept.get("data.test_set", ())):  # the largest pool decides the test
+    if "rest" in (
+        _value_at(study, "data.test_set"),
+        *sweep.get("data.test_set", ()),
+    ):  # the largest pool decides the test
         fixed |= {*POOL}
     leaves = dict(_leaves(study, leave_out=EXTENDABLE - fixed))
     if fixed.issuperset(POOL):
-        leaves |= {f"sweep.{name}": values for name, values in swept.items() if name in ("training", *POOL)}
+        leaves |= {f"sweep.{name}": values for name, values in sweep.items() if name in ("training", *POOL)}
     return leaves
 
 

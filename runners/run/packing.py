@@ -1,4 +1,7 @@
-"""Which runs are stepped together: a real run always beside the ideal run it is compared with."""
+"""Which runs are stepped together: a real run always beside the ideal run that it is compared with.
+
+A *family* is an ideal run with all real runs that are compared with it, as far as they can be stepped together.
+"""
 
 import json
 import math
@@ -9,7 +12,7 @@ from deepboot.bootstrap.study.roles import fields_where
 from deepboot.bootstrap.study.run import PER_MEMBER, Run
 from deepboot.bootstrap.study.schema import ModelScales
 
-SCALES = fields_where(lambda role: role.per_member, ModelScales)
+PER_MEMBER_SCALES = fields_where(lambda role: role.per_member, ModelScales)
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,20 @@ class PackPlan:
         """Two packs of half the families each; none where there is one family."""
         families = families_of(self.runs)
         middle = len(families) // 2
-        parts = (families[:middle], families[middle:]) if middle else ()
-        return [PackPlan(in_order(run for family in part for run in family), self.start) for part in parts]
+        halves = (families[:middle], families[middle:]) if middle else ()
+        return [PackPlan(ordered_members(run for family in half for run in family), self.start) for half in halves]
 
 
 def families_of(runs: Iterable[Run]) -> list[list[Run]]:
-    """Real runs with the ideal run they share, and of one shape."""
+    """Runs by family, in the order in which their first runs come."""
     families: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        families.setdefault((run.ideal_run_id or run.run_id, shape(run)), []).append(run)
+        families.setdefault((run.ideal_run_id or run.run_id, pack_key(run)), []).append(run)
     return list(families.values())
 
 
-def in_order(runs: Iterable[Run]) -> tuple[Run, ...]:
-    """Real runs before ideal ones, runs under one rule beside each other."""
+def ordered_members(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """The members of a pack in their order: real runs before ideal ones, runs under one rule beside each other."""
     return tuple(sorted(runs, key=lambda run: (run.rule == "ideal", str(run.world))))
 
 
@@ -61,28 +64,28 @@ def plan_packs(
     """Packs of all runs that are not done, the longest first.
 
     Packs are cut from all runs of the study, done or not, so that what is left of it is packed as
-    before. A pack is one ideal run with its real runs, or as many of these as fit into ``pack_size``.
+    before. A pack is one family, or as many families as fit into ``pack_size``.
 
     Args:
         runs: every run of the study.
         start: the step each run starts from, by run_id; 0 where it has none, its budget where it is done.
-        pack_size: members of a run's pack at most, unless one ideal run has more partners.
+        pack_size: members of a run's pack at most, unless one family has more.
     """
-    kinds: dict[str, list[list[Run]]] = {}
+    by_key: dict[str, list[list[Run]]] = {}
     for family in families_of(runs):
-        kinds.setdefault(shape(family[0]), []).append(family)
-    packs = [pack for families in kinds.values() for pack in _evenly(families, pack_size(families[0][0]))]
-    plans = [plan for members in packs for plan in _left(members, start)]
+        by_key.setdefault(pack_key(family[0]), []).append(family)
+    packs = [pack for families in by_key.values() for pack in _evenly_packed(families, pack_size(families[0][0]))]
+    plans = [plan for members in packs for plan in _unfinished(members, start)]
     return sorted(plans, key=lambda plan: -plan.steps)
 
 
-def _evenly(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
+def _evenly_packed(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
     """Families in packs of at most this size, as few as that takes and as equal as they can be."""
     members = sum(map(len, families))
-    return _filled(families, math.ceil(members / len(_filled(families, pack_size))))
+    return _packed_in_turn(families, math.ceil(members / len(_packed_in_turn(families, pack_size))))
 
 
-def _filled(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
+def _packed_in_turn(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
     """Families put into one pack after another, each filled before the next."""
     packs: list[list[Run]] = []
     for family in families:
@@ -93,18 +96,21 @@ def _filled(families: list[list[Run]], pack_size: int) -> list[list[Run]]:
     return packs
 
 
-def _left(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
-    """What is left of a pack, one plan per step to start from."""
-    ordered = in_order(members)
+def _unfinished(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
+    """The members of a pack that are not done, as one plan per step to start from."""
+    ordered = ordered_members(members)
     steps = {run.run_id: start.get(run.run_id, 0) for run in ordered}
-    begins = sorted({steps[run.run_id] for run in ordered if steps[run.run_id] < run.max_steps})
-    return [PackPlan(tuple(run for run in ordered if steps[run.run_id] == begin), begin) for begin in begins]
+    starts = sorted({steps[run.run_id] for run in ordered if steps[run.run_id] < run.max_steps})
+    return [PackPlan(tuple(run for run in ordered if steps[run.run_id] == step), step) for step in starts]
 
 
-def shape(run: Run) -> str:
-    """What the members of a pack have in common: all but seeds, worlds, pools, scales and numeric hyperparameters."""
-    full = run.model_dump(mode="json", exclude=PER_MEMBER)
-    full["model"] = {key: value for key, value in run.model.items() if key not in SCALES}
-    full["optimizer"] = {key: value for key, value in run.optimizer.items() if isinstance(value, str)}
-    full["phases"] = [[phase.at_step, shape(phase.run)] for phase in run.phases]
-    return json.dumps(full, sort_keys=True)
+def pack_key(run: Run) -> str:
+    """All that the members of a pack have in common: every setting that is not each member's own.
+
+    Numbers of an optimizer are each member's own, its texts choose the update that is computed for all of them.
+    """
+    common = run.model_dump(mode="json", exclude=PER_MEMBER)
+    common["model"] = {name: value for name, value in run.model.items() if name not in PER_MEMBER_SCALES}
+    common["optimizer"] = {name: value for name, value in run.optimizer.items() if isinstance(value, str)}
+    common["phases"] = [[phase.at_step, pack_key(phase.run)] for phase in run.phases]
+    return json.dumps(common, sort_keys=True)

@@ -17,7 +17,7 @@ from deepboot.bootstrap.training.execution import Execution
 from deepboot.runners.run import autotune, environment
 from deepboot.runners.run.autotune import Measure
 from deepboot.runners.run.execution_plan import ExecutionPlan, short_key
-from deepboot.runners.run.packing import families_of, in_order
+from deepboot.runners.run.packing import families_of, ordered_members
 from deepboot.runners.run.trial import Trial
 
 AGREES = ""  # is kept of a backend that may be used
@@ -40,7 +40,7 @@ def distrust(
         settings = plan.of(family[0])
         if settings.backend == "eager":
             continue
-        problem = _problem(list(in_order(family)), plan.execution(family[0]), plugins, measure)
+        problem = _problem(list(ordered_members(family)), plan.execution(family[0]), plugins, measure)
         if problem != AGREES:
             refusal = f"{settings.backend} is not used here: {problem}"
             say(f"Backend {refusal}. Steps are carried out one operation at a time (eager).")

@@ -104,7 +104,9 @@ def test_a_gpus_copy_holds_the_same_cells(both, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1 << 40, 1 << 40))
     cifar5m._copy.cache_clear()
     one, other = build_task(both), build_task(both)
-    copies = [cifar5m._copy(task._stored, task._spans, task._others, torch.device("cpu")) for task in (one, other)]
+    copies = [
+        cifar5m._copy(task._stored, task._spans, task._cifar10_test, torch.device("cpu")) for task in (one, other)
+    ]
     assert copies[0] is copies[1]
     everything = one.cells(torch.arange(one.size))
     assert torch.equal(copies[0].x, everything.x)
@@ -134,7 +136,7 @@ def test_it_is_downloaded_and_verified(root, tmp_path, monkeypatch):
     cifar10._read.cache_clear()
     with pytest.raises(ValueError, match="expected CIFAR-10 as torchvision keeps it, whole"):
         list(data.run("cifar10", "verify", place, (), None))
-    with pytest.raises(ValueError, match="no parts, come from one place and need no preparing"):
+    with pytest.raises(ValueError, match="no parts, come from one server and need no preparing"):
         list(data.run("cifar10", "prepare", place, (), None))
 
 

@@ -122,7 +122,7 @@ def test_the_copy_of_a_gpu_holds_the_same_cells(root, monkeypatch):
     for free, fits in ((size / 0.6 + 1, True), (size / 0.6 - 1, False)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 0))
         cifar5m._copy.cache_clear()
-        copied = cifar5m._copy(task._stored, task._spans, task._others, torch.device("cpu"))
+        copied = cifar5m._copy(task._stored, task._spans, task._cifar10_test, torch.device("cpu"))
         assert (copied is not None) == fits
         if copied is not None:
             x, y = task.cells(torch.arange(task.size))

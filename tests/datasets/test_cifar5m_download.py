@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from deepboot.datasets.cifar5m import download, transfer
-from deepboot.datasets.cifar5m.place import held
+from deepboot.datasets.cifar5m.folder import locked
 from tests.datasets.published import serving, write
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
@@ -216,7 +216,7 @@ def test_a_full_disk_is_noticed_before_anything_is_fetched(server, tmp_path, mon
 def test_two_downloads_into_one_folder_are_refused(tmp_path, fetch):
     """The second one says so, before both append to one file."""
     with (
-        held(tmp_path / "here"),
+        locked(tmp_path / "here"),
         refused(f"{tmp_path / 'here'}: another process is writing here. Wait for it, or stop it."),
     ):
         fetch()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepboot.datasets.cifar5m import prepare, prepared, preparing, published, read, verify
-from deepboot.datasets.cifar5m.place import held
+from deepboot.datasets.cifar5m.folder import locked
 from tests.datasets.published import COUNT, damage, part, write
 
 FILES = ["cifar5m.json", "images.npy", "labels.npy"]
@@ -252,7 +252,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch
 def test_preparing_waits_for_nobody(tmp_path):
     """A folder that another process writes is refused."""
     write(tmp_path, 0)
-    with held(tmp_path), refused(f"{tmp_path}: another process is writing here. Wait for it, or stop it."):
+    with locked(tmp_path), refused(f"{tmp_path}: another process is writing here. Wait for it, or stop it."):
         prepare(tmp_path, [0])
 
 

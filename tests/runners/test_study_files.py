@@ -59,8 +59,8 @@ def test_what_is_no_toml_is_told_in_words(tmp_path):
     assert found.startswith(f"study file {path} is not valid TOML: Exceeds the limit (4300 digits)")
     path.write_text(f"question = {'[' * 50_000}")
     assert problems(path) == [f"study file {path} holds lists in lists, too many for TOML. Mend it."]
-    assert study_files.value("[" * 50_000) == "[" * 50_000
-    assert study_files.value("1\nb = 2") == "1\nb = 2"
+    assert study_files.toml_value("[" * 50_000) == "[" * 50_000
+    assert study_files.toml_value("1\nb = 2") == "1\nb = 2"
 
 
 def test_a_missing_plugin_hides_no_other_mistake(study, tmp_path):

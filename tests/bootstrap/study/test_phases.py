@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from deepboot.bootstrap import columns, results
 from deepboot.bootstrap.study.build import build_task
+from deepboot.bootstrap.study.kept_weights import weights_file
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.phases import weights_file
 from deepboot.bootstrap.study.run_worlds import world_of, worlds_of
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train

@@ -20,7 +20,7 @@ from deepboot.bootstrap.study.schema import (
     Training,
 )
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.runners.run.packing import shape
+from deepboot.runners.run.packing import pack_key
 from tests.bootstrap.conftest import parity
 
 
@@ -95,7 +95,7 @@ def test_a_field_without_a_role_is_part_of_the_identity_and_common_to_a_pack():
     one, other = (_Widened(**runs_of(parity())[0].model_dump(), thinking=number) for number in (0, 1))
     assert one.run_id != other.run_id
     assert one.cell_id != other.cell_id
-    assert shape(one) != shape(other)
+    assert pack_key(one) != pack_key(other)
 
 
 @pytest.mark.parametrize("wanted", ["per_member", "extendable", "in_phase", "judged"])

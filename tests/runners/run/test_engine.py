@@ -12,8 +12,8 @@ import pytest
 from deepboot.bootstrap import results
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.results import Results, typed, write
+from deepboot.bootstrap.study.kept_weights import WEIGHTS, weights_file
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.phases import WEIGHTS, weights_file
 from deepboot.runners import run_study, study_files
 from deepboot.runners.run import engine, work
 

@@ -1,4 +1,4 @@
-"""The folder of CIFAR-5m's files: one process at a time, enough room, and what is told meanwhile."""
+"""The folder of CIFAR-5m's files: one process at a time, enough free space, and how progress is shown."""
 
 import os
 import shlex
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-Tell = Callable[[int], object]  # is told how many bytes more, or fewer, are done
-Progress = Callable[[int], AbstractContextManager[Tell]]  # is told how many there are to do
+Advance = Callable[[int], object]  # takes the number of bytes that are done since, negative where some were lost
+Progress = Callable[[int], AbstractContextManager[Advance]]  # takes the number of bytes to be done
 
 
 @contextmanager
-def silent(total: int) -> Iterator[Tell]:
-    """Progress that nobody watches."""
+def silent(total: int) -> Iterator[Advance]:
+    """Progress that shows nothing."""
     yield lambda count: None
 
 
 def command(action: str, root: Path, parts: Iterable[int] = ()) -> str:
-    """What to type.
+    """The command line of an action, to be copied.
 
     >>> command("prepare", Path("data"), [0, 5])
     'deepboot data cifar5m prepare --root data --parts 0 5'
@@ -31,11 +31,11 @@ def command(action: str, root: Path, parts: Iterable[int] = ()) -> str:
 
 
 @contextmanager
-def held(root: Path) -> Iterator[None]:
-    """Hold the folder, which is made where it is missing, for one process; the system lets go with the process.
+def locked(root: Path) -> Iterator[None]:
+    """Lock the folder for this process, after making it where it is missing; the lock ends with the process.
 
     Raises:
-        ValueError: another process holds it, or it cannot be written.
+        ValueError: another process has locked it, or it cannot be written.
     """
     lock = FileLock(root / ".lock")
     try:
@@ -51,8 +51,8 @@ def held(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_room(root: Path, needed: int, leftover: int = 0) -> None:
-    """Refuse what does not fit onto the disk.
+def check_free_space(root: Path, needed: int, leftover: int = 0) -> None:
+    """Refuse to write more than fits onto the disk.
 
     Args:
         needed: bytes to be written.
@@ -64,8 +64,8 @@ def check_room(root: Path, needed: int, leftover: int = 0) -> None:
     free = shutil.disk_usage(root).free + leftover
     if needed > free:
         raise ValueError(
-            f"{root}: {size(needed)} are needed, {size(free)} are free. Free some space, or choose another "
-            "folder with --root."
+            f"{root}: {readable_size(needed)} are needed, {readable_size(free)} are free. Free some space, or choose "
+            "another folder with --root."
         )
 
 
@@ -74,17 +74,17 @@ def bytes_of(file: Path) -> int:
     return file.stat().st_size if file.is_file() else 0
 
 
-def keep(written: Path, final: Path) -> None:
+def finish(unfinished: Path, final: Path) -> None:
     """Give a finished file its name, once all of it is on the disk."""
-    with written.open("rb") as file:
+    with unfinished.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(written, final)
+    os.replace(unfinished, final)
 
 
-def size(count: int) -> str:
-    """A number of bytes as a person says it.
+def readable_size(count: int) -> str:
+    """A number of bytes in the unit that a person would choose.
 
-    >>> size(18_441_000_000), size(3_400_000), size(1_200)
+    >>> readable_size(18_441_000_000), readable_size(3_400_000), readable_size(1_200)
     ('18.4 GB', '3.4 MB', '1.2 kB')
     """
     unit, name = next(((u, n) for u, n in ((10**9, "GB"), (10**6, "MB")) if count >= u), (10**3, "kB"))
