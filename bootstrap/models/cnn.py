@@ -37,9 +37,9 @@ class CNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
         h = side_by_side(x)
-        for place, convolution in enumerate(self.convolutions):
+        for index, convolution in enumerate(self.convolutions):
             h = convolution(h)
-            h = h if self.norms is None else self.norms[place](h)
+            h = h if self.norms is None else self.norms[index](h)
             h = nn.functional.relu(h)
-            h = halved(h) if place > 0 else h
+            h = halved(h) if index > 0 else h
         return self.output(apart(h.amax((-2, -1)), members))

@@ -76,9 +76,9 @@ class DenseNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
         h = self.stem(side_by_side(x))
-        for place, block in enumerate(self.blocks):
-            if place > 0:
-                h = self.transitions[place - 1](h)
+        for index, block in enumerate(self.blocks):
+            if index > 0:
+                h = self.transitions[index - 1](h)
                 h = nn.functional.avg_pool2d(h, 2) if min(h.shape[-2:]) > 1 else h
             h = block(h, members)
         h = nn.functional.relu(self.norm(h)).mean((-2, -1))

@@ -64,10 +64,10 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self._embed(x) if self.varying else x.flatten(2)
-        for place, layer in enumerate(self.hidden):
+        for index, layer in enumerate(self.hidden):
             h = layer(h)
             if self.norms is not None:
-                h = apart(self.norms[place](h.transpose(0, 1).flatten(1)), len(h))
+                h = apart(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
             h = activate(h, self.activation)
         logits = self.output(h)
         return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))
@@ -79,11 +79,11 @@ class MLP(nn.Module):
             rows = self.embeddings[0](token.flatten(-2)).unflatten(-2, token.shape[-2:])
             return rows.sum(-2) if self.operands == "sum" else rows.flatten(-2)
         parts = []
-        for place, position in enumerate(self.varying):
+        for index, position in enumerate(self.varying):
             if not self.embeddings:
                 parts.append(nn.functional.one_hot(x[..., position], self.vocab).to(self.output.weight.dtype))
             else:
-                parts.append(self.embeddings[place](x[..., position]))
+                parts.append(self.embeddings[index](x[..., position]))
         return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)
 
 

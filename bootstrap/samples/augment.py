@@ -28,10 +28,10 @@ def crop_flip(x: Tensor, key_M2: Tensor, number: Tensor) -> Tensor:
     Source: the usual augmentation of CIFAR-10, as in Nakkiran et al. 2021, arXiv 2010.08127.
     """
     channels, height, width = x.shape[-3:]
-    place_KP, inside_KP = _crops(height, width, x.device)
-    crop = streams.integers(streams.subkeys(key_M2, "crop"), number, 1, len(place_KP)).flatten()
-    place = place_KP.index_select(0, crop)[:, None].expand(-1, channels, -1)
-    cropped = x.reshape(-1, channels, height * width).gather(2, place)
+    pixel_KP, inside_KP = _crops(height, width, x.device)
+    crop = streams.integers(streams.subkeys(key_M2, "crop"), number, 1, len(pixel_KP)).flatten()
+    pixel = pixel_KP.index_select(0, crop)[:, None].expand(-1, channels, -1)
+    cropped = x.reshape(-1, channels, height * width).gather(2, pixel)
     return cropped.mul_(inside_KP.index_select(0, crop)[:, None]).view_as(x)
 
 
@@ -42,12 +42,12 @@ def _crops(height: int, width: int, device: torch.device) -> tuple[Tensor, Tenso
     row_SH, column_SW = (torch.arange(size, device=device) + shift[:, None] for size in (height, width))
     column_KW = torch.cat((column_SW, column_SW.flip(1)))
     inside = _within(row_SH, height)[:, None, :, None] & _within(column_KW, width)[None, :, None, :]
-    place = row_SH.clamp(0, height - 1)[:, None, :, None] * width + column_KW.clamp(0, width - 1)[None, :, None, :]
-    return place.flatten(2).flatten(0, 1), inside.flatten(2).flatten(0, 1)
+    pixel = row_SH.clamp(0, height - 1)[:, None, :, None] * width + column_KW.clamp(0, width - 1)[None, :, None, :]
+    return pixel.flatten(2).flatten(0, 1), inside.flatten(2).flatten(0, 1)
 
 
-def _within(place: Tensor, size: int) -> Tensor:
-    return (place >= 0) & (place < size)
+def _within(pixel: Tensor, size: int) -> Tensor:
+    return (pixel >= 0) & (pixel < size)
 
 
 AUGMENTATIONS: dict[Augmentation, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepboot.bootstrap import streams
 from deepboot.bootstrap.samples.augment import AUGMENTATIONS
 from deepboot.bootstrap.samples.prefetch import Prefetch, Read
 from deepboot.bootstrap.samples.source import LabelledBatch, SampleSource
-from deepboot.bootstrap.study.build import capacity
+from deepboot.bootstrap.study.build import capacity, run_keys
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import world_of
 from deepboot.bootstrap.worlds import World, ideal, real
@@ -46,7 +45,7 @@ class Group:
     """Members of a pack under one rule.
 
     Attributes:
-        range: their places in the pack, which are contiguous.
+        range: their indices in the pack, which are contiguous.
         world: the indices they read.
         pool: their pools, (M, N, ...), where they read nothing else; else None.
         read: gives inputs and labels of steps start .. stop - 1, each (M, S, B, ...), on the device.
@@ -65,28 +64,29 @@ class Batches:
         self.source, self.runs, self.dtype = source, runs, dtype
         self.device = torch.device(source.device)
         self.batch = runs[0].batch_size
-        self._key_E2 = streams.keys([run.stream_seed("augment") for run in runs], "augment", self.device)
-        one = self.source.test()
-        numbers = len(runs) * self.batch * math.prod(one.x.shape[2:])
-        smaller = FLOAT_BYTES // min(one.x.element_size(), FLOAT_BYTES)  # four bytes take the place of one number
+        self._key_E2 = run_keys(runs, "augment", self.device)
+        example = self.source.test()
+        numbers = len(runs) * self.batch * math.prod(example.x.shape[2:])
+        smaller = FLOAT_BYTES // min(example.x.element_size(), FLOAT_BYTES)  # four bytes take no more than one float
         self.longest = max(1, BLOCK_NUMBERS[self.device.type] * smaller // numbers)
         self.groups = list(self._groups())
         self._augment = AUGMENTATIONS.get(runs[0].data.augmentation)
         self._held: Block | None = None
-        self._shapes = (one.x.shape[2:], one.y.shape[2:])
-        self._kind, self._label_kind = (dtype if part.is_floating_point() else part.dtype for part in (one.x, one.y))
+        self._shapes = (example.x.shape[2:], example.y.shape[2:])
+        self._dtype, self._label_dtype = (
+            dtype if part.is_floating_point() else part.dtype for part in (example.x, example.y)
+        )
 
     def _groups(self) -> Iterator[Group]:
-        places = range(len(self.runs))
-        for _, group in itertools.groupby(places, key=lambda place: str(self.runs[place].world)):
-            members = list(group)
-            world = world_of([self.runs[place] for place in members], self.source.task, self.device)
-            place = slice(members[0], members[-1] + 1)
-            pool = self._pool(place, max(world.train_sizes)) if world.rule is real else None
-            yield Group(place, world, pool, self._drawn(place) if pool is None else _gathered(pool, world))
+        for _, group in itertools.groupby(range(len(self.runs)), key=lambda member: str(self.runs[member].world)):
+            indices = list(group)
+            members = slice(indices[0], indices[-1] + 1)
+            world = world_of(self.runs[members], self.source.task, self.device)
+            pool = self._pool(members, max(world.train_sizes)) if world.rule is real else None
+            yield Group(members, world, pool, self._read_source(members) if pool is None else _read_pool(pool, world))
 
-    def _drawn(self, members: slice) -> Read:
-        """What reads samples that no pool holds, ahead where the host makes them."""
+    def _read_source(self, members: slice) -> Read:
+        """A function that makes the samples of steps anew, ahead of their use where the host makes them."""
         source, runs = self.source, self.runs[members]
         world = world_of(runs, source.task, source.home)  # its own, since a thread may read it
 
@@ -118,17 +118,17 @@ class Batches:
     def block(self, start: int, stop: int) -> Block:
         """Data of the steps from ``start`` on, to ``stop`` or as far as one block goes."""
         steps = min(stop - start, self.longest)
-        fresh = self._held is None
+        is_first = self._held is None
         if self._held is None:
             shape = (len(self.runs), self.longest, self.batch)
             self._held = Block(
-                torch.empty(*shape, *self._shapes[0], dtype=self._kind, device=self.device),
-                torch.empty(*shape, *self._shapes[1], dtype=self._label_kind, device=self.device),
+                torch.empty(*shape, *self._shapes[0], dtype=self._dtype, device=self.device),
+                torch.empty(*shape, *self._shapes[1], dtype=self._label_dtype, device=self.device),
             )
         for group in self.groups:
             if group.world.repeats and self._augment is None:
-                if fresh and group.pool is not None:
-                    self._held.x[group.range] = group.pool.x[:, None].to(self._kind)
+                if is_first and group.pool is not None:
+                    self._held.x[group.range] = group.pool.x[:, None].to(self._dtype)
                     self._held.y[group.range] = group.pool.y[:, None]
                 continue
             x, y = group.read(start, start + steps)
@@ -139,15 +139,15 @@ class Batches:
         return Block(self._held.x[:, :steps], self._held.y[:, :steps])
 
 
-def _gathered(pool: LabelledBatch, world: World) -> Read:
-    """What reads samples of pools, (M, N, ...)."""
+def _read_pool(pool: LabelledBatch, world: World) -> Read:
+    """A function that takes the samples of steps from pools, (M, N, ...)."""
     members, size = pool.y.shape[:2]
     begin_M11 = torch.arange(0, members * size, size, device=pool.y.device)[:, None, None]
 
     def read(start: int, stop: int) -> tuple[Tensor, Tensor]:
         index_MSB = world.indices(start, stop)
-        place = (begin_M11 + index_MSB).flatten()
-        x, y = (part.flatten(0, 1).index_select(0, place) for part in (pool.x, pool.y))
+        row = (begin_M11 + index_MSB).flatten()
+        x, y = (part.flatten(0, 1).index_select(0, row) for part in (pool.x, pool.y))
         return x.unflatten(0, index_MSB.shape), y.unflatten(0, index_MSB.shape)
 
     return read

@@ -1,4 +1,4 @@
-"""What members' draws deliver: training samples by index, and each member's own test set.
+"""Samples of a pack's members: training samples by index, and each member's own test set.
 
 Shapes: E members, ``...`` any index shape, U cells of a universe, T test samples.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.samples.split import split_of
+from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.task import Samples, Task, Universe
 from deepboot.bootstrap.worlds import min_max
@@ -41,10 +42,10 @@ class SampleSource:
         self.task, self.data, self.device = task, runs[0].data, device
         self.on_host = task.on_host(device)
         self.home: torch.device | str = "cpu" if self.on_host else device
-        self.key_E2 = self._keys(runs, "data")
-        self.noise_E2 = self._keys(runs, "noise")
-        self.test_E2 = self._keys(runs, "test")
-        self.pool_sizes = [run.train_size or 0 for run in runs]
+        self.key_E2, self.noise_E2, self.test_E2 = (
+            run_keys(runs, name, self.home) for name in ("data", "noise", "test")
+        )
+        self.pool_sizes = [run.pool_size for run in runs]
         noise = [run.data.label_noise for run in runs]
         self.label_noise_E = torch.tensor(noise).to(self.home) if any(noise) else None
         self.cell_EU: Tensor | None = None
@@ -55,19 +56,16 @@ class SampleSource:
             count = min(self.data.test_samples or task.size, *(len(each.test) for each in splits))
             self.test_cell_ET = torch.stack([each.test[:count] for each in splits]).to(self.home)
 
-    def _keys(self, runs: Sequence[Run], stream: str) -> Tensor:
-        return streams.keys([run.stream_seed(stream) for run in runs], stream, self.home)
-
-    def train(self, members: slice, index: Tensor, reach: tuple[int, int] | None = None) -> LabelledBatch:
+    def train(self, members: slice, index: Tensor, index_range: tuple[int, int] | None = None) -> LabelledBatch:
         """Training samples of some members.
 
         Args:
-            members: their places, M of them.
+            members: their indices in the pack, M of them.
             index: int64, (M, ...), at ``home``.
-            reach: indices between which all of these lie, both included; None: the device is asked where it matters.
+            index_range: smallest and largest index; None: the device is asked where they matter.
         """
         x, clean = self._samples(members, index)
-        swapped = self._swap(members, index, reach)
+        swapped = self._swapped(members, index, index_range)
         y = clean if swapped is None else self._samples(members, swapped).y
         if self.data.labels == "random":
             y = self._random(members, index, y)
@@ -79,13 +77,13 @@ class SampleSource:
         if self.test_cell_ET is not None:
             assert isinstance(self.task, Universe)
             x, clean = self.task.cells(self.test_cell_ET)
-            place = torch.arange(self.test_cell_ET.shape[1], device=self.home)
+            number = torch.arange(self.test_cell_ET.shape[1], device=self.home)
         elif self.data.test_samples is None and (exact := self.task.exact(self.test_E2)) is not None:
             return self._delivered(exact.x, exact.y, exact.y)
         else:
-            place = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.home)
-            x, clean = self.task.sample(self.test_E2, (TEST_START + place).expand(everyone.stop, -1))
-        index = (TEST_START + place).expand(everyone.stop, -1)
+            number = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.home)
+            x, clean = self.task.sample(self.test_E2, (TEST_START + number).expand(everyone.stop, -1))
+        index = (TEST_START + number).expand(everyone.stop, -1)
         return self._delivered(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
 
     def _delivered(self, *parts: Tensor) -> LabelledBatch:
@@ -104,7 +102,7 @@ class SampleSource:
         return streams.integers(key_M2, index, math.prod(y.shape[index.dim() :]), self.task.classes).view_as(y)
 
     def _noisy(self, members: slice, index: Tensor, y: Tensor) -> Tensor:
-        """Labels of which a share is replaced by a wrong one, by the sample's index."""
+        """Labels, a share of them replaced by wrong ones, by the sample's index."""
         if self.label_noise_E is None:
             return y
         answers = math.prod(y.shape[index.dim() :])
@@ -114,16 +112,17 @@ class SampleSource:
         noise = self.label_noise_E[members].view(-1, *(1,) * (unit.dim() - 2))
         return torch.where(unit[..., 0] < noise, wrong, y.view_as(wrong)).view_as(y)
 
-    def _swap(self, members: slice, index: Tensor, reach: tuple[int, int] | None) -> Tensor | None:
-        """The index whose label each sample is given: k of every pool's length exchange theirs in a ring."""
+    def _swapped(self, members: slice, index: Tensor, index_range: tuple[int, int] | None) -> Tensor | None:
+        """The index whose label each sample gets: of every pool's length, k samples exchange theirs in a ring."""
         count = self.data.swapped_answers
         if not count:
             return None
-        reach, swapped = reach or min_max(index), index.clone().flatten(1)
+        low, high = index_range or min_max(index)
+        swapped = index.clone().flatten(1)
         for row, member in enumerate(range(members.start, members.stop)):
             size = self.pool_sizes[member]
             block = swapped[row] // size
-            first, last = (end // size for end in reach)
+            first, last = low // size, high // size
             number = torch.arange(first, last + 1, device=self.home)[None]
             ring_CK = streams.permutation(self.noise_E2[member : member + 1], number, size)[0, :, :count]
             source_CN = torch.arange(size, device=self.home).repeat(len(ring_CK), 1)

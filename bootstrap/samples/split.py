@@ -1,4 +1,4 @@
-"""How the cells of a finite universe are divided between training and test.
+"""The split of a finite universe into training and test cells.
 
 Shapes: U cells of a universe.
 """
@@ -62,12 +62,12 @@ def _in_order(orbit_U: Tensor, key: tuple[int, int]) -> Tensor:
     key_12 = torch.tensor([key], dtype=torch.int32)
     order_U = streams.permutation(key_12, torch.zeros(1, dtype=torch.int64), len(orbit_U))[0]
     if torch.equal(orbit_U, torch.arange(len(orbit_U))):
-        return order_U  # what the next line would give too, without sorting millions of cells twice
+        return order_U  # as the next line would, but without sorting millions of cells twice
     return order_U.argsort()[orbit_U].argsort(stable=True)
 
 
 def _next_orbit(orbit_U: Tensor, order_U: Tensor, count: int) -> int:
-    """The first place at or after ``count`` where an orbit begins."""
+    """The first position at or after ``count`` where an orbit begins."""
     inside = 0 < count < len(order_U) and orbit_U[order_U[count - 1]] == orbit_U[order_U[count]]
     return count + 1 if inside else count
 
@@ -82,5 +82,5 @@ def mirrored_share(task: Task, split: Split, train_size: int) -> float | None:
 
 
 def split_of(task: Universe, run: Run) -> Split:
-    """The split that a run's specification gives."""
+    """The split of a run."""
     return divide(task, run.data, (run.stream_seed("data"), run.stream_seed("test")), run.largest_pool)

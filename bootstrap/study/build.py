@@ -1,9 +1,14 @@
 """The task of a study, and how many cells of a finite one there are to train and to test on."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from deepboot.bootstrap import registry
+import torch
+from torch import Tensor
+
+from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.registry import nearest
+from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import Data, own_settings
 from deepboot.bootstrap.task import Task, Universe
 
@@ -44,3 +49,8 @@ def capacity(task: Task, data: Data) -> int | None:
 def held_out(task: Universe, data: Data) -> int:
     """Number of cells held out for the test, before orbits are completed."""
     return max(1, round(data.test_fraction * task.size))
+
+
+def run_keys(runs: Sequence[Run], stream: str, device: torch.device | str = "cpu") -> Tensor:
+    """Keys of one stream of several runs, int32, (E, 2)."""
+    return streams.keys([run.stream_seed(stream) for run in runs], stream, device)

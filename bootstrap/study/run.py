@@ -112,6 +112,11 @@ class Run(Settings):
         """Name of the world's index rule."""
         return self.world["rule"]
 
+    @property
+    def pool_size(self) -> int:
+        """Samples in the pool by which its data are made, which an ideal run may have too; 0 where there is none."""
+        return self.train_size or 0
+
     def stream_seed(self, stream: str) -> int:
         """Seed of one stream: its own, or the run's."""
         seed: int | None = getattr(self.streams, stream)

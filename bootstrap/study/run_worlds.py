@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.build import build_task, capacity, run_keys
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task, Universe
@@ -17,8 +17,8 @@ from deepboot.bootstrap.worlds import World
 def world_of(runs: Sequence[Run], task: Task | None, device: torch.device | str = "cpu") -> World:
     """The world of runs under one rule, whose indices they read; without their task, that of an endless one."""
     first = runs[0]
-    sizes = [run.train_size if run.rule != "ideal" and run.train_size else run.batch_size for run in runs]
-    key_M2 = streams.keys([run.stream_seed("order") for run in runs], "order", device)
+    sizes = [run.batch_size if run.rule == "ideal" else run.pool_size for run in runs]
+    key_M2 = run_keys(runs, "order", device)
     rule = registry.find("rule", first.rule).target
     return World(
         rule, own_settings(first.world), sizes, key_M2, first.batch_size,

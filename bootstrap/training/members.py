@@ -13,6 +13,7 @@ from torch import Tensor
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
 
 # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "step", "online" (3,)
@@ -83,7 +84,7 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     Raises:
         ValueError: a run starts from kept weights that do not fit.
     """
-    key_E2 = streams.keys([run.stream_seed("init") for run in runs], "init", stack.device)
+    key_E2 = run_keys(runs, "init", stack.device)
     scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=stack.device)
     param_EP = stack.initial(key_E2, scale_E1).to(stack.dtype)
     buffers = stack.initial_buffers(len(runs))
@@ -117,7 +118,7 @@ def restored_members(
 
 def _options_and_noise(runs: Sequence[Run], stack: Stack) -> dict[str, dict[str, Tensor]]:
     """The tensors of members that follow from their runs."""
-    noise_E2 = streams.keys([run.stream_seed("noise") for run in runs], "noise", stack.device)
+    noise_E2 = run_keys(runs, "noise", stack.device)
     return {
         "member_options": _member_options(runs, stack.dtype, stack.device),
         "noise_keys": {name: streams.subkeys(noise_E2, name) for name in ("weights", "updates")},
