@@ -54,12 +54,12 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
 
 
 def universe_key(task: dict[str, Any]) -> str:
-    """What names a task with its settings, the same for all runs that draw from the same universe."""
+    """A key of a task with its settings, the same for all runs that draw from the same universe."""
     return json.dumps(task, sort_keys=True)
 
 
 def _code(study: Study, task: Task) -> dict[str, str]:
-    """What a run depends on beside its settings: the task's version, recorded files, plugins' sources."""
+    """The part of a run's identity beside its settings: the task's version, recorded files, plugins' sources."""
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
