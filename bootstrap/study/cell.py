@@ -39,14 +39,15 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
         "largest_pool": max(largest.get(universe_key(study.task), 0), *(size for size, _ in pools)),
     }  # fmt: skip
     code = _code(study, task)
-    real_code, own_pool = {**code, **_rule_code(study)}, study.data.swapped_answers or study.stop is not None
+    real_code = {**code, **_rule_code(study)}
+    ideal_per_pool = study.data.swapped_answers or study.stop is not None  # else all pools share one
     pairs = []
     for (size, fraction), seed in itertools.product(pools, seeds):
         specific = {"seed": seed, "batch_size": size if training.batch_size == "full" else training.batch_size}
         ideal = None
         if training.ideal:
             ideal = Run(**common, **specific, code=code, world={"rule": "ideal"},
-                        train_size=size if own_pool else None, train_fraction=None)  # fmt: skip
+                        train_size=size if ideal_per_pool else None, train_fraction=None)  # fmt: skip
         real = Run(**common, **specific, code=real_code, world=training.world, train_size=size,
                    train_fraction=fraction, ideal_run_id=ideal.run_id if ideal else None)  # fmt: skip
         pairs.append(Pair(real, ideal))
