@@ -13,7 +13,7 @@ RUN_COLUMNS = {
     "train_fraction": "Float64",
     "batch_size": "Int64",
     "max_steps": "Int64",
-    "metric": "string",  # "soft_error" or "error": in which the worlds are compared, if none is asked for
+    "metric": "string",  # "soft_error" or "error": by which the worlds are compared, unless a claim names another
     "status": "string",
     "last_step": "Int64",
     "samples_seen": "Int64",

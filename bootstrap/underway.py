@@ -117,27 +117,28 @@ def _noting_damage(notes: list[str]) -> Iterator[None]:
         notes += damage.problems
 
 
-def outcome_row(spec: dict[str, Any], done: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+def outcome_row(spec: dict[str, Any], outcome: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
     """One row of ``runs``: the run's settings, its outcome, and the events of its evaluations.
 
     Args:
         spec: the columns that follow from the specification, with the settings under ``evaluation.``.
-        done: the run's outcome; without ``first_reuse_step``, that of the specification counts, if the run got there.
+        outcome: the run's status, last_step, seconds and more; without ``first_reuse_step``, that of the specification
+            counts, if the run got there.
         rows: its evaluations, sorted by step.
     """
-    last_step = int(done["last_step"])
-    first_reuse = done.get("first_reuse_step", _reached(spec.get("first_reuse_step"), last_step))
+    last_step = int(outcome["last_step"])
+    first_reuse = outcome.get("first_reuse_step", _reached(spec.get("first_reuse_step"), last_step))
     criteria = {name: spec[f"evaluation.{name}"] for name in CRITERIA}
     return {
         **spec,
-        "status": done["status"],
+        "status": outcome["status"],
         "last_step": last_step,
         "samples_seen": rows["samples_seen"].iloc[-1] if len(rows) else 0,
         "first_reuse_step": first_reuse,
-        "reuse": done.get("reuse"),
+        "reuse": outcome.get("reuse"),
         **run_events(rows, world=spec["world"], **criteria),
-        "seconds": done["seconds"],
-        **({STOPPED: done.get(STOPPED) is True} if STOPPED in spec else {}),
+        "seconds": outcome["seconds"],
+        **({STOPPED: outcome.get(STOPPED) is True} if STOPPED in spec else {}),
     }
 
 

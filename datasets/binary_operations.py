@@ -20,7 +20,7 @@ Operation = Literal[
 
 
 class Rule(NamedTuple):
-    """How an operation is computed, before its last reduction mod p, and what is known of it."""
+    """An operation: its answer before the last reduction mod p, whether it is symmetric, whether it divides by y."""
 
     answer: Callable[[Tensor, Tensor, int], Tensor]
     symmetric: bool = False

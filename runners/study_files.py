@@ -87,7 +87,7 @@ def _raw_tables(path: Path) -> dict[str, Any]:
 
 
 def _other_problems(raw: dict[str, Any], problems: list[str], *, is_plugin_missing: bool) -> list[str]:
-    """What is wrong with a study beside these problems; without a plugin that failed, unknown names may be its own."""
+    """Problems of a study beside these; a name that is not known may be that of a plugin that failed to load."""
     try:
         runs_of(raw)
     except StudyError as error:

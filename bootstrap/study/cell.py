@@ -39,14 +39,15 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
         "largest_pool": max(largest.get(universe_key(study.task), 0), *(size for size, _ in pools)),
     }  # fmt: skip
     code = _code(study, task)
-    real_code, own_pool = {**code, **_rule_code(study)}, study.data.swapped_answers or study.stop is not None
+    real_code = {**code, **_rule_code(study)}
+    ideal_per_pool = study.data.swapped_answers or study.stop is not None  # else all pools share one
     pairs = []
     for (size, fraction), seed in itertools.product(pools, seeds):
         specific = {"seed": seed, "batch_size": size if training.batch_size == "full" else training.batch_size}
         ideal = None
         if training.ideal:
             ideal = Run(**common, **specific, code=code, world={"rule": "ideal"},
-                        train_size=size if own_pool else None, train_fraction=None)  # fmt: skip
+                        train_size=size if ideal_per_pool else None, train_fraction=None)  # fmt: skip
         real = Run(**common, **specific, code=real_code, world=training.world, train_size=size,
                    train_fraction=fraction, ideal_run_id=ideal.run_id if ideal else None)  # fmt: skip
         pairs.append(Pair(real, ideal))
@@ -54,12 +55,12 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
 
 
 def universe_key(task: dict[str, Any]) -> str:
-    """What names a task with its settings, the same for all runs that draw from the same universe."""
+    """A key of a task with its settings, the same for all runs that draw from the same universe."""
     return json.dumps(task, sort_keys=True)
 
 
 def _code(study: Study, task: Task) -> dict[str, str]:
-    """What a run depends on beside its settings: the task's version, recorded files, plugins' sources."""
+    """The part of a run's identity beside its settings: the task's version, recorded files, plugins' sources."""
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)

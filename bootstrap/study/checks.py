@@ -1,4 +1,4 @@
-"""What is wrong with a study beside its single keys and its task: budgets, evaluations, numbers too large to plan."""
+"""Problems of a study beside its single keys and its task: budgets, evaluations, numbers too large to plan."""
 
 import math
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in m
 MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every report reads
 
 
-def of_budget(study: Study, faulty: set[str]) -> list[str]:
-    """What does not fit into the budget, or does not go together, in tables that are not faulty already."""
+def budget_problems(study: Study, faulty: set[str]) -> list[str]:
+    """Problems with the budget, evaluations and precision, in tables that are not faulty already."""
     problems: list[str] = []
     if "training" in faulty:
         return problems
@@ -35,7 +35,7 @@ def of_budget(study: Study, faulty: set[str]) -> list[str]:
 
 
 def _evaluation_problems(study: Study, with_stop: bool) -> list[str]:
-    """Too many evaluations, some after the budget, or too few for a streak."""
+    """Problems of too many evaluations, of some after the budget, or of too few for a streak."""
     evaluation, budget = study.evaluation, study.training.max_steps
     key, count = most_evaluations(evaluation, budget)
     if count > MOST_EVALUATIONS:
@@ -71,8 +71,8 @@ def most_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
     return "per_octave", math.ceil(math.log2(max_steps) * evaluation.per_octave) + 2
 
 
-def of_size(points: Sequence[dict[str, Any]]) -> list[str]:
-    """Why a study has too many runs to be planned, from its tables alone, before any run is made."""
+def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
+    """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
     counts = [_pools_and_seeds(point.get("training")) for point in points]
     total = sum(map(math.prod, counts))
     if total <= MOST_PAIRS:
@@ -95,8 +95,8 @@ def _pools_and_seeds(training: Any) -> tuple[int, int]:
     return max(1, len(pools)) if isinstance(pools, list) else 1, max(1, count)
 
 
-def of_rows(runs: Sequence[Run]) -> list[str]:
-    """Why the table of evaluations of these runs would be too large."""
+def table_problems(runs: Sequence[Run]) -> list[str]:
+    """Problems of runs whose table of evaluations would be too large."""
     rows = sum(most_evaluations(run.evaluation, run.max_steps)[1] for run in runs)
     if rows <= MOST_ROWS:
         return []

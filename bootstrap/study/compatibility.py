@@ -1,4 +1,4 @@
-"""Whether a study's task, model, pools, rule and loss go together, seen by trying them on a few samples."""
+"""Whether a study's task, model, pools, rule and loss go together, by trying them on a few samples."""
 
 import json
 from functools import lru_cache
@@ -120,7 +120,7 @@ def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float 
 
 
 def compatibility_problems(study: Study, task: Task, sizes: list[int]) -> list[str]:
-    """Why task, pools, batches, labels and index rule do not go together.
+    """Problems of a task with pools, batches, labels and index rule that do not go together.
 
     Args:
         sizes: of all pools.
@@ -150,7 +150,7 @@ def compatibility_problems(study: Study, task: Task, sizes: list[int]) -> list[s
 
 
 def _pool_problems(study: Study, task: Task, size: int) -> list[str]:
-    """Why a pool of this size cannot be had, or is too small for a batch or for the labels to be exchanged."""
+    """Problems of a pool of this size: too large for the task, or too small for a batch or for its swapped answers."""
     key = "training.train_size" if study.training.train_size is not None else "training.train_fraction"
     cells, batch, swapped = capacity(task, study.data), study.training.batch_size, study.data.swapped_answers
     problems = []
@@ -177,7 +177,7 @@ def _pool_problems(study: Study, task: Task, size: int) -> list[str]:
 
 
 def _cure_of_size(study: Study, task: Task) -> str:
-    """What to do about a pool that is too large."""
+    """The cure of a pool that is too large."""
     if study.data.test_set != "heldout" or not isinstance(task, Universe):
         return "Lower it."
     share = int(1000 * (capacity(task, study.data) or 0) / task.size) / 1000
@@ -185,7 +185,7 @@ def _cure_of_size(study: Study, task: Task) -> str:
 
 
 def _augmentation_problems(study: Study, task: Task) -> list[str]:
-    """Why the inputs cannot be augmented, if they cannot."""
+    """Problems of an augmentation with inputs that are no images."""
     if study.data.augmentation == "none" or isinstance(task.inputs, Image):
         return []
     return [
@@ -195,7 +195,7 @@ def _augmentation_problems(study: Study, task: Task) -> list[str]:
 
 
 def _label_problems(study: Study, task: Task) -> list[str]:
-    """Why loss and noise do not go with real-valued labels, if they do not."""
+    """Problems of a loss and of label noise with real-valued labels."""
     if task.classes > 1:
         return []
     try:
@@ -209,7 +209,7 @@ def _label_problems(study: Study, task: Task) -> list[str]:
 
 
 def _reference_problems(study: Study, task: Task) -> list[str]:
-    """Why the task's own test set cannot be used with these settings, if it cannot."""
+    """Problems of the task's own test set with the settings of the test."""
     if study.data.test_set != "reference" or not isinstance(task, Universe):
         return []
     cells, wanted = task.reference, study.data.test_samples
@@ -230,7 +230,7 @@ def _reference_problems(study: Study, task: Task) -> list[str]:
 
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
-    """Why the index rule refuses its settings, if it does."""
+    """Problems of an index rule that refuses its settings."""
     rule = registry.find("rule", study.training.world["rule"]).target
     try:
         World(

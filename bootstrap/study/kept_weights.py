@@ -1,4 +1,4 @@
-"""The weights of another study that a run starts from, and where a study keeps its own."""
+"""Kept weights: the files of a study's own, and those of another study that a run starts from."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +17,12 @@ WEIGHTS = "weights"  # the folder of kept weights inside an output folder
 
 
 def weights_file(folder: Path, run_id: str, step: int) -> Path:
-    """Where a run's weights of one step are kept, as safetensors under the parameters' names."""
+    """The file of a run's weights after a step, safetensors under the parameters' names."""
     return folder / WEIGHTS / f"{run_id}-{step}.safetensors"
 
 
 def folder_problems(study: Study, faulty: set[str]) -> list[str]:
-    """Why there is no folder to start from; empty where there is one, or none is needed."""
+    """Problems of the folder to start from, where a study starts from one."""
     if study.start is None or "start" in faulty:
         return []
     try:

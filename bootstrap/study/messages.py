@@ -1,4 +1,7 @@
-"""What is wrong with a study, in sentences: where, what was expected, what came, what to do."""
+"""Problems of a study: a problem is one sentence, with where, what was expected, what came, what to do.
+
+Functions whose names end in ``_problems`` return a list of them, empty where nothing is wrong.
+"""
 
 import re
 from collections.abc import Iterable
@@ -29,7 +32,7 @@ KeyPath = tuple[int | str, ...]  # the keys and numbers that lead to a value ins
 
 
 class StudyError(ValueError):
-    """A study cannot be run as it stands; ``problems`` holds a sentence for each thing that is wrong."""
+    """A study cannot be run as it stands; ``problems`` holds all that is wrong with it."""
 
     def __init__(self, problems: list[str]):
         self.problems = list(dict.fromkeys(problems))
@@ -37,7 +40,7 @@ class StudyError(ValueError):
 
 
 def key_of(problem: str) -> str:
-    """The key that a sentence begins with, "" if it begins with none.
+    """The key that a problem begins with, "" if it begins with none.
 
     >>> key_of("`training.seeds[0]`: expected a number at least 0, got -1. Change it.")
     'training.seeds[0]'
@@ -47,12 +50,12 @@ def key_of(problem: str) -> str:
 
 
 def table_of(problem: str) -> str:
-    """The outermost table that a sentence is about."""
+    """The outermost table that a problem is about."""
     return re.split(r"[.\[]", key_of(problem), maxsplit=1)[0]
 
 
 def not_about(problems: Iterable[str], keys: Iterable[str]) -> list[str]:
-    """The sentences that are about none of these keys, no table around them and nothing inside them."""
+    """The problems that are about none of these keys, no table around them and nothing inside them."""
     known = list(keys)
     return [problem for problem in problems if not any(_overlap(key_of(problem), key) for key in known)]
 
@@ -68,7 +71,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def unwritable_problems(value: Any, key: str = "") -> list[str]:
-    """A sentence for each value that no setting can have: dates, times, and numbers that float64 or float32 lacks."""
+    """Problems of values that no setting can have: dates, times, and numbers that float64 or float32 lacks."""
     if isinstance(value, dict):
         tables = [unwritable_problems(inner, f"{key}.{name}".lstrip(".")) for name, inner in value.items()]
         return [problem for problems in tables for problem in problems]
@@ -100,7 +103,7 @@ def without_unwritable(value: Any) -> Any:
 
 
 def validation_problems(error: ValidationError, raw: Any, key: str, schema: type[Settings]) -> list[str]:
-    """One sentence per validation error: where, what was expected, what came, what to do.
+    """Problems that pydantic found in a value, one for each key.
 
     Where several types are allowed, pydantic reports an error per type. They become one sentence; it is about
     the inside of a list or table where that type fits.
@@ -204,7 +207,7 @@ def _sentence(key: str, details: list[Any], schema: type[Settings]) -> str:
 
 
 def _cure(kind: str, limit: float, got: float) -> str:
-    """What to do about a number beyond its limit; of a share above 1 the guess that it was written in per cent.
+    """The cure of a number beyond its limit; for a share above 1 the guess that it was written in per cent.
 
     A limit of 1 that is an int belongs to a count.
     """
@@ -223,7 +226,7 @@ def _number(value: float) -> str:
 
 
 def _expected(detail: Any) -> str:
-    """What an error says was expected, in the study's words."""
+    """The type or values that were expected, in the words of a study."""
     if detail["type"] == "literal_error":
         return str(detail["ctx"]["expected"])
     message = str(detail["msg"])

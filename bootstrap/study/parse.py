@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.messages import (
 )
 from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
 
-STAND_INS: dict[str, Any] = {  # valid tables in place of those that every study needs, where they are faulty
+STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
     "question": "?", "task": {}, "model": {}, "optimizer": {},
     "training": {"train_size": 1, "batch_size": 1, "max_steps": 1, "seeds": 1},
 }  # fmt: skip
@@ -46,7 +46,7 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     """A study as far as it can be read.
 
     Returns:
-        The study, with stand-ins in place of its faulty tables; the names of these tables; all that is wrong.
+        The study, with stand-ins for its faulty tables; the names of these tables; all problems.
     """
     problems = unwritable_problems(raw)
     unwritable_keys = [key_of(problem) for problem in problems]
@@ -68,7 +68,7 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     if study is None:
         faulty |= {name for name in STAND_INS if name not in raw}
         study = _stand_in(raw, faulty)
-    contradictions = _contradictions(study, faulty)
+    contradictions = _contradiction_problems(study, faulty)
     faulty |= {table_of(problem) for problem in contradictions}
     if rule is not None:
         resolved["training"] = study.training.model_copy(update={"world": rule})
@@ -77,7 +77,7 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
 
 
 def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
-    """The study with something valid in place of its faulty tables."""
+    """The study with ``STAND_INS`` for its faulty tables."""
     sound = {name: raw[name] for name in Study.model_fields if name in raw and name not in faulty}
     study: Study = _validated(Study, STAND_INS | sound, "", [])
     return study
@@ -188,7 +188,7 @@ def _choice(kind: Kind, raw: Any, key: str, name_key: str, problems: list[str]) 
 
 
 def _claim(raw: Any, key: str, problems: list[str]) -> None:
-    """Add to the problems all that is wrong with a claim."""
+    """Add the problems of a claim."""
     if not isinstance(raw, dict):
         return
     common = {name: value for name, value in raw.items() if name in ClaimCommon.model_fields}
@@ -198,8 +198,8 @@ def _claim(raw: Any, key: str, problems: list[str]) -> None:
         _choice("claim", {"kind": raw["kind"], **specific}, key, "kind", problems)
 
 
-def _contradictions(study: Study, faulty: set[str]) -> list[str]:
-    """What is wrong with several keys together, in tables that are not faulty already."""
+def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
+    """Problems of several keys together, in tables that are not faulty already."""
     training, problems = study.training, []
     if not study.question.strip():
         problems.append(f"`question`: expected a question, got {study.question!r}. Write down what the study asks.")
@@ -208,8 +208,7 @@ def _contradictions(study: Study, faulty: set[str]) -> list[str]:
             "`training`: expected exactly one of train_size and train_fraction, "
             f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
         )
-    for key in ("train_size", "train_fraction", "seeds"):
-        values = getattr(training, key)
+    for key, values in training:
         if isinstance(values, list) and not values:
             problems.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
         elif isinstance(values, list) and len(set(values)) < len(values):

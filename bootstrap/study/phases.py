@@ -29,7 +29,7 @@ def phased_pairs(point: dict[str, Any], pairs_of: PairsOf) -> list[Pair]:
     """
     study, faulty, problems = read(point)
     first, first_problems = _pairs_and_problems(study, faulty, pairs_of)
-    problems += checks.of_budget(study, faulty) + folder_problems(study, faulty) + first_problems
+    problems += checks.budget_problems(study, faulty) + folder_problems(study, faulty) + first_problems
     later, later_problems = _later_phases(point, study, faulty, pairs_of, reported=set(problems))
     problems += later_problems
     if problems:
@@ -39,7 +39,7 @@ def phased_pairs(point: dict[str, Any], pairs_of: PairsOf) -> list[Pair]:
 
 
 def _pairs_and_problems(study: Study, faulty: set[str], pairs_of: PairsOf) -> tuple[list[Pair], list[str]]:
-    """The pairs of one phase; or none, and what is wrong."""
+    """The pairs of one phase; or none, and the problems."""
     try:
         return pairs_of(study, faulty), []
     except StudyError as error:
@@ -49,23 +49,23 @@ def _pairs_and_problems(study: Study, faulty: set[str], pairs_of: PairsOf) -> tu
 def _later_phases(
     point: dict[str, Any], study: Study, faulty: set[str], pairs_of: PairsOf, reported: set[str]
 ) -> tuple[list[list[Pair]], list[str]]:
-    """The pairs of every later phase by themselves, and what is wrong with the phases beside what is reported."""
+    """The pairs of every later phase by themselves, and problems of these phases beside those that are reported."""
     raw = {key: value for key, value in point.items() if key not in ("phases", "start")}
     phases: list[list[Pair]] = []
     problems: list[str] = []
     for number, change in enumerate(study.phases if "phases" not in faulty else ()):
         impossible = _change_problems(study, number, change) if "training" not in faulty else []
         if not impossible and faulty.isdisjoint(dotted.partition(".")[0] for dotted in change.set):
-            raw, pairs, found = _after(raw, change, pairs_of)
+            raw, pairs, later_problems = _after(raw, change, pairs_of)
             phases.append(pairs)
-            impossible = [f"phases[{number}]: {problem}" for problem in found if problem not in reported]
-            reported = reported | set(found)
+            impossible = [f"phases[{number}]: {problem}" for problem in later_problems if problem not in reported]
+            reported = reported | set(later_problems)
         problems += impossible
     return phases, problems
 
 
 def _after(raw: dict[str, Any], change: Change, pairs_of: PairsOf) -> tuple[dict[str, Any], list[Pair], list[str]]:
-    """The raw study after a change of settings, its pairs, and all that is wrong with it."""
+    """The raw study after a change of settings, its pairs, and its problems."""
     changed = raw
     try:
         for dotted, value in change.set.items():
@@ -78,7 +78,7 @@ def _after(raw: dict[str, Any], change: Change, pairs_of: PairsOf) -> tuple[dict
 
 
 def _change_problems(study: Study, number: int, change: Change) -> list[str]:
-    """What is wrong with a change of settings, beside the new values themselves."""
+    """Problems of a change of settings, beside those of the new values."""
     key = f"`phases[{number}]"
     problems = [
         f"{key}.set`: {shown(dotted)} cannot change within a run. Change one of {', '.join(IN_PHASE)}."
@@ -137,8 +137,8 @@ def _with_phases(runs: list[Run], study: Study) -> Run:
     return first.model_copy(update={"phases": tuple(phases), "start": start, "largest_pool": largest})
 
 
-def without_effect(runs: list[Run]) -> list[str]:
-    """A sentence for each phase of a study that changes no setting of any of these runs."""
+def idle_phase_problems(runs: list[Run]) -> list[str]:
+    """Problems of phases that change no setting of any of these runs."""
     numbers = range(1, 1 + max((len(run.phases) for run in runs), default=0))
     return [
         f"`phases[{number - 1}].set`: this phase changes nothing, since these are the values that it follows. "

@@ -1,4 +1,4 @@
-"""What a setting may do, declared on its field: every list of settings elsewhere is derived from these roles."""
+"""Roles of settings, declared on their fields: every list of settings elsewhere is derived from them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -42,8 +42,8 @@ def unread_after(run: Run, step: int) -> int:
     return max(run.first_unread, world_of([run], None).largest_index(step) + 1)
 
 
-def second_passes(run: Run, task: Task, *, partner: bool) -> list[str]:
-    """A sentence for each stage of a run that would read a finite universe again though the study does not allow it.
+def second_pass_problems(run: Run, task: Task, *, partner: bool) -> list[str]:
+    """Problems of stages of a run that would read a finite universe again though the study does not allow it.
 
     The ideal world of a universe that can be made anew (all p² equations, say) may begin another pass unasked. A
     recording may not, and neither may a rule that promises samples which were never used.

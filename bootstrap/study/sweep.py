@@ -14,7 +14,7 @@ from deepboot.bootstrap.study.checks import MOST_PAIRS
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about, unwritable_problems
 from deepboot.bootstrap.study.parse import with_value
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.study.run_worlds import second_passes
+from deepboot.bootstrap.study.run_worlds import second_pass_problems
 from deepboot.bootstrap.study.schema import NO_SETTING_OF_A_RUN
 from deepboot.bootstrap.task import Task
 
@@ -32,7 +32,7 @@ def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The points of a study's sweep, without those of its lists that are faulty, and what is wrong with these."""
+    """The points of a study's sweep over all lists that are not faulty, and the problems of the others."""
     sweep = raw.get("sweep", {})
     problems = _sweep_problems(sweep)
     base = {key: value for key, value in raw.items() if key != "sweep"}
@@ -61,7 +61,7 @@ def _points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
 
 
 def _sweep_problems(sweep: Any) -> list[str]:
-    """What is wrong with a sweep's keys and lists, before any of its values is tried."""
+    """Problems of a sweep's keys and lists, before any of its values is tried."""
     problems = unwritable_problems(sweep, "sweep")
     if not isinstance(sweep, dict):
         return problems or [
@@ -100,7 +100,7 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     """
     at_points, problems = _points_and_problems(raw)
     faulty = [key_of(problem).removeprefix("sweep.") for problem in problems]
-    too_many = checks.of_size(at_points)
+    too_many = checks.size_problems(at_points)
     # too large a study is checked at its first point only, without making its runs
     by_point, more = _runs_at(at_points[:1], {}, {"training"}) if too_many else _runs_at(at_points, {})
     problems += too_many + not_about(more, faulty)
@@ -108,8 +108,12 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
         by_point, problems = _runs_at(at_points, _largest_pools(by_point))
     runs = [run for at_point in by_point for run in at_point]
     if not problems:
-        problems = _equal_points(raw.get("sweep", {}), by_point) + phases.without_effect(runs) + checks.of_rows(runs)
-    problems = problems or _second_passes(runs)
+        problems = (
+            _equal_point_problems(raw.get("sweep", {}), by_point)
+            + phases.idle_phase_problems(runs)
+            + checks.table_problems(runs)
+        )
+    problems = problems or _second_pass_problems(runs)
     if problems:
         raise StudyError(problems)
     once: dict[str, Run] = {}
@@ -121,7 +125,7 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
 def _runs_at(
     at_points: list[dict[str, Any]], largest: dict[str, int], known_faulty: Set[str] = frozenset()
 ) -> tuple[list[list[Run]], list[str]]:
-    """The runs at every point of a sweep, and all that is wrong with any of them beside known faulty tables."""
+    """The runs at every point of a sweep, and problems at any of them beside known faulty tables."""
     by_point: list[list[Run]] = []
     problems: list[str] = []
     for point in at_points:
@@ -143,8 +147,8 @@ def _largest_pools(by_point: list[list[Run]]) -> dict[str, int]:
     return largest
 
 
-def _equal_points(sweep: dict[str, list[Any]], by_point: list[list[Run]]) -> list[str]:
-    """A sentence for each point of a sweep with a run that an earlier point has too. Ideal runs may be shared."""
+def _equal_point_problems(sweep: dict[str, list[Any]], by_point: list[list[Run]]) -> list[str]:
+    """Problems of points of a sweep with a run that an earlier point has too. Ideal runs may be shared."""
     labels = [", ".join(f"{key} = {shown(value)}" for key, value in zip(sweep, values, strict=True))
               for values in itertools.product(*sweep.values())]  # fmt: skip
     first: dict[str, str] = {}  # the first point of each run
@@ -161,8 +165,8 @@ def _equal_points(sweep: dict[str, list[Any]], by_point: list[list[Run]]) -> lis
     return problems
 
 
-def _second_passes(runs: Collection[Run]) -> list[str]:
-    """Why some runs would read a finite universe again; seeds of one configuration read alike."""
+def _second_pass_problems(runs: Collection[Run]) -> list[str]:
+    """Problems of runs that would read a finite universe again; of each configuration one seed is enough to see it."""
     tasks: dict[str, Task] = {}
     ideal_run_ids = {run.ideal_run_id for run in runs}
     problems = []
@@ -170,5 +174,5 @@ def _second_passes(runs: Collection[Run]) -> list[str]:
         key = json.dumps(run.task)
         if key not in tasks:
             tasks[key] = build_task(run.task)
-        problems += second_passes(run, tasks[key], partner=run.run_id in ideal_run_ids)
+        problems += second_pass_problems(run, tasks[key], partner=run.run_id in ideal_run_ids)
     return problems

@@ -159,7 +159,7 @@ def verify(root: str | Path, *, progress: Progress = silent) -> list[str]:
 
 
 def _problems(entry: PreparedPart, part: Arrays, advance: Advance) -> Iterator[str]:
-    """What is wrong with one part."""
+    """Problems of one part: checksums, labels or classes that are not those of the index."""
     pixels = hashlib.sha256()
     for block in blocks(part.images):
         pixels.update(block.data)

@@ -83,13 +83,13 @@ def _processor(device: str) -> str:
 
 def _time(packs: list[PackPlan], device: str, bound: str) -> str:
     """How long these packs will take, by a short trial of each size of computation, or why that is not known."""
-    alike: dict[str, list[PackPlan]] = {}
+    by_size: dict[str, list[PackPlan]] = {}
     for pack in packs:
         first = pack.runs[0]
         size = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
-        alike.setdefault(size, []).append(pack)
+        by_size.setdefault(size, []).append(pack)
     seconds = 0.0
-    for pack, *others in alike.values():
+    for pack, *others in by_size.values():
         steps = pack.steps + sum(other.steps for other in others)
         trial = measure(Trial(runs=list(pack.runs), execution=Execution(device=device)))
         if trial.problem is not None:

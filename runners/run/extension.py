@@ -19,11 +19,11 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         DamagedFileError: the folder's study cannot be read.
     """
     try:
-        held = read_study(folder / "study.toml")
+        old = read_study(folder / "study.toml")
     except FileNotFoundError:
         return
-    one, other = _fixed(held), _fixed(study)
-    different = [key for key in one | other if one.get(key) != other.get(key) and not _is_swept(key, held, study)]
+    before, now = _fixed(old), _fixed(study)
+    different = [key for key in before | now if before.get(key) != now.get(key) and not _is_swept(key, old, study)]
     if different:
         keys = ", ".join(sorted({key.removeprefix("sweep.") for key in different}))
         raise StudyError(
@@ -31,15 +31,15 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         )
 
 
-def _is_swept(key: str, held: dict[str, Any], study: dict[str, Any]) -> bool:
+def _is_swept(key: str, old: dict[str, Any], study: dict[str, Any]) -> bool:
     """Whether a setting may differ because it is swept: in both studies, or in one over the value of the other."""
-    held_sweep, sweep = held.get("sweep", {}), study.get("sweep", {})
-    for dotted in {**held_sweep, **sweep}:
+    old_sweep, sweep = old.get("sweep", {}), study.get("sweep", {})
+    for dotted in {**old_sweep, **sweep}:
         if key != dotted and not key.startswith(f"{dotted}."):
             continue
-        if dotted in held_sweep and dotted in sweep:
+        if dotted in old_sweep and dotted in sweep:
             return True
-        values, unswept = (held_sweep[dotted], study) if dotted in held_sweep else (sweep[dotted], held)
+        values, unswept = (old_sweep[dotted], study) if dotted in old_sweep else (sweep[dotted], old)
         return any(_agrees(value, _value_at(unswept, dotted)) for value in values)
     return False
 

@@ -1,4 +1,4 @@
-"""What a plugin imports: its helpers are found, hashed, kept apart, and read anew when they change."""
+"""Helpers that a plugin imports: each plugin has its own, they are hashed, and read anew when they change."""
 
 import builtins
 import hashlib
@@ -35,17 +35,17 @@ def own_registry(monkeypatch):
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Writes a loss that imports what it is told to, in a folder of its own, loads it and gives it back."""
+    """Writes a loss with these imports, in a folder of its own, loads it and gives it back."""
 
     def write(imports, value="helper.VALUE", folder="one", name="test_mine", **helpers):
-        place = tmp_path / folder
-        place.mkdir(exist_ok=True)
+        directory = tmp_path / folder
+        directory.mkdir(exist_ok=True)
         for helper, text in helpers.items():
-            path = place / f"{helper}.py"
+            path = directory / f"{helper}.py"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
-        (place / "mine.py").write_text(LOSS.format(imports=imports, name=name, value=value))
-        load_plugin(place / "mine.py")
+        (directory / "mine.py").write_text(LOSS.format(imports=imports, name=name, value=value))
+        load_plugin(directory / "mine.py")
         return find("loss", name)
 
     return write

@@ -64,7 +64,7 @@ def test_what_is_no_toml_is_told_in_words(tmp_path):
 
 
 def test_a_missing_plugin_hides_no_other_mistake(study, tmp_path):
-    """Names that it may have brought are not called unknown; all other mistakes are told."""
+    """Names that may be its own are not called unknown; all other mistakes are reported."""
     path = study(plugins=["none.py"], task={"name": "mine"}, optimizer__lr=-1.0, training__precision="tf33")
     assert problems(path, scale="none", changes=["training.max_steps"]) == [
         "--scale: this study has no scale 'none'. Known: none.",

@@ -1,4 +1,4 @@
-"""Studies as tables, and what is said of faulty ones."""
+"""Studies as tables, and the problems of faulty ones."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def problems(raw):
     return caught.value.problems
 
 
-def told(raw):
+def runs_and_problems(raw):
     """The runs of a study, or all sentences of its refusal."""
     try:
         return runs_of(raw), []

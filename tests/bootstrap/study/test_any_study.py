@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deepboot.bootstrap.study.schema import Data, Evaluation, ModelScales, Schedule, Streams, Study, Training
 from tests.bootstrap.conftest import parity
-from tests.bootstrap.study.tables import ADDITION, told
+from tests.bootstrap.study.tables import ADDITION, runs_and_problems
 
 KEYS = sorted({
     *Study.model_fields, *Training.model_fields, *Data.model_fields, *Evaluation.model_fields, *Streams.model_fields,
@@ -30,7 +30,7 @@ VALUE = st.recursive(
                                                                 max_size=3),
     max_leaves=6,
 )  # fmt: skip
-PLACES = [
+DOTTED_NAMES = [
     *Study.model_fields,
     *(f"training.{key}" for key in Training.model_fields),
     *(f"data.{key}" for key in Data.model_fields),
@@ -51,7 +51,7 @@ FUZZ = settings(
 def only_refused(raw):
     """A study gives runs or sentences, and stays as it was."""
     before = repr(raw)
-    runs, sentences = told(raw)
+    runs, sentences = runs_and_problems(raw)
     assert bool(runs) != bool(sentences)
     assert all(re.fullmatch("[0-9a-f]{16}", one.run_id) for one in runs)
     assert all(sentence.startswith("`") and sentence.endswith((".", "?")) for sentence in sentences)
@@ -66,19 +66,19 @@ def test_no_table_whatever_gives_anything_but_runs_or_sentences(raw):
 
 
 def mutated(raw, dotted, value):
-    """The study with one value replaced, or removed where the value is ...; None if the place is not there."""
+    """The study with one value replaced, or removed where the value is ...; unchanged if there is no such table."""
     changed = copy.deepcopy(raw)
-    table, _, inner = dotted.partition(".")
-    tables = [table, *([inner] if table in ("sweep",) and inner else inner.split(".") if inner else [])]
-    place = changed
+    first, _, inner = dotted.partition(".")
+    tables = [first, *([inner] if first in ("sweep",) and inner else inner.split(".") if inner else [])]
+    table = changed
     for name in tables[:-1]:
-        place = place.setdefault(name, {}) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
+        table = table.setdefault(name, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
             return changed
     if value is ...:
-        place.pop(tables[-1], None)
+        table.pop(tables[-1], None)
     else:
-        place[tables[-1]] = value
+        table[tables[-1]] = value
     return changed
 
 
@@ -93,7 +93,7 @@ BASES = [
 @FUZZ
 @given(
     base=st.sampled_from(BASES),
-    changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUE | st.just(...)), min_size=1, max_size=3),
+    changes=st.lists(st.tuples(st.sampled_from(DOTTED_NAMES), VALUE | st.just(...)), min_size=1, max_size=3),
 )
 def test_no_change_of_a_good_study_gives_anything_but_runs_or_sentences(base, changes):
     """One to three values replaced by anything, or left out."""

@@ -15,7 +15,7 @@ from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.study.schema import Data, Evaluation, Keep, Training
 from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
-from tests.bootstrap.study.tables import ADD, CLAIMS, MODELS, TASKS, TOP, problems, recording, told
+from tests.bootstrap.study.tables import ADD, CLAIMS, MODELS, TASKS, TOP, problems, recording, runs_and_problems
 
 
 @pytest.mark.parametrize(
@@ -473,6 +473,6 @@ def test_a_plugin_model_that_cannot_be_trained_is_refused_before_any_training(tm
     path = tmp_path / "mine.py"
     path.write_text(MODEL.format(**GOOD | changes))
     registry.load_plugin(path)
-    runs, found = told(parity(model={"name": "test_mine"}))
+    runs, found = runs_and_problems(parity(model={"name": "test_mine"}))
     assert found == sentences
     assert len(runs) == (0 if sentences else 2)

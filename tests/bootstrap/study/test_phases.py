@@ -111,6 +111,20 @@ def test_a_phase_before_the_first_reuse_leaves_the_worlds_alike():
         assert after.indices(20, 25).flatten().tolist() == list(range(160, 200))
 
 
+def test_a_phase_with_one_pool_takes_over_from_each_of_several_pools():
+    """Each run goes on with the later run of its own seed and world, also where the later world is the ideal one."""
+    change = (20, {"training.train_size": 12, "optimizer.weight_decay": 0.5})
+    runs = runs_of(changed(change, training__train_size=[24, 48], training__seeds=2))
+    found = [(run.rule, run.seed, run.train_size, run.phases[0].run.rule, run.phases[0].run.seed) for run in runs]
+    assert found == [
+        ("real", 0, 24, "real", 0), ("real", 1, 24, "real", 1), ("real", 0, 48, "real", 0), ("real", 1, 48, "real", 1),
+        ("ideal", 0, None, "ideal", 0), ("ideal", 1, None, "ideal", 1),
+    ]  # fmt: skip
+    change = (20, {"training.train_size": 12, "training.world": {"rule": "ideal"}})
+    alone = runs_of(changed(change, training__train_size=[24, 48], training__ideal=False))
+    assert [(run.train_size, run.phases[0].run.rule) for run in alone] == [(24, "ideal"), (48, "ideal")]
+
+
 def test_phases_are_part_of_the_identity_and_of_the_table():
     """A run with another second phase is another run; the columns name what changes."""
     one, other = (runs_of(changed((20, {"training.train_size": size})))[0] for size in (12, 16))

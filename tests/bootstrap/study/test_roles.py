@@ -25,7 +25,7 @@ from tests.bootstrap.conftest import parity
 
 
 def test_what_is_no_part_of_a_runs_identity():
-    """Another partner, other kept files, N given as a share, and all that judges rows."""
+    """Another partner, other kept files, N given as a share, and all settings that only judge rows."""
     assert sorted(dotted_names(NOT_IDENTITY)) == [
         "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak", "evaluation.threshold",
         "ideal_run_id", "keep", "train_fraction",

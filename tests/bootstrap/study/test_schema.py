@@ -60,7 +60,7 @@ def test_values_set_by_dotted_name_make_the_tables_on_the_way():
 
 
 def test_settings_have_dotted_names_and_plain_values():
-    """As columns of the table of runs: lists are JSON, tables are flattened, all of them told."""
+    """As columns of the table of runs: lists are JSON, tables are flattened, and none is left out."""
     found = runs_of(parity(training__streams={"init": 5}))[0].settings()
     assert found["optimizer.betas"] == "[0.9, 0.999]"
     assert found["model.init_scale"] == 1.0

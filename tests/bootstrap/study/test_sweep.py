@@ -128,7 +128,7 @@ def test_pools_of_a_finite_universe_share_their_ideal_run_too(test_set):
 
 
 def test_train_fractions_are_shares_of_the_whole_universe():
-    """0.5 of 49 cells is 24; sizes are told as fractions, too."""
+    """0.5 of 49 cells is 24; sizes have their fractions beside them."""
     training = {"batch_size": 4, "max_steps": 2, "seeds": 1, "ideal": False}
     by_share = runs_of(parity(**ADD, training={**training, "train_fraction": [0.5, 0.2]}))
     assert [(one.train_size, one.train_fraction) for one in by_share] == [(24, 0.5), (10, 0.2)]

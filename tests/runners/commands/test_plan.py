@@ -122,9 +122,9 @@ def test_a_pilot_is_proposed_only_to_a_study_of_more_seeds(study):
 def test_costs_under_a_stop_rule_are_bounds(study):
     """The rule may end every run earlier, so steps, evaluations and time are at most what is said."""
     stop = {"metric": "test_error", "at_most": 0.01, "streak": 3}
-    told = {line[:10].strip(): line[11:] for line in plan.describe(study(stop=stop))}
-    assert told["steps"].startswith("at most 12 to do, at most ")
-    assert told["time"].startswith("at most ")
+    lines = {line[:10].strip(): line[11:] for line in plan.describe(study(stop=stop))}
+    assert lines["steps"].startswith("at most 12 to do, at most ")
+    assert lines["time"].startswith("at most ")
     plain = {line[:10].strip(): line[11:] for line in plan.describe(study())}
     assert plain["steps"].startswith("12 to do, ")
     assert plain["time"].startswith("about ")

@@ -152,7 +152,7 @@ def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_pa
     monkeypatch.setattr(local, "Worker", lambda: started.append(1) or worker.Worker())
     (job,) = jobs_of(study(), tmp_path)
     local.run_jobs(
-        [job.model_copy(update={"execution": Execution(device="cuda"), "plugins": []})],
+        [job.model_copy(update={"execution": Execution(device="cuda"), "plugins": ()})],
         workers=1,
         progress=lambda steps: None,
     )
