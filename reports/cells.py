@@ -9,7 +9,8 @@ from deepboot.reports.text import setting
 
 LEADING = ("world", "task", "model", "optimizer", "train_size", "train_fraction", "batch_size")
 FACTS = "facts."  # columns of facts about the data, not settings
-KEY = ["cell_id", "world"]
+KEY = ["cell_id", "world"]  # columns that tell cells apart
+CELL = ["cell_id", "cell", "world"]  # the same with the label between them, as tables begin
 
 
 def cell_table(runs: pd.DataFrame) -> pd.DataFrame:

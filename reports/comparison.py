@@ -14,17 +14,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
 from deepboot.bootstrap.results import Results, typed, with_metric
-from deepboot.reports.cells import cell_table
+from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
 from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
 When = Literal["stopping", "end"]
-EVENTS = ("stopping", "memorization", "grokking")
 PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
-SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
+NOT_FINISHED = STATUSES[1:]  # all but "finished"
+BROKEN = ("diverged", "failed")  # those of them that will never finish
+SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,7 @@ class Comparison:
         real, ideal = _chosen(table, ""), _chosen(table, "_ideal")
         return pd.DataFrame(
             {
-                **{
-                    name: table[name] for name in ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
-                },
+                **{name: table[name] for name in ("run_id", "ideal_run_id", *CELL, "seed", "step")},
                 "real": real,
                 "ideal": ideal,
                 "bootstrap_error": real - ideal,
@@ -143,13 +142,12 @@ class Comparison:
         """
         errors = self.bootstrap_error(metric)
         errors = errors[errors["after_first_reuse"]]
-        key = ["cell_id", "cell", "world"]
-        means = errors.groupby([*key, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
-        pairs = errors.groupby(key, sort=False)["run_id"].nunique().rename("pairs").reset_index()
-        means = means.merge(pairs, on=key)
+        means = errors.groupby([*CELL, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
+        pairs = errors.groupby(CELL, sort=False)["run_id"].nunique().rename("pairs").reset_index()
+        means = means.merge(pairs, on=CELL)
         means = means[means["count"] == means["pairs"]].rename(columns={"mean": "bootstrap_error"})
         places = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
-        return means.loc[places, [*key, "step", "bootstrap_error"]].reset_index(drop=True)
+        return means.loc[places, [*CELL, "step", "bootstrap_error"]].reset_index(drop=True)
 
     def panels(self) -> pd.DataFrame:
         """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
@@ -158,7 +156,7 @@ class Comparison:
             ``run_id, cell_id, cell`` (of the picture), ``world, seed, status, first_reuse_step`` (null in ideal rows),
             one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
         """
-        keep = ["run_id", "cell_id", "cell", "world", "seed", "status", "first_reuse_step"]
+        keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
         pairs = self._pairs.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
@@ -178,7 +176,11 @@ class Comparison:
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
-        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
+        columns = [
+            "status",
+            *(f"{event}_{end}" for event in ("memorization", "grokking") for end in ("low", "high")),
+            "last_step",
+        ]
         real = self.runs[self.runs["ideal_run_id"].notna()]
         ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
         steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
@@ -224,7 +226,7 @@ class Comparison:
         pairs = self._pairs
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        own = ["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status", "first_reuse_step"]
+        own = ["run_id", *CELL, "seed", "status", "ideal_status", "first_reuse_step"]
         pairs = pairs[own].assign(step=step)
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
@@ -273,8 +275,8 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    labels = cell_table(runs)[["cell_id", "world", "cell"]]
-    return with_metric(runs.merge(labels, on=["cell_id", "world"], how="left"))
+    labels = cell_table(runs)[[*KEY, "cell"]]
+    return with_metric(runs.merge(labels, on=KEY, how="left"))
 
 
 def _test_metric(runs: pd.DataFrame) -> pd.Series:
@@ -302,9 +304,9 @@ def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
 
 
 def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
-    groups = pairs.groupby(["cell_id", "cell", "world", "metric"], sort=False, dropna=False)
+    groups = pairs.groupby([*CELL, "metric"], sort=False, dropna=False)
     rows = [dict(zip(groups.keys, key, strict=True)) | _summary(cell, when, confidence) for key, cell in groups]
-    columns = ["cell_id", "cell", "world", "metric", *_summary(pairs.head(0), when, confidence)]
+    columns = [*CELL, "metric", *_summary(pairs.head(0), when, confidence)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -1,7 +1,8 @@
-"""How a number, an interval and a step are written in a report."""
+"""How a number, an interval, a step and an event are written in a report."""
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,48 @@ Interval = tuple[float, float]  # its low and its high end
 
 SMALL = 100  # below it a count that is not whole is given to three digits
 MOST_NAMES = 8  # names that are listed one by one
+
+
+@dataclass(frozen=True)
+class EventWords:
+    """The words for one event of a run.
+
+    Attributes:
+        noun: as a heading and before "step": "grokking".
+        moment: when it happens, after "before": "grokking", "the stopping step".
+        verb, verb_singular: what runs do, and what one run or world does: "grok", "groks".
+        reached: what they did: "grokked".
+    """
+
+    noun: str
+    moment: str
+    verb: str
+    verb_singular: str
+    reached: str
+
+    @property
+    def step(self) -> str:
+        """Its step: "grokking step"."""
+        return f"{self.noun} step"
+
+    @property
+    def never(self) -> str:
+        """What is written of runs without it: "never grokked"."""
+        return f"never {self.reached}"
+
+
+EVENT_WORDS = {  # by the event's name in the columns of ``runs``, in the order in which a reader asks
+    "memorization": EventWords("memorisation", "memorisation", "memorise", "memorises", "memorised"),
+    "grokking": EventWords("grokking", "grokking", "grok", "groks", "grokked"),
+    "stopping": EventWords(
+        "stopping",
+        "the stopping step",
+        "reach the stopping error",
+        "reaches the stopping error",
+        "reached the stopping error",
+    ),
+}
+EVENTS = tuple(EVENT_WORDS)
 
 
 def count(value: float) -> str:

@@ -6,12 +6,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from deepboot.reports.text import EVENTS
+
 Axis = Literal["step", "samples", "seconds"]
 TIMES = (
     "first_reuse_step",
     "last_step",
     "max_steps",
-    *(f"{event}_{end}" for event in ("stopping", "memorization", "grokking") for end in ("low", "high")),
+    *(f"{event}_{end}" for event in EVENTS for end in ("low", "high")),
 )
 POINTS = 160  # of a grid that runs share where each has evaluations at times of its own
 

@@ -174,7 +174,7 @@ def _places(
     if chosen.empty:
         return [(None, None, why)]
     if scope == "cell":
-        rows = chosen[["cell_id", "world", "cell"]].itertuples(index=False)
+        rows = chosen[[*KEY, "cell"]].itertuples(index=False)
         return [(cell, Evidence(comparison, cell_id, world, cell, confidence), "") for cell_id, world, cell in rows]
     if len(chosen) == 1:
         (label,) = chosen["cell"]

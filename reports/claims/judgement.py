@@ -10,7 +10,7 @@ from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.kind import Across, Evidence
-from deepboot.reports.claims.p_values import UNKNOWN, Question, Significance, significance
+from deepboot.reports.claims.p_values import NOT_TESTED, Question, Significance, significance
 from deepboot.reports.text import percent, setting
 
 
@@ -67,7 +67,7 @@ class Judgement:
     @cached_property
     def significance(self) -> Significance:
         """The p value of this verdict, not adjusted for other cells or claims; computed when first asked for."""
-        return significance(self.question) if self.question else UNKNOWN
+        return significance(self.question) if self.question else NOT_TESTED
 
     @property
     def post_hoc(self) -> bool:

@@ -20,8 +20,10 @@ from typing import Any, Literal
 import pandas as pd
 
 from deepboot.bootstrap.registry import find, register, settings
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect
-from deepboot.reports.comparison import EVENTS, Comparison, When
+from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.text import EVENTS
 
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
@@ -112,7 +114,7 @@ class Across:
         """Every cell on its own, in the order of ``cells``."""
         return [
             Evidence(self.comparison, cell_id, world, cell, self.confidence)
-            for cell_id, world, cell in self.cells[["cell_id", "world", "cell"]].itertuples(index=False)
+            for cell_id, world, cell in self.cells[[*KEY, "cell"]].itertuples(index=False)
         ]
 
     def runs_of(self, world: str) -> pd.DataFrame:

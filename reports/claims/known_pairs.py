@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.claims.kind import Evidence
-from deepboot.reports.measures.events import NEVER
+from deepboot.reports.comparison import NOT_FINISHED
 from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import EVENT_WORDS
 
 At = Literal["until_stopping", "stopping", "end"]
 Reason = tuple[str, Callable[[pd.DataFrame], pd.Series]]
-BROKEN = ("diverged", "failed", "unfinished")
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def _reasons(at: At) -> Iterator[Reason]:
         yield "did not finish in both worlds", lambda pairs: pairs["step"].isna()
     else:
         early = "diverged, failed or unfinished before the stopping error"
-        yield early, lambda pairs: pairs["step"].isna() & pairs["status"].isin(BROKEN)
-        yield NEVER["stopping"], lambda pairs: pairs["step"].isna()
+        yield early, lambda pairs: pairs["step"].isna() & pairs["status"].isin(NOT_FINISHED)
+        yield EVENT_WORDS["stopping"].never, lambda pairs: pairs["step"].isna()
     yield "there before any reuse", _unused
     yield (
         "without a value in both worlds there",

@@ -41,7 +41,7 @@ class Significance:
         return p_value(self.p)
 
 
-UNKNOWN = Significance("inconclusive", None)
+NOT_TESTED = Significance("inconclusive", None)
 
 
 def p_value(p: float | None) -> str:
@@ -101,7 +101,7 @@ class Question:
 
 def significance(question: Question) -> Significance:
     """The p value of a verdict in one cell."""
-    return UNKNOWN if question.towards == "inconclusive" else Significance(question.towards, question.p())
+    return NOT_TESTED if question.towards == "inconclusive" else Significance(question.towards, question.p())
 
 
 def over_cells(cells: Sequence[Significance], quantifier: Quantifier) -> Significance:
@@ -121,7 +121,7 @@ def over_cells(cells: Sequence[Significance], quantifier: Quantifier) -> Signifi
     if single:
         return Significance(one, min(1.0, len(cells) * min(single)))
     if any(cell.p is None for cell in cells) or not cells:
-        return UNKNOWN
+        return NOT_TESTED
     return Significance(every, max(cell.p for cell in cells if cell.p is not None))
 
 
@@ -139,7 +139,7 @@ def over_many(cells: Sequence[Question], quantifier: Quantifier) -> Significance
             least = min(least, cell.p()) if cell.holds(min(least / NEAR, LARGEST)) else least
         return Significance(one, min(1.0, len(cells) * least))
     if not cells or any(cell.towards == "inconclusive" for cell in cells):
-        return UNKNOWN
+        return NOT_TESTED
     most = SMALLEST
     for cell in cells:
         most = most if most > LARGEST or cell.holds(most) else cell.p()

@@ -14,6 +14,7 @@ import pandas as pd
 
 from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.results import Results
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.where import same
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.text import listed, plural, setting
@@ -102,7 +103,7 @@ class Registration:
         if seeds:
             yield f"{plural(len(seeds), 'seed')} {_were(seeds)} added ({listed(map(str, seeds))})"
         new = runs[~runs["cell_id"].isin(self.cells)] if self.cells is not None else runs.head(0)
-        names = new.drop_duplicates(["cell_id", "world"])["cell"].tolist()
+        names = new.drop_duplicates(KEY)["cell"].tolist()
         if names:
             yield f"{plural(len(names), 'cell')} {_were(names)} added ({listed(names, '; ')})"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.registry import suggestion
-from deepboot.reports.cells import settings_of
+from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.text import setting
 
@@ -27,8 +27,8 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     fits = pd.Series(True, index=runs.index)
     for name, value in where.items():
         fits &= runs[name].map(lambda held, wanted=value: same(held, wanted), na_action=None).astype(bool)
-    whole = fits.groupby([runs["cell_id"], runs["world"]]).transform("all").astype(bool)
-    chosen = runs[whole].drop_duplicates(["cell_id", "world"])[["cell_id", "world", "cell"]]
+    whole = fits.groupby([runs[name] for name in KEY]).transform("all").astype(bool)
+    chosen = runs[whole].drop_duplicates(KEY)[[*KEY, "cell"]]
     ideal = chosen["world"] == "ideal"
     if "world" in where:
         found = chosen

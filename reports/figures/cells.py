@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from deepboot.reports.cells import varied
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.cells import CELL, KEY, varied
+from deepboot.reports.comparison import BROKEN, Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import Drawing, drawn, facets, seed_counts, shown_cells, style
 from deepboot.reports.figures.style import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, world_handles
@@ -28,21 +28,20 @@ LEAST_SIDE = 2  # values of each setting that make a map
 
 def draw_survival(comparison: Comparison) -> Drawing | None:
     """The share that has not grokked by a step, a panel per cell; None without any event."""
-    panels = comparison.panels()[["run_id", "cell_id", "cell", "world"]]
+    panels = comparison.panels()[["run_id", *CELL]]
     bounds = event_bounds(comparison.runs, "grokking").assign(run_id=comparison.runs["run_id"])
     runs = panels.merge(bounds, on="run_id").dropna(subset="outcome")
     cells, rest = shown_cells(runs)
     if not cells or not (runs["outcome"] == "reached").any():
         return None
     shown = runs[runs["cell_id"].isin(cells)]
-    key = ["cell_id", "cell", "world"]
     curves = [
-        survival_curve(group["low"], group["high"]).assign(**dict(zip(key, map(str, values), strict=True)))
-        for values, group in shown.groupby(key, sort=False)
+        survival_curve(group["low"], group["high"]).assign(**dict(zip(CELL, map(str, values), strict=True)))
+        for values, group in shown.groupby(CELL, sort=False)
     ]
     table = pd.concat(curves, ignore_index=True)
     worlds = [str(world) for world in shown["world"].unique()]
-    broken = int(shown["outcome"].isin(("diverged", "failed")).sum())
+    broken = int(shown["outcome"].isin(BROKEN).sum())
     unit = UNITS[comparison.axis]
     caption = (
         f"Share of runs that have not grokked by a step (Kaplan–Meier, or Turnbull where evaluations differ), "
@@ -104,7 +103,7 @@ def _agreement(table: pd.DataFrame) -> str:
 def draw_phase_map(comparison: Comparison) -> Drawing | None:
     """Grokking over two settings, where the real cells differ in exactly two; else None."""
     runs = comparison.runs[comparison.runs["world"] != "ideal"]
-    cells = runs.groupby(["cell_id", "world"], sort=False).head(1)
+    cells = runs.groupby(KEY, sort=False).head(1)
     over = varied(cells)
     if len(over) != LEAST_SIDE or cells[over].nunique().min() < LEAST_SIDE:
         return None

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.events import DOT, headings, name_rows, pictured, spread, unknown_runs, world_dots
 from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, legend, seed_counts, shown_cells, style
@@ -39,9 +40,7 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
         f"lies above its bound{unknown_runs(unknown)}. Grey line: no delay. The ideal world memorises by its online "
         f"error.{unit.note}{rest}"
     )
-    height = (
-        0.8 + 0.44 * len(shown[["cell_id", "world"]].drop_duplicates()) + (0.34 * len(cells) if len(cells) > 1 else 0)
-    )
+    height = 0.8 + 0.44 * len(shown[KEY].drop_duplicates()) + (0.34 * len(cells) if len(cells) > 1 else 0)
     with mpl.rc_context(style("delays")):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         plot_delays(shown, ax=figure.add_subplot(), axis=comparison.axis)

@@ -10,19 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.cells import CELL
+from deepboot.reports.comparison import BROKEN, Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, facets, legend, seed_counts, shown_cells, style
 from deepboot.reports.figures.style import GREY, PALE, look, new_axes, ordered, step_axis, world_handles
 from deepboot.reports.measures.events import event_bounds, event_times
 from deepboot.reports.statistics.survival import cumulative_incidence
+from deepboot.reports.text import EVENT_WORDS
 from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_steps(comparison: Comparison) -> Drawing | None:
     """Memorisation and grokking steps of every run; None without any."""
     times = event_times(comparison).dropna(subset=["memorization_outcome", "grokking_outcome"], how="all")
-    panels = pictured(comparison, times.drop(columns=["cell_id", "cell", "world", "seed", "status"]))
+    panels = pictured(comparison, times.drop(columns=[*CELL, "seed", "status"]))
     cells, rest = shown_cells(panels)
     if not cells:
         return None
@@ -51,12 +53,11 @@ def draw_incidence(comparison: Comparison) -> Drawing | None:
     broken = int(single["outcome"].isin(BROKEN).sum())
     if not broken:
         return None
-    key = ["cell_id", "cell", "world"]
     curves = [
         cumulative_incidence(group["low"], group["high"], group["outcome"], group["ended"]).assign(
-            **dict(zip(key, map(str, values), strict=True))
+            **dict(zip(CELL, map(str, values), strict=True))
         )
-        for values, group in shown.groupby(key, sort=False)
+        for values, group in shown.groupby(CELL, sort=False)
     ]
     worlds = [str(world) for world in shown["world"].unique()]
     caption = (
@@ -78,7 +79,7 @@ def draw_incidence(comparison: Comparison) -> Drawing | None:
 
 def pictured(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
     """These rows of runs in every picture that shows them."""
-    return comparison.panels()[["run_id", "cell_id", "cell", "world"]].merge(table, on="run_id")
+    return comparison.panels()[["run_id", *CELL]].merge(table, on="run_id")
 
 
 def unknown_runs(runs: pd.DataFrame) -> str:
@@ -92,8 +93,8 @@ def unknown_runs(runs: pd.DataFrame) -> str:
     return f"; of {' and '.join(parts)} nothing is known (crosses), and they open both ends"
 
 
+DRAWN = ("memorization", "grokking")  # events in the figure of steps, one row each
 GROUP = 2.8  # height of a cell in the figure of steps: two rows and its name
-BROKEN = ("diverged", "failed")
 BROKEN_DASH = (0, (1, 1.2))
 DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.5}  # of a legend
 
@@ -115,7 +116,7 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
     known = ends[np.isfinite(ends)]
     last = float(np.max(known, initial=0.0)) or 1.0
-    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(("memorization", "grokking"))):
+    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(DRAWN)):
         place = group * GROUP + row
         for world in worlds:
             runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
@@ -125,7 +126,7 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     first = float(np.min(positive)) / 1.5 if len(positive) and (known > 0).all() else None
     step_axis(ax, pd.Series(known), axis, low=first, high=1.35)
     rows = [group * GROUP + row for group in range(len(cells)) for row in (0, 1)]
-    name_rows(ax, rows, ["memorisation", "grokking"] * len(cells))
+    name_rows(ax, rows, [EVENT_WORDS[event].noun for event in DRAWN] * len(cells))
     headings(ax, [(group * GROUP, str(cell)) for group, cell in enumerate(cells)], (len(cells) - 1) * GROUP + 1.6)
     return ax
 

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.cells import varied
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.cells import KEY, varied
+from deepboot.reports.comparison import BROKEN, Comparison
 from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
 from deepboot.reports.text import setting
 
 LEAST_TASKS = 2
-KEY = ["cell_id", "world"]
 SCORES = ["measure", "metric", "group", "task", "seed", "score"]
 FIRST = ["measure", "metric", "left_out"]
 THRESHOLDS = (0.0, 0.01, 0.1, 0.3)  # errors that a profile looks at
-BROKEN = ("diverged", "failed")
 
 
 def score_table(comparison: Comparison) -> pd.DataFrame:

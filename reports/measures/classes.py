@@ -17,10 +17,8 @@ from scipy import optimize, special
 
 from deepboot.bootstrap.events import ROUNDING
 from deepboot.bootstrap.registry import suggestion
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.comparison import BROKEN, Comparison
 from deepboot.reports.statistics.intervals import Bounds
-
-BROKEN = ("diverged", "failed")  # outcomes beside the classes: a broken run is in none, and it counts
 
 
 def pair(
@@ -128,6 +126,7 @@ def classify(comparison: Comparison, classifier: str, settings: Mapping[str, flo
     for outcome, belongs in CLASSIFIERS[classifier].sort(comparison.evaluations, **given).items():
         outcomes |= dict.fromkeys(belongs.index[belongs], outcome)
     table = comparison.runs[["run_id", "cell", "world", "seed"]].copy()
+    # outcomes beside the classes: a broken run is in none, and it counts
     broken = comparison.runs["status"].where(comparison.runs["status"].isin(BROKEN))
     table["outcome"] = broken.fillna(table["run_id"].map(outcomes).astype("string"))
     return table

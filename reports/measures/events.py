@@ -12,15 +12,13 @@ import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.events import relapses, transition_width
-from deepboot.reports.comparison import EVENTS, Comparison
-from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.cells import CELL
+from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
 from deepboot.reports.statistics.survival import OUTCOMES
-from deepboot.reports.text import plural
+from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
 
-MEASURED = ("memorization", "grokking", "stopping")  # in the order in which a reader asks
-NEVER = {"memorization": "never memorised", "grokking": "never grokked", "stopping": "never reached the stopping error"}
 RULE = {"threshold": 0.99, "streak": 3}  # where a folder does not say
-EMPTY = Bounds(np.nan, np.nan)
 
 
 def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
@@ -39,7 +37,7 @@ def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     assert event in EVENTS
     low, high = (runs[f"{event}_{end}"].to_numpy(dtype=float, na_value=np.nan) for end in ("low", "high"))
     status = runs["status"].to_numpy(dtype=object, na_value="finished")
-    reached, broken = np.isfinite(high), (status == "diverged") | (status == "failed")
+    reached, broken = np.isfinite(high), np.isin(status, BROKEN)
     unmeasured = np.isnan(low) & ~reached & ~broken
     if event == "stopping":
         unmeasured |= (runs["world"] == "ideal").to_numpy(dtype=bool, na_value=False)
@@ -64,7 +62,7 @@ def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
     """
     rows: list[dict[str, Any]] = []
     for key, runs in _by_cell(comparison.runs):
-        for event in MEASURED:
+        for event in EVENTS:
             bounds = event_bounds(runs, event).dropna(subset="outcome")
             if len(bounds):
                 rows.append(key | {"event": event} | _steps(bounds, runs, event, confidence))
@@ -78,8 +76,8 @@ def event_times(comparison: Comparison) -> pd.DataFrame:
         ``run_id, cell_id, cell, world, seed, status``, and for each event ``…_outcome, …_low, …_high`` as in
         `event_bounds`.
     """
-    table = comparison.runs[["run_id", "cell_id", "cell", "world", "seed", "status"]].copy()
-    for event in MEASURED:
+    table = comparison.runs[["run_id", *CELL, "seed", "status"]].copy()
+    for event in EVENTS:
         table[[f"{event}_outcome", f"{event}_low", f"{event}_high"]] = event_bounds(comparison.runs, event)
     return table
 
@@ -136,7 +134,7 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
 def _known(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     """Bounds with nothing known, [0, inf], where a run diverged or failed before the event."""
     bounds = event_bounds(runs, event)
-    bounds.loc[bounds["outcome"].isin(("diverged", "failed")), "low"] = 0.0
+    bounds.loc[bounds["outcome"].isin(BROKEN), "low"] = 0.0
     return bounds[["low", "high"]]
 
 
@@ -177,15 +175,14 @@ def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    columns = ["cell_id", "cell", "world"]
-    for values, rows in table.groupby(columns, sort=False, dropna=False):
-        yield dict(zip(columns, values, strict=True)), rows
+    for values, rows in table.groupby(CELL, sort=False, dropna=False):
+        yield dict(zip(CELL, values, strict=True)), rows
 
 
 def _steps(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: float) -> dict[str, Any]:
     counts = {outcome: int((bounds["outcome"] == outcome).sum()) for outcome in OUTCOMES}
-    median = median_bounds(bounds["low"], bounds["high"]) or EMPTY
-    interval = median_interval(bounds["low"], bounds["high"], confidence) or EMPTY
+    median = median_bounds(bounds["low"], bounds["high"]) or UNKNOWN
+    interval = median_interval(bounds["low"], bounds["high"], confidence) or UNKNOWN
     censored = bounds.loc[bounds["outcome"] == "censored", "low"]
     budget = censored.min() if len(censored) else runs["max_steps"].fillna(runs["last_step"]).min()
     return {
@@ -204,8 +201,8 @@ def _steps(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: flo
 
 def _step_notes(counts: dict[str, int], n: int, runs: int, event: str, confidence: float) -> Iterator[str]:
     if counts["censored"]:
-        yield f"{counts['censored']} of {n} {NEVER[event]}"
-    for outcome in ("diverged", "failed"):
+        yield f"{counts['censored']} of {n} {EVENT_WORDS[event].never}"
+    for outcome in BROKEN:
         if counts[outcome]:
             yield f"{counts[outcome]} of {n} {outcome} before"
     if runs > n:
@@ -216,9 +213,9 @@ def _step_notes(counts: dict[str, int], n: int, runs: int, event: str, confidenc
 
 def _delays(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
     known = times.dropna(subset=["delay_ratio_low"])
-    ratio = median_bounds(known["delay_ratio_low"], known["delay_ratio_high"]) or EMPTY
-    interval = median_interval(known["delay_ratio_low"], known["delay_ratio_high"], confidence) or EMPTY
-    difference = median_bounds(known["delay_low"], known["delay_high"]) or EMPTY
+    ratio = median_bounds(known["delay_ratio_low"], known["delay_ratio_high"]) or UNKNOWN
+    interval = median_interval(known["delay_ratio_low"], known["delay_ratio_high"], confidence) or UNKNOWN
+    difference = median_bounds(known["delay_low"], known["delay_high"]) or UNKNOWN
     grokked = times["grokking_outcome"] == "reached"
     widths = times["transition_width"].dropna()
     return {
@@ -241,7 +238,7 @@ def _delays(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
 
 def _delay_notes(times: pd.DataFrame, known: pd.DataFrame, confidence: float) -> Iterator[str]:
     censored = int((known["grokking_outcome"] == "censored").sum())
-    broken = int(known["grokking_outcome"].isin(("diverged", "failed")).sum())
+    broken = int(known["grokking_outcome"].isin(BROKEN).sum())
     if censored:
         yield f"{censored} of {len(known)} never grokked"
     if broken:

@@ -7,15 +7,13 @@ at the step where the real world has fitted its pool is the error at which the r
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.pairing import CELL, NEGLIGIBLE, by_cell, missing
+from deepboot.reports.measures.pairing import NEGLIGIBLE, by_cell, missing
 from deepboot.reports.statistics.agreement import explained_share, prediction_error
-from deepboot.reports.statistics.intervals import Bounds
-
-UNKNOWN = Bounds(np.nan, np.nan)
+from deepboot.reports.statistics.intervals import UNKNOWN
 
 
 def explained_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:

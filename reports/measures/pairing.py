@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison, When
-from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing
 from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
 TIMES: tuple[When, ...] = ("stopping", "end")
 ABSENT = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
-CELL = ["cell_id", "cell", "world"]
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
 OWN_STREAM = "training.streams.test"  # null where every seed draws its own test set
 NEGLIGIBLE = 1e-3  # an error or a gap that is none: soft errors fall for ever, and their ratios then mean nothing
-UNKNOWN = Bounds(np.nan, np.nan)
 
 
 def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:

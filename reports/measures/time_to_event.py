@@ -12,18 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.cells import varied
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.cells import CELL, KEY, varied
+from deepboot.reports.comparison import BROKEN, Comparison
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.measures.pairing import CELL
 from deepboot.reports.statistics.agreement import power_law
-from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
 from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
 from deepboot.reports.statistics.survival import cumulative_incidence, restricted_mean_log_step
 
-BROKEN = ("diverged", "failed")
-UNKNOWN = Bounds(np.nan, np.nan)
 LEAST_ORDERED = 3  # arms that make a trend; two are a difference
 RATIO = ["n", "ratio_low", "ratio_high", "low", "high", "p", "paired", "censored", "diverged", "alone"]
 
@@ -188,7 +185,7 @@ def _against(top: pd.DataFrame, bottom: pd.DataFrame, confidence: float, on: str
 
 def _order(comparison: Comparison, keys: list[dict[str, Any]]) -> tuple[str, list[float]]:
     """The one numeric setting that sets the cells apart and its values; no name where there is none."""
-    first = comparison.runs.drop_duplicates(["cell_id", "world"]).set_index(["cell_id", "world"], drop=False)
+    first = comparison.runs.drop_duplicates(KEY).set_index(KEY, drop=False)
     cells = first.loc[[(key["cell_id"], key["world"]) for key in keys]].reset_index(drop=True)
     names = [] if cells["world"].nunique() > 1 else varied(cells)
     if len(names) != 1 or len(cells) < LEAST_ORDERED:

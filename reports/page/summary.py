@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.results import Results
+from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.events import NEVER, step_table
+from deepboot.reports.measures.events import step_table
 from deepboot.reports.statistics.intervals import Bounds
-from deepboot.reports.text import count, listed, measure, percent, plural, span, step_interval, step_span
+from deepboot.reports.text import EVENT_WORDS, count, listed, measure, percent, plural, span, step_interval, step_span
 
 MOST_CELLS = 4
-VERBS = {"memorization": ("memorises", "memorise"), "grokking": ("groks", "grok")}
 
 
 def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
@@ -21,7 +21,7 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
     Every sentence has its n. Only the first four cells are spelt out; a sentence says how many more there are.
     """
     steps = step_table(comparison, confidence)
-    timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(["cell_id", "world"], sort=False))) if len(steps) else {}
+    timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(KEY, sort=False))) if len(steps) else {}
     at_stopping, at_end = comparison.at_stopping(confidence=confidence), comparison.at_end(confidence=confidence)
     errors = {one["cell_id"]: (one, two) for one, two in zip(_rows(at_stopping), _rows(at_end), strict=True)}
     panels = comparison.panels()
@@ -69,7 +69,7 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
 
 def _keys(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The cells of these runs, the ideal ones last."""
-    keys = runs[["cell_id", "world"]].drop_duplicates().itertuples(index=False, name=None)
+    keys = runs[KEY].drop_duplicates().itertuples(index=False, name=None)
     return sorted(keys, key=lambda key: key[1] == "ideal")
 
 
@@ -97,12 +97,12 @@ def _place(cell: str, world: str) -> str:
 
 def _timing(rows: pd.DataFrame, confidence: float) -> str:
     cell, world = rows["cell"].iloc[0], rows["world"].iloc[0]
-    said = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] in VERBS]
+    said = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] != "stopping"]
     return f"{_place(cell, world)} {world} world {' and '.join(said) or 'measures neither event'}."
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:
-    does, do = VERBS[row["event"]]
+    does, do = EVENT_WORDS[row["event"]].verb_singular, EVENT_WORDS[row["event"]].verb
     where = f"median of {plural(row['n'], 'run')}, {_interval(row, confidence)}"
     if row["reached"] == 0:
         return f"never {does} by step {count(row['budget'])} ({_counts(row) or plural(row['n'], 'run')})"
@@ -120,7 +120,7 @@ def _interval(row: dict[Any, Any], confidence: float) -> str:
 
 
 def _counts(row: dict[Any, Any]) -> str:
-    words = {"censored": NEVER[row["event"]], "diverged": "diverged before", "failed": "failed before"}
+    words = {"censored": EVENT_WORDS[row["event"]].never, "diverged": "diverged before", "failed": "failed before"}
     return ", ".join(f"{row[outcome]} of {row['n']} {said}" for outcome, said in words.items() if row[outcome])
 
 

@@ -19,7 +19,7 @@ from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import seeds_needed
-from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.comparison import BROKEN, Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
 from deepboot.reports.planning.resample import Pilot, places
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
@@ -216,6 +216,6 @@ def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
         return f"{first}: the estimate, {effect.estimated}, lies on both sides of the claim"
-    broken = pilot.comparison.runs["status"].isin(("diverged", "failed")).any()
+    broken = pilot.comparison.runs["status"].isin(BROKEN).any()
     cure = "mend the runs that diverged or failed" if broken else "a longer budget"
     return f"{cure} first: what was not reached{noted} lies on both sides of the claim"

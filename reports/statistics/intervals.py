@@ -21,6 +21,9 @@ class Bounds(NamedTuple):
     high: float
 
 
+UNKNOWN = Bounds(math.nan, math.nan)  # in a table, of an interval or estimate that does not exist
+
+
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> Bounds | None:
     """Student's t interval of the mean of paired differences; None below three.
 

@@ -9,11 +9,10 @@ from deepboot.reports.cells import FACTS, settings_of
 from deepboot.reports.comparison import Comparison, When
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.statistics.survival import OUTCOMES
 from deepboot.reports.tables.table import Table, bounds_of
-from deepboot.reports.text import count, listed, measure, plural, setting, span, step_interval, step_span
+from deepboot.reports.text import EVENT_WORDS, count, listed, measure, plural, setting, span, step_interval, step_span
 from deepboot.reports.time_axis import UNITS
-
-EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
 
 
 def steps(comparison: Comparison) -> Table:
@@ -21,9 +20,9 @@ def steps(comparison: Comparison) -> Table:
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            EVENT_NAMES[row["event"]],
+            EVENT_WORDS[row["event"]].noun,
             count(row["n"]),
-            *(count(row[outcome]) for outcome in ("reached", "censored", "diverged", "failed")),
+            *(count(row[outcome]) for outcome in OUTCOMES),
             step_interval(row["median_low"], row["median_high"], row["budget"]),
             step_span(row["low"], row["high"], row["budget"]),
             step_span(row["first"], row["last"], row["budget"]),

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.events import NEVER
 from deepboot.reports.measures.time_to_event import (
     alike_table,
     incidence_table,
@@ -18,16 +17,15 @@ from deepboot.reports.measures.time_to_event import (
 )
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
-from deepboot.reports.text import count, measure, plural, span
+from deepboot.reports.text import EVENT_WORDS, count, measure, plural, span
 
-NAMES = {"grokking": "grokking", "memorization": "memorisation"}
-DONE = {"grokking": "grokked", "memorization": "memorised"}
 P_MIN = 1e-3  # below it a p value's digits say no more
 Row = Mapping[Any, Any]
 
 
 def means(comparison: Comparison, event: str = "grokking") -> Table:
     """Restricted mean step and Weibull shape of every cell."""
+    words = EVENT_WORDS[event]
     table = mean_table(comparison, event)
     budget = count(table["budget"].iloc[0]) if len(table) else ""
     rows: list[tuple[str, ...]] = [
@@ -43,9 +41,9 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
         )
         for row in table.to_dict("records")
     ]
-    numbers = (f"{DONE[event]} by then", "mean step", "95 % interval", "shape", "interval of the shape")
+    numbers = (f"{words.reached} by then", "mean step", "95 % interval", "shape", "interval of the shape")
     note = (
-        f"Mean step: geometric mean of the {NAMES[event]} steps, known between two evaluations; a run that takes "
+        f"Mean step: geometric mean of the {words.noun} steps, known between two evaluations; a run that takes "
         f"longer than {budget} steps, to which all were followed, counts as {budget}, so means of cells can be "
         "compared although some runs never got there. Interval: Student's t of log steps, or Gaffke's, which needs no "
         "normality, where runs are cut. Shape: of a Weibull law. Above 1, drift: the longer a run has trained, the "
@@ -53,39 +51,42 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
         "the interval holds 1."
     )
     columns = ("cell", *numbers, "kind", "note")
-    title = f"Mean {NAMES[event]} step up to step {budget}, and shape"
+    title = f"Mean {words.noun} step up to step {budget}, and shape"
     return Table(title, columns, rows, frozenset(numbers), note).filled
 
 
 def slowdowns(comparison: Comparison, event: str = "grokking") -> Table:
     """How many times later an event comes on a pool than in the ideal world, pair by pair."""
+    words = EVENT_WORDS[event]
     rows = [
         (row["cell"], *_ratio(row, event, "ideal partner"))
         for row in slowdown_table(comparison, event).to_dict("records")
     ]
     numbers = ("pairs", "over ideal", "95 % interval", "p")
-    note = f"Typical ratio of the {NAMES[event]} steps of a pair. {_method()}"
-    title = f"How many times later {NAMES[event]} comes than in the ideal world"
+    note = f"Typical ratio of the {words.noun} steps of a pair. {_method()}"
+    title = f"How many times later {words.noun} comes than in the ideal world"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
 def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     """Steps of every real cell over those of a reference cell, seed by seed."""
+    words = EVENT_WORDS[event]
     table = ratio_table(comparison, event)
     reference = table["reference"].iloc[0] if len(table) else ""
     rows: list[tuple[str, ...]] = [(reference, "", "1", "", "", "reference")] if len(table) else []
     rows += [(row["cell"], *_ratio(row, event, "other cell")) for row in table.to_dict("records")]
     numbers = ("seeds", "ratio", "95 % interval", "p")
     note = (
-        f"Typical ratio of a cell's {NAMES[event]} steps to those of the reference with the same seed. {_method()} "
+        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method()} "
         "Neither intervals nor p values are adjusted for the number of cells: a hypothesis is tested by a claim."
     )
-    title = f"Ratio of {NAMES[event]} steps to “{reference}”"
+    title = f"Ratio of {words.noun} steps to “{reference}”"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
 def alike(comparison: Comparison, event: str = "grokking") -> Table:
     """Log-rank tests over all real cells at once."""
+    words = EVENT_WORDS[event]
     table = alike_table(comparison, event)
     rows: list[tuple[str, ...]] = [
         (
@@ -103,29 +104,30 @@ def alike(comparison: Comparison, event: str = "grokking") -> Table:
     rising = "as the setting rises"
     numbers = ("cells", "runs", "p", "exponent", "95 % interval")
     note = (
-        f"p: how often cells that do not differ in {NAMES[event]} would look as different by chance. Runs count as "
+        f"p: how often cells that do not differ in {words.noun} would look as different by chance. Runs count as "
         "independent, so seeds that cells share make the tests cautious."
     )
     if table["low"].notna().any():
         note += " Exponent: of the step as a power of the setting, by regression of log on log; −1 halves the steps "
         note += "where the setting doubles."
     columns = ("test", "cells", "runs", "p", rising, "exponent", "95 % interval", "note")
-    return Table(f"Do the cells differ in {NAMES[event]}?", columns, rows, frozenset(numbers), note).filled
+    return Table(f"Do the cells differ in {words.noun}?", columns, rows, frozenset(numbers), note).filled
 
 
 def incidence(comparison: Comparison, event: str = "grokking") -> Table:
     """What became of every cell's runs, where some diverged or failed."""
+    words = EVENT_WORDS[event]
     table = incidence_table(comparison, event)
     rows: list[tuple[str, ...]] = [
         (row["cell"], count(row["n"]), count(row["budget"]), *(_share(row, name) for name in SHARES))
         for row in table.to_dict("records")
     ]
-    numbers = ("runs", "by step", DONE[event], "diverged or failed", "neither")
+    numbers = ("runs", "by step", words.reached, "diverged or failed", "neither")
     note = (
-        f"Cumulative incidence: share of a cell's runs that had {DONE[event]}, that had diverged or failed before they "
-        "did, and that had done neither, by the step up to which all were followed; with exact 95 % intervals."
+        f"Cumulative incidence: share of a cell's runs that had {words.reached}, that had diverged or failed before "
+        "they did, and that had done neither, by the step up to which all were followed; with exact 95 % intervals."
     )
-    title = f"What became of the runs: {DONE[event]}, diverged, neither"
+    title = f"What became of the runs: {words.reached}, diverged, neither"
     return Table(title, ("cell", *numbers), rows, frozenset(numbers), note).filled
 
 
@@ -144,9 +146,9 @@ def _mean_note(row: Row, budget: str) -> str:
 
 def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
     """Pairs, ratio, interval, p and note."""
-    never, owner = NEVER[event].removeprefix("never "), "its" if row["alone"] == 1 else "their"
+    never, owner = EVENT_WORDS[event].never, "its" if row["alone"] == 1 else "their"
     notes = notes_of(
-        f"{row['censored']} of {row['n']} with a run that never {never}" if row["censored"] else "",
+        f"{row['censored']} of {row['n']} with a run that {never}" if row["censored"] else "",
         f"{row['diverged']} of {row['n']} with a run that diverged or failed before" if row["diverged"] else "",
         f"{plural(row['alone'], 'run')} without {owner} {other}" if row["alone"] else "",
         "" if row["paired"] else "p of unpaired runs",

@@ -12,10 +12,10 @@ import pandas as pd
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Across, Evidence, events_of
 from deepboot.reports.claims.where import select
-from deepboot.reports.measures.events import NEVER, event_bounds
-from deepboot.reports.text import MOST_NAMES, count, plural
+from deepboot.reports.comparison import BROKEN, NOT_FINISHED
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.text import EVENT_WORDS, MOST_NAMES, count, plural
 
-REACHED = {"memorization": "memorised", "grokking": "grokked", "stopping": "reached the stopping error"}
 ARMS = ("of", "to")  # settings by which a kind that compares two of the cells selects them
 
 
@@ -74,7 +74,11 @@ def never_reached(judgement: Judgement) -> tuple[int, int, str]:
         return 0, len(runs), ""
     bounds = event_bounds(runs, events[-1]).dropna(subset="outcome")
     censored = bounds.loc[bounds["outcome"] == "censored", "low"]
-    return len(censored), len(bounds), f"{NEVER[events[-1]]} by step {_steps(censored)}" if len(censored) else ""
+    return (
+        len(censored),
+        len(bounds),
+        f"{EVENT_WORDS[events[-1]].never} by step {_steps(censored)}" if len(censored) else "",
+    )
 
 
 def seeds_of(runs: pd.DataFrame) -> str:
@@ -97,7 +101,9 @@ def _none(runs: pd.DataFrame, events: tuple[str, ...]) -> str:
     others = (
         f"; {plural(len(runs) - measured, 'run')} of the other world do not measure it" if measured < len(runs) else ""
     )
-    return f"None: all {plural(measured, 'run')} {' and '.join(REACHED[event] for event in events)}{others}."
+    return (
+        f"None: all {plural(measured, 'run')} {' and '.join(EVENT_WORDS[event].reached for event in events)}{others}."
+    )
 
 
 def _selected(each: list[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
@@ -122,18 +128,14 @@ def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:
         under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
         never = runs[(bounds["outcome"] == "censored") & ~under_way]
         if len(never):
-            yield f"{seeds_of(never)} {NEVER[event]} by step {_steps(bounds.loc[never.index, 'low'])}"
-        broken |= set(runs.loc[bounds["outcome"].isin(("diverged", "failed")) | under_way, "run_id"])
+            yield f"{seeds_of(never)} {EVENT_WORDS[event].never} by step {_steps(bounds.loc[never.index, 'low'])}"
+        broken |= set(runs.loc[bounds["outcome"].isin(BROKEN) | under_way, "run_id"])
     lost = runs[runs["run_id"].isin(broken)] if events else runs
-    for status in ("diverged", "failed", "unfinished"):
+    for status in NOT_FINISHED:
         found = lost[lost["status"] == status]
         if len(found):
-            before = f", before {_noun(events[-1])}" if events else ""
+            before = f", before {EVENT_WORDS[events[-1]].moment}" if events else ""
             yield f"{seeds_of(found)} {status} at step {_steps(found['last_step'])}{before}"
-
-
-def _noun(event: str) -> str:
-    return {"memorization": "memorisation", "grokking": "grokking", "stopping": "the stopping step"}[event]
 
 
 def _alone(one: Evidence) -> Iterator[str]:

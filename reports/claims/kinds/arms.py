@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.shared import (
-    REACHED,
-    STEPS,
     Event,
     Number,
     Ratio,
@@ -26,7 +25,7 @@ from deepboot.reports.claims.where import select
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import Bounds, seeds_for_median
 from deepboot.reports.statistics.ratio import PairedRatio, paired_ratio
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import EVENT_WORDS, percent, plural
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:
@@ -60,14 +59,14 @@ def ratio(
     region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
     arms, why = _arms(across, of, to, world)
     if arms is None:
-        return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why)
+        return Effect(f"typical ratio of {EVENT_WORDS[event].step}s", region, 0, "pairs", reason=why)
     late, soon = arms
-    name = f"typical ratio of the {STEPS[event]} with {late.cell} to that with {soon.cell}{within(world)}"
+    name = f"typical ratio of the {EVENT_WORDS[event].step} with {late.cell} to that with {soon.cell}{within(world)}"
     found, both, unpaired = ratio_of(late, soon, world, event, across.confidence)
     few = f"{plural(both, 'pair')}, and a {percent(across.confidence)} interval of a ratio needs "
     reason = "" if found.interval else few + str(seeds_for_median(across.confidence))
     note = notes_of(
-        (found.censored, f"of {found.n} with a run that never {REACHED[event]}"),
+        (found.censored, f"of {found.n} with a run that {EVENT_WORDS[event].never}"),
         (found.diverged, f"of {found.n} with a run that diverged before"),
         (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
     )
@@ -175,5 +174,5 @@ def _arm(across: Across, key: str, where: Mapping[str, Any], world: str) -> tupl
         return None, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
     if len(cells) > 1:
         return None, f"`{key}` selects {len(cells)} cells ({'; '.join(cells['cell'])}), and an arm is one"
-    ((cell_id, rule, cell),) = cells[["cell_id", "world", "cell"]].itertuples(index=False)
+    ((cell_id, rule, cell),) = cells[[*KEY, "cell"]].itertuples(index=False)
     return Evidence(across.comparison, cell_id, rule, cell, across.confidence), ""

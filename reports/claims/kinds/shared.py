@@ -11,16 +11,17 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from deepboot.reports.claims.kind import Effect
-from deepboot.reports.measures.events import NEVER, event_bounds
+from deepboot.reports.comparison import NOT_FINISHED
+from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
-from deepboot.reports.text import plural, setting
+from deepboot.reports.text import EVENT_WORDS, plural, setting
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Event = Literal["grokking", "memorization"]
 PLACES = {"stopping": "at the stopping step", "end": "at the last common step"}
-NOUNS = {"grokking": "grok", "memorization": "memorise"}
 
 
 def for_median(_: Any, confidence: float) -> int:
@@ -91,7 +92,7 @@ def undecided(runs: pd.DataFrame, bounds: pd.DataFrame) -> pd.Series:
 
 def broken(runs: pd.DataFrame, lost: int = 0) -> str:
     """How many of the runs have no end of their own, and why: "1 of 8 diverged"."""
-    found = {status: int((runs["status"] == status).sum()) for status in ("diverged", "failed", "unfinished")}
+    found = {status: int((runs["status"] == status).sum()) for status in NOT_FINISHED}
     found["without a row"] = lost
     return "; ".join(f"{number} of {len(runs) + lost} {words}" for words, number in found.items() if number)
 
@@ -138,7 +139,12 @@ def counts(runs: pd.DataFrame, event: str = "grokking", whose: str = "") -> str:
     bounds = event_bounds(runs, event)
     under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
     outcomes = bounds["outcome"].mask(under_way, "unfinished")
-    said = {"censored": NEVER[event], "unfinished": "unfinished", "diverged": "diverged before", "failed": "failed"}
+    said = {
+        "censored": EVENT_WORDS[event].never,
+        "unfinished": "unfinished",
+        "diverged": "diverged before",
+        "failed": "failed",
+    }
     found = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
     return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in found.items() if number)
 
@@ -157,11 +163,6 @@ def region_of(kind: str, what: str, **bounds: float | None) -> Bounds:
         got = f"got {setting(low)} and {setting(high)}"
         raise ValueError(f"claim `{kind}` needs `{lower}` to be at most `{upper}`, {got}. Exchange them.")
     return Bounds(-math.inf if low is None else low, math.inf if high is None else high)
-
-
-Event = Literal["grokking", "memorization"]
-STEPS = {"grokking": "grokking step", "memorization": "memorisation step"}
-REACHED = {"grokking": "grokked", "memorization": "memorised"}
 
 
 def within(world: str) -> str:

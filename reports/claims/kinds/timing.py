@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.shared import (
-    NOUNS,
+    Event,
     Rate,
     Ratio,
     alone,
@@ -32,7 +31,7 @@ from deepboot.reports.statistics.intervals import (
     median_interval,
     seeds_for_median,
 )
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import EVENT_WORDS, percent, plural
 
 
 @claim_kind("grokking_delay", min_seeds=for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
@@ -82,7 +81,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
 def rate(
     evidence: Evidence,
     *,
-    event: Literal["grokking", "memorization"] = "grokking",
+    event: Event = "grokking",
     world: str = "real",
     min_rate: Rate | None = None,
     max_rate: Rate | None = None,
@@ -96,7 +95,7 @@ def rate(
     region = region_of("rate", "share", min_rate=min_rate, max_rate=max_rate)
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     bounds = event_bounds(runs, event)
-    name = f"share of runs that {NOUNS[event]} in the {world} world"
+    name = f"share of runs that {EVENT_WORDS[event].verb} in the {world} world"
     reached, total = int((bounds["outcome"] == "reached").sum()), len(runs) + lost
     unknown = int(undecided(runs, bounds).sum()) + lost
     if total == unknown:

@@ -15,9 +15,6 @@ from deepboot.reports.cells import settings_of
 from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.arms import differences_of, ratio_of
 from deepboot.reports.claims.kinds.shared import (
-    NOUNS,
-    REACHED,
-    STEPS,
     Event,
     Number,
     broken,
@@ -26,12 +23,13 @@ from deepboot.reports.claims.kinds.shared import (
     undecided,
     within,
 )
+from deepboot.reports.comparison import BROKEN
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics import agreement
 from deepboot.reports.statistics.agreement import RANK_MIN
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from deepboot.reports.text import count, percent, plural, setting
+from deepboot.reports.text import EVENT_WORDS, count, percent, plural, setting
 
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -74,7 +72,7 @@ def trend(
     """
     rises = direction == "rises"
     region = Bounds(ABOVE_ZERO, math.inf) if rises else Bounds(-math.inf, -ABOVE_ZERO)
-    what = STEPS.get(event, "final test error")
+    what = _quantity(event)
     name, words = f"rank trend (tau) of the {what} along {over}{within(world)}", f"{'above' if rises else 'below'} 0"
     places, why = _places(across, over)
     runs, lost = across.runs_of(world), across.lost(world)
@@ -119,7 +117,7 @@ def monotone(
     their differences as in `final_difference`; seeds without a step, as in `ratio`. ``over`` as in `trend`.
     """
     rises, errors = direction == "rises", event == "final_error"
-    what, wrong = STEPS.get(event, "final test error"), "fall" if rises else "rise"
+    what, wrong = _quantity(event), "fall" if rises else "rise"
     allowed = f", beyond {setting(tolerance)}" if tolerance else ""
     measured = f"largest {wrong}" if errors else f"largest {wrong} (as a ratio)"
     name = f"{measured} of the {what} between neighbours along {over}{allowed}{within(world)}"
@@ -202,7 +200,7 @@ def power_law(
     nothing is judged. Shared seeds and ``over`` as in `trend`, ``over`` positive.
     """
     region = region_of("power_law", "slope", min_slope=min_slope, max_slope=max_slope)
-    name = f"exponent of the {STEPS[event]} as a power of {over}{within(world)}"
+    name = f"exponent of the {EVENT_WORDS[event].step} as a power of {over}{within(world)}"
     places, why = _places(across, over)
     runs = across.runs_of(world)
     bounds = event_bounds(runs, event).assign(place=runs["place"]).dropna(subset="outcome")
@@ -213,8 +211,8 @@ def power_law(
         reason = why or f"{plural(n, 'run')} in {plural(bounds['place'].nunique(), 'cell')}, and a power law needs "
         return Effect(name, region, n, "runs", reason=reason if why else f"{reason}{POWER_MIN} in 2")
     total = n + across.lost(world)
-    lacking = int(bounds["outcome"].isin(("diverged", "failed")).sum()) + total - n
-    note = notes_of((int((bounds["outcome"] == "censored").sum()), f"of {n} never {REACHED[event]}"))
+    lacking = int(bounds["outcome"].isin(BROKEN).sum()) + total - n
+    note = notes_of((int((bounds["outcome"] == "censored").sum()), f"of {n} {EVENT_WORDS[event].never}"))
     if lacking:
         reason = f"{lacking} of {plural(total, 'run')} diverged, failed or lost, for which a power law has no place"
         return Effect(name, region, total - lacking, "runs", reason=reason, note=note, total=total)
@@ -222,7 +220,7 @@ def power_law(
         bounds["place"].map(places), bounds["low"], bounds["high"].clip(lower=1), across.confidence
     )
     if math.isnan(found.slope):
-        reason = f"{reached} of {n} runs {REACHED[event]}, which does not tell an exponent"
+        reason = f"{reached} of {n} runs {EVENT_WORDS[event].reached}, which does not tell an exponent"
         return Effect(name, region, n, "runs", reason=reason)
     return Effect(name, region, n, "runs", Bounds(found.slope, found.slope), found.interval, note=note)
 
@@ -247,7 +245,7 @@ def threshold(
     """
     region = region_of("threshold", "size", min=min, max=max)
     by = f" by step {count(budget)}" if budget else ""
-    name = f"pool on which half of the seeds {NOUNS[event]}{by}{within(world)}"
+    name = f"pool on which half of the seeds {EVENT_WORDS[event].verb}{by}{within(world)}"
     places, why = _places(across, "train_size")
     runs = across.runs_of(world)
     bounds = event_bounds(runs, event).assign(place=runs["place"], seed=runs["seed"]).dropna(subset="outcome")
@@ -268,7 +266,7 @@ def threshold(
         for reached in (table["reached"] | perhaps, table["reached"])
     )
     interval = median_interval([low for low, _ in soonest], [high for _, high in latest], across.confidence)
-    said = f"{int(table['reached'].sum())} of {n} runs {REACHED[event]}"
+    said = f"{int(table['reached'].sum())} of {n} runs {EVENT_WORDS[event].reached}"
     said = "; ".join(filter(None, (said, notes_of((int(perhaps.sum()), f"of {n} not known")))))
     few = f"{plural(seeds, 'seed')}, and a {percent(across.confidence)} interval of a threshold needs "
     reason = "" if interval else f"{few}{seeds_for_median(across.confidence)}"
@@ -281,6 +279,11 @@ def _sizes(table: pd.DataFrame) -> Bounds:
     """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
     counts = table.groupby("size")["reached"].agg(["sum", "size"])
     return agreement.threshold_size(counts.index, counts["sum"], counts["size"])
+
+
+def _quantity(event: str) -> str:
+    """The quantity whose course along a setting is judged, in words."""
+    return "final test error" if event == "final_error" else EVENT_WORDS[event].step
 
 
 def _unknown(across: Across, runs: pd.DataFrame, event: str) -> pd.Series:
@@ -330,7 +333,7 @@ def _event_ranks(runs: pd.DataFrame, event: str) -> tuple[pd.Series, str, pd.Ser
     late = (bounds["outcome"] == "reached") & (bounds["high"] > budget)
     n = int(bounds["outcome"].notna().sum())
     note = notes_of(
-        (int(censored.sum()), f"of {n} never {REACHED[event]}"),
+        (int(censored.sum()), f"of {n} {EVENT_WORDS[event].never}"),
         (int(late.sum()), f"of {n} later than the shortest budget"),
         (int((bounds["outcome"] == "diverged").sum()), f"of {n} diverged before"),
     )
