@@ -19,9 +19,12 @@ from deepboot.bootstrap.results import Results, typed, with_metric
 from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
+from deepboot.reports.text import plural
 from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
 When = Literal["stopping", "end"]
+AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the last common step"}
+STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
 PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
 NOT_FINISHED = STATUSES[1:]  # all but "finished"
 BROKEN = ("diverged", "failed")  # those of them that will never finish
@@ -340,10 +343,14 @@ def _mean(values: pd.Series) -> float:
 
 
 def _note(cell: pd.DataFrame, n: int, when: When) -> str:
-    without = int(cell["step"].isna().sum())
-    reasons = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
-    parts = [f"{without} of {len(cell)} {reasons[when]}"] if without else []
-    unmeasured = len(cell) - without - n
-    parts += [f"{unmeasured} of {len(cell)} without a value in both worlds there"] if unmeasured else []
-    parts += [f"{n} {'pair' if n == 1 else 'pairs'}: no interval"] if n < T_MIN else []
+    few = f"{plural(n, 'pair')}: no interval" if n < T_MIN else ""
+    return "; ".join(filter(None, [missing_values(cell, when), few]))
+
+
+def missing_values(pairs: pd.DataFrame, when: When) -> str:
+    """How many of these rows of `Comparison.pairs_at` have no bootstrap error, and why; empty if all have one."""
+    stepless = int(pairs["step"].isna().sum())
+    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - stepless
+    parts = [f"{stepless} of {len(pairs)} {STEPLESS[when]}"] if stepless else []
+    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
     return "; ".join(parts)

@@ -26,6 +26,10 @@ class Effect:
         whole: whether the values are counts, which are written in full.
         cells: how many cells were compared, where these are not all that the claim selects.
         total: how many there are, with those of which nothing is known; None: as many as ``n``.
+        spread: where the interval is Student's t of the mean of the ``n`` values, one for each seed, their standard
+            deviation: from it the seeds that a verdict needs are calculated. None: any other interval. A t interval
+            that is cut off at the claimed ends is one too: by then the claim is supported.
+        one_sided: whether two one-sided tests can support the claim, which need fewer seeds than an interval inside.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Effect:
     whole: bool = False
     cells: int | None = None
     total: int | None = None
+    spread: float | None = None
+    one_sided: bool = False
 
     @property
     def missing(self) -> int:

@@ -14,7 +14,7 @@ from deepboot.bootstrap.registry import suggestion
 from deepboot.bootstrap.results import Results, typed
 from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.claims.judge import parsed
-from deepboot.reports.claims.kind import Across, seeds_needed, traits_of
+from deepboot.reports.claims.kind import GROUPS, Across, seeds_needed, traits_of
 from deepboot.reports.claims.where import flat, same, select
 from deepboot.reports.comparison import PLACES, Comparison, compare
 from deepboot.reports.text import listed, setting
@@ -52,7 +52,7 @@ def _errors(claim: dict[str, Any], place: str, comparison: Comparison, known: se
     except ValueError as error:  # a bound is missing, or the bounds are exchanged
         yield f"`{place}`: {error}"
     wrong = list(_wrong_where(common.where, f"{place}.where", runs, known))
-    for arm in ("of", "to"):
+    for arm in GROUPS:
         if isinstance(values.get(arm), Mapping):
             wrong += _wrong_where(values[arm], f"{place}.{arm}", runs, known)
     wrong += _wrong_world(values.get("world"), f"{place}.world", runs)

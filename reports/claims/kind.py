@@ -10,12 +10,12 @@ A kind is one function from the evidence of one cell to an effect with its inter
 
 Its keyword-only parameters are its settings in a study; their annotations are their types and limits. A kind that
 compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells that ``where`` selects, at once.
-`claim_kind` lists what else can be told of a kind, so that a page can show the grounds of its verdicts.
+`claim_kind` lists what else a kind may declare: for a plan, for a figure, and for the evidence beside its verdicts.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -28,6 +28,9 @@ from deepboot.reports.text import EVENTS
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
 Unjudgeable = Callable[["Across", Mapping[str, Any]], str]
+Clause = Callable[[Any, int, float], str]
+Figures = tuple[str, ...] | Mapping[str, tuple[str, ...]]
+GROUPS = ("of", "to")  # settings by which a kind that compares two groups of runs selects their cells
 
 
 @dataclass(frozen=True)
@@ -132,17 +135,28 @@ class Across:
         return pd.concat(tables, ignore_index=True)
 
 
+class ClaimedRegion(NamedTuple):
+    """Where a claim wants the mean bootstrap error to lie, infinite where open, and a sentence for the caption."""
+
+    low: float
+    high: float
+    sentence: str
+
+
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a kind beside its function; the attributes are those of `claim_kind`."""
+    """What a kind declares beside its function; the attributes are those of `claim_kind`."""
 
     min_seeds: MinSeeds = 1
     scope: Scope = "cell"
-    figure: tuple[str, ...] = ()
+    figure: Figures = ()
     events: tuple[str, ...] = ()
     tailored: bool = False
     pairs: bool = False
     unjudgeable: Unjudgeable | None = None
+    clause: Clause | None = None
+    refutable_early: bool = False
+    region: Callable[[Any], ClaimedRegion] | None = None
 
 
 _traits: dict[str, Traits] = {}
@@ -153,11 +167,14 @@ def claim_kind(
     *,
     min_seeds: MinSeeds = 1,
     scope: Scope = "cell",
-    figure: str | tuple[str, ...] = "",
+    figure: str | Figures = (),
     events: tuple[str, ...] = (),
     tailored: bool = False,
     pairs: bool = False,
     unjudgeable: Unjudgeable | None = None,
+    clause: Clause | None = None,
+    refutable_early: bool = False,
+    region: Callable[[Any], ClaimedRegion] | None = None,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -167,7 +184,8 @@ def claim_kind(
             settings and the confidence, which may return None for never.
         scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
         figure: the report's figure that shows what it speaks of, such as "steps" or "bootstrap_error"; of several the
-            best one first. A page links to the first that it has.
+            best one first. A page links to the first that it has. Where these depend on the setting ``event``, a
+            mapping from its values.
         events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
             runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
@@ -175,19 +193,26 @@ def claim_kind(
         unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
             what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
             they are held against the planned runs, and against the columns of ``evaluations``, by their names.
+        clause: what so many seeds can settle, for a plan before any run: a function of the settings, the number of
+            seeds and the confidence.
+        refutable_early: whether fewer than ``min_seeds`` can still refute it, so that its clause is told of them too.
+        region: of a kind that bounds the mean bootstrap error, where the figure marks the bounds: a function of the
+            settings.
     """
-    figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
+    figures = (figure,) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
-        _traits[name] = Traits(min_seeds, scope, figures, events, tailored, pairs, unjudgeable)
+        _traits[name] = Traits(
+            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region
+        )
         return registered
 
     return decorate
 
 
 def traits_of(kind: str) -> Traits:
-    """What `claim_kind` was told of a kind; the defaults of one that it does not know."""
+    """What a kind declared with `claim_kind`; the defaults of an unknown one."""
     return _traits.get(kind, Traits())
 
 
@@ -207,6 +232,12 @@ def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     if "at" in given:
         return ("stopping",) if "stopping" in str(given["at"]) else ()
     return traits_of(kind).events
+
+
+def figures_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the report's figures that show what a claim with these settings speaks of, the best one first."""
+    figures = traits_of(kind).figure
+    return figures if isinstance(figures, tuple) else figures.get(str(given.get("event")), ())
 
 
 def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) -> int | None:

@@ -6,18 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from deepboot.reports.claims.judge import parsed
+from deepboot.reports.claims.kind import ClaimedRegion, traits_of
 from deepboot.reports.claims.registration import studies
 from deepboot.reports.claims.where import select
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.equivalence import max_t_band
-from deepboot.reports.text import measure
 
 FEWEST = 6  # pairs for a band of the whole curve at 95 %
-WHEN = {
-    "until_stopping": "at every step up to stopping",
-    "stopping": "at the stopping step",
-    "end": "at the last common step",
-}
 COLUMNS = ["cell_id", "low", "high", "said"]
 
 
@@ -25,8 +21,7 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     """Where claims want the mean bootstrap error of these cells to lie, one row per cell and region.
 
     Args:
-        comparison: whose claims, each folder's in its own cells; those of the kinds ``equivalent`` and
-            ``bootstrap_error`` have a region.
+        comparison: whose claims, each folder's in its own cells; a kind declares its region (`claim_kind`).
         errors: rows of `Comparison.bootstrap_error`: only claims about the metric that a cell has there are kept.
 
     Returns:
@@ -36,7 +31,7 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     rows = [
         (cell_id, low, high, said)
         for part in studies(comparison).values()
-        for claim, (low, high, said) in _claims(part.sources[0].study)
+        for claim, (low, high, said) in _regions(part.sources[0].study)
         for cell_id in select(part, claim.get("where") or {}, None)[0]["cell_id"].astype(str)
         if cell_id in metrics and claim.get("metric") in (None, metrics[cell_id])
     ]
@@ -56,23 +51,9 @@ def whole_curve(errors: pd.DataFrame, cell_id: str) -> pd.DataFrame | None:
     return None if band is None or math.isinf(band.critical) else band.table[["step", "low", "high"]]
 
 
-def _claims(study: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[float, float, str]]]:
-    """Every claim of a study that has a region, with its ends and a sentence."""
+def _regions(study: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ClaimedRegion]]:
+    """Every claim of a study whose kind declares a region of the bootstrap error, with that region."""
     for claim in study.get("claims") or []:
-        if claim.get("kind") == "equivalent":
-            margin, when = float(claim["margin"]), WHEN[claim.get("at", "until_stopping")]
-            yield claim, (-margin, margin, f"Shaded: the claimed margin of ±{measure(margin)} {when}.")
-        elif claim.get("kind") == "bootstrap_error":
-            low, high = _end(claim.get("min"), -math.inf), _end(claim.get("max"), math.inf)
-            mark, when = "Green line" if math.isinf(high - low) else "Shaded", WHEN[claim.get("at", "stopping")]
-            yield claim, (low, high, f"{mark}: claimed to be {_wanted(low, high)} {when}.")
-
-
-def _end(value: float | None, without: float) -> float:
-    return without if value is None else float(value)
-
-
-def _wanted(low: float, high: float) -> str:
-    if math.isinf(high):
-        return f"at least {measure(low)}"
-    return f"at most {measure(high)}" if math.isinf(low) else f"{measure(low)} to {measure(high)}"
+        region = traits_of(str(claim.get("kind"))).region
+        if region is not None:
+            yield claim, region(parsed(claim)[1])

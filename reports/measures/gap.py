@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.pairing import NEGLIGIBLE, by_cell, missing
+from deepboot.reports.comparison import Comparison, missing_values
+from deepboot.reports.measures.pairing import NEGLIGIBLE, by_cell
 from deepboot.reports.statistics.agreement import explained_share, prediction_error
 from deepboot.reports.statistics.intervals import UNKNOWN
 
@@ -26,7 +26,7 @@ def explained_table(comparison: Comparison, confidence: float = 0.95) -> pd.Data
         interval rules out), ``negligible`` (whether the gap is that small) and ``note``.
     """
     rows = [
-        key | {"when": when, "pairs": len(pairs)} | _share(pairs, confidence) | {"note": missing(pairs, when)}
+        key | {"when": when, "pairs": len(pairs)} | _share(pairs, confidence) | {"note": missing_values(pairs, when)}
         for when, key, pairs in by_cell(comparison, None, "metric")
     ]
     measures = ["n", "gap", "bootstrap_error", "share", "low", "high", "excluded_low", "excluded_high", "negligible"]

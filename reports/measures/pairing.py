@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.comparison import Comparison, When, missing_values
 from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing
 from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
 TIMES: tuple[When, ...] = ("stopping", "end")
-ABSENT = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
 OWN_STREAM = "training.streams.test"  # null where every seed draws its own test set
 NEGLIGIBLE = 1e-3  # an error or a gap that is none: soft errors fall for ever, and their ratios then mean nothing
@@ -35,7 +34,7 @@ def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFr
     """
     rows = [
         key | {"when": when, "pairs": len(pairs)} | _pairing(pairs.dropna(subset="bootstrap_error"), confidence)
-        | {"note": missing(pairs, when)}
+        | {"note": missing_values(pairs, when)}
         for when, key, pairs in by_cell(comparison, None, "metric")
     ]  # fmt: skip
     measures = ["n", "correlation", "low", "high", "variance_ratio", "seeds", "negligible"]
@@ -76,15 +75,6 @@ def by_cell(
     for values in groups[TIMES[0]]:
         for when in TIMES:
             yield when, dict(zip(columns, values, strict=True)), groups[when][values]
-
-
-def missing(pairs: pd.DataFrame, when: When) -> str:
-    """How many of a cell's pairs have no value, and why; empty if none."""
-    without = int(pairs["step"].isna().sum())
-    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - without
-    parts = [f"{without} of {len(pairs)} {ABSENT[when]}"] if without else []
-    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
-    return "; ".join(parts)
 
 
 def sizes_of_test(runs: pd.DataFrame) -> pd.Series:

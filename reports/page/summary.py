@@ -7,7 +7,7 @@ import pandas as pd
 
 from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
-from deepboot.reports.comparison import Comparison
+from deepboot.reports.comparison import AT_STEP, Comparison
 from deepboot.reports.measures.events import step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import EVENT_WORDS, count, listed, measure, percent, plural, span, step_interval, step_span
@@ -125,7 +125,7 @@ def _counts(row: dict[Any, Any]) -> str:
 
 
 def _bootstrap_error(stopping: dict[Any, Any], end: dict[Any, Any], confidence: float) -> str:
-    row, place = (stopping, "at the stopping step") if stopping["n"] else (end, "at the last common step")
+    row, place = (stopping, AT_STEP["stopping"]) if stopping["n"] else (end, AT_STEP["end"])
     prefix = _place(stopping["cell"], stopping["world"])
     if not row["n"]:
         return f"{prefix} bootstrap error is not defined: no pair reaches a stopping step or ends ({stopping['note']})."

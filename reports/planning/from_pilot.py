@@ -1,7 +1,7 @@
 """How many seeds would settle each claim, if a pilot's effects and spreads are right.
 
-What rests on a t interval, which is seen from how the interval answers to its confidence, is calculated exactly; all
-other kinds, users' own too, are asked again about studies drawn from the pilot's seeds.
+Where an effect declares the spread behind its t interval (`Effect.spread`), the seeds are calculated exactly; all other
+claims, of users' own kinds too, are judged again on studies drawn from the pilot's seeds.
 """
 
 import math
@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from scipy import special
 
@@ -17,7 +16,6 @@ from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.judge import judge
-from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import seeds_needed
 from deepboot.reports.comparison import BROKEN, Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
@@ -30,7 +28,6 @@ SIZES_OF_FEWEST = (1, 1.5, 2)  # and in the fewest seeds that the claim needs
 RESAMPLES = 100  # at most: fewer where they all agree
 RARE = 0.005
 ROWS = 4_000_000  # evaluations drawn at one size: large pilots are drawn less often
-CLOSE = 1e-6
 
 
 def forecasts(results: Results | Comparison) -> list[Forecast]:
@@ -85,53 +82,21 @@ def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
 
 
 def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
-    """The forecast of a claim that rests on a t interval over seeds; None for any other."""
+    """The forecast of a claim whose effect has a t interval over seeds; None for any other."""
     judgement, effect = question.judgement, question.judgement.effect
-    spread = _spread(pilot, question)
-    if spread is None or effect is None or effect.estimate is None:
+    if effect is None or effect.spread is None or effect.estimate is None:
         return None
     mean, region = effect.estimate.low, effect.region
-    one_sided = _one_sided(judgement, effect, mean, spread)
 
     def needed(sd: float) -> int | None:
-        level = judgement.confidence
-        n = seeds_for_mean(Bounds(*((end - mean) / sd for end in region)), confidence=level, one_sided=one_sided)
+        in_sd = Bounds(*((end - mean) / sd for end in region))
+        n = seeds_for_mean(in_sd, confidence=judgement.confidence, one_sided=effect.one_sided)
         return None if n is None else math.ceil(n * pilot.seeds / effect.n)
 
-    n, cautious = needed(spread), needed(spread * largest_spread(effect.n))
+    n, cautious = needed(effect.spread), needed(effect.spread * largest_spread(effect.n))
     if n is None:
         return Forecast(judgement, pilot.seeds, None, within=MOST, reason="the mean lies too close to the bound")
     return Forecast(judgement, pilot.seeds, n, effect.leaning, cautious)
-
-
-def _spread(pilot: Pilot, question: PilotQuestion) -> float | None:
-    """Standard deviation of the values whose t interval an effect has; None where it has another interval.
-
-    A t interval widens with its confidence as Student's quantile does, and twice the seeds have twice its values. (A
-    higher confidence than the claim's is asked for, since a kind may cut an interval at the ends that it rules out.)
-    """
-    effect, level = question.judgement.effect, question.judgement.confidence
-    if effect is None or effect.n < T_MIN or effect.estimate is None or effect.estimate.low != effect.estimate.high:
-        return None
-    errors: list[float] = []
-    for confidence in (level, (1 + level) / 2):
-        interval = question.judgement.at(confidence).interval or Bounds(-math.inf, math.inf)
-        student = special.stdtrit(effect.n - 1, (1 + confidence) / 2)
-        errors += [abs(end - effect.estimate.low) / student for end in interval]
-    finite = bool(np.isfinite(errors).all()) and errors[0] > 0
-    if not (finite and np.allclose(errors, errors[0], rtol=CLOSE, atol=0)):
-        return None
-    twice = question.ask(pilot.drawn(np.tile(np.arange(pilot.seeds), 2)))
-    return errors[0] * math.sqrt(effect.n) if twice.n == 2 * effect.n else None
-
-
-def _one_sided(judgement: Judgement, effect: Effect, mean: float, spread: float) -> bool:
-    """Whether a claim is supported by two one-sided tests: at a confidence where they suffice and an interval not."""
-    room = min(effect.region.high - mean, mean - effect.region.low)
-    if not 0 < room < math.inf:
-        return False
-    level = float(special.stdtr(effect.n - 1, 0.99 * room * math.sqrt(effect.n) / spread))
-    return judgement.at(level).verdict == "supported"
 
 
 def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecast]:

@@ -70,6 +70,19 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, limits: Bounds = 
     return _hull_of_t(complete, confidence)
 
 
+def t_spread(values: ArrayLike) -> float | None:
+    """Standard deviation of values whose `mean_interval` is Student's t interval of all of them.
+
+    None where the interval is another one or there is none: values are missing, fewer than three, or without a spread.
+
+    >>> t_spread([1.0, 2.0, 3.0]), t_spread([1.0, 1.0, 1.0]), t_spread([1.0, 2.0, float("nan"), 3.0])
+    (1.0, None, None)
+    """
+    values = np.asarray(values, dtype=float)
+    student = values.size >= T_MIN and not np.isnan(values).any() and not still(values)
+    return float(values.std(ddof=1)) if student else None
+
+
 def interval_between(lows: ArrayLike, highs: ArrayLike, confidence: float = 0.95) -> Bounds | None:
     """As `mean_interval`, of values that each lie between ends of their own; infinite where more than twelve are open.
 

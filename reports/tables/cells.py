@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.cells import FACTS, settings_of
-from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.survival import OUTCOMES
@@ -102,7 +102,6 @@ def errors(comparison: Comparison, when: When) -> Table:
         )
         for row in table.to_dict("records")
     ]
-    place = {"stopping": "at the stopping step", "end": "at the last common step"}[when]
     numbers = (
         "pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "exact", "largest at any step",
         "generalisation gap",
@@ -113,7 +112,7 @@ def errors(comparison: Comparison, when: When) -> Table:
     )
     note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
     columns = ("cell", "metric", *numbers, "note")
-    return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
+    return Table(f"Bootstrap error {AT_STEP[when]}", columns, rows, frozenset(numbers), note).filled
 
 
 def configuration(comparison: Comparison) -> Table:

@@ -10,17 +10,9 @@ from deepboot.reports.claims.explain.missing_runs import absent
 from deepboot.reports.claims.explain.sensitivity import turning
 from deepboot.reports.claims.family import Case
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.kind import events_of, traits_of
+from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.text import percent
-
-SHOWN = {  # events that figures show, where they do not show all
-    "survival": {"grokking"},
-    "incidence": {"grokking"},
-    "delays": {"grokking"},
-    "phase_map": {"grokking"},
-    "steps": {"grokking", "memorization"},
-}
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ def grounds(case: Case, judgement: Judgement) -> Grounds:
     return Grounds(
         cell=judgement.cell,
         verdict=judgement.verdict,
-        figures=_figures(judgement),
+        figures=figures_of(judgement.claim["kind"], judgement.settings),
         numbers=tuple(_numbers(case, judgement)),
         runs=tuple(absent(judgement)),
         compared=tuple(contrast(judgement)),
@@ -84,12 +76,6 @@ def weightiest(case: Case, most: int) -> list[Judgement]:
 
     chosen = sorted(range(len(case.judgements)), key=weight, reverse=True)[:most]
     return [case.judgements[place] for place in sorted(chosen)]
-
-
-def _figures(judgement: Judgement) -> tuple[str, ...]:
-    kind = judgement.claim["kind"]
-    events = set(events_of(kind, judgement.settings))
-    return tuple(name for name in traits_of(kind).figure if name not in SHOWN or SHOWN[name] & events)
 
 
 def _numbers(case: Case, judgement: Judgement) -> list[tuple[str, str]]:

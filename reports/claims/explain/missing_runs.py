@@ -10,13 +10,11 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.kind import Across, Evidence, events_of
+from deepboot.reports.claims.kind import GROUPS, Across, Evidence, events_of
 from deepboot.reports.claims.where import select
 from deepboot.reports.comparison import BROKEN, NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.text import EVENT_WORDS, MOST_NAMES, count, plural
-
-ARMS = ("of", "to")  # settings by which a kind that compares two of the cells selects them
 
 
 def places(judgement: Judgement) -> list[Evidence]:
@@ -25,7 +23,7 @@ def places(judgement: Judgement) -> list[Evidence]:
     if not isinstance(evidence, Across):
         return [evidence] if evidence else []
     each = evidence.each
-    arms = [judgement.settings[arm] for arm in ARMS if isinstance(judgement.settings.get(arm), Mapping)]
+    arms = [judgement.settings[arm] for arm in GROUPS if isinstance(judgement.settings.get(arm), Mapping)]
     chosen = [one for arm in arms for one in _selected(each, arm)]
     return chosen or each
 

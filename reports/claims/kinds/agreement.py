@@ -9,9 +9,9 @@ from pydantic import Field
 
 from deepboot.bootstrap.registry import suggestion
 from deepboot.reports.claims.kind import Across, Effect, claim_kind
-from deepboot.reports.claims.kinds.shared import PLACES, Rate, notes_of, region_of, within
+from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of
-from deepboot.reports.comparison import When
+from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
 from deepboot.reports.statistics import agreement
 from deepboot.reports.statistics.agreement import RANK_MIN
@@ -43,7 +43,10 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
     whole = ~pairs[["real", "ideal"]].isna().any(axis=1).groupby(pairs["place"]).any()
     there = pairs.dropna(subset=["real", "ideal"])["place"].nunique()
     n, lacking = int(whole.sum()), int(pairs[["real", "ideal"]].isna().any(axis=1).sum())
-    name, region = f"rank agreement (tau) of the real with the ideal test error {PLACES[at]}", Bounds(min_tau, math.inf)
+    name, region = (
+        f"rank agreement (tau) of the real with the ideal test error {AT_STEP[at]}",
+        Bounds(min_tau, math.inf),
+    )
     note = notes_of((total - there, f"of {total} without a value there"), (lacking, f"of {plural(len(pairs), 'pair')}"))
     note = f"{note} without a value there" if lacking else note
     few = f"{plural(there, 'cell')} with a value there, and an interval of a rank agreement needs {RANK_MIN}"

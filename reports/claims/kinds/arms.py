@@ -10,7 +10,9 @@ import pandas as pd
 
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
+    FIGURES_OF_EVENT,
     Event,
     Number,
     Ratio,
@@ -37,7 +39,7 @@ def _no_arms(across: Across, given: Mapping[str, Any]) -> str:
     return _arms(across, given["of"], given["to"], given["world"])[1]
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"), unjudgeable=_no_arms)
+@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=FIGURES_OF_EVENT, unjudgeable=_no_arms)
 def ratio(
     across: Across,
     *,
@@ -98,6 +100,7 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     scope="cells",
     figure=("test_error", "test_soft_error"),
     unjudgeable=_no_arms,
+    clause=mean_clause("pairs"),
 )
 def final_difference(
     across: Across,

@@ -15,21 +15,31 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import all_of, deviations, spread_below
 from deepboot.reports.claims.kinds.shared import alone, at_start, counts, delay_notes, no_ratio, open_where_unknown
 from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
+from deepboot.reports.comparison import AT_STEP
 from deepboot.reports.measures.events import ratio_bounds
 from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
-from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
+from deepboot.reports.statistics.intervals import (
+    T_MIN,
+    Bounds,
+    median_bounds,
+    median_interval,
+    order_rank,
+    seeds_for_median,
+)
+from deepboot.reports.statistics.power import POWER, effect_for_difference, margin_for_equivalence, share_for_count
 from deepboot.reports.text import count, measure, percent, plural
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 MaxRatio = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 NAMES: dict[At, str] = {
     "until_stopping": "largest mean bootstrap error up to the earliest stopping step",
-    "stopping": "mean bootstrap error at the stopping step",
-    "end": "mean bootstrap error at the last common step",
+    "stopping": f"mean bootstrap error {AT_STEP['stopping']}",
+    "end": f"mean bootstrap error {AT_STEP['end']}",
 }
 
 
@@ -42,7 +52,38 @@ def _for_band(_: Any, confidence: float) -> int | None:
     return max(1 + (patterns - 1).bit_length(), T_MIN) if patterns <= PATTERNS else None
 
 
-@claim_kind("equivalent", min_seeds=T_MIN, figure="bootstrap_error", tailored=True, pairs=True)
+def _spread_within_margin(given: Any, n: int, confidence: float) -> str:
+    return spread_below(given.margin, margin_for_equivalence(n, confidence=confidence))
+
+
+def _claimed_margin(given: Any) -> ClaimedRegion:
+    when = "at every step up to stopping" if given.at == "until_stopping" else AT_STEP[given.at]
+    sentence = f"Shaded: the claimed margin of ±{measure(given.margin)} {when}."
+    return ClaimedRegion(-given.margin, given.margin, sentence)
+
+
+def _runs_within_ratio(given: Any, n: int, confidence: float) -> str:
+    needed = n + 1 - (order_rank(n, 2 * confidence - 1) or 1)
+    ends, share = f"{measure(1 / given.max_ratio)} to {measure(given.max_ratio)}", percent(share_for_count(needed, n))
+    return f"supported if {all_of(needed, n)} lie within {ends} ({percent(POWER)} power where {share} of all runs do)"
+
+
+def _mean_beyond(given: Any, n: int, confidence: float) -> str:
+    away, bound = deviations(effect_for_difference(n, confidence=confidence)), measure(given.min_difference)
+    return (
+        f"supported if the mean is {away} beyond {bound} at a step ({percent(POWER)} power; of many steps a bit more)"
+    )
+
+
+@claim_kind(
+    "equivalent",
+    min_seeds=T_MIN,
+    figure="bootstrap_error",
+    tailored=True,
+    pairs=True,
+    clause=_spread_within_margin,
+    region=_claimed_margin,
+)
 def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: str | None = None) -> Effect:
     """The mean bootstrap error is at most ``margin`` in size, at every step until stopping, at stopping or at the end.
 
@@ -74,11 +115,17 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
         lacking = "without a value, which has no upper end"
         reason = how if interval is None else f"{pairs.total - n} of {plural(pairs.total, 'pair')} {lacking}{whys}"
         return Effect(name, region, n, "pairs", estimate if interval is None else None, reason=reason, **also)
-    return Effect(name, region, n, "pairs", estimate, interval, **also)
+    spread = t_spread(values_SN[0]) if len(values_SN) == 1 else None
+    return Effect(name, region, n, "pairs", estimate, interval, spread=spread, one_sided=True, **also)
 
 
 @claim_kind(
-    "no_delay", min_seeds=_for_median, figure=("delays", "steps"), events=("memorization", "grokking"), tailored=True
+    "no_delay",
+    min_seeds=_for_median,
+    figure=("delays", "steps"),
+    events=("memorization", "grokking"),
+    tailored=True,
+    clause=_runs_within_ratio,
 )
 def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real") -> Effect:
     """Grokking comes with memorisation: neither step is more than ``max_ratio`` times the other, in the median run.
@@ -101,7 +148,13 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
 
 
 @claim_kind(
-    "same_memorization", min_seeds=_for_median, figure="steps", events=("memorization",), tailored=True, pairs=True
+    "same_memorization",
+    min_seeds=_for_median,
+    figure="steps",
+    events=("memorization",),
+    tailored=True,
+    pairs=True,
+    clause=_runs_within_ratio,
 )
 def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effect:
     """A run and its ideal partner memorise at steps that are within ``max_ratio`` of each other, in the median pair.
@@ -124,7 +177,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     )
 
 
-@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True)
+@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True, clause=_mean_beyond)
 def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None = None) -> Effect:
     """The mean bootstrap error reaches ``min_difference`` in size at some step after the first reuse.
 

@@ -5,16 +5,24 @@ import math
 import numpy as np
 
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
-from deepboot.reports.claims.kinds.shared import PLACES, Number, Ratio, broken, for_mean, mean_effect, region_of
+from deepboot.reports.claims.kinds.clauses import mean_clause
+from deepboot.reports.claims.kinds.shared import Number, Ratio, broken, claimed_mean, for_mean, mean_effect, region_of
 from deepboot.reports.claims.known_pairs import finite, known_pairs
-from deepboot.reports.comparison import When
+from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.agreement import explained_share
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
 from deepboot.reports.text import plural
 
 
-@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error", pairs=True)
+@claim_kind(
+    "bootstrap_error",
+    min_seeds=for_mean("bootstrap_error"),
+    figure="bootstrap_error",
+    pairs=True,
+    clause=mean_clause("pairs"),
+    region=claimed_mean,
+)
 def bootstrap_error(
     evidence: Evidence,
     *,
@@ -31,7 +39,7 @@ def bootstrap_error(
     """
     region = region_of("bootstrap_error", "mean", min=min, max=max)
     pairs = known_pairs(evidence, at, metric)
-    name = f"mean bootstrap error {PLACES[at]}"
+    name = f"mean bootstrap error {AT_STEP[at]}"
     return mean_effect(
         name, region, pairs.values, "pairs", evidence.confidence, pairs.limits, note=pairs.note, total=pairs.total
     )
@@ -46,7 +54,7 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     nothing is judged. Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may
     be 0.
     """
-    name = f"share of the generalisation gap that is bootstrap error, {PLACES[at]}"
+    name = f"share of the generalisation gap that is bootstrap error, {AT_STEP[at]}"
     region = Bounds(-max_share, max_share)
     pairs = known_pairs(evidence, at, metric)
     both = np.stack([finite(pairs.table[column]) for column in ("generalization_gap", "bootstrap_error")])
@@ -68,7 +76,12 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     return Effect(name, region, n, "pairs", estimate, interval, reason, note, total=total)
 
 
-@claim_kind("final_error", min_seeds=for_mean("final_error"), figure=("test_error", "test_soft_error"))
+@claim_kind(
+    "final_error",
+    min_seeds=for_mean("final_error"),
+    figure=("test_error", "test_soft_error"),
+    clause=mean_clause("runs"),
+)
 def final_error(
     evidence: Evidence,
     *,

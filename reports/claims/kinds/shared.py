@@ -10,18 +10,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Effect
-from deepboot.reports.comparison import NOT_FINISHED
+from deepboot.reports.claims.kind import ClaimedRegion, Effect
+from deepboot.reports.comparison import AT_STEP, NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
-from deepboot.reports.text import EVENT_WORDS, plural, setting
+from deepboot.reports.text import EVENT_WORDS, measure, plural, setting, span
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Event = Literal["grokking", "memorization"]
-PLACES = {"stopping": "at the stopping step", "end": "at the last common step"}
+FIGURES_OF_EVENT = {"grokking": ("survival", "steps"), "memorization": ("steps",)}  # survival is that of grokking
 
 
 def for_median(_: Any, confidence: float) -> int:
@@ -71,7 +71,8 @@ def mean_effect(
         reason = f"{lacking} of {plural(values.size, items.removesuffix('s'))} without a value, which has no upper end"
     if not interval and note:
         reason = f"{reason} ({note})"
-    return Effect(name, region, n, items, estimate, interval, reason, note, cells=cells, total=total)
+    spread = t_spread(values)
+    return Effect(name, region, n, items, estimate, interval, reason, note, cells=cells, total=total, spread=spread)
 
 
 def share_effect(name: str, region: Bounds, hits: int, unknown: int, total: int, confidence: float) -> Effect:
@@ -81,6 +82,14 @@ def share_effect(name: str, region: Bounds, hits: int, unknown: int, total: int,
     note = f"share: {hits} of {total}" + (f", {unknown} not known" if unknown else "")
     interval = Bounds(least.low, most.high)
     return Effect(name, region, total - unknown, "runs", estimate, interval, note=note, total=total)
+
+
+def claimed_mean(given: Any) -> ClaimedRegion:
+    """The region of a claim that bounds the mean bootstrap error by ``min`` and ``max``, as a figure marks it."""
+    low, high = -math.inf if given.min is None else given.min, math.inf if given.max is None else given.max
+    mark = "Green line" if math.isinf(high - low) else "Shaded"
+    bounds = span(Bounds(low, high)) if math.isinf(high - low) else f"{measure(low)} to {measure(high)}"
+    return ClaimedRegion(low, high, f"{mark}: claimed to be {bounds} {AT_STEP[given.at]}.")
 
 
 def undecided(runs: pd.DataFrame, bounds: pd.DataFrame) -> pd.Series:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import median_clause, share_clause
 from deepboot.reports.claims.kinds.shared import (
+    FIGURES_OF_EVENT,
     Event,
     Rate,
     Ratio,
@@ -34,7 +36,13 @@ from deepboot.reports.statistics.intervals import (
 from deepboot.reports.text import EVENT_WORDS, percent, plural
 
 
-@claim_kind("grokking_delay", min_seeds=for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
+@claim_kind(
+    "grokking_delay",
+    min_seeds=for_median,
+    figure=("delays", "steps"),
+    events=("memorization", "grokking"),
+    clause=median_clause,
+)
 def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
     """Grokking comes at least ``min_ratio`` times as late as memorisation, if at all, in the median run.
 
@@ -56,7 +64,14 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
     return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
 
 
-@claim_kind("faster", min_seeds=for_median, figure=("survival", "steps"), events=("grokking",), pairs=True)
+@claim_kind(
+    "faster",
+    min_seeds=for_median,
+    figure=("survival", "steps"),
+    events=("grokking",),
+    pairs=True,
+    clause=median_clause,
+)
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
@@ -77,7 +92,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     )
 
 
-@claim_kind("rate", min_seeds=for_rate("rate"), figure=("survival", "steps"))
+@claim_kind("rate", min_seeds=for_rate("rate"), figure=FIGURES_OF_EVENT, clause=share_clause, refutable_early=True)
 def rate(
     evidence: Evidence,
     *,
@@ -121,7 +136,14 @@ def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) 
     return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
 
 
-@claim_kind("relapse", min_seeds=for_rate("relapse"), figure="test_error", events=("grokking",))
+@claim_kind(
+    "relapse",
+    min_seeds=for_rate("relapse"),
+    figure="test_error",
+    events=("grokking",),
+    clause=share_clause,
+    refutable_early=True,
+)
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
 ) -> Effect:

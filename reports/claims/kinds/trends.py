@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Direction = Literal["rises", "falls"]
 Ordered = Literal["grokking", "memorization", "final_error"]
 POWER_MIN = 3  # fewest runs for a power law
+FIGURES = dict.fromkeys(get_args(Event), ("steps", "test_error")) | {"final_error": ("test_error",)}
 ABOVE_ZERO = math.ulp(0.0)  # the end of a region that zero is not in
 
 
@@ -57,7 +58,7 @@ def _no_order(across: Across, given: Mapping[str, Any]) -> str:
     return _places(across, given.get("over", "train_size"))[1]
 
 
-@claim_kind("trend", scope="cells", figure=("steps", "test_error"), unjudgeable=_no_order)
+@claim_kind("trend", scope="cells", figure=FIGURES, unjudgeable=_no_order)
 def trend(
     across: Across, *, over: str, direction: Direction, event: Ordered = "grokking", world: str = "real"
 ) -> Effect:
@@ -96,7 +97,7 @@ def trend(
     return Effect(name, region, n, "runs", estimate, interval, reason, note, words=words, total=total)
 
 
-@claim_kind("monotone", min_seeds=_for_neighbours, scope="cells", figure=("steps", "test_error"), unjudgeable=_no_order)
+@claim_kind("monotone", min_seeds=_for_neighbours, scope="cells", figure=FIGURES, unjudgeable=_no_order)
 def monotone(
     across: Across,
     *,

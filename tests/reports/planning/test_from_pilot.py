@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from deepboot.reports import compare
-from deepboot.reports.claims.judge import Effect, Evidence, claim_kind
+from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, judge
 from deepboot.reports.planning.from_pilot import forecasts
 from deepboot.reports.planning.resample import Pilot, places
-from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson, t_interval
 from deepboot.reports.statistics.power import largest_spread, seeds_for_mean
 
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
@@ -35,7 +35,7 @@ def grokked(hits, n):
 
 @pytest.mark.parametrize("mean", [0.14, 0.06])
 def test_a_mean_needs_what_its_formula_says(make_pairs, mean):
-    """A paired t interval is known by its answers, and the seeds follow from the pilot's mean and spread."""
+    """Of a paired t interval the seeds follow from the pilot's mean and spread."""
     differences = mean + 0.1 * SPREAD
     one = forecast(make_pairs, pairs_of(differences), {"kind": "bootstrap_error", "at": "end", "min": 0.1})
     sd = differences.std(ddof=1)
@@ -49,7 +49,7 @@ def test_a_mean_needs_what_its_formula_says(make_pairs, mean):
 
 
 def test_two_one_sided_tests_need_fewer_seeds_than_an_interval(make_pairs):
-    """Equivalence is told from a mean within bounds by what its kind answers, not by its name."""
+    """Equivalence declares them; a mean within bounds is shown by its interval."""
     pairs, sd = pairs_of(0.1 * SPREAD), 0.1 * SPREAD.std(ddof=1)
     equal = forecast(make_pairs, pairs, {"kind": "equivalent", "at": "end", "margin": 0.05})
     inside = forecast(make_pairs, pairs, {"kind": "bootstrap_error", "at": "end", "min": -0.05, "max": 0.05})
@@ -190,6 +190,57 @@ def test_a_users_own_kind_is_asked_again(make_pairs):
     assert sizes.count(20) == 24  # enough where they all agree
     assert sorted(set(sizes)) == [4, 6, 8, 12, 20]
     assert sizes.count(12) == 4
+
+
+def test_a_users_own_kind_may_declare_its_spread(make_pairs):
+    """Then its seeds are calculated, as those of the shipped kind with the same interval."""
+    pairs, claim = pairs_of(0.14 + 0.1 * SPREAD), {"kind": "bootstrap_error", "at": "end", "min": 0.1}
+
+    @claim_kind("own_mean_kind")
+    def own_mean_kind(evidence: Evidence, *, least: float) -> Effect:
+        """The mean bootstrap error is at least this."""
+        values = evidence.pairs_at("end")["bootstrap_error"].astype(float)
+        mean, region = Bounds(values.mean(), values.mean()), Bounds(least, math.inf)
+        interval = t_interval(values, evidence.confidence)
+        return Effect("mean", region, len(values), "pairs", mean, interval, spread=values.std(ddof=1))
+
+    shipped = forecast(make_pairs, pairs, claim)
+    own = forecast(make_pairs, pairs, {"kind": "own_mean_kind", "least": 0.1})
+    assert (own.needed, own.cautious, own.resamples) == (shipped.needed, shipped.cautious, 0)
+
+
+@pytest.mark.parametrize(
+    ("claim", "one_sided"),
+    [
+        ({"kind": "bootstrap_error", "at": "end", "min": 0.1}, False),
+        ({"kind": "final_error", "max": 0.4}, False),
+        ({"kind": "equivalent", "at": "end", "margin": 0.02}, True),
+        ({"kind": "equivalent", "at": "stopping", "margin": 0.02}, True),
+    ],
+)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_a_declared_spread_is_that_of_the_interval(make_pairs, claim, one_sided, confidence):
+    """Student's t interval of n values with this standard deviation is the kind's own, at any confidence."""
+    pairs = [pair | {"stopping": 20} for pair in pairs_of(0.1 * SPREAD)]
+    (judgement,) = judge(make_pairs(pairs, claims=[claim]))
+    effect = judgement.at(confidence)
+    half = stats.t.ppf((1 + confidence) / 2, effect.n - 1) * effect.spread / math.sqrt(effect.n)
+    assert effect.interval == pytest.approx((effect.estimate.low - half, effect.estimate.low + half))
+    assert effect.one_sided == one_sided
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [*pairs_of(0.1 * SPREAD), {"status": "diverged"}],  # one may be anything
+        pairs_of([0.1] * 8),  # no spread
+        pairs_of([0.1, 0.2]),
+    ],
+)
+def test_another_interval_declares_no_spread(make_pairs, pairs):
+    """Missing values, equal ones and too few have no t interval of their own."""
+    (judgement,) = judge(make_pairs(pairs, claims=[{"kind": "bootstrap_error", "at": "end", "min": 0.15}]))
+    assert judgement.effect.spread is None
 
 
 def test_claims_over_cells_are_asked_again(make_results):
