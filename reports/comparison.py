@@ -25,7 +25,7 @@ from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 When = Literal["stopping", "end"]
 AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the last common step"}
 STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
-PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
+NOT_METRICS = ("run_id", "step", "update", "samples_seen")  # columns of evaluations
 NOT_FINISHED = STATUSES[1:]  # all but "finished"
 BROKEN = ("diverged", "failed")  # those of them that will never finish
 SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
@@ -91,9 +91,9 @@ class Comparison:
         Raises:
             ValueError: no such metric.
         """
-        self._check(metric)
+        self._check_metric(metric)
         table = self._joined.assign(metric=metric) if metric else self._joined
-        real, ideal = _chosen(table, ""), _chosen(table, "_ideal")
+        real, ideal = _metric_values(table, ""), _metric_values(table, "_ideal")
         return pd.DataFrame(
             {
                 **{name: table[name] for name in ("run_id", "ideal_run_id", *CELL, "seed", "step")},
@@ -117,9 +117,9 @@ class Comparison:
             one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
             step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
         """
-        if (when, metric) not in self._at:
-            self._at[when, metric] = self._find_at(when, metric)
-        return self._at[when, metric].copy()
+        if (when, metric) not in self._pairs_at_cache:
+            self._pairs_at_cache[when, metric] = self._make_pairs_at(when, metric)
+        return self._pairs_at_cache[when, metric].copy()
 
     def at_stopping(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the stopping step, one row per cell.
@@ -130,14 +130,14 @@ class Comparison:
             high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
             ``generalization_gap, gap_low, gap_high, note``.
         """
-        return _per_cell(self.pairs_at("stopping", metric), "stopping", confidence)
+        return _by_cell(self.pairs_at("stopping", metric), "stopping", confidence)
 
     def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
-        return _per_cell(self.pairs_at("end", metric), "end", confidence)
+        return _by_cell(self.pairs_at("end", metric), "end", confidence)
 
     def largest(self, metric: str | None = None) -> pd.DataFrame:
-        """Where the mean bootstrap error is largest in size, per cell: a description, too choosy to be an effect.
+        """Step and value of the largest mean bootstrap error in size, per cell: picked from many, so no estimate.
 
         Returns:
             ``cell_id, cell, world, step, bootstrap_error`` (the mean over pairs), over steps that every pair of the
@@ -149,14 +149,14 @@ class Comparison:
         pairs = errors.groupby(CELL, sort=False)["run_id"].nunique().rename("pairs").reset_index()
         means = means.merge(pairs, on=CELL)
         means = means[means["count"] == means["pairs"]].rename(columns={"mean": "bootstrap_error"})
-        places = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
-        return means.loc[places, [*CELL, "step", "bootstrap_error"]].reset_index(drop=True)
+        largest = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
+        return means.loc[largest, [*CELL, "step", "bootstrap_error"]].reset_index(drop=True)
 
     def panels(self) -> pd.DataFrame:
-        """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
+        """Runs in the panel of each cell: its own, and the ideal partners that it shares with other cells.
 
         Returns:
-            ``run_id, cell_id, cell`` (of the picture), ``world, seed, status, first_reuse_step`` (null in ideal rows),
+            ``run_id, cell_id, cell`` (of the panel), ``world, seed, status, first_reuse_step`` (null in ideal rows),
             one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
         """
         keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
@@ -190,31 +190,29 @@ class Comparison:
         return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
 
     @cached_property
-    def _at(self) -> dict[tuple[When, str | None], pd.DataFrame]:
-        """What `pairs_at` has found so far: claims ask for the same in every cell."""
+    def _pairs_at_cache(self) -> dict[tuple[When, str | None], pd.DataFrame]:
+        """Tables that `pairs_at` has made so far: claims ask for the same ones in every cell."""
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:
         """Every run's value of a metric at the end of its budget, by run_id.
 
-        Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
-
-        Of an unfinished run it is null: its last evaluation so far is not its last.
+        Infinite where it diverged; NaN where it failed, or is unfinished: the last evaluation so far is not its last.
 
         Raises:
             ValueError: no such metric.
         """
-        self._check(metric)
+        self._check_metric(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
         status = self.runs.set_index("run_id")["status"]
         known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
         return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
 
     def limits(self, metric: str, runs: pd.DataFrame) -> Bounds:
-        """Ends between which a metric of these runs lies, whatever became of them: 0 and 1 for an error, else none.
+        """Smallest and largest possible value of a metric of these runs: 0 and 1 for an error, infinite for others.
 
-        Of real-valued labels, which only the squared loss has, error and soft error are the squared error, without an
-        upper end.
+        Under the squared loss with real-valued labels, error and soft error are the squared error, which has no upper
+        limit.
         """
         if not metric.endswith("error"):
             return Bounds(-math.inf, math.inf)
@@ -225,12 +223,12 @@ class Comparison:
         real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
         return Bounds(0.0, math.inf if real_valued else 1.0)
 
-    def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
+    def _make_pairs_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        own = ["run_id", *CELL, "seed", "status", "ideal_status", "first_reuse_step"]
-        pairs = pairs[own].assign(step=step)
+        columns = ["run_id", *CELL, "seed", "status", "ideal_status", "first_reuse_step"]
+        pairs = pairs[columns].assign(step=step)
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
         table = pairs.merge(errors, on=["run_id", "step"], how="left")
@@ -240,17 +238,17 @@ class Comparison:
     @cached_property
     def _joined(self) -> pd.DataFrame:
         """Evaluations of real runs beside those of their partners (suffix ``_ideal``), at common steps."""
-        measured = [name for name in self.evaluations.columns if name not in PLACES]
-        at = "step" if self.axis == "step" else "update"
+        measured = [name for name in self.evaluations.columns if name not in NOT_METRICS]
+        update_column = "step" if self.axis == "step" else "update"
         real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
         real = real.assign(metric=_test_metric(real))
-        partner = self.evaluations[["run_id", at, *measured]]
+        partner = self.evaluations[["run_id", update_column, *measured]]
         partner = partner.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
-        rows = self.evaluations[["run_id", *dict.fromkeys(("step", at)), *measured]]
-        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", at])
+        rows = self.evaluations[["run_id", *dict.fromkeys(("step", update_column)), *measured]]
+        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", update_column])
 
-    def _check(self, metric: str | None) -> None:
-        known = [name for name in self.evaluations.columns if name not in PLACES]
+    def _check_metric(self, metric: str | None) -> None:
+        known = [name for name in self.evaluations.columns if name not in NOT_METRICS]
         if metric is not None and metric not in known:
             raise ValueError(f"unknown metric {metric!r}. Known: {', '.join(known)}.")
 
@@ -266,8 +264,8 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
     sources = (results,) if isinstance(results, Results) else tuple(results)
     if not sources:
         raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
-    every = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
-    runs = typed(pd.concat(every, ignore_index=True), RUN_COLUMNS)
+    tables = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
+    runs = typed(pd.concat(tables, ignore_index=True), RUN_COLUMNS)
     furthest = runs.sort_values("last_step", ascending=False, kind="stable").drop_duplicates("run_id")
     runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
@@ -287,8 +285,8 @@ def _test_metric(runs: pd.DataFrame) -> pd.Series:
     return "test_" + runs["metric"]
 
 
-def _chosen(table: pd.DataFrame, suffix: str) -> pd.Series:
-    """Each row's value of the metric that it names."""
+def _metric_values(table: pd.DataFrame, suffix: str) -> pd.Series:
+    """Each row's value of its own metric."""
     values = pd.Series(np.nan, index=table.index, dtype=float)
     for metric in table["metric"].unique():
         rows = table["metric"] == metric
@@ -306,14 +304,14 @@ def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
     return values
 
 
-def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
+def _by_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
     groups = pairs.groupby([*CELL, "metric"], sort=False, dropna=False)
-    rows = [dict(zip(groups.keys, key, strict=True)) | _summary(cell, when, confidence) for key, cell in groups]
-    columns = [*CELL, "metric", *_summary(pairs.head(0), when, confidence)]
+    rows = [dict(zip(groups.keys, key, strict=True)) | _cell_summary(cell, when, confidence) for key, cell in groups]
+    columns = [*CELL, "metric", *_cell_summary(pairs.head(0), when, confidence)]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
+def _cell_summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
     measured = cell[cell["bootstrap_error"].notna()]
     interval = t_interval(measured["bootstrap_error"], confidence)
     values = measured["bootstrap_error"].astype(float)
@@ -334,7 +332,7 @@ def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any
         "generalization_gap": _mean(gaps),
         "gap_low": gap_interval.low if gap_interval else np.nan,
         "gap_high": gap_interval.high if gap_interval else np.nan,
-        "note": _note(cell, len(measured), when),
+        "note": _cell_note(cell, len(measured), when),
     }
 
 
@@ -342,7 +340,7 @@ def _mean(values: pd.Series) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _note(cell: pd.DataFrame, n: int, when: When) -> str:
+def _cell_note(cell: pd.DataFrame, n: int, when: When) -> str:
     few = f"{plural(n, 'pair')}: no interval" if n < T_MIN else ""
     return "; ".join(filter(None, [missing_values(cell, when), few]))
 

@@ -1,4 +1,4 @@
-"""What the figure of the bootstrap error shows beside it: what claims say of it, and the band of its whole curve."""
+"""Regions beside the figure of the bootstrap error: the claimed ones, and the band of the whole curve."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,24 +14,24 @@ from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.equivalence import max_t_band
 
 FEWEST = 6  # pairs for a band of the whole curve at 95 %
-COLUMNS = ["cell_id", "low", "high", "said"]
+COLUMNS = ["cell_id", "low", "high", "sentence"]
 
 
 def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFrame:
-    """Where claims want the mean bootstrap error of these cells to lie, one row per cell and region.
+    """Claimed regions of the mean bootstrap error, one row per cell and region.
 
     Args:
         comparison: whose claims, each folder's in its own cells; a kind declares its region (`claim_kind`).
-        errors: rows of `Comparison.bootstrap_error`: only claims about the metric that a cell has there are kept.
+        errors: rows of `Comparison.bootstrap_error`; claims about another metric than a cell has there are left out.
 
     Returns:
-        ``cell_id, low, high`` (infinite where open) and ``said``, a sentence.
+        ``cell_id, low, high`` (infinite where open) and ``sentence``, for the caption.
     """
     metrics = dict(zip(errors["cell_id"].astype(str), errors["metric"].astype(str), strict=True))
     rows = [
-        (cell_id, low, high, said)
+        (cell_id, low, high, sentence)
         for part in studies(comparison).values()
-        for claim, (low, high, said) in _regions(part.sources[0].study)
+        for claim, (low, high, sentence) in _regions(part.sources[0].study)
         for cell_id in select(part, claim.get("where") or {}, None)[0]["cell_id"].astype(str)
         if cell_id in metrics and claim.get("metric") in (None, metrics[cell_id])
     ]
@@ -39,9 +39,9 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
 
 
 def whole_curve(errors: pd.DataFrame, cell_id: str) -> pd.DataFrame | None:
-    """Band that holds a cell's whole mean bootstrap error after the first reuse: ``step, low, high``; None without one.
+    """Band that holds a cell's whole mean bootstrap error after the first reuse: ``step, low, high``.
 
-    It takes the steps that all pairs have, and at least six pairs.
+    Over the steps that all pairs have; None below six pairs.
     """
     rows = errors[(errors["cell_id"] == cell_id) & errors["after_first_reuse"]].astype({"step": float})
     curves = rows.pivot(index="step", columns="run_id", values="bootstrap_error").astype(float).dropna()

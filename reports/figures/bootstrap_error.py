@@ -40,14 +40,14 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
     shown = shown.rename(columns={"stopping_high": "stopping_step"})
     claimed, curves = claimed_regions(comparison, shown), {cell: whole_curve(shown, cell) for cell in cells}
     outlined = any(curve is not None for curve in curves.values())
-    said = "".join(f" {sentence}" for sentence in dict.fromkeys(claimed["said"]))
+    sentences = "".join(f" {sentence}" for sentence in dict.fromkeys(claimed["sentence"]))
     n, unit = shown.groupby("cell_id")["run_id"].nunique(), UNITS[comparison.axis]
     pairs = plural(n.min(), "pair") if n.nunique() == 1 else f"{n.min()} to {n.max()} pairs"
     caption = (
         f"Bootstrap error (real − ideal, same step and seed) over {unit.plural}, "
         f"{pairs}{' per cell' if len(cells) > 1 else ''}. It is zero by construction up to the first reuse. "
         f"Grey lines: first reuse and median stopping step. {BAND.replace('seed', 'pair')}"
-        f"{OUTLINED if outlined else ''}{said}{unit.note}{rest}"
+        f"{OUTLINED if outlined else ''}{sentences}{unit.note}{rest}"
     )
     return facets(
         "bootstrap_error",

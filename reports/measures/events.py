@@ -18,11 +18,11 @@ from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median
 from deepboot.reports.statistics.survival import OUTCOMES
 from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
 
-RULE = {"threshold": 0.99, "streak": 3}  # where a folder does not say
+RULE = {"threshold": 0.99, "streak": 3}  # of runs whose table does not name it
 
 
 def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
-    """Where an event lies in every run, as numbers that can be ranked.
+    """Outcome of an event in every run, with bounds of its step that can be ranked.
 
     Args:
         runs: rows of ``runs``.
@@ -65,7 +65,7 @@ def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
         for event in EVENTS:
             bounds = event_bounds(runs, event).dropna(subset="outcome")
             if len(bounds):
-                rows.append(key | {"event": event} | _steps(bounds, runs, event, confidence))
+                rows.append(key | {"event": event} | _step_summary(bounds, runs, event, confidence))
     return pd.DataFrame(rows)
 
 
@@ -83,7 +83,7 @@ def event_times(comparison: Comparison) -> pd.DataFrame:
 
 
 def run_times(comparison: Comparison) -> pd.DataFrame:
-    """Every run's events and what follows from them, one row per run.
+    """Every run's events, grokking delay, relapses and transition width, one row per run.
 
     Returns:
         the columns of `event_times`, then ``delay_ratio_low, delay_ratio_high`` (grokking step over memorisation
@@ -107,7 +107,7 @@ def delay_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
         (median transition width, steps), ``width_low, width_high`` (its range over seeds) and ``note``.
     """
     times = run_times(comparison)
-    return pd.DataFrame([key | _delays(cell, confidence) for key, cell in _by_cell(times)])
+    return pd.DataFrame([key | _delay_summary(cell, confidence) for key, cell in _by_cell(times)])
 
 
 def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memorization") -> pd.DataFrame:
@@ -121,8 +121,8 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
         above: runs whose grokking step is divided.
         below: as many runs, whose event ``over`` divides.
     """
-    top_low, top_high = _known(above, "grokking").to_numpy().T
-    bottom_low, bottom_high = _known(below, over).to_numpy().T
+    top_low, top_high = _known_bounds(above, "grokking").to_numpy().T
+    bottom_low, bottom_high = _known_bounds(below, over).to_numpy().T
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where((top_low == 0) | (bottom_high == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)
         high = np.where(np.isinf(top_high) | (bottom_low == 0), np.inf, top_high / bottom_low)
@@ -131,15 +131,15 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     return pd.DataFrame({"low": low, "high": high}, index=above.index)
 
 
-def _known(runs: pd.DataFrame, event: str) -> pd.DataFrame:
-    """Bounds with nothing known, [0, inf], where a run diverged or failed before the event."""
+def _known_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
+    """Bounds of an event's step, [0, inf] where a run diverged or failed before it."""
     bounds = event_bounds(runs, event)
     bounds.loc[bounds["outcome"].isin(BROKEN), "low"] = 0.0
     return bounds[["low", "high"]]
 
 
 def _difference(runs: pd.DataFrame) -> pd.DataFrame:
-    top, bottom = _known(runs, "grokking"), _known(runs, "memorization")
+    top, bottom = _known_bounds(runs, "grokking"), _known_bounds(runs, "memorization")
     return pd.DataFrame({"low": top["low"] - bottom["high"], "high": top["high"] - bottom["low"]}, index=runs.index)
 
 
@@ -148,21 +148,21 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     runs = comparison.runs
     grokked = runs[runs["grokking_high"].notna()]
     rows = {str(run_id): table for run_id, table in comparison.evaluations.groupby("run_id")}
-    found = []
+    records = []
     for run in grokked.to_dict("records"):
         table = rows.get(run["run_id"], comparison.evaluations.head(0))
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
         updates, pace = _updates(table)
         width = transition_width(updates, **rule)
-        found.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
+        records.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
     rest = [(run_id, 0, None) for run_id in runs.loc[runs["grokking_high"].isna(), "run_id"]]
-    return pd.DataFrame([*found, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
+    return pd.DataFrame([*records, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}
     )
 
 
 def _updates(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """A run's evaluations by optimiser updates, and how much of its axis one update takes."""
+    """A run's evaluations by optimiser updates, and the length of one update on the comparison's axis."""
     if "update" not in table or table.empty:
         return table, 1.0
     last = table.iloc[-1]
@@ -179,7 +179,7 @@ def _by_cell(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
         yield dict(zip(CELL, values, strict=True)), rows
 
 
-def _steps(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: float) -> dict[str, Any]:
+def _step_summary(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: float) -> dict[str, Any]:
     counts = {outcome: int((bounds["outcome"] == outcome).sum()) for outcome in OUTCOMES}
     median = median_bounds(bounds["low"], bounds["high"]) or UNKNOWN
     interval = median_interval(bounds["low"], bounds["high"], confidence) or UNKNOWN
@@ -211,7 +211,7 @@ def _step_notes(counts: dict[str, int], n: int, runs: int, event: str, confidenc
         yield f"{plural(n, 'seed')}: no interval"
 
 
-def _delays(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
+def _delay_summary(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
     known = times.dropna(subset=["delay_ratio_low"])
     ratio = median_bounds(known["delay_ratio_low"], known["delay_ratio_high"]) or UNKNOWN
     interval = median_interval(known["delay_ratio_low"], known["delay_ratio_high"], confidence) or UNKNOWN

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from deepboot.bootstrap.files import write_atomically
 from deepboot.bootstrap.results import Results, read
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.reports.claims.explain.evidence import Grounds, grounds, weightiest
+from deepboot.reports.claims.explain.evidence import VerdictEvidence, evidence_of, weightiest
 from deepboot.reports.claims.family import Case, cases
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.judgement import Judgement
@@ -125,14 +125,14 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
 
 
 def _judged(comparison: Comparison) -> list[dict[str, Any]]:
-    """Each folder's claims under its own heading, with their grounds and tables; none of a folder without claims."""
+    """Every folder's claims with their evidence and tables; a folder without claims is left out."""
     problems = {folder: Registration.of(part.sources[0]).problem for folder, part in studies(comparison).items()}
     return [
         {
             "folder": folder,
             "problem": problems[folder],
             "claims": claims,
-            "grounds": [_grounds(case) for case in claims],
+            "evidence": [_evidence(case) for case in claims],
             "together": verdicts.together(claims),
             "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
         }
@@ -146,9 +146,9 @@ def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> l
     return [maker(comparison) for maker in makers]
 
 
-def _grounds(case: Case) -> list[Grounds]:
-    """Of every cell that was judged, or of those that weigh most."""
-    return [grounds(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
+def _evidence(case: Case) -> list[VerdictEvidence]:
+    """The evidence of every judgement of a claim, or of the weightiest ones."""
+    return [evidence_of(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
 
 
 def _unique(comparison: Comparison, key: str) -> list[str]:

@@ -19,7 +19,7 @@ from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.kind import seeds_needed
 from deepboot.reports.comparison import BROKEN, Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
-from deepboot.reports.planning.resample import Pilot, places
+from deepboot.reports.planning.resample import Pilot, drawn_seeds
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
 
@@ -147,7 +147,7 @@ def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, time
         pending = [place for place, verdicts in found.items() if not _told(_leading(verdicts)[1], verdicts.total())]
         if not pending:
             break
-        drawn = pilot.drawn(places(pilot.seeds, size, number))
+        drawn = pilot.drawn(drawn_seeds(pilot.seeds, size, number))
         for place in pending:
             found[place][questions[place].ask(drawn).verdict] += 1
     return found
@@ -175,12 +175,11 @@ def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
         return ""
     noted = f" ({effect.note})" if effect.note else ""
     if effect.missing:
-        return (
-            f"complete the missing runs first: with {effect.sample}{noted} the estimate lies on both sides of the claim"
-        )
+        known = f"with {effect.sample_text}{noted} the estimate lies on both sides of the claim"
+        return f"complete the missing runs first: {known}"
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
-        return f"{first}: the estimate, {effect.estimated}, lies on both sides of the claim"
+        return f"{first}: the estimate, {effect.estimate_text}, lies on both sides of the claim"
     broken = pilot.comparison.runs["status"].isin(BROKEN).any()
     cure = "mend the runs that diverged or failed" if broken else "a longer budget"
     return f"{cure} first: what was not reached{noted} lies on both sides of the claim"

@@ -55,12 +55,12 @@ class Pilot:
         return replace(self.comparison, runs=runs, evaluations=rows.assign(run_id=_named(rows["run_id"], row_draws)))
 
 
-def places(seeds: int, size: int, number: int) -> np.ndarray:
+def drawn_seeds(seeds: int, size: int, number: int) -> np.ndarray:
     """Which of a pilot's seeds the ``number``-th resample of this size draws, int, (size,).
 
     Keyed by the number alone: the same at every call, and a larger resample begins with the smaller ones.
 
-    >>> places(8, 4, 0).tolist() == places(8, 9, 0).tolist()[:4]
+    >>> drawn_seeds(8, 4, 0).tolist() == drawn_seeds(8, 9, 0).tolist()[:4]
     True
     """
     return np.minimum((np.random.default_rng(number).random(size) * seeds).astype(int), seeds - 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.gap import explained_table, prediction_table
+from deepboot.reports.measures.gap import gap_table, prediction_table
 from deepboot.reports.measures.pairing import NEGLIGIBLE, noise_table, pairing_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
@@ -82,7 +82,7 @@ def noise(comparison: Comparison) -> Table:
 
 def explained(comparison: Comparison) -> Table:
     """Share of the generalisation gap that is bootstrap error."""
-    table = explained_table(comparison)
+    table = gap_table(comparison)
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],

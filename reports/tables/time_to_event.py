@@ -9,11 +9,11 @@ from typing import Any
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.time_to_event import (
-    alike_table,
+    equality_table,
     incidence_table,
     mean_table,
     ratio_table,
-    slowdown_table,
+    time_ratio_table,
 )
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
@@ -60,7 +60,7 @@ def slowdowns(comparison: Comparison, event: str = "grokking") -> Table:
     words = EVENT_WORDS[event]
     rows = [
         (row["cell"], *_ratio(row, event, "ideal partner"))
-        for row in slowdown_table(comparison, event).to_dict("records")
+        for row in time_ratio_table(comparison, event).to_dict("records")
     ]
     numbers = ("pairs", "over ideal", "95 % interval", "p")
     note = f"Typical ratio of the {words.noun} steps of a pair. {_method()}"
@@ -87,7 +87,7 @@ def ratios(comparison: Comparison, event: str = "grokking") -> Table:
 def alike(comparison: Comparison, event: str = "grokking") -> Table:
     """Log-rank tests over all real cells at once."""
     words = EVENT_WORDS[event]
-    table = alike_table(comparison, event)
+    table = equality_table(comparison, event)
     rows: list[tuple[str, ...]] = [
         (
             "any difference (log-rank)" if row["test"] == "log-rank" else f"trend over {row['over']}",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from deepboot.reports.claims.effect import Verdict
-from deepboot.reports.claims.explain.evidence import grounds
+from deepboot.reports.claims.explain.evidence import evidence_of
 from deepboot.reports.claims.family import MOST_TESTED, Case
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.p_values import p_value
@@ -50,7 +50,7 @@ def together(cases: Sequence[Case]) -> Table:
             f"{case.quantifier} of {len(case.judgements)}" if len(case.judgements) > 1 else "",
             case.overall,
             case.significance.towards if case.significance.towards != case.overall else "",
-            case.significance.written,
+            case.significance.text,
             p_value(case.holm) if case.family[1] > 1 else "",
             p_value(case.benjamini_hochberg) if case.family[1] > 1 else "",
             flags(case.first),
@@ -87,11 +87,11 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
                 one.title if one.number != named else "",
                 one.cell or "–",
                 one.verdict,
-                effect.estimated if effect else "–",
-                effect.spanned if effect else "no interval",
-                effect.counted if effect else "0",
-                effect.claimed if effect else "–",
-                one.significance.written if cells[one.number] <= MOST_TESTED else "",
+                effect.estimate_text if effect else "–",
+                effect.interval_text if effect else "no interval",
+                effect.count_text if effect else "0",
+                effect.claimed_text if effect else "–",
+                one.significance.text if cells[one.number] <= MOST_TESTED else "",
                 "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),
             )
         )
@@ -110,7 +110,7 @@ def lines(cases: Iterable[Case]) -> Iterator[str]:
         for one in case.judgements:
             yield f"{one.verdict:12} {one.title}"
             found = case.significance_of(one) if several else None
-            yield f"{'':12} {one.sentence}{f' p = {found.written}.' if found else ''}"
+            yield f"{'':12} {one.sentence}{f' p = {found.text}.' if found else ''}"
         if several:
             yield f"{case.overall:12} {case.first.title}"
             yield f"{'':12} {tally(case)}"
@@ -124,15 +124,15 @@ def _chance(case: Case) -> str:
     towards = f" for “{found.towards}”" if found.towards != case.overall else ""
     holm, adjusted = p_value(case.holm), p_value(case.benjamini_hochberg)
     among = f"all {size} claims" if name == "all" else plural(size, "primary claim")
-    return f"p = {found.written}{towards}" + (
+    return f"p = {found.text}{towards}" + (
         f"; Holm {holm}, BH {adjusted} over {among}" if case.holm and size > 1 else ""
     )
 
 
 def as_dicts(cases: Iterable[Case]) -> list[dict[str, Any]]:
-    """For JSON: every judgement with its p values, those of its claim, and its grounds."""
+    """For JSON: every judgement with its p values, its claim's p values, and its evidence."""
     return [
-        one.as_dict() | case.as_dict(one) | {"grounds": grounds(case, one).as_dict()}
+        one.as_dict() | case.as_dict(one) | {"grounds": evidence_of(case, one).as_dict()}
         for case in cases
         for one in case.judgements
     ]

@@ -110,7 +110,9 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
         return Effect(name, region, len(pairs.table), "pairs", reason=why, **also)
     worst, interval, how = worst_step(values_SN, margin, evidence.confidence, pairs.limits)
     estimate = mean_bounds(values_SN[worst], pairs.limits)
-    also["note"] = "; ".join(filter(None, [_place(steps, worst) if at == "until_stopping" else "", how, pairs.note]))
+    also["note"] = "; ".join(
+        filter(None, [_step_note(steps, worst) if at == "until_stopping" else "", how, pairs.note])
+    )
     if interval is None or not all(map(math.isfinite, interval)):
         lacking = "without a value, which has no upper end"
         reason = how if interval is None else f"{pairs.total - n} of {plural(pairs.total, 'pair')} {lacking}{whys}"
@@ -135,7 +137,7 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
     one-sided sign tests, inverted, on the conservative bounds.
     """
     runs = evidence.runs_of(world)
-    effect = _same(
+    effect = _median_ratio_near_1(
         f"median ratio of the grokking step to the memorisation step in the {world} world",
         ratio_bounds(runs, runs),
         max_ratio,
@@ -167,7 +169,7 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     pairs, ideal = evidence.partners()
     memorized = pairs.assign(grokking_low=pairs["memorization_low"], grokking_high=pairs["memorization_high"])
     notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners "), alone(ideal)]
-    return _same(
+    return _median_ratio_near_1(
         f"median ratio of the {evidence.world} world's memorisation step to its ideal partner's",
         ratio_bounds(memorized, ideal, over="memorization"),
         max_ratio,
@@ -207,10 +209,10 @@ def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None
     surely = np.maximum(np.maximum(low, -high), 0).max() if band.p <= 1 - evidence.confidence + 1e-12 else 0.0
     possibly = math.inf if np.isnan(pairs.values).any() else float(np.maximum(-low, high).max())
     worst = int(np.abs(mean).argmax())
-    place = f"{measure(mean[worst])} at step {count(steps[worst])}, of {plural(len(steps), 'step')}"
+    largest_at = f"{measure(mean[worst])} at step {count(steps[worst])}, of {plural(len(steps), 'step')}"
     largest = float(abs(mean[worst]))
     estimate = Bounds(largest, math.inf if math.isinf(possibly) else largest)
-    note = "; ".join(filter(None, [place, pairs.note]))
+    note = "; ".join(filter(None, [largest_at, pairs.note]))
     n = int(np.isfinite(pairs.values).sum())
     return Effect(name, region, n, "pairs", estimate, Bounds(float(surely), possibly), note=note, **also)
 
@@ -218,7 +220,7 @@ def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None
 def worst_step(
     differences_SN: np.ndarray, margin: float, confidence: float, limits: Bounds = ANYTHING
 ) -> tuple[int, Bounds | None, str]:
-    """Where the mean curve is judged against ±margin, the interval, and what was done to it if anything.
+    """The step at which the mean curve is judged against ±margin, the interval, and a note on its correction or cut.
 
     The interval lies inside exactly where two one-sided tests reject at every step, and wholly outside exactly where
     one step's interval does after Bonferroni's correction; then the step is the one farthest out. A step within the
@@ -231,20 +233,20 @@ def worst_step(
         confidence: in (0.5, 1).
         limits: ends of a missing difference.
     """
-    each, one_sided = 1 - (1 - confidence) / len(differences_SN), 2 * confidence - 1
-    corrected = [mean_interval(row, each, limits) or ANYTHING for row in differences_SN]
+    bonferroni, one_sided = 1 - (1 - confidence) / len(differences_SN), 2 * confidence - 1
+    corrected = [mean_interval(row, bonferroni, limits) or ANYTHING for row in differences_SN]
     gaps = [max(low, -high) - margin for low, high in corrected]
     if max(gaps) > 0:
         farthest = int(np.argmax(gaps))
         return farthest, corrected[farthest], f"corrected for {len(gaps)} steps" if len(gaps) > 1 else ""
     tested = [mean_interval(row, one_sided, limits) for row in differences_SN]
     sizes = [max(map(abs, mean_bounds(row, limits) or ANYTHING)) for row in differences_SN]
-    kept = [at for at, test in enumerate(tested) if test is not None or sizes[at] >= margin]
+    kept = [step for step, test in enumerate(tested) if test is not None or sizes[step] >= margin]
     worst = int(np.argmax(sizes))
     if not kept:
         return worst, None, no_interval(differences_SN[worst], "pairs", confidence)
-    pointwise = [mean_interval(differences_SN[at], confidence, limits) or ANYTHING for at in kept]
-    if all(-margin <= low and high <= margin for low, high in (tested[at] or ANYTHING for at in kept)):
+    pointwise = [mean_interval(differences_SN[step], confidence, limits) or ANYTHING for step in kept]
+    if all(-margin <= low and high <= margin for low, high in (tested[step] or ANYTHING for step in kept)):
         whole = _hull(pointwise)
         cut = Bounds(max(whole.low, -margin), min(whole.high, margin))
         return worst, cut, _cut(confidence) if cut != whole else ""
@@ -289,10 +291,10 @@ def _curves(
     return values_SN[whole], steps[whole], known[whole].all(axis=1)
 
 
-def _same(
+def _median_ratio_near_1(
     name: str, bounds: pd.DataFrame, max_ratio: float, *, items: str, evidence: Evidence, note: str, lost: int = 0
 ) -> Effect:
-    """Whether a median ratio lies within 1 / max_ratio and max_ratio."""
+    """The effect of a median ratio that is claimed to lie within 1 / max_ratio and max_ratio."""
     region, confidence, known = Bounds(1 / max_ratio, max_ratio), evidence.confidence, int(bounds["low"].notna().sum())
     low, high = open_where_unknown(bounds, lost)
     tested = median_interval(low, high, 2 * confidence - 1)
@@ -315,7 +317,7 @@ def _cut(confidence: float) -> str:
     return f"cut off where two one-sided tests at {percent(1 - confidence)} rule out the rest"
 
 
-def _place(steps: np.ndarray | Sequence[int], worst: int) -> str:
+def _step_note(steps: np.ndarray | Sequence[int], worst: int) -> str:
     if len(steps) == 1:
         return f"at step {count(steps[0])}, the only one judged"
     return f"at step {count(steps[worst])}, of {len(steps)} steps from {count(steps[0])} to {count(steps[-1])}"

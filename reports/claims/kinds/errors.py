@@ -49,7 +49,7 @@ def bootstrap_error(
 def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
     """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
 
-    The other part of the gap, test minus train error, is what the ideal world's test error has above the train error.
+    The other part of the gap, test minus train error, is the ideal world's test error above the train error.
     Pairs there before any reuse are left out. A ratio of two means takes all others: with one that lacks a value
     nothing is judged. Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may
     be 0.
@@ -63,16 +63,16 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     if n < T_MIN:
         reason = no_interval(gap, "pairs", evidence.confidence)
         return Effect(name, region, n, "pairs", reason=reason, note=note, total=total)
-    found = explained_share(gap, error, evidence.confidence)
-    estimate = None if math.isnan(found.share) else Bounds(found.share, found.share)
-    reason = "" if found.interval else "the gap may be 0, and any share of it the bootstrap error"
+    share = explained_share(gap, error, evidence.confidence)
+    estimate = None if math.isnan(share.share) else Bounds(share.share, share.share)
+    reason = "" if share.interval else "the gap may be 0, and any share of it the bootstrap error"
     if n < both.shape[1]:
         reason = (
             f"{both.shape[1] - n} of {plural(both.shape[1], 'pair')} without a value, and a share takes all ({note})"
         )
-    elif still(error - found.share * gap) and not order_rank(n, evidence.confidence):
+    elif still(error - share.share * gap) and not order_rank(n, evidence.confidence):
         reason = no_interval(np.zeros(n), "pairs", evidence.confidence).replace("value", "share")
-    interval = None if reason else found.interval
+    interval = None if reason else share.interval
     return Effect(name, region, n, "pairs", estimate, interval, reason, note, total=total)
 
 

@@ -10,7 +10,7 @@ from deepboot.reports import compare
 from deepboot.reports.claims.judge import Across, Effect, claim_kind, fewest_seeds, judge
 from deepboot.reports.claims.kind import scope_of
 from deepboot.reports.claims.kinds.agreement import outcome_profile, predicts, rank_agreement
-from deepboot.reports.claims.kinds.arms import ratio
+from deepboot.reports.claims.kinds.groups import ratio
 from deepboot.reports.claims.kinds.trends import monotone, power_law, threshold, trend
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.tables.verdicts import verdicts
@@ -62,9 +62,9 @@ def test_a_kind_over_cells_is_judged_once(make_pairs):
     def own_across(across: Across, *, most: int) -> Effect:
         """The cells have at most this many runs."""
         assert across.cells["train_size"].tolist() == [100, 200]
-        assert across.runs_of("real")["place"].tolist() == [0] * 6 + [1] * 6
+        assert across.runs_of("real")["cell_index"].tolist() == [0] * 6 + [1] * 6
         assert across.runs_of("ideal")["world"].tolist() == ["ideal"] * 12
-        assert across.pairs_at("end")["place"].tolist() == [0] * 6 + [1] * 6
+        assert across.pairs_at("end")["cell_index"].tolist() == [0] * 6 + [1] * 6
         n = len(across.runs_of("real"))
         return Effect("number of runs", Bounds(0, most), n, "runs", Bounds(n, n), Bounds(n, n))
 
@@ -174,7 +174,7 @@ def test_ratio_of_memorisation_in_both_worlds(make_pairs):
     [
         ({"of": {"train_size": 5}}, "`of`: no cell has train_size = 5"),
         ({"to": {"train_sise": 5}}, f"`to` names no column 'train_sise'. {UNKNOWN}"),
-        ({"of": {}}, "`of` selects 3 cells (train_size 100; train_size 200; train_size 400), and an arm is one"),
+        ({"of": {}}, "`of` selects 3 cells (train_size 100; train_size 200; train_size 400), and must select one"),
         ({"of": {"train_size": 400}}, "`of` and `to` select the same cell (train_size 400)"),
     ],
 )

@@ -7,7 +7,7 @@ from scipy import stats
 from deepboot.reports import compare
 from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, judge
 from deepboot.reports.planning.from_pilot import forecasts
-from deepboot.reports.planning.resample import Pilot, places
+from deepboot.reports.planning.resample import Pilot, drawn_seeds
 from deepboot.reports.statistics.intervals import Bounds, clopper_pearson, t_interval
 from deepboot.reports.statistics.power import largest_spread, seeds_for_mean
 
@@ -277,7 +277,7 @@ def test_a_drawn_comparison_holds_whole_seeds(make_results):
 
 def test_draws_are_fair_and_repeat():
     """Every seed is drawn as often as any other, and the same ones at every call."""
-    drawn = np.concatenate([places(5, 40, number) for number in range(250)])
+    drawn = np.concatenate([drawn_seeds(5, 40, number) for number in range(250)])
     assert np.bincount(drawn) == pytest.approx(2_000, abs=4 * math.sqrt(2_000))
-    assert np.array_equal(places(5, 40, 7), places(5, 40, 7))
-    assert not np.array_equal(places(5, 40, 7), places(5, 40, 8))
+    assert np.array_equal(drawn_seeds(5, 40, 7), drawn_seeds(5, 40, 7))
+    assert not np.array_equal(drawn_seeds(5, 40, 7), drawn_seeds(5, 40, 8))
