@@ -1,4 +1,4 @@
-"""The figure of the bootstrap error, beside the regions that claims want it to lie in: pairs, marks and caption."""
+"""The figure of the bootstrap error with the claimed regions: pairs, marks and caption."""
 
 import math
 from typing import Any
@@ -120,16 +120,16 @@ def claim_handles(claimed: pd.DataFrame, *, outline: bool) -> list[Any]:
     handles: list[Any] = [Line2D([], [], **pair)]
     for low, high in _regions(claimed):
         shaded = math.isfinite(low) and math.isfinite(high)
-        look_of_claim = MARGIN | {"linewidth": 0.6} if shaded else LIMIT
+        claim_style = MARGIN | {"linewidth": 0.6} if shaded else LIMIT
         label = f"claimed: {_region_name(low, high)}"
-        handles.append(Patch(label=label, **look_of_claim) if shaded else Line2D([], [], label=label, **look_of_claim))
+        handles.append(Patch(label=label, **claim_style) if shaded else Line2D([], [], label=label, **claim_style))
     if outline:
         handles.append(Line2D([], [], label="whole curve, 95 %", **OUTLINE))
     return handles if len(handles) > 1 else []
 
 
 def _regions(claimed: pd.DataFrame) -> list[tuple[float, float]]:
-    """The different regions among these."""
+    """The distinct regions among these."""
     return list(dict.fromkeys(zip(claimed["low"].astype(float), claimed["high"].astype(float), strict=True)))
 
 

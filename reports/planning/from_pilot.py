@@ -23,11 +23,11 @@ from deepboot.reports.planning.resample import Pilot, drawn_seeds
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
 
-SIZES = (1, 1.5, 2, 3, 5, 10)  # of the studies drawn, in the pilot's seeds
-SIZES_OF_FEWEST = (1, 1.5, 2)  # and in the fewest seeds that the claim needs
-RESAMPLES = 100  # at most: fewer where they all agree
-RARE = 0.005
-ROWS = 4_000_000  # evaluations drawn at one size: large pilots are drawn less often
+SIZES = (1, 1.5, 2, 3, 5, 10)  # of the resampled studies, in multiples of the pilot's seeds
+SIZES_OF_FEWEST = (1, 1.5, 2)  # and in multiples of the fewest seeds that the claim needs
+RESAMPLES = 100  # of each size at most; fewer where they all agree
+RARE = 0.005  # probability of so many, or so few, hits at exactly the wanted power that ends the resampling
+ROWS = 4_000_000  # evaluations resampled at one size: of large pilots fewer resamples are drawn
 
 
 def forecasts(results: Results | Comparison) -> list[Forecast]:
@@ -37,40 +37,41 @@ def forecasts(results: Results | Comparison) -> list[Forecast]:
         ValueError: as in `judge`.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
-    found: dict[int, Forecast] = {}
-    asked: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, PilotQuestion]] = {}
-    for place, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
+    by_index: dict[int, Forecast] = {}
+    by_cells: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, PilotQuestion]] = {}
+    for index, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
         if judgement.evidence is None:
-            found[place] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
+            by_index[index] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
             continue
         fewest = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
         question = PilotQuestion(judgement, judgement.evidence, fewest)
-        asked.setdefault((judgement.folder, question.cells), {})[place] = question
-    for (_, cells), questions in asked.items():
-        own = next(iter(questions.values())).evidence.comparison
-        pilot = Pilot.of(_part(own, cells))
-        found |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
-    return [found[place] for place in sorted(found)]
+        by_cells.setdefault((judgement.folder, question.cells), {})[index] = question
+    for (_, cells), questions in by_cells.items():
+        study = next(iter(questions.values())).evidence.comparison
+        pilot = Pilot.of(_part(study, cells))
+        by_index |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
+    return [by_index[index] for index in sorted(by_index)]
 
 
 def _part(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Comparison:
     """The runs of some cells and their ideal partners."""
     runs = comparison.runs
-    own = runs.merge(pd.DataFrame(cells, columns=KEY, dtype="string"), on=KEY)
-    kept = runs[runs["run_id"].isin(own["run_id"]) | runs["run_id"].isin(own["ideal_run_id"].dropna())]
+    selected = runs.merge(pd.DataFrame(cells, columns=KEY, dtype="string"), on=KEY)
+    kept = runs[runs["run_id"].isin(selected["run_id"]) | runs["run_id"].isin(selected["ideal_run_id"].dropna())]
     rows = comparison.evaluations
     return replace(comparison, runs=kept, evaluations=rows[rows["run_id"].isin(kept["run_id"])])
 
 
 def _forecast_cell(pilot: Pilot, questions: list[PilotQuestion]) -> list[Forecast]:
     """Forecasts of the claims that are judged on the same runs."""
-    known = [_settled(pilot, question) or _calculated(pilot, question) for question in questions]
-    drawn = iter(_resampled(pilot, [question for question, one in zip(questions, known, strict=True) if one is None]))
-    return [one or next(drawn) for one in known]
+    calculated = [_settled(pilot, question) or _calculated(pilot, question) for question in questions]
+    others = [question for question, forecast in zip(questions, calculated, strict=True) if forecast is None]
+    resampled = iter(_resampled(pilot, others))
+    return [forecast or next(resampled) for forecast in calculated]
 
 
 def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
-    """The forecast where the pilot alone gives it: its verdict, or that no verdict can be had of it."""
+    """The forecast where the pilot alone decides it: a verdict, or the reason why more seeds bring none."""
     judgement, seeds = question.judgement, pilot.seeds
     if judgement.verdict != "inconclusive":
         return Forecast(judgement, seeds, seeds, judgement.verdict)
@@ -100,25 +101,24 @@ def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
 
 
 def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecast]:
-    """Forecasts from studies of growing size, drawn from the pilot; all questions are asked of the same ones."""
-    found: dict[int, Forecast] = {}
-    sizes = {place: _sizes(pilot.seeds, question) for place, question in enumerate(questions)}
+    """Forecasts from resampled studies of growing size; all claims are judged on the same studies."""
+    forecast: dict[int, Forecast] = {}
+    sizes = {index: _sizes(pilot.seeds, question) for index, question in enumerate(questions)}
     for size in sorted(set().union(*sizes.values())):
-        pending = {place: questions[place] for place in sizes if place not in found and size in sizes[place]}
-        times = _times(pilot, size)
-        for place, verdicts in _verdicts(pilot, pending, size, times).items():
+        pending = {index: questions[index] for index in sizes if index not in forecast and size in sizes[index]}
+        for index, verdicts in _verdicts(pilot, pending, size, _resamples(pilot, size)).items():
             verdict, hits = _leading(verdicts)
-            asked, judgement = verdicts.total(), questions[place].judgement
-            if hits >= POWER * asked:
-                found[place] = Forecast(judgement, pilot.seeds, size, verdict, hits=hits, resamples=asked)
-    for place, question in enumerate(questions):
-        yield found.get(place) or Forecast(
-            question.judgement, pilot.seeds, None, within=max(sizes[place]), reason=_instead(question)
+            resamples, judgement = verdicts.total(), questions[index].judgement
+            if hits >= POWER * resamples:
+                forecast[index] = Forecast(judgement, pilot.seeds, size, verdict, hits=hits, resamples=resamples)
+    for index, question in enumerate(questions):
+        yield forecast.get(index) or Forecast(
+            question.judgement, pilot.seeds, None, within=max(sizes[index]), reason=_instead(question)
         )
 
 
 def _instead(question: PilotQuestion) -> str:
-    """What may help where none of the sizes tried does."""
+    """Why none of the sizes tried was enough, or what helps instead of seeds; empty where nothing is known."""
     effect = question.judgement.effect
     if question.fewest is None:
         return "no number of seeds can support it"
@@ -128,58 +128,59 @@ def _instead(question: PilotQuestion) -> str:
 
 
 def _sizes(seeds: int, question: PilotQuestion) -> set[int]:
-    """Sizes of studies to try: none below the pilot's, nor, where that has no interval, too small for one."""
+    """Sizes of studies to try, at least the pilot's, and at least the fewest seeds where the pilot has no interval."""
     fewest, effect = question.fewest or 1, question.judgement.effect
-    asked = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
+    sizes = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
     least = seeds if effect and effect.interval else max(seeds, fewest)
-    return {size for size in asked if size >= least}
+    return {size for size in sizes if size >= least}
 
 
-def _times(pilot: Pilot, size: int) -> int:
+def _resamples(pilot: Pilot, size: int) -> int:
+    """The number of resamples of this size, fewer the larger they are."""
     rows = len(pilot.comparison.evaluations) / pilot.seeds * size
     return int(min(RESAMPLES, max(RESAMPLES / 5, ROWS // max(rows, 1))))
 
 
-def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, times: int) -> dict[int, Counter[Verdict]]:
-    """How often each verdict came to each question, in as many resamples as it took to tell, ``times`` at most."""
-    found: dict[int, Counter[Verdict]] = {place: Counter() for place in questions}
-    for number in range(times):
-        pending = [place for place, verdicts in found.items() if not _told(_leading(verdicts)[1], verdicts.total())]
+def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, most: int) -> dict[int, Counter[Verdict]]:
+    """Counts of the verdicts on each claim, over as many resamples as decide its power, ``most`` at most."""
+    counts: dict[int, Counter[Verdict]] = {index: Counter() for index in questions}
+    for number in range(most):
+        pending = [index for index, verdicts in counts.items() if not _clear(_leading(verdicts)[1], verdicts.total())]
         if not pending:
             break
-        drawn = pilot.drawn(drawn_seeds(pilot.seeds, size, number))
-        for place in pending:
-            found[place][questions[place].ask(drawn).verdict] += 1
-    return found
+        resample = pilot.resample(drawn_seeds(pilot.seeds, size, number))
+        for index in pending:
+            counts[index][questions[index].ask(resample).verdict] += 1
+    return counts
 
 
-def _told(hits: int, asked: int) -> bool:
-    """Whether so many hits, or so few, would be rare at exactly the power that is wanted.
+def _clear(hits: int, resamples: int) -> bool:
+    """Whether so many hits, or so few, would be rare at exactly the wanted power.
 
-    >>> _told(0, 3), _told(0, 4), _told(23, 23), _told(24, 24)
+    >>> _clear(0, 3), _clear(0, 4), _clear(23, 23), _clear(24, 24)
     (False, True, False, True)
     """
-    fewer, more = special.bdtr(hits, asked, POWER), special.bdtrc(hits - 1, asked, POWER) if hits else 1.0
-    return asked > 0 and bool(min(fewer, more) < RARE)
+    fewer, more = special.bdtr(hits, resamples, POWER), special.bdtrc(hits - 1, resamples, POWER) if hits else 1.0
+    return resamples > 0 and bool(min(fewer, more) < RARE)
 
 
-def _leading(found: Counter[Verdict]) -> tuple[Verdict, int]:
-    """The decisive verdict that came most often, and how often."""
+def _leading(counts: Counter[Verdict]) -> tuple[Verdict, int]:
+    """The more frequent of the two decisive verdicts, and its count."""
     verdicts: tuple[Verdict, ...] = ("supported", "refuted")
-    return max(((verdict, found[verdict]) for verdict in verdicts), key=lambda one: one[1])
+    return max(((verdict, counts[verdict]) for verdict in verdicts), key=lambda one: one[1])
 
 
 def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
-    """What would help where seeds do not: an estimate that lies on both sides of a claimed bound stays there."""
+    """What to do first where the estimate's bounds lie on both sides of a claimed bound, which no seeds change."""
     if effect is None or effect.estimate is None or effect.leaning != "inconclusive":
         return ""
-    noted = f" ({effect.note})" if effect.note else ""
+    note = f" ({effect.note})" if effect.note else ""
     if effect.missing:
-        known = f"with {effect.sample_text}{noted} the estimate lies on both sides of the claim"
+        known = f"with {effect.sample_text}{note} the estimate lies on both sides of the claim"
         return f"complete the missing runs first: {known}"
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
         return f"{first}: the estimate, {effect.estimate_text}, lies on both sides of the claim"
     broken = pilot.comparison.runs["status"].isin(BROKEN).any()
     cure = "mend the runs that diverged or failed" if broken else "a longer budget"
-    return f"{cure} first: what was not reached{noted} lies on both sides of the claim"
+    return f"{cure} first: what was not reached{note} lies on both sides of the claim"

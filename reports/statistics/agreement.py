@@ -67,7 +67,7 @@ class ExplainedShare:
         n: pairs.
         share: ratio of the means; NaN where the lower one is 0.
         interval: Fieller's; infinite at both ends where the lower mean may be 0; None below 3 pairs.
-        excluded: values that an open interval still rules out, if any; None where the interval says it all.
+        excluded: values that an open interval still rules out; None for other intervals.
     """
 
     n: int
@@ -141,7 +141,7 @@ def rank_agreement_between(
 def monotone_trend(groups: Sequence[ArrayLike], confidence: float = 0.95) -> RankCorrelation:
     """Whether values rise (tau > 0) or fall from group to group: the Jonckheere–Terpstra test, ties included.
 
-    Its statistic is Kendall's between the group's place and the value, so tau-b is its effect. Exact where there
+    Its statistic is Kendall's between the group's index and the value, so tau-b is its effect. Exact where there
     are at most 50,000 ways to deal the values to the groups (three groups of 4, two of 8), else normal.
     Source: Jonckheere 1954, Biometrika 41, 133–145.
 
@@ -161,7 +161,7 @@ def monotone_trend(groups: Sequence[ArrayLike], confidence: float = 0.95) -> Ran
 
 
 def prediction_error(predicted: ArrayLike, actual: ArrayLike, confidence: float = 0.95) -> PredictionError:
-    """How far predictions lie from what came, one of each per cell.
+    """Error of predictions, one prediction and one outcome per cell.
 
     Args:
         predicted, actual: float, (n,), finite, in the same order.
@@ -196,8 +196,8 @@ def explained_share(gap: ArrayLike, bootstrap_error: ArrayLike, confidence: floa
     """
     gap, error = _couple(gap, bootstrap_error, ("gap", "bootstrap_error"))
     missed, n = tail(confidence), gap.size
-    told = abs(gap.mean()) > ROUNDING * np.abs(gap).max()
-    share = float(error.mean() / gap.mean()) if told else math.nan
+    nonzero = abs(gap.mean()) > ROUNDING * np.abs(gap).max()
+    share = float(error.mean() / gap.mean()) if nonzero else math.nan
     if n < 3:
         return ExplainedShare(n, share, None, None)
     reach = special.stdtrit(n - 1, 1 - missed / 2) ** 2 / n
@@ -230,14 +230,14 @@ def power_law(x: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float =
     _check_law(x, low, high)
     high = np.where(high < low * (1 + 1e-9), low, high)  # as good as known
     with np.errstate(divide="ignore"):
-        place, log_low, log_high = np.log(x) - np.log(x).mean(), np.log(low), np.log(high)
+        log_x, log_low, log_high = np.log(x) - np.log(x).mean(), np.log(low), np.log(high)
     constant = np.ones((1, x.size))
-    best = fit(log_low, log_high, np.vstack([constant, place]), NORMAL, least_spread=SHARPEST)
-    places = np.unique(np.stack([x, low, high])[:, np.isfinite(high)], axis=1)
-    allowed = cutoff(max(places.shape[1] - 2, 1), confidence)
+    best = fit(log_low, log_high, np.vstack([constant, log_x]), NORMAL, least_spread=SHARPEST)
+    points = np.unique(np.stack([x, low, high])[:, np.isfinite(high)], axis=1)
+    allowed = cutoff(max(points.shape[1] - 2, 1), confidence)
 
     def excess(slope: float) -> float:
-        line = slope * place
+        line = slope * log_x
         profile = fit(log_low - line, log_high - line, constant, NORMAL, least_spread=SHARPEST)
         return best.log_likelihood - profile.log_likelihood - allowed
 
@@ -249,8 +249,8 @@ def power_law(x: ArrayLike, low: ArrayLike, high: ArrayLike, confidence: float =
 def threshold_size(sizes: ArrayLike, grokked: ArrayLike, n: ArrayLike) -> Bounds:
     """Neighbouring sizes between which the share of runs that grok passes a half; 0 or infinite beyond those tried.
 
-    It passes where the rising rates that are closest to those observed do: isotonic regression by pooling adjacent
-    violators. Source: Ayer et al. 1955, Annals of Mathematical Statistics 26, 641–647.
+    Rates are estimated by isotonic regression, the rising rates that are closest to the observed ones, by pooling
+    adjacent violators. Source: Ayer et al. 1955, Annals of Mathematical Statistics 26, 641–647.
 
     Args:
         sizes: float, (sizes,), positive, rising, at least two.
@@ -273,8 +273,8 @@ def threshold_size(sizes: ArrayLike, grokked: ArrayLike, n: ArrayLike) -> Bounds
 def _couple(one: ArrayLike, other: ArrayLike, names: tuple[str, str], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
     first, second = finite(one, names[0], least), finite(other, names[1], least)
     if first.size != second.size:
-        said = f"got {first.size} and {second.size}"
-        raise ValueError(f"`{names[0]}` and `{names[1]}` must pair up, {said}. Give one value of each for every cell.")
+        sizes = f"got {first.size} and {second.size}"
+        raise ValueError(f"`{names[0]}` and `{names[1]}` must pair up, {sizes}. Give one value of each for every cell.")
     return first, second
 
 
@@ -376,8 +376,8 @@ def _check_law(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         raise ValueError(f"`x` must be positive and take 2 values, got {x.min():g} to {x.max():g}. Vary it.")
     wrong = ~((low >= 0) & (low <= high) & (high > 0) & np.isfinite(low))
     if wrong.any():
-        found = f"got {low[wrong][0]:g} to {high[wrong][0]:g}"
-        raise ValueError(f"T must have bounds 0 ≤ low ≤ high, {found}. Where nothing is known, write 0 and infinity.")
+        bounds = f"got {low[wrong][0]:g} to {high[wrong][0]:g}"
+        raise ValueError(f"T must have bounds 0 ≤ low ≤ high, {bounds}. Where nothing is known, write 0 and infinity.")
 
 
 def _checked_counts(sizes: np.ndarray, grokked: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -389,6 +389,6 @@ def _checked_counts(sizes: np.ndarray, grokked: np.ndarray, n: np.ndarray) -> np
     n = np.broadcast_to(n, sizes.shape)
     wrong = ~((grokked >= 0) & (grokked <= n) & (n >= 1))
     if wrong.any():
-        found = f"got {grokked[wrong][0]:g} of {n[wrong][0]:g}"
-        raise ValueError(f"`grokked` must be between 0 and `n`, {found} at size {sizes[wrong][0]:g}. Count runs.")
+        counts = f"got {grokked[wrong][0]:g} of {n[wrong][0]:g}"
+        raise ValueError(f"`grokked` must be between 0 and `n`, {counts} at size {sizes[wrong][0]:g}. Count runs.")
     return n

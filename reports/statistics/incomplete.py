@@ -14,7 +14,7 @@ from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank, see
 from deepboot.reports.text import percent, plural
 
 ANYTHING = Bounds(-math.inf, math.inf)
-MOST_OPEN = 12  # values with ends of their own: of each subset one completion is looked at
+MOST_OPEN = 12  # values with ends of their own: there is one completion for each subset
 STILL = 1e-12  # a spread below this share of the largest value, or of 1, is rounding
 
 
@@ -51,7 +51,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, limits: Bounds = 
         limits: the ends of a missing value.
 
     Returns:
-        None below three known values, and for too few values without a spread; `no_interval` says which.
+        None below three known values, and for too few values without a spread; `no_interval` has the reason in words.
 
     >>> mean_interval([1.0, 2.0, 3.0]), mean_interval([1.0, 1.0, 1.0])
     (Bounds(low=-0.484..., high=4.484...), None)

@@ -59,7 +59,7 @@ def median_interval(lows: ArrayLike, highs: ArrayLike, confidence: float = 0.95)
     """Distribution-free interval of the median of values known only to lie between bounds; None for few values.
 
     The lower end is an order statistic of the lower bounds, the upper end of the upper bounds, so the
-    coverage is at least the one asked for wherever the values lie. An infinite end: open.
+    coverage is at least the nominal one wherever the values lie. An infinite end: open.
 
     Args:
         lows: float, (n,), lower bounds.

@@ -71,12 +71,12 @@ def delays(comparison: Comparison) -> Table:
 
 
 def _in(comparison: Comparison) -> str:
-    """The steps of a title, with their unit where they are expressed in another one."""
+    """The word "steps" in a title, with the unit where it is another one."""
     return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
 
 
 def _largest(comparison: Comparison) -> dict[str, str]:
-    """The largest mean bootstrap error of every cell, and where."""
+    """The largest mean bootstrap error of every cell, and its step."""
     table = comparison.largest()[["cell_id", "step", "bootstrap_error"]]
     return {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in table.itertuples(index=False)}
 
@@ -121,7 +121,7 @@ def configuration(comparison: Comparison) -> Table:
     rows = []
     for name in settings_of(runs):
         if name in ("task.name", "model.name", "optimizer.name"):
-            continue  # their columns `task`, `model` and `optimizer` have said it
+            continue  # the columns `task`, `model` and `optimizer` have the same values
         values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
         rows += [(name, listed(values))] if values else []
     seeds = runs["seed"].nunique()
@@ -130,7 +130,7 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def facts(comparison: Comparison) -> Table:
-    """Facts about the data: columns under ``facts.``, and how often a sample was used; a range where runs differ."""
+    """Facts about the data, the columns under ``facts.``, and the reuse of samples; a range where runs differ."""
     runs = comparison.runs
     names = [name for name in runs.columns if name.startswith(FACTS)]
     names += [name for name in ("first_reuse_step", "reuse", "samples_seen") if runs[name].notna().any()]
@@ -154,15 +154,15 @@ def environments(comparison: Comparison) -> Table:
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, held in value.items():
-        if isinstance(held, dict) and all(isinstance(part, str | int | float) for part in held.values()):
-            found.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in held.items())))
-        elif isinstance(held, dict):
-            found += _flat(held, f"{prefix}{name}.")
+    rows: list[tuple[str, str]] = []
+    for name, entry in value.items():
+        if isinstance(entry, dict) and all(isinstance(part, str | int | float) for part in entry.values()):
+            rows.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in entry.items())))
+        elif isinstance(entry, dict):
+            rows += _flat(entry, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", str(held)))
-    return found
+            rows.append((f"{prefix}{name}", str(entry)))
+    return rows
 
 
 def _range(values: pd.Series) -> str:

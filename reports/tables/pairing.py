@@ -1,6 +1,6 @@
-"""Tables of both worlds together, as text: what pairing gives, test-set noise, the gap explained, the final error.
+"""Tables of both worlds together, as text: the gain of pairing, test-set noise, shares of the gap, the final error.
 
-Every function takes a comparison and gives a table, without rows where it has nothing to say.
+Every function maps a comparison to a table, without rows where the comparison has nothing to show.
 """
 
 import math
@@ -16,19 +16,19 @@ from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
 from deepboot.reports.text import count, measure, plural, span
 
-PLACES = {"stopping": "stopping step", "end": "end"}
+STEP_NAMES = {"stopping": "stopping step", "end": "end"}
 CORRELATION_MIN = 4  # fewest pairs for an interval of a correlation
 MANY = 10_000  # seeds beyond which their number says no more
 Row = Mapping[Any, Any]
 
 
 def pairing(comparison: Comparison) -> Table:
-    """How closely partners follow each other, and the seeds that this saves."""
+    """Correlation between partners, and the seeds that pairing saves."""
     table = pairing_table(comparison)
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             f"{row['n']} of {row['pairs']}",
             _correlation(row["correlation"]),
             _ends(row) if row["n"] >= CORRELATION_MIN else "none",
@@ -57,7 +57,7 @@ def noise(comparison: Comparison) -> Table:
         (
             row["cell"],
             row["world"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             count(row["n"]),
             "unknown" if math.isnan(row["test_size"]) else count(row["test_size"]),
             measure(row["error"], _around(row)),
@@ -80,13 +80,13 @@ def noise(comparison: Comparison) -> Table:
     return Table("Noise of the test set beside the spread over seeds", columns, rows, frozenset(numbers), note).filled
 
 
-def explained(comparison: Comparison) -> Table:
+def gap_shares(comparison: Comparison) -> Table:
     """Share of the generalisation gap that is bootstrap error."""
     table = gap_table(comparison)
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             f"{row['n']} of {row['pairs']}",
             measure(row["gap"]),
             measure(row["bootstrap_error"]),
@@ -142,10 +142,10 @@ def _over(row: Row, several: bool) -> str:
 
 
 def _left_out(table: pd.DataFrame, what: str) -> str:
-    """Which rows a table leaves out, as there is nothing in them."""
+    """A sentence on the cells whose values are too small to be compared, which a table leaves out."""
     small = table[table["negligible"].astype(bool)]
-    places = [f"at the {place} in {plural(n, 'cell')}" for when, place in PLACES.items() if (n := _count(small, when))]
-    return f" Left out, where {what} is below {NEGLIGIBLE:g}: {', '.join(places)}." if places else ""
+    steps = [f"at the {name} in {plural(n, 'cell')}" for when, name in STEP_NAMES.items() if (n := _count(small, when))]
+    return f" Left out, where {what} is below {NEGLIGIBLE:g}: {', '.join(steps)}." if steps else ""
 
 
 def _count(table: pd.DataFrame, when: str) -> int:
@@ -207,7 +207,7 @@ def _correlation(value: float) -> str:
 
 
 def _seeds(seeds: float, n: int) -> str:
-    """So many instead of n."""
+    """So many seeds instead of n."""
     if math.isnan(seeds):
         return "–"
     if math.isinf(seeds):
@@ -222,7 +222,7 @@ def _around(row: Row) -> Bounds | None:
 
 
 def _digits(value: float) -> str:
-    """What is itself a spread, or made of spreads: two digits."""
+    """A spread, or a ratio of spreads, with two digits."""
     return "–" if math.isnan(value) else f"{value:.2g}"
 
 

@@ -1,6 +1,6 @@
-"""Tables of time to an event, as text: mean steps, ratios between worlds and cells, rank tests, what became of runs.
+"""Tables of time to an event, as text: mean steps, ratios between worlds and cells, rank tests, incidences.
 
-Every function takes a comparison and gives a table, without rows where it has nothing to say.
+Every function maps a comparison to a table, without rows where the comparison has nothing to show.
 """
 
 import math
@@ -19,7 +19,7 @@ from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_media
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
 from deepboot.reports.text import EVENT_WORDS, count, measure, plural, span
 
-P_MIN = 1e-3  # below it a p value's digits say no more
+P_MIN = 1e-3  # below it a p value's digits mean nothing
 Row = Mapping[Any, Any]
 
 
@@ -55,8 +55,8 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
     return Table(title, columns, rows, frozenset(numbers), note).filled
 
 
-def slowdowns(comparison: Comparison, event: str = "grokking") -> Table:
-    """How many times later an event comes on a pool than in the ideal world, pair by pair."""
+def time_ratios(comparison: Comparison, event: str = "grokking") -> Table:
+    """Ratio of a real run's step to its ideal partner's, pair by pair."""
     words = EVENT_WORDS[event]
     rows = [
         (row["cell"], *_ratio(row, event, "ideal partner"))
@@ -84,7 +84,7 @@ def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
-def alike(comparison: Comparison, event: str = "grokking") -> Table:
+def equality(comparison: Comparison, event: str = "grokking") -> Table:
     """Log-rank tests over all real cells at once."""
     words = EVENT_WORDS[event]
     table = equality_table(comparison, event)
@@ -115,7 +115,7 @@ def alike(comparison: Comparison, event: str = "grokking") -> Table:
 
 
 def incidence(comparison: Comparison, event: str = "grokking") -> Table:
-    """What became of every cell's runs, where some diverged or failed."""
+    """Shares of every cell's runs that reached the event, broke or did neither, where some broke."""
     words = EVENT_WORDS[event]
     table = incidence_table(comparison, event)
     rows: list[tuple[str, ...]] = [
@@ -160,7 +160,7 @@ def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
 
 
 def _few(n: int) -> str:
-    """What so few pairs cannot show."""
+    """A note on the interval and p value that so few pairs cannot have."""
     if n == 1:
         return "1 pair: neither interval nor test"
     if not 1 < n < seeds_for_median():
@@ -169,7 +169,7 @@ def _few(n: int) -> str:
 
 
 def _factor(bounds: Bounds, without: str, everything: str) -> str:
-    """A ratio of steps between its bounds; open where a run never got there."""
+    """A ratio of steps by its bounds; infinite where a run never reached the event."""
     low, high = bounds
     if math.isnan(low):
         return without

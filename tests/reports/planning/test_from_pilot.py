@@ -266,7 +266,7 @@ def test_cells_in_which_a_claim_is_judged_have_their_own_forecasts(make_results)
 def test_a_drawn_comparison_holds_whole_seeds(make_results):
     """Repeated seeds are other seeds with the same curves; ideal runs that cells share are drawn once each."""
     pilot = Pilot.of(compare(make_results(3, (750, 1250), evaluations=20)))
-    drawn = pilot.drawn(np.array([2, 0, 2, 1, 2]))
+    drawn = pilot.resample(np.array([2, 0, 2, 1, 2]))
     assert drawn.runs["run_id"].is_unique
     assert drawn.runs.groupby("seed").size().to_dict() == dict.fromkeys(range(5), 3)
     assert drawn.runs["ideal_run_id"].dropna().isin(drawn.runs["run_id"]).all()

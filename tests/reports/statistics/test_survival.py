@@ -374,7 +374,7 @@ def test_exact_p_values_agree_with_a_slow_count(sizes):
 
     def measures(order):
         parts = np.split(np.array(order), ends)
-        table = log_rank({name: (low[part], high[part]) for name, part in zip(names, parts, strict=True)}).arms
+        table = log_rank({name: (low[part], high[part]) for name, part in zip(names, parts, strict=True)}).groups
         excess = table["reached"] - table["expected"]
         return (excess**2 / table["n"]).sum(), abs((excess * weights).sum())
 
@@ -397,10 +397,10 @@ def orders(sizes):
 def test_log_rank_table_counts_reached_and_expected():
     """Two arms by hand: at 10 two of four reached, an event expected of each; at 20 one of one, of the second."""
     test = log_rank({"a": ([0, 0], [10, 10]), "b": ([10, 10], [20, INF])})
-    assert test.arms["arm"].tolist() == ["a", "b"]
-    assert test.arms["n"].tolist() == [2, 2]
-    assert test.arms["reached"].tolist() == [2, 1]
-    assert test.arms["expected"].tolist() == pytest.approx([1, 2])
+    assert test.groups["group"].tolist() == ["a", "b"]
+    assert test.groups["n"].tolist() == [2, 2]
+    assert test.groups["reached"].tolist() == [2, 1]
+    assert test.groups["expected"].tolist() == pytest.approx([1, 2])
     assert test.statistic == pytest.approx(1 / (2 * (2 / 3) / 4))
 
 
@@ -431,9 +431,9 @@ def test_a_diverged_arm_is_later_than_a_censored_one():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({}, "A log-rank test compares two or more arms, got 0."),
-        ({"a": ([1], [2])}, "A log-rank test compares two or more arms, got 1."),
-        ({"a": ([1], [2]), "b": ([], [])}, "Arm 'b' has no runs. Leave it out."),
+        ({}, "A log-rank test compares two or more groups, got 0."),
+        ({"a": ([1], [2])}, "A log-rank test compares two or more groups, got 1."),
+        ({"a": ([1], [2]), "b": ([], [])}, "Group 'b' has no runs. Leave it out."),
     ],
 )
 def test_arms_that_are_none_are_refused(groups, message):
@@ -470,7 +470,7 @@ def test_trend_of_two_arms_is_their_log_rank_test():
 def test_scores_of_other_arms_are_refused():
     """Every arm has its score."""
     groups = {"a": ([1], [2]), "b": ([1], [2])}
-    with pytest.raises(ValueError, match=r"^`scores` must be of the arms a, b, got a, c\.$"):
+    with pytest.raises(ValueError, match=r"^`scores` must be of the groups a, b, got a, c\.$"):
         trend(groups, {"a": 1, "c": 2})
 
 
@@ -531,7 +531,7 @@ def test_pairs_that_are_none_are_refused():
     """Every run has its partner."""
     with pytest.raises(ValueError, match=r"^Every first run needs its second one, got 1 and 2 runs\.$"):
         paired_log_rank(([1], [2]), ([1, 1], [2, 2]))
-    with pytest.raises(ValueError, match=r"^Arm 'first' has no runs\. Leave it out\.$"):
+    with pytest.raises(ValueError, match=r"^Group 'first' has no runs\. Leave it out\.$"):
         paired_log_rank(([], []), ([], []))
 
 
