@@ -39,7 +39,7 @@ class Comparison:
         runs: one row per run, with its cell's label as ``cell``.
         evaluations: one row per run and evaluated step.
         sources: the results that it was made of.
-        axis: what every column of steps counts: optimiser updates, samples seen or seconds.
+        axis: unit of every column of steps: optimiser updates, samples seen or seconds.
     """
 
     runs: pd.DataFrame

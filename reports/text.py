@@ -20,8 +20,8 @@ class EventWords:
     Attributes:
         noun: as a heading and before "step": "grokking".
         moment: when it happens, after "before": "grokking", "the stopping step".
-        verb, verb_singular: what runs do, and what one run or world does: "grok", "groks".
-        reached: what they did: "grokked".
+        verb, verb_singular: after "runs" and after "a run": "grok", "groks".
+        reached: in the past: "grokked".
     """
 
     noun: str

@@ -1,4 +1,4 @@
-"""The effect that a kind of claim returns: what it measured, the claimed region, and the verdict between them."""
+"""The effect that a kind of claim returns: a measured quantity, the claimed region, and the verdict from both."""
 
 import math
 from dataclasses import dataclass
@@ -15,14 +15,15 @@ class Effect:
     """The quantity of a claim, measured in one cell, or once over several.
 
     Attributes:
-        name: what was measured, as a noun phrase.
+        name: of the quantity, as a noun phrase.
         region: the claimed values, both ends included; infinite where not limited.
         n: how many runs, pairs, seeds or cells are known.
         items: which of these, in the plural.
         estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
-        interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
-        note: what a reader has to know beside it, such as runs that do not enter.
-        words: the claimed region in words, where its numbers are not what a reader would write.
+        interval: confidence interval. None: it cannot be computed.
+        reason: why there is no interval; else empty.
+        note: a clause for the reader, such as on runs that do not enter.
+        words: the claimed region in words, where its numbers are not for a reader ("above 0").
         whole: whether the values are counts, which are written in full.
         cells: how many cells were compared, where these are not all that the claim selects.
         total: how many items there are, known or not; None: as many as ``n``.
@@ -49,17 +50,17 @@ class Effect:
 
     @property
     def missing(self) -> int:
-        """How many do not enter with a value of their own."""
+        """The number of items without a known value."""
         return 0 if self.total is None else self.total - self.n
 
     @property
     def count_text(self) -> str:
-        """How many of all are known: "5 of 8"."""
+        """The known items of all: "5 of 8"."""
         return f"{count(self.n)} of {count(self.n + self.missing)}"
 
     @property
     def sample_text(self) -> str:
-        """The same with what they are: "5 of 8 pairs"."""
+        """The known items of all, with their name: "5 of 8 pairs"."""
         return f"{count(self.n)} of {plural(self.n + self.missing, self.items.removesuffix('s'))}"
 
     @property

@@ -20,9 +20,9 @@ from deepboot.bootstrap.registry import Settings, find, settings
 from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.cells import KEY
+from deepboot.reports.claims import kinds  # noqa: F401  registers the shipped kinds
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
-from deepboot.reports.claims.kinds import agreement, equivalence, errors, groups, timing, trends  # noqa: F401  registers the kinds
 from deepboot.reports.claims.p_values import over_verdicts
 from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.claims.where import select
@@ -104,7 +104,7 @@ def _common(claim: Mapping[str, Any]) -> ClaimCommon:
 
 
 def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
-    """The settings that every kind of claim has, and those of its own kind.
+    """The settings common to all kinds of claim, and the settings of this claim's kind.
 
     Raises:
         ValueError: an unknown kind, or settings that it does not take.

@@ -33,7 +33,7 @@ class Judgement:
         folder: of the claim, where several folders are judged; else empty.
         reason: why it could not be judged, else empty.
         evidence: the runs that it was judged on; None where ``where`` selects too few cells.
-        settings: the claim's own, as its kind was called with.
+        settings: of the claim's kind, with defaults filled in.
     """
 
     claim: dict[str, Any]

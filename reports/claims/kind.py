@@ -10,7 +10,7 @@ A kind is one function from the evidence of one cell to an effect with its inter
 
 Its keyword-only parameters are its settings in a study; their annotations are their types and limits. A kind that
 compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells that ``where`` selects, at once.
-`claim_kind` lists what else a kind may declare: for a plan, for a figure, and for the evidence beside its verdicts.
+`claim_kind` lists further declarations of a kind: for a plan, for a figure, and for the evidence beside its verdicts.
 """
 
 from collections.abc import Callable, Mapping
@@ -179,7 +179,7 @@ def claim_kind(
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
     Args:
-        name: what a study writes as ``kind``.
+        name: value of ``kind`` in a study.
         min_seeds: fewest seeds with which a claim can be supported: a number, or a function of the
             settings and the confidence, which may return None for never.
         scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
@@ -193,9 +193,9 @@ def claim_kind(
         unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
             what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
             by these names they are compared with the planned runs and with the columns of ``evaluations``.
-        clause: what so many seeds can settle, for a plan before any run: a function of the settings, the number of
-            seeds and the confidence.
-        refutable_early: whether fewer than ``min_seeds`` can still refute it, so that its clause is told of them too.
+        clause: words for a plan before any run, on the effect that so many seeds can settle: a function of the
+            settings, the number of seeds and the confidence.
+        refutable_early: whether fewer than ``min_seeds`` can still refute it; then its clause is for them too.
         region: of a kind that bounds the mean bootstrap error, where the figure marks the bounds: a function of the
             settings.
     """
@@ -235,7 +235,7 @@ def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def figures_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the report's figures that show what a claim with these settings speaks of, the best one first."""
+    """Names of the report's figures that show the effect of a claim with these settings, the best one first."""
     figures = traits_of(kind).figure
     return figures if isinstance(figures, tuple) else figures.get(str(given.get("event")), ())
 

@@ -21,7 +21,7 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     """Claimed regions of the mean bootstrap error, one row per cell and region.
 
     Args:
-        comparison: whose claims, each folder's in its own cells; a kind declares its region (`claim_kind`).
+        comparison: with the claims of each folder, in that folder's cells; a kind declares its region (`claim_kind`).
         errors: rows of `Comparison.bootstrap_error`; claims about another metric than a cell has there are left out.
 
     Returns:
@@ -52,7 +52,7 @@ def whole_curve(errors: pd.DataFrame, cell_id: str) -> pd.DataFrame | None:
 
 
 def _regions(study: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], ClaimedRegion]]:
-    """Every claim of a study whose kind declares a region of the bootstrap error, with that region."""
+    """Every claim of a study with a declared region of the bootstrap error, and that region."""
     for claim in study.get("claims") or []:
         region = traits_of(str(claim.get("kind"))).region
         if region is not None:

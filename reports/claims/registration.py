@@ -156,7 +156,7 @@ def plan_of(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_source(kind: str) -> str | None:
-    """The hash of the plugin that brought a kind of claim; None for those that ship, and for unknown ones."""
+    """The hash of the plugin that defines a kind of claim; None for shipped and for unknown kinds."""
     try:
         return find("claim", kind).source
     except ValueError:

@@ -32,7 +32,7 @@ from deepboot.reports.statistics.survival import survival_curve
 from deepboot.reports.text import count, measure, plural, span
 from deepboot.reports.time_axis import UNITS, Axis
 
-LEAST_SCATTERED = 3  # pairs below which a scatter says nothing
+LEAST_SCATTERED = 3  # pairs for a scatter plot
 LEAST_SIDE = 2  # values of each setting that make a map
 
 
@@ -150,7 +150,7 @@ def plot_survival(
     Args:
         table: ``world``, then the columns of `reports.statistics.survival.survival_curve`.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()

@@ -35,7 +35,7 @@ def plot_worlds(
         table: rows of `Comparison.curves` of one cell: ``run_id, world, step``, the metric, ``first_reuse_step``.
         metric: its column.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()

@@ -91,7 +91,7 @@ def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "st
 
 
 def delay_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of `plot_delays`: worlds, what is known of a run, where that differs, and the median."""
+    """Legend entries of `plot_delays`: worlds, the marks of ratios with an open bound, and the median."""
     kinds = set(map(_knowledge, table["low"].astype(float), table["high"].astype(float)))
     handles = world_dots(list(table["world"].unique()))
     for kind, (marker, filled, name) in DELAYS.items():

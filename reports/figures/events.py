@@ -83,7 +83,7 @@ def in_panels(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def unknown_runs(runs: pd.DataFrame) -> str:
-    """The end of a caption's sentence, on runs of which nothing is known."""
+    """The end of a caption's sentence, on runs with unknown ratios."""
     if runs.empty:
         return ""
     broken = int(runs["outcome"].isin(BROKEN).sum())
@@ -139,7 +139,7 @@ def plot_incidence(
     Args:
         table: ``world``, then the columns of `reports.statistics.survival.cumulative_incidence`.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()

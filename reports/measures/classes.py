@@ -91,7 +91,7 @@ class Classifier:
     """A way to sort runs.
 
     Attributes:
-        source: whose, in the genitive, as a sentence has it.
+        source: the paper, as a genitive: "PAIR's".
         outcomes: its classes.
         sort: (evaluations, thresholds) -> by class, whether each run belongs to it.
     """

@@ -18,7 +18,7 @@ from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median
 from deepboot.reports.statistics.survival import OUTCOMES
 from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
 
-RULE = {"threshold": 0.99, "streak": 3}  # of runs whose table does not name it
+RULE = {"threshold": 0.99, "streak": 3}  # of events, where the table of runs has no columns for it
 
 
 def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
@@ -118,8 +118,8 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     step 0, over which nothing has a ratio.
 
     Args:
-        above: runs whose grokking step is divided.
-        below: as many runs, whose event ``over`` divides.
+        above: runs with the grokking steps in the numerator.
+        below: as many runs, with the steps of the event ``over`` in the denominator.
     """
     top_low, top_high = _known_bounds(above, "grokking").to_numpy().T
     bottom_low, bottom_high = _known_bounds(below, over).to_numpy().T

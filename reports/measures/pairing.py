@@ -1,4 +1,4 @@
-"""What pairing the worlds gains, and what a larger test set would, cell by cell.
+"""The gain of pairing the worlds, and of a larger test set, cell by cell.
 
 The two runs of a pair share their first weights, their test set and their first samples. Whether that makes their
 errors vary together, and whether a finite test set blurs them more than the seed does, is measured here.

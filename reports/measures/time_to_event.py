@@ -49,7 +49,7 @@ def mean_table(comparison: Comparison, event: str = "grokking", confidence: floa
 def ratio_table(comparison: Comparison, event: str = "grokking", confidence: float = 0.95) -> pd.DataFrame:
     """Ratio of every real cell's steps to the reference's, seed by seed; no row below two cells.
 
-    The reference is the first cell whose world is plainly real, or the first where every world has another rule.
+    The reference is the first cell of the real world, or the first cell where every world has another rule.
 
     Returns:
         one row per cell but the reference: ``cell_id, cell, world, reference`` (its label), ``n`` (seeds that both
@@ -170,7 +170,7 @@ def _shape(runs: pd.DataFrame, confidence: float) -> dict[str, Any]:
 
 
 def _ratio(top: pd.DataFrame, bottom: pd.DataFrame, confidence: float, on: str = "seed") -> dict[str, Any]:
-    """Ratio of the steps of one group to another's, whose index holds the pairs' key."""
+    """Ratio of the steps of one group to another's, paired by the column ``on`` and the second table's index."""
     pairs = top.merge(bottom[["low", "high"]], left_on=on, right_index=True, suffixes=("", "_below"))
     numerator, denominator = (pairs["low"], pairs["high"]), (pairs["low_below"], pairs["high_below"])
     ratio = paired_ratio(*numerator, *denominator, confidence)

@@ -18,7 +18,7 @@ MOST_CELLS = 4
 def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
     """Each cell's memorisation and grokking steps in both worlds and its bootstrap error, then the runs that broke.
 
-    Every sentence has its n. Only the first four cells are spelt out; a sentence says how many more there are.
+    Every sentence has its n. Only the first four cells have sentences, and one more counts the others.
     """
     steps = step_table(comparison, confidence)
     timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(KEY, sort=False))) if len(steps) else {}

@@ -1,4 +1,4 @@
-"""What so many seeds can settle of each claim of a study, in one line each, before any run."""
+"""The prospects of a study's claims before any run: one line each, on the effect that so many seeds can settle."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from deepboot.reports.text import count, plural, setting
 
 
 def prospects(claims: list[dict[str, Any]], seeds: int) -> list[str]:
-    """A line for each claim: what has to hold for so many seeds to settle it, or how many it needs.
+    """A line for each claim: the condition under which so many seeds settle it, or the seeds that it needs.
 
     >>> prospects([{"kind": "equivalent", "margin": 0.02}, {"kind": "faster"}], 5)[0]
     'equivalent (margin 0.02): with 5 seeds settled if the spread of the pairs is below 0.0125 (80 % power)'

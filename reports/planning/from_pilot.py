@@ -1,7 +1,7 @@
 """How many seeds would settle each claim, if a pilot's effects and spreads are right.
 
 Where an effect declares the spread behind its t interval (`Effect.spread`), the seeds are calculated exactly; all other
-claims, of users' own kinds too, are judged again on studies drawn from the pilot's seeds.
+claims, of users' kinds too, are judged again on studies resampled from the pilot's seeds.
 """
 
 import math
@@ -83,7 +83,7 @@ def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
 
 
 def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
-    """The forecast of a claim whose effect has a t interval over seeds; None for any other."""
+    """The forecast of a claim with a t interval over seeds; None for any other."""
     judgement, effect = question.judgement, question.judgement.effect
     if effect is None or effect.spread is None or effect.estimate is None:
         return None
@@ -171,7 +171,7 @@ def _leading(counts: Counter[Verdict]) -> tuple[Verdict, int]:
 
 
 def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
-    """What to do first where the estimate's bounds lie on both sides of a claimed bound, which no seeds change."""
+    """The cure where the estimate's bounds lie on both sides of a claimed bound, which no number of seeds changes."""
     if effect is None or effect.estimate is None or effect.leaning != "inconclusive":
         return ""
     note = f" ({effect.note})" if effect.note else ""

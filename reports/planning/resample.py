@@ -14,7 +14,7 @@ from deepboot.reports.comparison import Comparison
 
 @dataclass(frozen=True)
 class Pilot:
-    """A comparison whose rows are known by seed.
+    """A comparison with the positions of every seed's rows.
 
     Attributes:
         comparison: of the pilot's runs.

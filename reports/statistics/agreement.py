@@ -92,7 +92,7 @@ class PowerLaw:
 def rank_agreement(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> RankCorrelation:
     """Kendall's tau-b between two values per cell.
 
-    Interval by Fisher's z with variance 0.437 / (n − 4), times what ties add to its variance without an association
+    Interval by Fisher's z with variance 0.437 / (n − 4), times the factor by which ties raise it without an association
     (Fieller, Hartley and Pearson 1957, Biometrika 44); a perfect correlation is taken as halfway to the next one that
     n values can have. The p value is exact up to 8 cells.
 

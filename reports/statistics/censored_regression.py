@@ -91,7 +91,7 @@ def fit(
 
     Args:
         low, high: float, (N,), bounds of the values, infinite where open; equal where a value is known.
-        design: float, (K, N), of which the first row is 1.
+        design: float, (K, N), the first row 1.
         law: of the noise.
         least_spread: smallest spread allowed, in the unit of the values.
         precision: 1 / spread where it is held fixed, as for a profile likelihood.

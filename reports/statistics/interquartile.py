@@ -33,7 +33,7 @@ def interquartile_means(
     count as fixed: the interval does not cover other tasks.
 
     Args:
-        scores: one row per run, with ``group`` (what is compared: a world, a model), ``task`` and ``score``
+        scores: one row per run, with ``group`` (such as a world or a model), ``task`` and ``score``
             (any scale that the tasks share; for paired worlds the bootstrap error itself). ``inf`` may stand for
             a run that never got there.
         confidence: coverage, in (0, 1).

@@ -18,7 +18,7 @@ from deepboot.reports.text import count, measure, plural, span
 
 STEP_NAMES = {"stopping": "stopping step", "end": "end"}
 CORRELATION_MIN = 4  # fewest pairs for an interval of a correlation
-MANY = 10_000  # seeds beyond which their number says no more
+MANY = 10_000  # seeds beyond which "more than" is written
 Row = Mapping[Any, Any]
 
 
@@ -142,7 +142,7 @@ def _over(row: Row, several: bool) -> str:
 
 
 def _left_out(table: pd.DataFrame, what: str) -> str:
-    """A sentence on the cells whose values are too small to be compared, which a table leaves out."""
+    """A sentence on the cells that a table leaves out, since their values are too small to be compared."""
     small = table[table["negligible"].astype(bool)]
     steps = [f"at the {name} in {plural(n, 'cell')}" for when, name in STEP_NAMES.items() if (n := _count(small, when))]
     return f" Left out, where {what} is below {NEGLIGIBLE:g}: {', '.join(steps)}." if steps else ""

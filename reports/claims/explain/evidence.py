@@ -37,9 +37,9 @@ class VerdictEvidence:
     compared: tuple[str, ...]
     change: tuple[str, ...]
 
-    def figure(self, drawn: Collection[str]) -> str:
+    def figure(self, on_page: Collection[str]) -> str:
         """The first of its figures that a page has; empty without one."""
-        return next((name for name in self.figures if name in drawn), "")
+        return next((name for name in self.figures if name in on_page), "")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, without the numbers, which the judgement has unrounded."""

@@ -75,10 +75,10 @@ def predicts(
 
     Both are means over a cell's pairs, one prediction per cell. A pair without both values, such as one that never
     stops, bounds the error of its cell; the interval then reaches over all errors in these bounds, and is open where
-    they are so in more than twelve cells. Judged is the mean absolute error of the prediction, or with ``signed`` the
-    mean of predicted minus final, in which errors on both sides cancel. Interval: t, over cells. Absolute errors are
-    skewed: at five cells with normal errors the upper end lies too low in 7.5 % of studies instead of 2.5 %, at 20 in
-    4.7 %.
+    they are so in more than twelve cells. The effect is the mean absolute error of the prediction, or with ``signed``
+    the mean of predicted minus final, in which errors on both sides cancel. Interval: t, over cells. Absolute errors
+    are skewed: at five cells with normal errors the upper end lies too low in 7.5 % of studies instead of 2.5 %, at 20
+    in 4.7 %.
     """
     stopping = across.pairs_at("stopping", metric)[["run_id", "cell_index", "ideal", "metric"]]
     end = across.pairs_at("end", metric)[["run_id", "cell_index", "real"]]

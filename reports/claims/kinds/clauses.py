@@ -1,7 +1,7 @@
-"""Clauses of a plan: what so many seeds can settle of a claim, before any run.
+"""Clauses of a plan: the effect of a claim that so many seeds can settle, before any run.
 
-A clause is a function (settings, seeds, confidence) -> words, as `claim_kind` takes it; here are those that several
-kinds share, and the phrases that they are made of.
+A clause is a function (settings, seeds, confidence) -> words, for `claim_kind`. Here are the clauses that several kinds
+share, and their phrases.
 """
 
 from typing import Any

@@ -15,7 +15,7 @@ from deepboot.reports.comparison import AT_STEP, NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
-from deepboot.reports.text import EVENT_WORDS, measure, plural, setting, span
+from deepboot.reports.text import EVENT_WORDS, measure, percent, plural, setting, span
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -182,3 +182,8 @@ def within(world: str) -> str:
 def notes_of(*counts: tuple[int, str]) -> str:
     """A note of the counts that are not 0."""
     return "; ".join(f"{number} {words}" for number, words in counts if number)
+
+
+def cut_note(confidence: float) -> str:
+    """A note on an interval that is cut off at the ends of the claimed region."""
+    return f"cut off where two one-sided tests at {percent(1 - confidence)} rule out the rest"

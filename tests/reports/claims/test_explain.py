@@ -102,14 +102,14 @@ def test_worlds_differ_in_their_index_rule_only(make_results):
 
 
 def test_a_claim_on_one_cells_own_runs_compares_nothing(make_pairs):
-    """A delay in the real world has no other arm."""
+    """A delay in the real world is compared with nothing."""
     assert compared(judged(make_pairs, [LATE] * 6, DELAY)) == []
 
 
 def test_arms_are_compared_by_the_settings_that_differ(make_pairs):
     """Of a ratio, the two cells that it compares; of a trend, all of them."""
-    arms = {"kind": "ratio", "of": {"train_size": 250}, "to": {"train_size": 1000}, "min_ratio": 5.0}
-    (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], arms)
+    claim = {"kind": "ratio", "of": {"train_size": 250}, "to": {"train_size": 1000}, "min_ratio": 5.0}
+    (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], claim)
     assert compared(one) == ["The 2 cells differ in train_size (250, 1,000). All other settings are the same."]
     assert missing_runs(one) == ["Real world of train_size 1,000: seed 5 never grokked by step 4,000."]
     trend = {"kind": "trend", "over": "train_size", "direction": "falls"}
@@ -235,16 +235,16 @@ def test_weightiest_cells_are_those_that_decide(make_pairs):
     assert len(weightiest(case, 9)) == 4
 
 
-def test_grounds_of_a_users_own_kind(make_pairs):
+def test_evidence_of_a_users_own_kind(make_pairs):
     """All of it is there without a line of its own."""
 
-    @claim_kind("own_grounds", figure="steps", events=("grokking",), scope="cells")
-    def own_grounds(across: Across, *, world: str = "real") -> Effect:
+    @claim_kind("own_evidence", figure="steps", events=("grokking",), scope="cells")
+    def own_evidence(across: Across, *, world: str = "real") -> Effect:
         """Some run never grokked."""
         n = int(across.runs_of(world)["grokking_high"].isna().sum())
         return Effect("number of runs", Bounds(1, math.inf), n, "runs", Bounds(n, n), Bounds(n - 1, n + 1))
 
-    claim = {"kind": "own_grounds"}
+    claim = {"kind": "own_evidence"}
     (one,) = across(make_pairs, [[LATE] * 2, [LATE, NEVER]], claim)
     found = evidence_of(Case((one,)), one)
     assert found.figures == ("steps",)

@@ -154,15 +154,15 @@ def test_slowdown_needs_partners(make_cells):
 
 def test_alike_tests_all_cells_and_their_order(make_cells):
     """A log-rank test over cells, and a trend over the log of the setting where one number sets them apart."""
-    arms = [LATEST, LATER, STEPS]
-    table = equality_table(make_cells(*arms)).set_index("test")
-    groups = {str(place): ends_of(arm) for place, arm in enumerate(arms)}
+    cells = [LATEST, LATER, STEPS]
+    table = equality_table(make_cells(*cells)).set_index("test")
+    groups = {str(index): ends_of(cell) for index, cell in enumerate(cells)}
     assert table.loc["log-rank", "p"] == log_rank(groups).p_value
     assert table.loc["trend", "p"] == trend(groups, dict(zip(groups, np.log([0.1, 0.2, 0.4]), strict=True))).p_value
     row = table.loc["trend"]
     assert (row["over"], row["cells"], row["n"], row["sooner"]) == ("optimizer.weight_decay", 3, 18, True)
     assert row["low"] < row["exponent"] < row["high"] < 0
-    middles = np.log([np.mean(ends_of(arm), axis=0) for arm in arms]).ravel()
+    middles = np.log([np.mean(ends_of(cell), axis=0) for cell in cells]).ravel()
     slope = stats.linregress(np.log([0.1, 0.2, 0.4]).repeat(6), middles).slope
     assert row["exponent"] == pytest.approx(slope, abs=0.02)
 

@@ -245,8 +245,8 @@ def test_another_interval_declares_no_spread(make_pairs, pairs):
 
 def test_claims_over_cells_are_asked_again(make_results):
     """Both cells are drawn with the same seeds, and the forecasts come in the order of the claims."""
-    arms = {"of": {"train_size": 750}, "to": {"train_size": 1250}}
-    claims = [{"kind": "ratio", "min_ratio": 2.5, **arms}, {"kind": "rate", "min_rate": 0.4}]
+    groups = {"of": {"train_size": 750}, "to": {"train_size": 1250}}
+    claims = [{"kind": "ratio", "min_ratio": 2.5, **groups}, {"kind": "rate", "min_rate": 0.4}]
     found = forecasts(make_results(4, (750, 1250), evaluations=40, claims=claims))
     assert [one.judgement.number for one in found] == [1, 2, 2]
     assert [one.seeds for one in found] == [4, 4, 4]
