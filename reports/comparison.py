@@ -27,7 +27,7 @@ AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the l
 STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
 NOT_METRICS = ("run_id", "step", "update", "samples_seen")  # columns of evaluations
 NOT_FINISHED = STATUSES[1:]  # all but "finished"
-BROKEN = ("diverged", "failed")  # those of them that will never finish
+BROKEN = ("diverged", "failed")  # the ones that will never finish
 SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
 
 

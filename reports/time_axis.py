@@ -55,8 +55,8 @@ class StepTimes:
 def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables with every step expressed in samples seen or in seconds.
 
-    Samples are those of the run's evaluations, so a batch that changes on the way is respected. Seconds are the run's,
-    in proportion to its steps; a run without them has no times.
+    Samples are read from the run's evaluations, so a batch size may change on the way. Seconds are the run's, in
+    proportion to its steps; a run without them has no times.
 
     Returns:
         runs whose `TIMES` are Float64, null where unknown; evaluations whose ``step`` is Float64, those without a

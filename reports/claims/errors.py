@@ -30,7 +30,7 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame) -> list[str]:
 
     Args:
         claims: of kinds that are known, with settings that these take.
-        runs: all that a study plans, and those of its folder; columns of ``runs`` that are known beforehand.
+        runs: planned by a study, and already in its folder; the columns of ``runs`` that are known beforehand.
 
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.

@@ -1,4 +1,4 @@
-"""The figure of the grokking delay: how many times later than it memorised each run grokked."""
+"""The figure of the grokking delay: the ratio of every run's grokking step to its memorisation step."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_delays(comparison: Comparison) -> Drawing | None:
-    """How many times later than it memorised each run grokked; None where that is known of no run."""
+    """Ratio of every run's grokking step to its memorisation step; None where no run has a known one."""
     runs = comparison.runs
     ratios = ratio_bounds(runs, runs).assign(run_id=runs["run_id"], outcome=event_bounds(runs, "grokking")["outcome"])
     panels = in_panels(comparison, ratios.dropna(subset=["low", "high"]))
@@ -59,11 +59,11 @@ DELAYS = {
 
 
 def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "step") -> Axes:
-    """How many times later than it memorised each run grokked, with the median and its interval, a row per world.
+    """Ratio of every run's grokking step to its memorisation step, with the median and its interval, a row per world.
 
-    A run's bar is all that its evaluations leave possible, its dot the middle of that. Open triangles point to where
-    a ratio may lie that is known from one side only; of a run at the right edge nothing is known. On the grey
-    line a run groks as it memorises.
+    A run's bar is the range that its evaluations leave possible, its dot the middle. An open triangle points away from
+    the one known bound of a ratio; a cross at the right edge is an unknown ratio. On the grey line a run groks as it
+    memorises.
 
     Args:
         table: ``cell, world, run_id, low, high``: bounds of each run's ratio, 0 and infinity where open.

@@ -156,7 +156,7 @@ def share_interval(shares: ArrayLike, confidence: float = 0.95) -> Bounds:
     """Interval of the mean of shares, one per seed, whatever their distribution.
 
     Runs of one seed have their data and their first weights in common, so only seeds are replicates. For shares of 0
-    and 1 the interval's outer ends are those of Clopper and Pearson at all-0 and all-1, and a little wider between.
+    and 1 the interval has Clopper and Pearson's outer ends at all-0 and all-1, and is a little wider between.
 
     Args:
         shares: float, (seeds,), in [0, 1], at least one.

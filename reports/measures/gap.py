@@ -40,7 +40,7 @@ def prediction_table(comparison: Comparison, confidence: float = 0.95) -> pd.Dat
 
     Returns:
         ``cell_id, cell, world`` (null in the rows over all cells), ``metric, unit`` (pair or cell), ``total, n`` (of
-        them, those with both values), the means ``predicted, actual``, ``error`` (mean of predicted minus actual),
+        them with both values), the means ``predicted, actual``, ``error`` (mean of predicted minus actual),
         ``low, high`` (t interval; NaN below 3) and ``mean_absolute``.
     """
     rows, over = [], []

@@ -30,7 +30,7 @@ def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFr
         the metric between partners, over seeds), ``low, high`` (Fisher's z; NaN below 4 pairs), ``variance_ratio``
         (variance of a pair's difference over that of two independent runs; below 1 pairing helps), ``seeds`` (that
         independent runs would need for an interval as narrow; infinite where differences do not vary), ``negligible``
-        (whether all values are below 0.001: then they are not compared) and ``note``. NaN where nothing is known.
+        (whether all values are below 0.001: then they are not compared) and ``note``. NaN where it is not known.
     """
     rows = [
         key | {"when": when, "pairs": len(pairs)} | _pairing(pairs.dropna(subset="bootstrap_error"), confidence)

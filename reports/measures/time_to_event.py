@@ -203,7 +203,7 @@ def _exponent(
     if min(values) <= 0:
         return {}
     runs = pd.concat([runs.assign(value=value) for value, (_, runs) in zip(values, groups, strict=True)])
-    low = runs["low"].where(np.isfinite(runs["low"]), 0)  # of a run that diverged nothing is known
+    low = runs["low"].where(np.isfinite(runs["low"]), 0)  # the regression knows nothing of a run that diverged
     law = power_law(runs["value"], low, runs["high"].clip(lower=1), confidence)
     return {"exponent": law.slope, "low": law.interval.low, "high": law.interval.high}
 

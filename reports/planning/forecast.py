@@ -24,7 +24,7 @@ class Forecast:
             the numbers of seeds tried.
         within: largest number of seeds tried.
         hits, resamples: how many of the resamples at ``needed`` seeds had the verdict; 0 of 0 where calculated.
-        reason: why nothing is known, or what helps instead of seeds; else empty.
+        reason: why there is no forecast, or the cure where seeds do not help; else empty.
     """
 
     judgement: Judgement

@@ -118,7 +118,7 @@ def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecas
 
 
 def _instead(question: PilotQuestion) -> str:
-    """Why none of the sizes tried was enough, or what helps instead of seeds; empty where nothing is known."""
+    """Why none of the sizes tried was enough, or the cure; empty where neither is known."""
     effect = question.judgement.effect
     if question.fewest is None:
         return "no number of seeds can support it"

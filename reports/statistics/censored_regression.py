@@ -45,7 +45,7 @@ class Fit(NamedTuple):
     """The likeliest parameters.
 
     Attributes:
-        log_likelihood: densities of values that are known, probabilities of those between bounds.
+        log_likelihood: densities of known values, probabilities of values between bounds.
         coefficients: float, (K,), in the unit of the values.
         precision: 1 / spread.
         converged: whether the search ended at a maximum.

@@ -1,6 +1,6 @@
 """Means of values with some missing: a missing value may be anything between two ends, and none is guessed.
 
-A value is NaN where a run diverged, failed, is unfinished or lost its partner. Its ends are those of the metric: an
+A value is NaN where a run diverged, failed, is unfinished or lost its partner. Its ends are the metric's: an
 error lies in [0, 1], so a bootstrap error lies in [−1, 1]; a loss has no upper end.
 """
 

@@ -58,7 +58,7 @@ def log_rank(groups: Mapping[str, Ends]) -> RankTest:
     0.1
     """
     # SciPy's `logrank` compares two groups, by chi-squared: p = 0.025 for three runs that all come before three others,
-    # of which one deal in ten is as extreme
+    # and of ten deals one is as extreme
     runs = _grouped_runs(groups)
     excess, covariance = runs.excess()
     degrees = int(np.linalg.matrix_rank(covariance, hermitian=True))

@@ -26,7 +26,7 @@ class VerdictEvidence:
         numbers: names and values.
         runs: sentences on runs that never reached the event, diverged, failed or lack a partner.
         compared: sentences on the differences between the groups; empty for a claim about one cell's own runs.
-        change: sentences on what would change the verdict.
+        change: sentences on more seeds, a longer budget or a bound that would change the verdict.
     """
 
     cell: str | None

@@ -1,7 +1,7 @@
 """Runs that are missing from a verdict, by seed: never reached its event, diverged, failed, or without a partner.
 
 A claim with the setting ``world`` is about the runs of that world; without it, and with an effect in pairs or cells,
-about both worlds. Its events are those of `reports.claims.kind.events_of`.
+about both worlds. `reports.claims.kind.events_of` has its events.
 """
 
 from collections.abc import Iterator, Mapping

@@ -80,8 +80,8 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     """A run and its ideal partner memorise at steps that are within ``max_ratio`` of each other, in the median pair.
 
     The ideal world has no pool: it memorises by its error on the batches before it trains on them. A run that never
-    memorised counts as beyond its budget; nothing is known of a pair in which a run diverged or failed before, neither
-    memorised, or the ideal run is not there. Two one-sided sign tests, inverted: unlike signed ranks they ask for no
+    memorised counts as beyond its budget; the ratio of a pair is unknown if a run diverged or failed before, neither
+    memorised, or there is no ideal run. Two one-sided sign tests, inverted: unlike signed ranks they ask for no
     symmetry, and one such pair among nine does not open the interval.
     """
     pairs, ideal = evidence.partners()

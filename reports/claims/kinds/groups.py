@@ -54,7 +54,7 @@ def ratio(
 
     ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed. A run that never reached
     the event ranks last, one that diverged before it behind that; where neither run of a pair reached it, one failed,
-    or a seed has no other run, nothing is known of their ratio. Interval: the signed-rank test, inverted, on the
+    or a seed has no other run, their ratio is unknown. Interval: the signed-rank test, inverted, on the
     conservative bounds of the log ratios, which it takes to be spread evenly about their center; the sign test where a
     run diverged.
     """

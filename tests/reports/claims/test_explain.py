@@ -106,7 +106,7 @@ def test_a_claim_on_one_cells_own_runs_compares_nothing(make_pairs):
     assert compared(judged(make_pairs, [LATE] * 6, DELAY)) == []
 
 
-def test_arms_are_compared_by_the_settings_that_differ(make_pairs):
+def test_groups_are_compared_by_the_settings_that_differ(make_pairs):
     """Of a ratio, the two cells that it compares; of a trend, all of them."""
     claim = {"kind": "ratio", "of": {"train_size": 250}, "to": {"train_size": 1000}, "min_ratio": 5.0}
     (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], claim)

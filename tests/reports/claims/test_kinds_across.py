@@ -179,7 +179,7 @@ def test_ratio_of_memorisation_in_both_worlds(make_pairs):
         ({"of": {"train_size": 400}}, "`of` and `to` select the same cell (train_size 400)"),
     ],
 )
-def test_arms_of_a_ratio_that_are_not_one_cell_each(make_pairs, changed, reason):
+def test_groups_of_a_ratio_that_are_not_one_cell_each(make_pairs, changed, reason):
     """The reason says which group, and what it selects."""
     one = judged(make_pairs, CELLS, RATIO | changed)
     assert one.sentence == f"Not judged over 3 cells: {reason}."

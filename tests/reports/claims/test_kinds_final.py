@@ -97,7 +97,7 @@ def test_final_difference_pairs_by_seed(make_pairs):
         ({"train_size": 100}, "`of` and `to` select the same cell (train_size 100)"),
     ],
 )
-def test_arms_that_cannot_be_compared(make_pairs, to, reason):
+def test_groups_that_cannot_be_compared(make_pairs, to, reason):
     """With what is wrong with them."""
     cells = {100: ending(0.1, 0.2, 0.3), 400: ending(0.1, 0.2, 0.3)}
     assert judged(make_pairs, cells, LESS | {"to": to}).reason == reason

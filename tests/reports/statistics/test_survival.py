@@ -404,7 +404,7 @@ def test_log_rank_table_counts_reached_and_expected():
     assert test.statistic == pytest.approx(1 / (2 * (2 / 3) / 4))
 
 
-def test_arms_on_different_grids_are_compared_at_shared_evaluations():
+def test_groups_on_different_grids_are_compared_at_shared_evaluations():
     """(0, 10] and (10, 20] of one group lie in (0, 20] of the other: no order among them is known."""
     coarse = ([0, 0, 20], [20, 20, 40])
     assert log_rank({"a": ([0, 10, 20], [10, 20, 40]), "b": coarse}).statistic == 0
@@ -412,7 +412,7 @@ def test_arms_on_different_grids_are_compared_at_shared_evaluations():
 
 
 @pytest.mark.parametrize("ends", [([10] * 3, [INF] * 3), ([INF] * 3, [INF] * 3), ([0] * 3, [10] * 3)])
-def test_arms_without_any_order_do_not_differ(ends):
+def test_groups_without_any_order_do_not_differ(ends):
     """All censored, all diverged, or all reached at one evaluation; few runs or many."""
     for times in (1, 10):
         groups = {name: tuple(np.repeat(end, times) for end in ends) for name in "abc"}
@@ -421,7 +421,7 @@ def test_arms_without_any_order_do_not_differ(ends):
         assert (order.statistic, order.p_value) == (0, 1)
 
 
-def test_a_diverged_arm_is_later_than_a_censored_one():
+def test_a_diverged_group_is_later_than_a_censored_one():
     """A censored run leaves before the events of the other group, a diverged one is passed by them."""
     reached = ([20] * 8, [30] * 8)
     assert log_rank({"a": reached, "b": ([INF] * 8, [INF] * 8)}).p_value < 0.001
@@ -436,7 +436,7 @@ def test_a_diverged_arm_is_later_than_a_censored_one():
         ({"a": ([1], [2]), "b": ([], [])}, "Group 'b' has no runs. Leave it out."),
     ],
 )
-def test_arms_that_are_none_are_refused(groups, message):
+def test_groups_that_are_none_are_refused(groups, message):
     """By both tests of groups."""
     for test in (log_rank, lambda groups: trend(groups, dict.fromkeys(groups, 1.0))):
         with pytest.raises(ValueError) as error:  # noqa: PT011
@@ -458,7 +458,7 @@ def test_trend_agrees_with_coxs_score_test():
     assert test.p_value == pytest.approx(2 * stats.norm.sf(abs(expected.item())))
 
 
-def test_trend_of_two_arms_is_their_log_rank_test():
+def test_trend_of_two_groups_is_their_log_rank_test():
     """Its square is chi-squared; it is positive where the higher score is the earlier, whatever the spacing."""
     groups = {"slow": ([10, 20, 30], [20, 30, 40]), "fast": ([0, 0, 10], [10, 10, 20])}
     test = trend(groups, {"fast": 7, "slow": 5})
@@ -467,7 +467,7 @@ def test_trend_of_two_arms_is_their_log_rank_test():
     assert trend(groups, {"slow": 9, "fast": 1}).statistic == pytest.approx(-test.statistic)
 
 
-def test_scores_of_other_arms_are_refused():
+def test_scores_of_other_groups_are_refused():
     """Every group has its score."""
     groups = {"a": ([1], [2]), "b": ([1], [2])}
     with pytest.raises(ValueError, match=r"^`scores` must be of the groups a, b, got a, c\.$"):
