@@ -66,12 +66,12 @@ class Effect:
     @property
     def verdict(self) -> Verdict:
         """Supported if the interval lies wholly in the region, refuted if wholly outside, else inconclusive."""
-        return "inconclusive" if self.interval is None else _position(self.interval, self.region)
+        return "inconclusive" if self.interval is None else _verdict_of(self.interval, self.region)
 
     @property
     def leaning(self) -> Verdict:
         """The verdict to which the estimate points; inconclusive without one, or where its bounds lie on both sides."""
-        return "inconclusive" if self.estimate is None else _position(self.estimate, self.region)
+        return "inconclusive" if self.estimate is None else _verdict_of(self.estimate, self.region)
 
     @property
     def claimed_text(self) -> str:
@@ -106,7 +106,8 @@ class Effect:
         return f"{measure(low, self.estimate)}{joint}{measure(high, self.estimate)}"
 
 
-def _position(bounds: Bounds, region: Bounds) -> Verdict:
+def _verdict_of(bounds: Bounds, region: Bounds) -> Verdict:
+    """Supported by bounds inside the region, refuted by bounds outside, else inconclusive."""
     if region.low <= bounds.low and bounds.high <= region.high:
         return "supported"
     return "refuted" if bounds.high < region.low or bounds.low > region.high else "inconclusive"

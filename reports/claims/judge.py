@@ -54,7 +54,7 @@ def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
     for number, one in enumerate(claims, start=1):
         together = registered.claims if one.registered else [other.claim for other in claims]
         try:
-            judgements = _judge_claim(comparison, one.claim, number, _sharing(together))
+            judgements = _judge_claim(comparison, one.claim, number, _number_sharing(together))
         except ValueError as error:
             if not one.withdrawn:
                 raise
@@ -70,10 +70,10 @@ def confidences(claims: list[dict[str, Any]]) -> list[float]:
     >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
     [0.95, 0.975, 0.975]
     """
-    return [_confidence(_common(claim), _sharing(claims)) for claim in claims]
+    return [_confidence(_common_settings(claim), _number_sharing(claims)) for claim in claims]
 
 
-def _sharing(claims: list[dict[str, Any]]) -> int:
+def _number_sharing(claims: list[dict[str, Any]]) -> int:
     """The number of claims that share the error of a primary one."""
     return max(sum(bool(claim.get("primary")) for claim in claims), 1)
 
@@ -96,7 +96,7 @@ def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
     return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
 
 
-def _common(claim: Mapping[str, Any]) -> ClaimCommon:
+def _common_settings(claim: Mapping[str, Any]) -> ClaimCommon:
     try:
         return ClaimCommon(**{key: value for key, value in claim.items() if key in ClaimCommon.model_fields})
     except ValidationError as error:
@@ -109,7 +109,7 @@ def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
     Raises:
         ValueError: an unknown kind, or settings that it does not take.
     """
-    common = _common(claim)
+    common = _common_settings(claim)
     schema = settings("claim", common.kind)
     try:
         return common, schema(**{key: value for key, value in claim.items() if key not in ClaimCommon.model_fields})

@@ -116,7 +116,7 @@ def over_cells(cells: Sequence[Significance], quantifier: Quantifier) -> Signifi
     >>> over_cells(cells, "all").p, over_cells(cells, "any").p
     (0.04, 0.002)
     """
-    decisive, unanimous = _directions(quantifier)
+    decisive, unanimous = _overall_verdicts(quantifier)
     single = [cell.p for cell in cells if cell.towards == decisive and cell.p is not None]
     if single:
         return Significance(decisive, min(1.0, len(cells) * min(single)))
@@ -131,7 +131,7 @@ def over_many(cells: Sequence[Question], quantifier: Quantifier) -> Significance
     A cell whose p value would change nothing is judged once, at the best or worst error so far: for m cells it takes
     little more than m calls of a kind, not twelve times as many.
     """
-    decisive, unanimous = _directions(quantifier)
+    decisive, unanimous = _overall_verdicts(quantifier)
     single = [cell for cell in cells if cell.towards == decisive]
     if single:
         least = 1.0
@@ -154,12 +154,12 @@ def over_verdicts(verdicts: Sequence[Verdict], quantifier: Quantifier, surely: C
         quantifier: "all" or "any".
         surely: whether the verdict of the cell with this index is reached at the error divided by the number of cells.
     """
-    decisive, unanimous = _directions(quantifier)
+    decisive, unanimous = _overall_verdicts(quantifier)
     if any(verdict == decisive and surely(index) for index, verdict in enumerate(verdicts)):
         return decisive
     return unanimous if set(verdicts) == {unanimous} else "inconclusive"
 
 
-def _directions(quantifier: Quantifier) -> tuple[Verdict, Verdict]:
+def _overall_verdicts(quantifier: Quantifier) -> tuple[Verdict, Verdict]:
     """The overall verdict that one cell decides, and the verdict that takes every cell."""
     return ("refuted", "supported") if quantifier == "all" else ("supported", "refuted")

@@ -119,7 +119,7 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         return None
     bounds = event_bounds(runs, "grokking").assign(**{name: runs[name] for name in over})
     rows = [
-        {**dict(zip(over, values, strict=True)), **_square(group)}
+        {**dict(zip(over, values, strict=True)), **_map_square(group)}
         for values, group in bounds.dropna(subset="outcome").groupby(over, sort=True)
     ]
     if not rows:
@@ -134,7 +134,7 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         return rendered("phase_map", figure, caption)
 
 
-def _square(runs: pd.DataFrame) -> dict[str, float | str]:
+def _map_square(runs: pd.DataFrame) -> dict[str, float | str]:
     """One square of the map: share and text."""
     reached = int((runs["outcome"] == "reached").sum())
     median = median_bounds(runs["low"], runs["high"])

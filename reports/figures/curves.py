@@ -45,7 +45,9 @@ def plot_worlds(
         color, dash = world_style(world, worlds)
         wide = by_run(table[table["world"] == world], metric)
         thin_lines(ax, wide, color=color, dash=dash)
-        _ends(ax, wide, set(table.loc[table["status"] == "diverged", "run_id"]) if "status" in table else set(), color)
+        _divergence_marks(
+            ax, wide, set(table.loc[table["status"] == "diverged", "run_id"]) if "status" in table else set(), color
+        )
         mean_and_band(ax, wide, color=color, dash=dash, label=world, limits=bounded)
         train = metric.replace("test_", "train_")
         if world != "ideal" and train != metric and train in table:
@@ -82,7 +84,7 @@ def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
         line.set_gid(f"seed {run_id}")
 
 
-def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
+def _divergence_marks(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
     """A cross where the curve of a run that diverged ends."""
     for run_id in diverged & set(wide.columns):
         kept = wide[run_id].dropna()

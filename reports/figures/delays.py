@@ -82,7 +82,7 @@ def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "st
         named.append((top := index * 0.75 + len(heights), str(cell)))
         for row, world in enumerate(ordered(rows["world"])):
             runs = rows[rows["world"] == world].sort_values(["low", "high"], kind="stable")
-            _strip(ax, runs, top + row, color=world_style(world, worlds)[0], edges=edges)
+            _draw_row(ax, runs, top + row, color=world_style(world, worlds)[0], edges=edges)
             heights.append(top + row)
             names.append(world)
     name_rows(ax, heights, names)
@@ -120,7 +120,7 @@ def _mark(low: float, high: float, edge: float) -> tuple[float, str, bool]:
     return {"least": low, "most": high, "unknown": edge}[kind], marker, filled
 
 
-def _strip(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tuple[float, float]) -> None:
+def _draw_row(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tuple[float, float]) -> None:
     """One row: the runs in the order of their ratios, then their median below and in numbers at the right."""
     alpha = min(0.9, max(0.45, 12 / max(len(runs), 1)))
     for run, height in zip(runs.to_dict("records"), row - 0.12 + spread(len(runs), 0.42), strict=True):
@@ -134,13 +134,13 @@ def _strip(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tuple
     lows, highs = (runs[end].to_numpy(dtype=float) for end in ("low", "high"))
     median, interval = median_bounds(lows, highs), median_interval(lows, highs)
     assert median is not None, "a row has runs"
-    _median(ax, median, interval, row + 0.26, edges)
+    _draw_median(ax, median, interval, row + 0.26, edges)
     text: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": (8, 0), "textcoords": "offset points"}
     numbers = f"{_median_text(median, interval)}\n({_interval_text(interval)}), n = {len(runs)}"
     ax.annotate(numbers, (1, row), va="center", fontsize=7.5, annotation_clip=False, gid="numbers", **text)
 
 
-def _median(ax: Axes, median: Bounds, interval: Bounds | None, height: float, edges: tuple[float, float]) -> None:
+def _draw_median(ax: Axes, median: Bounds, interval: Bounds | None, height: float, edges: tuple[float, float]) -> None:
     """The median and its interval as far as the axis goes, with an arrow where an end is open; else nothing."""
     ink: dict[str, Any] = {"color": INK, "markersize": 4, "clip_on": False}
     if interval and _knowledge(*interval) != "unknown":

@@ -121,7 +121,7 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
         for world in worlds:
             runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
             heights = top + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
-            _dots(ax, runs, event, heights, color=world_style(world, worlds)[0], edge=last)
+            _draw_dots(ax, runs, event, heights, color=world_style(world, worlds)[0], edge=last)
     positive = known[known > 0]
     first = float(np.min(positive)) / 1.5 if len(positive) and (known > 0).all() else None
     step_axis(ax, pd.Series(known), axis, low=first, high=1.35)
@@ -202,7 +202,7 @@ def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
             ax.axhline(top - 0.36, color=PALE, linewidth=0.7, zorder=0)
 
 
-def _dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
+def _draw_dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
     for run, height in zip(runs.to_dict("records"), heights, strict=True):
         low, high, outcome = run[f"{event}_low"], run[f"{event}_high"], run[f"{event}_outcome"]
         style: dict[str, Any] = {"color": color, "gid": f"{event} {run['run_id']}", "zorder": 3, "linestyle": ""}

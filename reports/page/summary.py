@@ -29,7 +29,7 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
     sentences: dict[Any, str] = {}
     for cell in cells[:MOST_CELLS]:
         shown = panels.loc[panels["cell_id"] == cell, "run_id"]
-        for key in _keys(comparison.runs[comparison.runs["run_id"].isin(shown)]):
+        for key in _cells_of(comparison.runs[comparison.runs["run_id"].isin(shown)]):
             if key in timing:
                 sentences.setdefault(key, _timing(timing[key], confidence))
         if cell in errors:
@@ -67,7 +67,7 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _keys(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _cells_of(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The cells of these runs, the ideal ones last."""
     keys = runs[KEY].drop_duplicates().itertuples(index=False, name=None)
     return sorted(keys, key=lambda key: key[1] == "ideal")

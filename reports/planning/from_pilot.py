@@ -48,12 +48,12 @@ def forecasts(results: Results | Comparison) -> list[Forecast]:
         by_cells.setdefault((judgement.folder, question.cells), {})[index] = question
     for (_, cells), questions in by_cells.items():
         study = next(iter(questions.values())).evidence.comparison
-        pilot = Pilot.of(_part(study, cells))
+        pilot = Pilot.of(_runs_in(study, cells))
         by_index |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
     return [by_index[index] for index in sorted(by_index)]
 
 
-def _part(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Comparison:
+def _runs_in(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Comparison:
     """The runs of some cells and their ideal partners."""
     runs = comparison.runs
     selected = runs.merge(pd.DataFrame(cells, columns=KEY, dtype="string"), on=KEY)
@@ -103,7 +103,7 @@ def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
 def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecast]:
     """Forecasts from resampled studies of growing size; all claims are judged on the same studies."""
     forecast: dict[int, Forecast] = {}
-    sizes = {index: _sizes(pilot.seeds, question) for index, question in enumerate(questions)}
+    sizes = {index: _study_sizes(pilot.seeds, question) for index, question in enumerate(questions)}
     for size in sorted(set().union(*sizes.values())):
         pending = {index: questions[index] for index in sizes if index not in forecast and size in sizes[index]}
         for index, verdicts in _verdicts(pilot, pending, size, _resamples(pilot, size)).items():
@@ -113,11 +113,11 @@ def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecas
                 forecast[index] = Forecast(judgement, pilot.seeds, size, verdict, hits=hits, resamples=resamples)
     for index, question in enumerate(questions):
         yield forecast.get(index) or Forecast(
-            question.judgement, pilot.seeds, None, within=max(sizes[index]), reason=_instead(question)
+            question.judgement, pilot.seeds, None, within=max(sizes[index]), reason=_why_not_settled(question)
         )
 
 
-def _instead(question: PilotQuestion) -> str:
+def _why_not_settled(question: PilotQuestion) -> str:
     """Why none of the sizes tried was enough, or the cure; empty where neither is known."""
     effect = question.judgement.effect
     if question.fewest is None:
@@ -127,7 +127,7 @@ def _instead(question: PilotQuestion) -> str:
     return "its interval is over cells, so more cells would help" if effect.items == "cells" else ""
 
 
-def _sizes(seeds: int, question: PilotQuestion) -> set[int]:
+def _study_sizes(seeds: int, question: PilotQuestion) -> set[int]:
     """Sizes of studies to try, at least the pilot's, and at least the fewest seeds where the pilot has no interval."""
     fewest, effect = question.fewest or 1, question.judgement.effect
     sizes = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
@@ -145,7 +145,9 @@ def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, most
     """Counts of the verdicts on each claim, over as many resamples as decide its power, ``most`` at most."""
     counts: dict[int, Counter[Verdict]] = {index: Counter() for index in questions}
     for number in range(most):
-        pending = [index for index, verdicts in counts.items() if not _clear(_leading(verdicts)[1], verdicts.total())]
+        pending = [
+            index for index, verdicts in counts.items() if not _power_is_clear(_leading(verdicts)[1], verdicts.total())
+        ]
         if not pending:
             break
         resample = pilot.resample(drawn_seeds(pilot.seeds, size, number))
@@ -154,10 +156,10 @@ def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, most
     return counts
 
 
-def _clear(hits: int, resamples: int) -> bool:
+def _power_is_clear(hits: int, resamples: int) -> bool:
     """Whether so many hits, or so few, would be rare at exactly the wanted power.
 
-    >>> _clear(0, 3), _clear(0, 4), _clear(23, 23), _clear(24, 24)
+    >>> _power_is_clear(0, 3), _power_is_clear(0, 4), _power_is_clear(23, 23), _power_is_clear(24, 24)
     (False, True, False, True)
     """
     fewer, more = special.bdtr(hits, resamples, POWER), special.bdtrc(hits - 1, resamples, POWER) if hits else 1.0

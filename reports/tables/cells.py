@@ -38,7 +38,7 @@ def steps(comparison: Comparison) -> Table:
         "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
     )
     columns = ("cell", "event", *counts, *shown, "note")
-    title = f"Memorisation, grokking and stopping {_in(comparison)}"
+    title = f"Memorisation, grokking and stopping {_steps_title(comparison)}"
     return Table(title, columns, rows, frozenset((*counts, *shown)), note).filled
 
 
@@ -48,9 +48,9 @@ def delays(comparison: Comparison) -> Table:
         (
             row["cell"],
             count(row["n"]),
-            _between(row["ratio_low"], row["ratio_high"]),
+            _median_span(row["ratio_low"], row["ratio_high"]),
             "none" if math.isnan(row["low"]) else span(Bounds(row["low"], row["high"])),
-            _between(row["difference_low"], row["difference_high"], whole=True),
+            _median_span(row["difference_low"], row["difference_high"], whole=True),
             f"{row['relapsed']} of {row['grokked']}" if row["grokked"] else "–",
             f"{count(row['width'])} ({count(row['width_low'])} to {count(row['width_high'])})"
             if row["grokked"]
@@ -70,7 +70,7 @@ def delays(comparison: Comparison) -> Table:
     return Table("Grokking delay", ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
-def _in(comparison: Comparison) -> str:
+def _steps_title(comparison: Comparison) -> str:
     """The word "steps" in a title, with the unit where it is another one."""
     return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
 
@@ -176,7 +176,7 @@ def _range(values: pd.Series) -> str:
     return listed(sorted(set(known.map(setting))))
 
 
-def _between(low: float, high: float, *, whole: bool = False) -> str:
+def _median_span(low: float, high: float, *, whole: bool = False) -> str:
     """Bounds of a median; open where its upper one is."""
     if math.isinf(high):
         return f"> {count(low) if whole else measure(low)}" if math.isfinite(low) and low > 0 else "unknown"

@@ -31,7 +31,7 @@ def pairing(comparison: Comparison) -> Table:
             STEP_NAMES[row["when"]],
             f"{row['n']} of {row['pairs']}",
             _correlation(row["correlation"]),
-            _ends(row) if row["n"] >= CORRELATION_MIN else "none",
+            _interval_span(row) if row["n"] >= CORRELATION_MIN else "none",
             _digits(row["variance_ratio"]),
             _seeds(row["seeds"], row["n"]),
             notes_of(row["note"], _pairing_note(row)),
@@ -60,10 +60,10 @@ def noise(comparison: Comparison) -> Table:
             STEP_NAMES[row["when"]],
             count(row["n"]),
             "unknown" if math.isnan(row["test_size"]) else count(row["test_size"]),
-            measure(row["error"], _around(row)),
+            measure(row["error"], _rounding_interval(row)),
             "none" if row["whole"] else _digits(row["standard_error"]),
             _digits(row["seed_spread"]),
-            _larger(row),
+            _larger_source(row),
             _noise_note(row),
         )
         for row in table.to_dict("records")
@@ -114,12 +114,12 @@ def predictions(comparison: Comparison) -> Table:
     several = table["metric"].nunique() > 1
     rows: list[tuple[str, ...]] = [
         (
-            row["cell"] if row["unit"] == "pair" else _over(row, several),
+            row["cell"] if row["unit"] == "pair" else _all_cells(row, several),
             f"{row['n']} of {plural(row['total'], row['unit'])}",
             measure(row["predicted"], bounds_of(row)),
             measure(row["actual"], bounds_of(row)),
             measure(row["error"], bounds_of(row)),
-            _ends(row),
+            _interval_span(row),
             measure(row["mean_absolute"], bounds_of(row)),
             _prediction_note(row),
         )
@@ -137,7 +137,7 @@ def predictions(comparison: Comparison) -> Table:
     return Table(title, columns, rows, frozenset(numbers), note).filled
 
 
-def _over(row: Row, several: bool) -> str:
+def _all_cells(row: Row, several: bool) -> str:
     return f"all cells, {_words(row['metric'])}" if several else "all cells"
 
 
@@ -176,7 +176,7 @@ def _noise_note(row: Row) -> str:
     )
 
 
-def _larger(row: Row) -> str:
+def _larger_source(row: Row) -> str:
     if row["whole"] and row["seed_spread"] > 0:
         return "seeds"
     if math.isnan(row["low"]):
@@ -190,7 +190,7 @@ def _share_note(row: Row) -> str:
 
 def _share_span(row: Row) -> str:
     if math.isnan(row["excluded_low"]):
-        return _ends(row)
+        return _interval_span(row)
     return f"anything but {span(Bounds(row['excluded_low'], row['excluded_high']))}"
 
 
@@ -215,7 +215,7 @@ def _seeds(seeds: float, n: int) -> str:
     return f"more than {count(MANY)}" if seeds > MANY else f"{count(seeds)} instead of {n}"
 
 
-def _around(row: Row) -> Bounds | None:
+def _rounding_interval(row: Row) -> Bounds | None:
     """Two standard errors of a mean over seeds to both sides, by which it is rounded."""
     reach = 2 * row["seed_spread"] / math.sqrt(row["n"])
     return Bounds(row["error"] - reach, row["error"] + reach) if reach > 0 else None
@@ -226,7 +226,7 @@ def _digits(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2g}"
 
 
-def _ends(row: Row) -> str:
+def _interval_span(row: Row) -> str:
     bounds = bounds_of(row)
     return span(bounds) if bounds else "none"
 

@@ -36,7 +36,7 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
             "none" if math.isnan(row["low"]) else f"{count(row['low'])} to {count(row['high'])}",
             "–" if math.isnan(row["shape"]) else measure(row["shape"], bounds_of(row, "shape_")),
             span(bounds_of(row, "shape_")) if bounds_of(row, "shape_") else "none",
-            _kind(row),
+            _shape_kind(row),
             _mean_note(row, budget),
         )
         for row in table.to_dict("records")
@@ -63,7 +63,7 @@ def time_ratios(comparison: Comparison, event: str = "grokking") -> Table:
         for row in time_ratio_table(comparison, event).to_dict("records")
     ]
     numbers = ("pairs", "over ideal", "95 % interval", "p")
-    note = f"Typical ratio of the {words.noun} steps of a pair. {_method()}"
+    note = f"Typical ratio of the {words.noun} steps of a pair. {_method_note()}"
     title = f"How many times later {words.noun} comes than in the ideal world"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
@@ -77,7 +77,7 @@ def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     rows += [(row["cell"], *_ratio(row, event, "other cell")) for row in table.to_dict("records")]
     numbers = ("seeds", "ratio", "95 % interval", "p")
     note = (
-        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method()} "
+        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method_note()} "
         "Neither intervals nor p values are adjusted for the number of cells: a hypothesis is tested by a claim."
     )
     title = f"Ratio of {words.noun} steps to “{reference}”"
@@ -152,14 +152,14 @@ def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
         f"{row['diverged']} of {row['n']} with a run that diverged or failed before" if row["diverged"] else "",
         f"{plural(row['alone'], 'run')} without {owner} {other}" if row["alone"] else "",
         "" if row["paired"] else "p of unpaired runs",
-        _few(row["n"]),
+        _few_pairs_note(row["n"]),
     )
-    ratio = _factor(Bounds(row["ratio_low"], row["ratio_high"]), "–", "unknown")
+    ratio = _ratio_span(Bounds(row["ratio_low"], row["ratio_high"]), "–", "unknown")
     p = _p(row["p"]) if row["n"] != 1 else "–"
-    return count(row["n"]), ratio, _factor(Bounds(row["low"], row["high"]), "none", "anything"), p, notes
+    return count(row["n"]), ratio, _ratio_span(Bounds(row["low"], row["high"]), "none", "anything"), p, notes
 
 
-def _few(n: int) -> str:
+def _few_pairs_note(n: int) -> str:
     """A note on the interval and p value that so few pairs cannot have."""
     if n == 1:
         return "1 pair: neither interval nor test"
@@ -168,7 +168,7 @@ def _few(n: int) -> str:
     return f"{plural(n, 'pair')}: no interval, and p is at least {_p(2.0 ** (1 - n))}"
 
 
-def _factor(bounds: Bounds, without: str, everything: str) -> str:
+def _ratio_span(bounds: Bounds, without: str, everything: str) -> str:
     """A ratio of steps by its bounds; infinite where a run never reached the event."""
     low, high = bounds
     if math.isnan(low):
@@ -184,7 +184,7 @@ def _steps(low: float, high: float) -> str:
     return count(high) if count(low) == count(high) else f"{count(low)} to {count(high)}"
 
 
-def _kind(row: Row) -> str:
+def _shape_kind(row: Row) -> str:
     if math.isnan(row["shape_low"]):
         return ""
     return "drift" if row["shape_low"] > 1 else "soon or never" if row["shape_high"] < 1 else "undecided"
@@ -199,7 +199,7 @@ def _p(value: float) -> str:
     return f"< {P_MIN:g}" if value < P_MIN else f"{value:.2g}"
 
 
-def _method() -> str:
+def _method_note() -> str:
     return (
         "Interval: the signed-rank test inverted, from 6 pairs, with the bounds of steps carried through; the sign "
         "test where a run diverged. p: log-rank test within pairs, in which a run that never got there counts as later."

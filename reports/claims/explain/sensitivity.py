@@ -67,25 +67,26 @@ def _missing(effect: Effect) -> str:
     """The missing runs, where the effect is open because of them."""
     if not effect.missing or (effect.estimate and effect.leaning != "inconclusive" and effect.interval):
         return ""
-    return f"The missing runs: only {effect.sample_text} are known, and what the others come to may settle it."
+    return f"The missing runs: only {effect.sample_text} are known, and the values of the others may settle it."
 
 
 def _more(effect: Effect, there: int) -> str:
     """How many more seeds, or cells, would settle it."""
     what, needed = "cells" if effect.items == "cells" else "seeds", seeds_to_settle(effect, there)
     if needed is None:
-        return f"More {what} may; how many cannot be said{_why_open(effect)}."
+        return f"More {what} may settle it; how many is unknown{_why_unknown(effect)}."
     if needed > MOST_SEEDS:
-        return f"More {what} hardly: the estimate is all but at the claimed bound."
+        return f"More {what} will hardly settle it: the estimate is almost at the claimed bound."
     return f"More {what}: with about {count(max(needed, there + 1))} it is {effect.leaning}, if the estimate stays."
 
 
-def _why_open(effect: Effect) -> str:
+def _why_unknown(effect: Effect) -> str:
+    """Why the seeds that settle a claim are unknown, as the end of a sentence."""
     if effect.interval is None:
-        return ", for want of an interval"
+        return ", without an interval"
     if effect.leaning == "inconclusive":
-        return ", since what is known of the estimate reaches to both sides of the claimed bound"
-    return " from an open interval"
+        return ", since the bounds of the estimate lie on both sides of the claimed one"
+    return ", with an open interval"
 
 
 def _items_there(judgement: Judgement, effect: Effect) -> int:
@@ -102,7 +103,7 @@ def _budget(judgement: Judgement, effect: Effect) -> str:
     both = effect.estimate is not None and effect.leaning == "inconclusive"
     if not censored or not (both or math.inf in bounds or not effect.interval):
         return ""
-    return f"A longer budget: {censored} of {plural(of, 'run')} {words}, and where they come to lie may settle it."
+    return f"A longer budget: {censored} of {plural(of, 'run')} {words}, and their later steps may settle it."
 
 
 def _other_bound(judgement: Judgement, effect: Effect) -> str:
@@ -112,7 +113,8 @@ def _other_bound(judgement: Judgement, effect: Effect) -> str:
     written = count if effect.whole else measure
     if judgement.verdict == "refuted":
         side, end = ("lower", high) if high < region.low else ("upper", low)
-        return f"A claimed {side} bound of about {written(end)} would have made it {_instead('supported', low, high)}."
+        instead = _verdict_beyond("supported", low, high)
+        return f"A claimed {side} bound of about {written(end)} would have made it {instead}."
     sides = [(low - region.low, "lower", low), (region.high - high, "upper", high)]
     sides = [one for one in sides if math.isfinite(one[0])]
     if not sides:
@@ -120,10 +122,10 @@ def _other_bound(judgement: Judgement, effect: Effect) -> str:
     _, side, end = min(sides)
     if traits_of(judgement.claim["kind"]).tailored:
         return f"The interval reaches to {written(end)} on the {side} side; a narrower claim might be inconclusive."
-    beyond = "above" if side == "lower" else "below"
-    return f"A claimed {side} bound {beyond} about {written(end)} would have made it {_instead('refuted', low, high)}."
+    beyond, instead = "above" if side == "lower" else "below", _verdict_beyond("refuted", low, high)
+    return f"A claimed {side} bound {beyond} about {written(end)} would have made it {instead}."
 
 
-def _instead(other: Verdict, low: float, high: float) -> Verdict:
+def _verdict_beyond(other: Verdict, low: float, high: float) -> Verdict:
     """The verdict beyond that bound: inconclusive, but the other one where the interval is a single point."""
     return other if low == high else "inconclusive"

@@ -110,7 +110,9 @@ def threshold(
         reached=bounds["high"] <= (budget or np.finfo(float).max), size=bounds["cell_index"].map(sizes)
     )
     perhaps = undecided(runs.loc[table.index], bounds) if budget is None else bounds["outcome"] == "failed"
-    least, most = (_sizes(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"]))
+    least, most = (
+        _half_size(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"])
+    )
     estimate = Bounds(least.low, most.high)
     soonest, latest = (
         [_threshold_of(seed) for _, seed in table.assign(reached=reached).groupby("seed")]
@@ -126,7 +128,7 @@ def threshold(
     return Effect(name, region, seeds, "seeds", estimate, interval, reason, note, whole=True)
 
 
-def _sizes(table: pd.DataFrame) -> Bounds:
+def _half_size(table: pd.DataFrame) -> Bounds:
     """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
     counts = table.groupby("size")["reached"].agg(["sum", "size"])
     return agreement.threshold_size(counts.index, counts["sum"], counts["size"])

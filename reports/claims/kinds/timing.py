@@ -160,7 +160,7 @@ def relapse(
     rows = evidence.comparison.evaluations
     times = run_times(replace(evidence.comparison, runs=runs, evaluations=rows[rows["run_id"].isin(runs["run_id"])]))
     grokked = (times["grokking_outcome"] == "reached").to_numpy(dtype=bool)
-    name, n, fallen = f"share of grokked runs that relapse in the {world} world", int(grokked.sum()), _fallen(times)
+    name, n, fallen = f"share of grokked runs that relapse in the {world} world", int(grokked.sum()), _relapsed(times)
     early = (runs["last_step"] < runs["max_steps"]).fillna(False).to_numpy(dtype=bool)
     open_ended = grokked & ~fallen & ((runs["status"] != "finished").to_numpy(dtype=bool) | early)
     perhaps = undecided(runs, event_bounds(runs, "grokking")).to_numpy(dtype=bool)
@@ -176,6 +176,6 @@ def relapse(
     return Effect(name, region, total - unknown, "runs", share, interval, note=note, total=total)
 
 
-def _fallen(times: pd.DataFrame) -> np.ndarray:
+def _relapsed(times: pd.DataFrame) -> np.ndarray:
     """Whether each run grokked and then fell below the threshold."""
     return ((times["grokking_outcome"] == "reached") & (times["relapses"] > 0)).to_numpy(dtype=bool)

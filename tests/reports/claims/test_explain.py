@@ -158,14 +158,14 @@ def test_as_many_seeds_as_it_says_settle_a_t_interval(make_pairs):
         (
             [SOON] * 5 + [NEVER],
             [
-                "More seeds may; how many cannot be said from an open interval.",
-                "A longer budget: 1 of 6 runs never grokked by step 4,000, and where they come to lie may settle it.",
+                "More seeds may settle it; how many is unknown, with an open interval.",
+                "A longer budget: 1 of 6 runs never grokked by step 4,000, and their later steps may settle it.",
             ],
         ),
         ([LATE] * 3 + [SOON] * 3, None),
         (
             [LATE] * 5 + [DIVERGED],
-            ["More seeds may; how many cannot be said from an open interval."],
+            ["More seeds may settle it; how many is unknown, with an open interval."],
         ),
     ],
 )
@@ -250,5 +250,5 @@ def test_evidence_of_a_users_own_kind(make_pairs):
     assert found.figures == ("steps",)
     assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
     assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
-    assert found.change == ("More seeds hardly: the estimate is all but at the claimed bound.",)
+    assert found.change == ("More seeds will hardly settle it: the estimate is almost at the claimed bound.",)
     assert dict(found.numbers)["n (runs)"] == "1 of 1"

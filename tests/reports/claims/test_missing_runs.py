@@ -365,7 +365,7 @@ def test_what_would_change_it_and_who_is_missing(make_pairs):
     one = judged(make_pairs(pairs, claims=[CLAIMS[0]]))
     assert missing_runs(one) == ["Real world: seeds 5, 6 and 7 unfinished at step 4,000."]
     assert sensitivity(one)[0] == (
-        "The missing runs: only 5 of 8 pairs are known, and what the others come to may settle it."
+        "The missing runs: only 5 of 8 pairs are known, and the values of the others may settle it."
     )
     late = judged(make_pairs([LATE] * 6 + [UNFINISHED] * 2, claims=[{"kind": "grokking_delay", "min_ratio": 5.0}]))
     assert missing_runs(late) == ["Real world: seeds 6 and 7 unfinished at step 4,000, before grokking."]
