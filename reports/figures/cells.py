@@ -26,8 +26,8 @@ from deepboot.reports.figures.style import (
     world_style,
 )
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics.agreement import rank_agreement
 from deepboot.reports.statistics.intervals import T_MIN, median_bounds, t_interval
+from deepboot.reports.statistics.rank import rank_agreement
 from deepboot.reports.statistics.survival import survival_curve
 from deepboot.reports.text import count, measure, plural, span
 from deepboot.reports.time_axis import UNITS, Axis

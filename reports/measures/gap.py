@@ -12,8 +12,8 @@ import pandas as pd
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison, missing_values
 from deepboot.reports.measures.pairing import NEGLIGIBLE, by_cell
-from deepboot.reports.statistics.agreement import explained_share, prediction_error
 from deepboot.reports.statistics.intervals import UNKNOWN
+from deepboot.reports.statistics.prediction import explained_share, prediction_error
 
 
 def gap_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:

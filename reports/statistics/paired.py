@@ -62,6 +62,24 @@ def finite(values: ArrayLike, name: str, least: int = 1) -> np.ndarray:
     return row
 
 
+def couple(one: ArrayLike, other: ArrayLike, names: tuple[str, str], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Two rows of equally many finite values, as arrays.
+
+    Args:
+        one, other: float, (n,).
+        names: of the rows, in a message.
+        least: fewest values.
+
+    Raises:
+        ValueError: as in `finite`, or rows of different length.
+    """
+    first, second = finite(one, names[0], least), finite(other, names[1], least)
+    if first.size != second.size:
+        sizes = f"got {first.size} and {second.size}"
+        raise ValueError(f"`{names[0]}` and `{names[1]}` must pair up, {sizes}. Give one value of each for every cell.")
+    return first, second
+
+
 def tail(confidence: float) -> float:
     """One minus the confidence, the error that an interval may have.
 

@@ -13,10 +13,10 @@ from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, with
 from deepboot.reports.claims.known_pairs import finite, limits_of
 from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
-from deepboot.reports.statistics import agreement
-from deepboot.reports.statistics.agreement import RANK_MIN
+from deepboot.reports.statistics import rank
 from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.rank import RANK_MIN
 from deepboot.reports.text import plural
 
 Tau = Annotated[float, Field(ge=-1, le=1)]
@@ -35,7 +35,7 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
 
     Kendall's tau between the cells' mean real and mean ideal test error at the last common step, or at the stopping
     step. A pair without a value bounds the means of its cell; cells whose order this leaves open count for and against,
-    by `agreement.rank_agreement_between`. The interval speaks of configurations like these; the spread between
+    by `rank.rank_agreement_between`. The interval speaks of configurations like these; the spread between
     seeds is in it only as it moves ranks.
     """
     pairs = across.pairs_at(at, metric)
@@ -54,9 +54,9 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
         return Effect(name, region, there, "cells", reason=few, note=note, total=total)
     if lacking:
         real, ideal = ((ends[f"{world}_low"], ends[f"{world}_high"]) for world in ("real", "ideal"))
-        between, interval = agreement.rank_agreement_between(real, ideal, across.confidence)
+        between, interval = rank.rank_agreement_between(real, ideal, across.confidence)
         return Effect(name, region, n, "cells", between, interval, note=note, total=total)
-    tau = agreement.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
+    tau = rank.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
     if tau.interval is None:
         return Effect(name, region, n, "cells", reason=f"one of the errors is the same in all {n} cells", note=note)
     estimate = Bounds(tau.estimate, tau.estimate)

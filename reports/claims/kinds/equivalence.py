@@ -22,10 +22,7 @@ from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
 from deepboot.reports.comparison import AT_STEP
 from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
-from deepboot.reports.statistics.intervals import (
-    T_MIN,
-    Bounds,
-)
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import POWER, effect_for_difference, margin_for_equivalence
 from deepboot.reports.text import count, measure, percent, plural
 

@@ -9,9 +9,9 @@ from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import Number, Ratio, broken, claimed_mean, for_mean, mean_effect, region_of
 from deepboot.reports.claims.known_pairs import finite, known_pairs
 from deepboot.reports.comparison import AT_STEP, When
-from deepboot.reports.statistics.agreement import explained_share
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
+from deepboot.reports.statistics.prediction import explained_share
 from deepboot.reports.text import plural
 
 

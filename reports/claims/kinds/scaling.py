@@ -12,7 +12,7 @@ from deepboot.reports.claims.kinds.ordering import no_order, setting_values
 from deepboot.reports.claims.kinds.shared import Event, Number, notes_of, region_of, undecided, within
 from deepboot.reports.comparison import BROKEN
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics import agreement
+from deepboot.reports.statistics import scaling
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
 from deepboot.reports.text import EVENT_WORDS, count, percent, plural, setting
 
@@ -65,7 +65,7 @@ def power_law(
     if lacking:
         reason = f"{lacking} of {plural(total, 'run')} diverged, failed or lost, for which a power law has no place"
         return Effect(name, region, total - lacking, "runs", reason=reason, note=note, total=total)
-    law = agreement.power_law(
+    law = scaling.power_law(
         bounds["cell_index"].map(values), bounds["low"], bounds["high"].clip(lower=1), across.confidence
     )
     if math.isnan(law.slope):
@@ -131,7 +131,7 @@ def threshold(
 def _half_size(table: pd.DataFrame) -> Bounds:
     """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
     counts = table.groupby("size")["reached"].agg(["sum", "size"])
-    return agreement.threshold_size(counts.index, counts["sum"], counts["size"])
+    return scaling.threshold_size(counts.index, counts["sum"], counts["size"])
 
 
 def _threshold_of(runs: pd.DataFrame) -> Bounds:

@@ -14,10 +14,9 @@ from deepboot.reports.claims.kinds.groups import differences_of, ratio_of
 from deepboot.reports.claims.kinds.ordering import FIGURES, Ordered, no_order, quantity_of, setting_values
 from deepboot.reports.claims.kinds.shared import broken, notes_of, within
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics import agreement
-from deepboot.reports.statistics.agreement import RANK_MIN
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
+from deepboot.reports.statistics.rank import RANK_MIN, monotone_trend
 from deepboot.reports.text import EVENT_WORDS, percent, plural, setting
 
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -59,7 +58,7 @@ def trend(
         reason = why or f"{plural(runs['cell_index'].nunique(), 'cell')} with a run that measures it"
         return Effect(name, region, n, "runs", reason=reason, words=words, total=total)
     groups = [group["value"].to_numpy() for _, group in runs.groupby(runs["cell_index"].map(value_of_cell))]
-    tau = agreement.monotone_trend(groups, across.confidence)
+    tau = monotone_trend(groups, across.confidence)
     estimate = None if math.isnan(tau.estimate) else Bounds(tau.estimate, tau.estimate)
     few = f"{plural(n, 'run')}, and an interval of a rank trend needs {RANK_MIN}"
     reason = "" if tau.interval else few if estimate else f"the {quantity} is the same in all {n} runs"

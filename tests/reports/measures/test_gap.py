@@ -6,8 +6,8 @@ import pytest
 
 from deepboot.reports import compare
 from deepboot.reports.measures.gap import gap_table, prediction_table
-from deepboot.reports.statistics.agreement import explained_share
 from deepboot.reports.statistics.intervals import t_interval
+from deepboot.reports.statistics.prediction import explained_share
 
 GAPS = [0.20, 0.26, 0.24, 0.31]  # generalisation gap = real test error less 0.1
 
