@@ -26,8 +26,7 @@ When = Literal["stopping", "end"]
 AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the last common step"}
 STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
 NOT_METRICS = ("run_id", "step", "update", "samples_seen")  # columns of evaluations
-NOT_FINISHED = STATUSES[1:]  # all but "finished"
-BROKEN = ("diverged", "failed")  # the ones that will never finish
+NOT_FINISHED = tuple(status for status in STATUSES if status != "finished")
 SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from deepboot.reports.cells import CELL, KEY, varied
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import Drawing, facets, rc_style, rendered, seed_counts, shown_cells
 from deepboot.reports.figures.style import (
@@ -28,7 +28,7 @@ from deepboot.reports.figures.style import (
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import T_MIN, median_bounds, t_interval
 from deepboot.reports.statistics.rank import rank_agreement
-from deepboot.reports.statistics.survival import survival_curve
+from deepboot.reports.statistics.survival import BROKEN, survival_curve
 from deepboot.reports.text import count, measure, plural, span
 from deepboot.reports.time_axis import UNITS, Axis
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import WIDTH, Drawing, facets, legend, rc_style, rendered, seed_counts, shown_cells
 from deepboot.reports.figures.style import GREY, PALE, new_axes, ordered, step_axis, world_handles, world_style
 from deepboot.reports.measures.events import event_bounds, event_times
-from deepboot.reports.statistics.survival import cumulative_incidence
+from deepboot.reports.statistics.survival import BROKEN, cumulative_incidence
 from deepboot.reports.text import EVENT_WORDS
 from deepboot.reports.time_axis import UNITS, Axis
 

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import KEY, varied
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import setting
 
 LEAST_TASKS = 2

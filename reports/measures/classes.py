@@ -17,8 +17,9 @@ from scipy import optimize, special
 
 from deepboot.bootstrap.events import ROUNDING
 from deepboot.bootstrap.registry import suggestion
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.statistics.survival import BROKEN
 
 
 def pair(

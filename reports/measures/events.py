@@ -13,9 +13,9 @@ import pandas as pd
 
 from deepboot.bootstrap.events import relapses, transition_width
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
-from deepboot.reports.statistics.survival import OUTCOMES
+from deepboot.reports.statistics.survival import BROKEN, OUTCOMES
 from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
 
 RULE = {"threshold": 0.99, "streak": 3}  # of events, where the table of runs has no columns for it

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import CELL, KEY, varied
-from deepboot.reports.comparison import BROKEN, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
 from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
 from deepboot.reports.statistics.scaling import power_law
-from deepboot.reports.statistics.survival import cumulative_incidence, restricted_mean_log_step
+from deepboot.reports.statistics.survival import BROKEN, cumulative_incidence, restricted_mean_log_step
 
 LEAST_ORDERED = 3  # groups that make a trend; two are a difference
 RATIO = ["n", "ratio_low", "ratio_high", "low", "high", "p", "paired", "censored", "diverged", "alone"]

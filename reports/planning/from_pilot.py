@@ -17,11 +17,12 @@ from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.kind import seeds_needed
-from deepboot.reports.comparison import BROKEN, Comparison, compare
+from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
 from deepboot.reports.planning.resample import Pilot, drawn_seeds
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
+from deepboot.reports.statistics.survival import BROKEN
 
 SIZES = (1, 1.5, 2, 3, 5, 10)  # of the resampled studies, in multiples of the pilot's seeds
 SIZES_OF_FEWEST = (1, 1.5, 2)  # and in multiples of the fewest seeds that the claim needs

@@ -14,10 +14,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, special
 
+from deepboot.bootstrap.columns import STATUSES
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 
 Array = NDArray[Any]
-OUTCOMES = ("reached", "censored", "diverged", "failed")  # of a run, for an event
+BROKEN = tuple(status for status in STATUSES if status not in ("finished", "unfinished"))  # never to finish
+OUTCOMES = ("reached", "censored", *BROKEN)  # of a run, for an event
 ROUNDS = 100_000  # most of expectation and maximisation; fifty are usual, 50,000 were seen
 STILL = 1e-8  # a change in a run's shares that ends them
 

@@ -12,8 +12,9 @@ import pandas as pd
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import GROUPS, Across, Evidence, events_of
 from deepboot.reports.claims.where import select
-from deepboot.reports.comparison import BROKEN, NOT_FINISHED
+from deepboot.reports.comparison import NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import EVENT_WORDS, MOST_NAMES, count, plural
 
 

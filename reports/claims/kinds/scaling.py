@@ -10,10 +10,10 @@ from pydantic import Field
 from deepboot.reports.claims.kind import Across, Effect, claim_kind
 from deepboot.reports.claims.kinds.ordering import no_order, setting_values
 from deepboot.reports.claims.kinds.shared import Event, Number, notes_of, region_of, undecided, within
-from deepboot.reports.comparison import BROKEN
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics import scaling
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import EVENT_WORDS, count, percent, plural, setting
 
 Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
