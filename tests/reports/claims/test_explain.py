@@ -10,7 +10,7 @@ from deepboot.reports.claims.explain.missing_runs import missing_runs
 from deepboot.reports.claims.explain.sensitivity import seeds_to_settle, sensitivity
 from deepboot.reports.claims.family import Case, cases
 from deepboot.reports.claims.judge import Across, Effect, claim_kind, judge
-from deepboot.reports.claims.kind import events_of
+from deepboot.reports.claims.kind import events_of, figures_of
 from deepboot.reports.statistics.intervals import Bounds
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
@@ -204,6 +204,22 @@ def test_no_number_of_seeds(make_pairs):
     """A claim that no interval can lie in."""
     one = judged(make_pairs, [LATE] * 3 + [NEVER] * 3, {"kind": "rate", "min_rate": 0.5, "max_rate": 0.5})
     assert sensitivity(one) == ["No number of seeds settles it at a confidence of 95 %."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "figures"),
+    [
+        ("ratio", "grokking", ("survival", "steps")),
+        ("ratio", "memorization", ("steps",)),
+        ("trend", "grokking", ("steps", "test_error")),
+        ("trend", "final_error", ("test_error",)),
+        ("power_law", "memorization", ("steps",)),
+        ("unknown", "grokking", ()),
+    ],
+)
+def test_a_kind_declares_its_figures_by_event(kind, event, figures):
+    """The survival figure shows grokking alone, the figure of steps both events, and neither the final error."""
+    assert figures_of(kind, {"event": event}) == figures
 
 
 def test_figures_show_the_event(make_pairs):
