@@ -1,4 +1,4 @@
-"""Cells and their names: a cell is one configuration with all its seeds, named by what sets it apart."""
+"""Cells and their labels: a cell is one configuration with all its seeds, labelled by the settings that differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,15 @@ from deepboot.reports.text import setting
 
 LEADING = ("world", "task", "model", "optimizer", "train_size", "train_fraction", "batch_size")
 FACTS = "facts."  # columns of facts about the data, not settings
-KEY = ["cell_id", "world"]
+KEY = ["cell_id", "world"]  # columns that tell cells apart
+CELL = ["cell_id", "cell", "world"]  # the same with the label between them, as tables begin
 
 
 def cell_table(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per cell: ``cell_id, world, cell`` (its label), ``runs``, then every setting that differs.
 
-    A label is made of the settings that differ between the cells of its kind (ideal or not), each said once:
-    what follows from the settings before it, such as the train fraction from the train size, is left out.
+    A label names the settings that differ between the cells of its kind (ideal or not), but for settings that follow
+    from those before them, as the train fraction does from the train size.
     """
     first = runs.groupby(KEY, sort=False, dropna=False).head(1).reset_index(drop=True)
     ideal = (first["world"] == "ideal").fillna(False).astype(bool)
@@ -35,27 +36,28 @@ def settings_of(runs: pd.DataFrame) -> list[str]:
 
 
 def varied(cells: pd.DataFrame) -> list[str]:
-    """Settings that tell cells apart, without those that follow from the ones before them."""
+    """Settings that tell cells apart, but for settings that follow from the ones before them."""
     chosen: list[str] = []
     groups = pd.Series(0, index=cells.index)
     for name in settings_of(cells):
         codes = pd.factorize(cells[name].map(setting, na_action=None))[0]
         if len(set(codes)) == 1:
-            continue  # most settings of most studies, and what follows is slow
+            continue  # most settings of most studies, and the rest of the loop is slow
         finer = pd.Series(pd.factorize(pd.MultiIndex.from_arrays([groups, codes]))[0], index=cells.index)
         if finer.nunique() > groups.nunique():
             chosen, groups = [*chosen, name], finer
     return chosen
 
 
-def _labels(cells: pd.DataFrame, names: list[str], always: str | None) -> pd.Series:
+def _labels(cells: pd.DataFrame, names: list[str], prefix: str | None) -> pd.Series:
+    """Labels of cells, from these settings after a prefix."""
     shorts = {name: _short(name, names) for name in names}
-    texts = [_label(row, shorts, always) for row in cells.to_dict("records")]
+    texts = [_label(row, shorts, prefix) for row in cells.to_dict("records")]
     return pd.Series(texts, index=cells.index)
 
 
-def _label(row: Mapping[Any, Any], shorts: dict[str, str], always: str | None) -> str:
-    parts = [always] if always else []
+def _label(row: Mapping[Any, Any], shorts: dict[str, str], prefix: str | None) -> str:
+    parts = [prefix] if prefix else []
     for name, short in shorts.items():
         parts.append(setting(row[name]) if name in ("world", "task", "model", "optimizer") else _pair(short, row[name]))
     return ", ".join(parts) or str(row["world"])
@@ -66,7 +68,7 @@ def _pair(name: str, value: Any) -> str:
 
 
 def _short(name: str, names: list[str]) -> str:
-    """The last part of a dotted name where no other has it; a choice, such as ``loss.name``, is the loss."""
+    """The last part of a dotted name, if no other name ends so; ``loss.name`` is written "loss"."""
     if name.endswith(".name"):
         return name.removesuffix(".name")
     last = name.rsplit(".", 1)[-1]

@@ -14,17 +14,20 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
 from deepboot.bootstrap.results import Results, typed, with_metric
-from deepboot.reports.cells import cell_table
+from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
+from deepboot.reports.text import plural
 from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
 When = Literal["stopping", "end"]
-EVENTS = ("stopping", "memorization", "grokking")
-PLACES = ("run_id", "step", "update", "samples_seen")  # columns of evaluations that are no measurements
-SHARED = ["cell_id", "cell", "world", "seed", "status", "first_reuse_step", "last_step", "metric"]
+AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the last common step"}
+STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
+NOT_METRICS = ("run_id", "step", "update", "samples_seen")  # columns of evaluations
+NOT_FINISHED = tuple(status for status in STATUSES if status != "finished")
+SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Comparison:
         runs: one row per run, with its cell's label as ``cell``.
         evaluations: one row per run and evaluated step.
         sources: the results that it was made of.
-        axis: what every column of steps counts: optimiser updates, samples seen or seconds.
+        axis: unit of every column of steps: optimiser updates, samples seen or seconds.
     """
 
     runs: pd.DataFrame
@@ -87,14 +90,12 @@ class Comparison:
         Raises:
             ValueError: no such metric.
         """
-        self._check(metric)
+        self._check_metric(metric)
         table = self._joined.assign(metric=metric) if metric else self._joined
-        real, ideal = _chosen(table, ""), _chosen(table, "_ideal")
+        real, ideal = _metric_values(table, ""), _metric_values(table, "_ideal")
         return pd.DataFrame(
             {
-                **{
-                    name: table[name] for name in ("run_id", "ideal_run_id", "cell_id", "cell", "world", "seed", "step")
-                },
+                **{name: table[name] for name in ("run_id", "ideal_run_id", *CELL, "seed", "step")},
                 "real": real,
                 "ideal": ideal,
                 "bootstrap_error": real - ideal,
@@ -115,9 +116,9 @@ class Comparison:
             one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
             step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
         """
-        if (when, metric) not in self._at:
-            self._at[when, metric] = self._find_at(when, metric)
-        return self._at[when, metric].copy()
+        if (when, metric) not in self._pairs_at_cache:
+            self._pairs_at_cache[when, metric] = self._make_pairs_at(when, metric)
+        return self._pairs_at_cache[when, metric].copy()
 
     def at_stopping(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the stopping step, one row per cell.
@@ -128,14 +129,14 @@ class Comparison:
             high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
             ``generalization_gap, gap_low, gap_high, note``.
         """
-        return _per_cell(self.pairs_at("stopping", metric), "stopping", confidence)
+        return _by_cell(self.pairs_at("stopping", metric), "stopping", confidence)
 
     def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
-        return _per_cell(self.pairs_at("end", metric), "end", confidence)
+        return _by_cell(self.pairs_at("end", metric), "end", confidence)
 
     def largest(self, metric: str | None = None) -> pd.DataFrame:
-        """Where the mean bootstrap error is largest in size, per cell: a description, too choosy to be an effect.
+        """Step and value of the largest mean bootstrap error in size, per cell: picked from many, so no estimate.
 
         Returns:
             ``cell_id, cell, world, step, bootstrap_error`` (the mean over pairs), over steps that every pair of the
@@ -143,22 +144,21 @@ class Comparison:
         """
         errors = self.bootstrap_error(metric)
         errors = errors[errors["after_first_reuse"]]
-        key = ["cell_id", "cell", "world"]
-        means = errors.groupby([*key, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
-        pairs = errors.groupby(key, sort=False)["run_id"].nunique().rename("pairs").reset_index()
-        means = means.merge(pairs, on=key)
+        means = errors.groupby([*CELL, "step"], sort=False)["bootstrap_error"].agg(["mean", "count"]).reset_index()
+        pairs = errors.groupby(CELL, sort=False)["run_id"].nunique().rename("pairs").reset_index()
+        means = means.merge(pairs, on=CELL)
         means = means[means["count"] == means["pairs"]].rename(columns={"mean": "bootstrap_error"})
-        places = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
-        return means.loc[places, [*key, "step", "bootstrap_error"]].reset_index(drop=True)
+        largest = means["bootstrap_error"].abs().groupby(means["cell_id"] + means["world"], sort=False).idxmax()
+        return means.loc[largest, [*CELL, "step", "bootstrap_error"]].reset_index(drop=True)
 
     def panels(self) -> pd.DataFrame:
-        """Which runs a picture of each cell shows: its own, and the ideal partners that it shares with others.
+        """Runs in the panel of each cell: its own, and the ideal partners that it shares with other cells.
 
         Returns:
-            ``run_id, cell_id, cell`` (of the picture), ``world, seed, status, first_reuse_step`` (null in ideal rows),
+            ``run_id, cell_id, cell`` (of the panel), ``world, seed, status, first_reuse_step`` (null in ideal rows),
             one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
         """
-        keep = ["run_id", "cell_id", "cell", "world", "seed", "status", "first_reuse_step"]
+        keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
         pairs = self._pairs.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
@@ -178,38 +178,40 @@ class Comparison:
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
-        columns = ["status", *(f"{event}_{end}" for event in EVENTS[1:] for end in ("low", "high")), "last_step"]
+        columns = [
+            "status",
+            *(f"{event}_{end}" for event in ("memorization", "grokking") for end in ("low", "high")),
+            "last_step",
+        ]
         real = self.runs[self.runs["ideal_run_id"].notna()]
         ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
         steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
         return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
 
     @cached_property
-    def _at(self) -> dict[tuple[When, str | None], pd.DataFrame]:
-        """What `pairs_at` has found so far: claims ask for the same in every cell."""
+    def _pairs_at_cache(self) -> dict[tuple[When, str | None], pd.DataFrame]:
+        """Tables that `pairs_at` has made so far: claims ask for the same ones in every cell."""
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:
         """Every run's value of a metric at the end of its budget, by run_id.
 
-        Infinite where it diverged, NaN where it is not known: of a run that failed or is unfinished.
-
-        Of an unfinished run it is null: its last evaluation so far is not its last.
+        Infinite where it diverged; NaN where it failed, or is unfinished: the last evaluation so far is not its last.
 
         Raises:
             ValueError: no such metric.
         """
-        self._check(metric)
+        self._check_metric(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
         status = self.runs.set_index("run_id")["status"]
         known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
         return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
 
     def limits(self, metric: str, runs: pd.DataFrame) -> Bounds:
-        """Ends between which a metric of these runs lies, whatever became of them: 0 and 1 for an error, else none.
+        """Smallest and largest possible value of a metric of these runs: 0 and 1 for an error, infinite for others.
 
-        Of real-valued labels, which only the squared loss has, error and soft error are the squared error, without an
-        upper end.
+        Under the squared loss with real-valued labels, error and soft error are the squared error, which has no upper
+        limit.
         """
         if not metric.endswith("error"):
             return Bounds(-math.inf, math.inf)
@@ -220,12 +222,12 @@ class Comparison:
         real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
         return Bounds(0.0, math.inf if real_valued else 1.0)
 
-    def _find_at(self, when: When, metric: str | None) -> pd.DataFrame:
+    def _make_pairs_at(self, when: When, metric: str | None) -> pd.DataFrame:
         pairs = self._pairs
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
-        own = ["run_id", "cell_id", "cell", "world", "seed", "status", "ideal_status", "first_reuse_step"]
-        pairs = pairs[own].assign(step=step)
+        columns = ["run_id", *CELL, "seed", "status", "ideal_status", "first_reuse_step"]
+        pairs = pairs[columns].assign(step=step)
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
         table = pairs.merge(errors, on=["run_id", "step"], how="left")
@@ -235,17 +237,17 @@ class Comparison:
     @cached_property
     def _joined(self) -> pd.DataFrame:
         """Evaluations of real runs beside those of their partners (suffix ``_ideal``), at common steps."""
-        measured = [name for name in self.evaluations.columns if name not in PLACES]
-        at = "step" if self.axis == "step" else "update"
+        measured = [name for name in self.evaluations.columns if name not in NOT_METRICS]
+        update_column = "step" if self.axis == "step" else "update"
         real = self.runs.loc[self.runs["ideal_run_id"].notna(), ["run_id", "ideal_run_id", *SHARED]]
         real = real.assign(metric=_test_metric(real))
-        partner = self.evaluations[["run_id", at, *measured]]
+        partner = self.evaluations[["run_id", update_column, *measured]]
         partner = partner.rename(columns={"run_id": "ideal_run_id"} | {name: f"{name}_ideal" for name in measured})
-        rows = self.evaluations[["run_id", *dict.fromkeys(("step", at)), *measured]]
-        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", at])
+        rows = self.evaluations[["run_id", *dict.fromkeys(("step", update_column)), *measured]]
+        return rows.merge(real, on="run_id").merge(partner, on=["ideal_run_id", update_column])
 
-    def _check(self, metric: str | None) -> None:
-        known = [name for name in self.evaluations.columns if name not in PLACES]
+    def _check_metric(self, metric: str | None) -> None:
+        known = [name for name in self.evaluations.columns if name not in NOT_METRICS]
         if metric is not None and metric not in known:
             raise ValueError(f"unknown metric {metric!r}. Known: {', '.join(known)}.")
 
@@ -261,8 +263,8 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
     sources = (results,) if isinstance(results, Results) else tuple(results)
     if not sources:
         raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
-    every = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
-    runs = typed(pd.concat(every, ignore_index=True), RUN_COLUMNS)
+    tables = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
+    runs = typed(pd.concat(tables, ignore_index=True), RUN_COLUMNS)
     furthest = runs.sort_values("last_step", ascending=False, kind="stable").drop_duplicates("run_id")
     runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
@@ -273,8 +275,8 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    labels = cell_table(runs)[["cell_id", "world", "cell"]]
-    return with_metric(runs.merge(labels, on=["cell_id", "world"], how="left"))
+    labels = cell_table(runs)[[*KEY, "cell"]]
+    return with_metric(runs.merge(labels, on=KEY, how="left"))
 
 
 def _test_metric(runs: pd.DataFrame) -> pd.Series:
@@ -282,8 +284,8 @@ def _test_metric(runs: pd.DataFrame) -> pd.Series:
     return "test_" + runs["metric"]
 
 
-def _chosen(table: pd.DataFrame, suffix: str) -> pd.Series:
-    """Each row's value of the metric that it names."""
+def _metric_values(table: pd.DataFrame, suffix: str) -> pd.Series:
+    """Each row's value of its own metric."""
     values = pd.Series(np.nan, index=table.index, dtype=float)
     for metric in table["metric"].unique():
         rows = table["metric"] == metric
@@ -301,14 +303,14 @@ def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
     return values
 
 
-def _per_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
-    groups = pairs.groupby(["cell_id", "cell", "world", "metric"], sort=False, dropna=False)
-    rows = [dict(zip(groups.keys, key, strict=True)) | _summary(cell, when, confidence) for key, cell in groups]
-    columns = ["cell_id", "cell", "world", "metric", *_summary(pairs.head(0), when, confidence)]
+def _by_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
+    groups = pairs.groupby([*CELL, "metric"], sort=False, dropna=False)
+    rows = [dict(zip(groups.keys, key, strict=True)) | _cell_summary(cell, when, confidence) for key, cell in groups]
+    columns = [*CELL, "metric", *_cell_summary(pairs.head(0), when, confidence)]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
+def _cell_summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
     measured = cell[cell["bootstrap_error"].notna()]
     interval = t_interval(measured["bootstrap_error"], confidence)
     values = measured["bootstrap_error"].astype(float)
@@ -329,7 +331,7 @@ def _summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any
         "generalization_gap": _mean(gaps),
         "gap_low": gap_interval.low if gap_interval else np.nan,
         "gap_high": gap_interval.high if gap_interval else np.nan,
-        "note": _note(cell, len(measured), when),
+        "note": _cell_note(cell, len(measured), when),
     }
 
 
@@ -337,11 +339,15 @@ def _mean(values: pd.Series) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _note(cell: pd.DataFrame, n: int, when: When) -> str:
-    without = int(cell["step"].isna().sum())
-    reasons = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
-    parts = [f"{without} of {len(cell)} {reasons[when]}"] if without else []
-    unmeasured = len(cell) - without - n
-    parts += [f"{unmeasured} of {len(cell)} without a value in both worlds there"] if unmeasured else []
-    parts += [f"{n} {'pair' if n == 1 else 'pairs'}: no interval"] if n < T_MIN else []
+def _cell_note(cell: pd.DataFrame, n: int, when: When) -> str:
+    few = f"{plural(n, 'pair')}: no interval" if n < T_MIN else ""
+    return "; ".join(filter(None, [missing_values(cell, when), few]))
+
+
+def missing_values(pairs: pd.DataFrame, when: When) -> str:
+    """How many of these rows of `Comparison.pairs_at` have no bootstrap error, and why; empty if all have one."""
+    stepless = int(pairs["step"].isna().sum())
+    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - stepless
+    parts = [f"{stepless} of {len(pairs)} {STEPLESS[when]}"] if stepless else []
+    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
     return "; ".join(parts)

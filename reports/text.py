@@ -1,19 +1,62 @@
-"""How a number, an interval and a step are written in a report."""
+"""How a number, an interval, a step and an event are written in a report."""
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Interval = tuple[float, float]  # its low and its high end
 
-SMALL = 100  # below it a count that is not whole is given to three digits
+SMALL = 100  # below it a count that is not whole is written with three digits
 MOST_NAMES = 8  # names that are listed one by one
 
 
+@dataclass(frozen=True)
+class EventWords:
+    """The words for one event of a run.
+
+    Attributes:
+        noun: as a heading and before "step": "grokking".
+        moment: when it happens, after "before": "grokking", "the stopping step".
+        verb, verb_singular: after "runs" and after "a run": "grok", "groks".
+        reached: in the past: "grokked".
+    """
+
+    noun: str
+    moment: str
+    verb: str
+    verb_singular: str
+    reached: str
+
+    @property
+    def step(self) -> str:
+        """Its step: "grokking step"."""
+        return f"{self.noun} step"
+
+    @property
+    def never(self) -> str:
+        """What is written of runs without it: "never grokked"."""
+        return f"never {self.reached}"
+
+
+EVENT_WORDS = {  # by the event's name in the columns of ``runs``, in the order in which a reader asks
+    "memorization": EventWords("memorisation", "memorisation", "memorise", "memorises", "memorised"),
+    "grokking": EventWords("grokking", "grokking", "grok", "groks", "grokked"),
+    "stopping": EventWords(
+        "stopping",
+        "the stopping step",
+        "reach the stopping error",
+        "reaches the stopping error",
+        "reached the stopping error",
+    ),
+}
+EVENTS = tuple(EVENT_WORDS)
+
+
 def count(value: float) -> str:
-    """A step or a count with a separator of thousands, in whole numbers but for parts of small ones, such as seconds.
+    """A step or a count with a separator of thousands; below 100, a fraction (of seconds) keeps three digits.
 
     >>> count(40000), count(45.52), count(1234.5)
     ('40,000', '45.5', '1,234')
@@ -23,7 +66,7 @@ def count(value: float) -> str:
 
 
 def decimals(interval: Interval) -> int:
-    """Decimals that the standard error behind a 95 % interval deserves: two of its digits up to 3.54, else one.
+    """Decimals to write, by the standard error behind a 95 % interval: two of its digits up to 3.54, else one.
 
     Source: the rounding rule of the Particle Data Group, Review of Particle Physics.
     """
@@ -31,12 +74,12 @@ def decimals(interval: Interval) -> int:
     error = (high - low) / 4
     if not 0 < error < math.inf:
         return 3
-    place = math.floor(math.log10(error))
-    return min(max(-place + (error / 10**place < 3.55), 0), 8)
+    power = math.floor(math.log10(error))
+    return min(max(-power + (error / 10**power < 3.55), 0), 8)
 
 
 def measure(value: float | None, interval: Interval | None = None) -> str:
-    """A measurement, rounded by its standard error where an interval gives one, else to three digits.
+    """A measurement, rounded by the standard error behind its interval; without an interval, to three digits.
 
     >>> measure(0.123456), measure(0.123456, (0.1, 0.15))
     ('0.123', '0.123')
@@ -54,7 +97,7 @@ def measure(value: float | None, interval: Interval | None = None) -> str:
 
 
 def span(interval: Interval | None) -> str:
-    """An interval of measurements, rounded by its own width; open ends are said.
+    """An interval of measurements, rounded by its own width; an open end is "at least" or "at most".
 
     >>> span((0.1, 0.15)), span((2.5, float("inf"))), span(None)
     ('0.100 to 0.150', 'at least 2.5', 'no interval')
@@ -72,7 +115,7 @@ def span(interval: Interval | None) -> str:
 
 
 def step_interval(low: float, high: float, budget: float) -> str:
-    """Where on the step axis something lies: within one evaluation interval, or beyond the budget.
+    """The step of an event in words: between two evaluations, or beyond the budget.
 
     >>> step_interval(120, 140, 4000), step_interval(0, 0, 4000), step_interval(4000, math.inf, 4000)
     ('120–140', '0', '> 4,000')
@@ -135,7 +178,7 @@ def listed(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def percent(confidence: float) -> str:
-    """A coverage in percent, as short as it can be said.
+    """A coverage in percent, to three digits.
 
     >>> percent(0.95), percent(1 - 0.05 / 3)
     ('95 %', '98.3 %')

@@ -1,4 +1,4 @@
-"""Time in steps, in samples seen or in seconds: how each is named, and tables of runs expressed in it."""
+"""Time in steps, in samples seen or in seconds: the words for each unit, and tables of runs expressed in it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -6,18 +6,20 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from deepboot.reports.text import EVENTS
+
 Axis = Literal["step", "samples", "seconds"]
 TIMES = (
     "first_reuse_step",
     "last_step",
     "max_steps",
-    *(f"{event}_{end}" for event in ("stopping", "memorization", "grokking") for end in ("low", "high")),
+    *(f"{event}_{end}" for event in EVENTS for end in ("low", "high")),
 )
-POINTS = 160  # of a grid that runs share where each has evaluations at times of its own
+GRID_POINTS = 160  # of the times at which runs are interpolated that were evaluated at different ones
 
 
 class Unit(NamedTuple):
-    """How a time is written: the name of the axis, the units in running text, and what a caption has to add."""
+    """A unit of time in words: the label of an axis, the plural in running text, and a sentence for captions."""
 
     label: str
     plural: str
@@ -37,7 +39,7 @@ UNITS: dict[Axis, Unit] = {
 
 @dataclass(frozen=True)
 class StepTimes:
-    """When a run was at each of its steps: linear between known ones, and at an even pace after the last."""
+    """Times of a run's steps: linear between known ones, and at an even pace after the last."""
 
     steps: np.ndarray
     times: np.ndarray
@@ -47,44 +49,46 @@ class StepTimes:
         """Times of these steps; NaN stays NaN."""
         beyond = self.times[-1] + (steps - self.steps[-1]) * self.pace
         within = np.interp(steps, self.steps, self.times)
-        return np.where(steps <= self.steps[-1], within, beyond)  # beyond holds NaN as well
+        return np.where(steps <= self.steps[-1], within, beyond)  # a NaN step takes the second branch, and stays NaN
 
 
 def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables with every step expressed in samples seen or in seconds.
 
-    Samples are those of the run's evaluations, so a batch that changes on the way is respected. Seconds are the run's,
-    in proportion to its steps; a run without them has no times.
+    Samples are read from the run's evaluations, so a batch size may change on the way. Seconds are the run's, in
+    proportion to its steps; a run without them has no times.
 
     Returns:
         runs whose `TIMES` are Float64, null where unknown; evaluations whose ``step`` is Float64, those without a
         time left out, with the optimiser updates under ``update``.
     """
     rows = {str(run_id): table for run_id, table in evaluations.groupby("run_id", sort=False)}
-    known = runs[["run_id", "batch_size", "last_step", "seconds"]].to_dict("records")
-    clocks = {str(run["run_id"]): _clock(run, rows.get(str(run["run_id"]), evaluations.head(0)), axis) for run in known}
-    times = [
-        clocks[str(run_id)].at(steps) for run_id, steps in zip(runs["run_id"], _numbers(runs[list(TIMES)]), strict=True)
+    records = runs[["run_id", "batch_size", "last_step", "seconds"]].to_dict("records")
+    step_times = {
+        str(run["run_id"]): _step_times(run, rows.get(str(run["run_id"]), evaluations.head(0)), axis) for run in records
+    }
+    event_times = [
+        step_times[str(run_id)].at(steps)
+        for run_id, steps in zip(runs["run_id"], _numbers(runs[list(TIMES)]), strict=True)
     ]
-    found = pd.DataFrame(np.reshape(times, (len(runs), len(TIMES))), columns=list(TIMES), index=runs.index)
-    seen = evaluations.assign(update=evaluations["step"], step=np.nan)
-    for run_id in clocks.keys() & rows.keys():
-        seen.loc[rows[run_id].index, "step"] = clocks[run_id].at(_numbers(rows[run_id]["step"]))
-    seen = seen.dropna(subset="step").astype({"step": "Float64"}).reset_index(drop=True)
-    return runs.assign(**{name: found[name].astype("Float64") for name in TIMES}), seen
+    times = pd.DataFrame(np.reshape(event_times, (len(runs), len(TIMES))), columns=list(TIMES), index=runs.index)
+    timed_rows = evaluations.assign(update=evaluations["step"], step=np.nan)
+    for run_id in step_times.keys() & rows.keys():
+        timed_rows.loc[rows[run_id].index, "step"] = step_times[run_id].at(_numbers(rows[run_id]["step"]))
+    timed_rows = timed_rows.dropna(subset="step").astype({"step": "Float64"}).reset_index(drop=True)
+    return runs.assign(**{name: times[name].astype("Float64") for name in TIMES}), timed_rows
 
 
 def on_one_grid(curves: pd.DataFrame) -> pd.DataFrame:
-    """Runs at times that they share, so that means over them exist: each interpolated linearly, within its own span.
+    """Runs interpolated at the same times, so that means over them exist: linearly, each within its own evaluations.
 
     Args:
-        curves: one row per picture's run and evaluation, as `Comparison.curves` gives them: ``run_id,
-            cell_id, step``, measurements, and columns that a run has once.
+        curves: rows of `Comparison.curves`: ``run_id, cell_id, step``, metrics, and columns that a run has once.
     """
     steps = _numbers(curves["step"])
     if not (steps > 0).any():
         return curves
-    grid = np.concatenate([[0.0], np.geomspace(steps[steps > 0].min(), steps.max(), POINTS)])
+    grid = np.concatenate([[0.0], np.geomspace(steps[steps > 0].min(), steps.max(), GRID_POINTS)])
     numbers = curves.select_dtypes("number").columns
     measured = [name for name in numbers if name not in ("step", "seed", "first_reuse_step")]
     groups = curves.groupby(["cell_id", "run_id"], sort=False)
@@ -92,23 +96,24 @@ def on_one_grid(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interpolated(run: pd.DataFrame, grid: np.ndarray, measured: list[str]) -> pd.DataFrame:
-    """One run at the times of the grid up to its last evaluation."""
+    """One run at the times of the grid, up to its last evaluation."""
     steps = _numbers(run["step"])
     inside = grid[grid <= steps[-1] * (1 + 1e-9)]
-    once = run.drop(columns=["step", *measured]).iloc[np.zeros(len(inside), dtype=int)]
-    values = {name: _between(inside, steps, _numbers(run[name])) for name in measured}
-    return once.assign(step=inside, **values)
+    constant = run.drop(columns=["step", *measured]).iloc[np.zeros(len(inside), dtype=int)]
+    values = {name: _interpolated_values(inside, steps, _numbers(run[name])) for name in measured}
+    return constant.assign(step=inside, **values)
 
 
-def _between(at: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values at these times; NaN where the run has none on either side."""
+def _interpolated_values(times: np.ndarray, steps: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values at these times; NaN before the run's first value and after its last."""
     known = np.isfinite(values)
     if not known.any():
-        return np.full(at.size, np.nan)
-    return np.interp(at, steps[known], values[known], left=np.nan, right=np.nan)
+        return np.full(times.size, np.nan)
+    return np.interp(times, steps[known], values[known], left=np.nan, right=np.nan)
 
 
-def _clock(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> StepTimes:
+def _step_times(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> StepTimes:
+    """Times of one run's steps, from its evaluations or its seconds."""
     batch, last, seconds = (
         float(_numbers(pd.Series([run[name]]))[0]) for name in ("batch_size", "last_step", "seconds")
     )

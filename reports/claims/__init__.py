@@ -1,1 +1,1 @@
-"""Claims: the kinds there are, how they are judged, and what a verdict rests on."""
+"""Claims: their kinds, how they are judged, and the evidence of a verdict."""

@@ -1,4 +1,4 @@
-"""What a kind of claim returns: a measured effect, the claimed region, and the verdict that follows from both."""
+"""The effect that a kind of claim returns: a measured quantity, the claimed region, and the verdict from both."""
 
 import math
 from dataclasses import dataclass
@@ -12,20 +12,25 @@ Verdict = Literal["supported", "refuted", "inconclusive"]
 
 @dataclass(frozen=True)
 class Effect:
-    """What a claim is about, measured in one cell, or once over several.
+    """The quantity of a claim, measured in one cell, or once over several.
 
     Attributes:
-        name: what was measured, as a noun phrase.
+        name: of the quantity, as a noun phrase.
         region: the claimed values, both ends included; infinite where not limited.
-        n: how many of which something is known.
-        items: what they are, in the plural.
+        n: how many runs, pairs, seeds or cells are known.
+        items: which of these, in the plural.
         estimate: bounds between which the estimate lies; equal where it is one number. None: no estimate.
-        interval: confidence interval. None: it cannot be computed, and ``reason`` says why.
-        note: what else has to be said, such as runs that do not enter.
-        words: the claimed region in words, where its numbers do not say it.
+        interval: confidence interval. None: it cannot be computed.
+        reason: why there is no interval; else empty.
+        note: a clause for the reader, such as on runs that do not enter.
+        words: the claimed region in words, where its numbers are not for a reader ("above 0").
         whole: whether the values are counts, which are written in full.
         cells: how many cells were compared, where these are not all that the claim selects.
-        total: how many there are, with those of which nothing is known; None: as many as ``n``.
+        total: how many items there are, known or not; None: as many as ``n``.
+        spread: where the interval is Student's t of the mean of the ``n`` values, one for each seed, their standard
+            deviation: from it the seeds that a verdict needs are calculated. None: any other interval. A t interval
+            that is cut off at the claimed ends is one too: by then the claim is supported.
+        one_sided: whether two one-sided tests can support the claim, which need fewer seeds than an interval inside.
     """
 
     name: str
@@ -40,34 +45,36 @@ class Effect:
     whole: bool = False
     cells: int | None = None
     total: int | None = None
+    spread: float | None = None
+    one_sided: bool = False
 
     @property
     def missing(self) -> int:
-        """How many do not enter with a value of their own."""
+        """The number of items without a known value."""
         return 0 if self.total is None else self.total - self.n
 
     @property
-    def counted(self) -> str:
-        """How many of all are known: "5 of 8"."""
+    def count_text(self) -> str:
+        """The known items of all: "5 of 8"."""
         return f"{count(self.n)} of {count(self.n + self.missing)}"
 
     @property
-    def sample(self) -> str:
-        """The same with what they are: "5 of 8 pairs"."""
+    def sample_text(self) -> str:
+        """The known items of all, with their name: "5 of 8 pairs"."""
         return f"{count(self.n)} of {plural(self.n + self.missing, self.items.removesuffix('s'))}"
 
     @property
     def verdict(self) -> Verdict:
         """Supported if the interval lies wholly in the region, refuted if wholly outside, else inconclusive."""
-        return "inconclusive" if self.interval is None else _place(self.interval, self.region)
+        return "inconclusive" if self.interval is None else _verdict_of(self.interval, self.region)
 
     @property
     def leaning(self) -> Verdict:
         """The verdict to which the estimate points; inconclusive without one, or where its bounds lie on both sides."""
-        return "inconclusive" if self.estimate is None else _place(self.estimate, self.region)
+        return "inconclusive" if self.estimate is None else _verdict_of(self.estimate, self.region)
 
     @property
-    def claimed(self) -> str:
+    def claimed_text(self) -> str:
         """The claimed region in words."""
         if self.words:
             return self.words
@@ -78,12 +85,12 @@ class Effect:
         return f"{measure(self.region.low)} to {measure(self.region.high)}"  # as given: no width rounds what is claimed
 
     @property
-    def spanned(self) -> str:
+    def interval_text(self) -> str:
         """The interval in words."""
         return _counts(self.interval) if self.whole and self.interval else span(self.interval)
 
     @property
-    def estimated(self) -> str:
+    def estimate_text(self) -> str:
         """The estimate in words, rounded by its interval; "more than …" where its upper bound is open."""
         if self.estimate is None:
             return "unknown"
@@ -99,7 +106,8 @@ class Effect:
         return f"{measure(low, self.estimate)}{joint}{measure(high, self.estimate)}"
 
 
-def _place(bounds: Bounds, region: Bounds) -> Verdict:
+def _verdict_of(bounds: Bounds, region: Bounds) -> Verdict:
+    """Supported by bounds inside the region, refuted by bounds outside, else inconclusive."""
     if region.low <= bounds.low and bounds.high <= region.high:
         return "supported"
     return "refuted" if bounds.high < region.low or bounds.low > region.high else "inconclusive"

@@ -1,4 +1,4 @@
-"""A claim among the others: its overall verdict, the p value of it, and that adjusted for the number of claims."""
+"""The family of claims: each with its overall verdict, its p value, and p values adjusted for the number of claims."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ MOST_TESTED = 12  # cells of a claim that each get a p value: a kind is called a
 
 @dataclass(frozen=True)
 class Case:
-    """One claim with all its judgements, and how many claims share its error.
+    """One claim with all its judgements and its p values within the family.
 
     Attributes:
-        judgements: in every cell that it selects, or one over all of them.
+        judgements: one in every cell that it selects, or one over all cells.
         holm, benjamini_hochberg: p values adjusted over the family of claims. None: not of the family, or no p value.
-        family: "primary" or "all", the claims that are adjusted for each other, and how many they are.
+        family: which claims are adjusted for each other, "primary" or "all", and their number.
     """
 
     judgements: tuple[Judgement, ...]
@@ -31,7 +31,7 @@ class Case:
 
     @property
     def first(self) -> Judgement:
-        """The judgement that the claim's own text, number and flags are read off."""
+        """The first judgement: text, number and flags are the same in all of them."""
         return self.judgements[0]
 
     @property
@@ -47,22 +47,22 @@ class Case:
     @cached_property
     def significance(self) -> Significance:
         """The p value of the overall verdict; see `over_cells`."""
-        questions = [one.question for one in self.judgements]
+        questions = [judgement.question for judgement in self.judgements]
         known = [question for question in questions if question]
         if len(self.judgements) > MOST_TESTED and len(known) == len(questions):
             return over_many(known, self.quantifier)
-        return over_cells([one.significance for one in self.judgements], self.quantifier)
+        return over_cells([judgement.significance for judgement in self.judgements], self.quantifier)
 
     def significance_of(self, judgement: Judgement) -> Significance | None:
-        """The p value in one cell; None where there are so many cells that it is not computed."""
+        """The p value in one cell; None over so many cells that it is not computed."""
         return judgement.significance if len(self.judgements) <= MOST_TESTED else None
 
     def as_dict(self, judgement: Judgement) -> dict[str, Any]:
-        """For JSON, beside one of its judgements: null p values were not computed or cannot be."""
-        own, overall = self.significance_of(judgement), self.significance
+        """For JSON, beside one of its judgements; a p value that is not computed or does not exist is null."""
+        in_cell, overall = self.significance_of(judgement), self.significance
         return {
-            "p": own.p if own else None,
-            "p_towards": own.towards if own else None,
+            "p": in_cell.p if in_cell else None,
+            "p_towards": in_cell.towards if in_cell else None,
             "p_overall": overall.p,
             "p_overall_towards": overall.towards,
             "p_holm": self.holm,
@@ -77,24 +77,27 @@ def cases(judgements: Iterable[Judgement]) -> list[Case]:
     The family is the primary claims of one folder, or all of its claims where none is primary; withdrawn ones stay in
     it. A claim that has no p value counts as p = 1.
     """
-    every = [Case(tuple(group)) for _, group in groupby(judgements, key=lambda one: (one.folder, one.number))]
-    return [one for _, group in groupby(every, key=lambda one: one.first.folder) for one in _adjusted(list(group))]
+    claims = [Case(tuple(group)) for _, group in groupby(judgements, key=lambda one: (one.folder, one.number))]
+    folders = groupby(claims, key=lambda claim: claim.first.folder)
+    return [claim for _, group in folders for claim in _adjusted(list(group))]
 
 
-def _adjusted(found: list[Case]) -> list[Case]:
+def _adjusted(claims: list[Case]) -> list[Case]:
     """The claims of one folder, adjusted for each other."""
-    name = "primary" if any(one.first.primary for one in found) else "all"
-    family = [place for place, one in enumerate(found) if name == "all" or one.first.primary]
-    p_values = [_known(found[place].significance) for place in family]
+    name = "primary" if any(claim.first.primary for claim in claims) else "all"
+    family = [index for index, claim in enumerate(claims) if name == "all" or claim.first.primary]
+    p_values = [_p_or_1(claims[index].significance) for index in family]
     adjusted = dict(zip(family, zip(holm(p_values), benjamini_hochberg(p_values), strict=True), strict=True))
     return [
-        Case(one.judgements, *_values(one, adjusted.get(place)), (name, len(family))) for place, one in enumerate(found)
+        Case(claim.judgements, *_adjusted_p(claim, adjusted.get(index)), (name, len(family)))
+        for index, claim in enumerate(claims)
     ]
 
 
-def _values(case: Case, values: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    return (None, None) if values is None or case.significance.p is None else values
+def _adjusted_p(claim: Case, values: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """Adjusted p values; None outside the family and for a claim without a p value."""
+    return (None, None) if values is None or claim.significance.p is None else values
 
 
-def _known(significance: Significance) -> float:
+def _p_or_1(significance: Significance) -> float:
     return 1.0 if significance.p is None else significance.p

@@ -2,10 +2,10 @@
 
 A claim selects cells, and is judged in each, or once over all where its kind compares cells, by the interval of its
 kind's effect: supported if it lies wholly in the claimed region, refuted if wholly in the complement, else
-inconclusive. What cannot be judged is inconclusive with the reason. Over several cells its quantifier decides: that
-one of m cells refutes "all", or supports "any", must hold at the error divided by m, since luck has a chance in each
-cell; that every cell supports "all", or refutes "any", needs no correction. Importing this module makes the shipped
-kinds known.
+inconclusive. A claim that cannot be judged is inconclusive, with the reason. Over several cells its quantifier decides:
+one of m cells refutes "all", or supports "any", at the error divided by m, since chance may strike in each cell; every
+cell must support "all", or refute "any", and this needs no correction. Importing this module registers the shipped
+kinds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,9 @@ from deepboot.bootstrap.registry import Settings, find, settings
 from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.cells import KEY
+from deepboot.reports.claims import kinds  # noqa: F401  registers the shipped kinds
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
-from deepboot.reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends  # noqa: F401  registers the kinds
 from deepboot.reports.claims.p_values import over_verdicts
 from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.claims.where import select
@@ -33,7 +33,7 @@ __all__ = ["Across", "Effect", "Evidence", "Judgement", "claim_kind", "confidenc
 
 
 def judge(results: Results | Comparison) -> list[Judgement]:
-    """A judgement for every claim and every cell that it selects: first those registered, in their order, then others.
+    """A judgement for every claim and every cell that it selects, the registered claims first, in their order.
 
     A claim whose kind compares cells has one judgement over all of them. A claim whose ``where`` selects nothing, or
     fewer than two cells to compare, has one judgement, without a cell. A registered claim that is no longer in the
@@ -44,23 +44,24 @@ def judge(results: Results | Comparison) -> list[Judgement]:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take; not if it is withdrawn.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
-    return [one for folder, part in studies(comparison).items() for one in _of_study(part, folder)]
+    return [judgement for folder, part in studies(comparison).items() for judgement in _judge_study(part, folder)]
 
 
-def _of_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
+def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
     source = comparison.sources[0]
     registered = Registration.of(source)  # its claims share their error as they did then, whatever was added later
-    stated = registered.stated(source.study)
-    for number, one in enumerate(stated, start=1):
-        together = registered.claims if one.registered else [other.claim for other in stated]
+    claims = registered.claims_of(source.study)
+    for number, one in enumerate(claims, start=1):
+        together = registered.claims if one.registered else [other.claim for other in claims]
         try:
-            found = _judged(comparison, one.claim, number, _sharing(together))
+            judgements = _judge_claim(comparison, one.claim, number, _number_sharing(together))
         except ValueError as error:
             if not one.withdrawn:
                 raise
-            found = [_unjudged(one.claim, number, str(error).removesuffix("."))]
-        changed = tuple(registered.changes(one, source.study, _runs(comparison, found), comparison.runs))
-        yield from (replace(each, changed=changed, withdrawn=one.withdrawn, folder=folder) for each in found)
+            judgements = [_not_judged(one.claim, number, str(error).removesuffix("."))]
+        changed = tuple(registered.changes(one, source.study, _runs(comparison, judgements), comparison.runs))
+        for judgement in judgements:
+            yield replace(judgement, changed=changed, withdrawn=one.withdrawn, folder=folder)
 
 
 def confidences(claims: list[dict[str, Any]]) -> list[float]:
@@ -69,11 +70,11 @@ def confidences(claims: list[dict[str, Any]]) -> list[float]:
     >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
     [0.95, 0.975, 0.975]
     """
-    return [_confidence(_common(claim), _sharing(claims)) for claim in claims]
+    return [_confidence(_common_settings(claim), _number_sharing(claims)) for claim in claims]
 
 
-def _sharing(claims: list[dict[str, Any]]) -> int:
-    """How many claims share the error of a primary one."""
+def _number_sharing(claims: list[dict[str, Any]]) -> int:
+    """The number of claims that share the error of a primary one."""
     return max(sum(bool(claim.get("primary")) for claim in claims), 1)
 
 
@@ -95,37 +96,38 @@ def fewest_seeds(claims: list[dict[str, Any]]) -> list[int | None]:
     return [seeds_needed(claim["kind"], values, confidence) for claim, values, confidence in together]
 
 
-def _common(claim: Mapping[str, Any]) -> ClaimCommon:
+def _common_settings(claim: Mapping[str, Any]) -> ClaimCommon:
     try:
         return ClaimCommon(**{key: value for key, value in claim.items() if key in ClaimCommon.model_fields})
     except ValidationError as error:
-        raise _mistake(claim, error) from error
+        raise _settings_error(claim, error) from error
 
 
 def parsed(claim: Mapping[str, Any]) -> tuple[ClaimCommon, Settings]:
-    """The settings that every kind of claim has, and those of its own kind.
+    """The settings common to all kinds of claim, and the settings of this claim's kind.
 
     Raises:
         ValueError: an unknown kind, or settings that it does not take.
     """
-    common = _common(claim)
+    common = _common_settings(claim)
     schema = settings("claim", common.kind)
     try:
         return common, schema(**{key: value for key, value in claim.items() if key not in ClaimCommon.model_fields})
     except ValidationError as error:
-        raise _mistake(claim, error) from error
+        raise _settings_error(claim, error) from error
 
 
-def _mistake(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
-    mistakes = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
-    return ValueError(f"claim of kind {claim.get('kind')!r}: {mistakes}. See `deepboot list claims`.")
+def _settings_error(claim: Mapping[str, Any], error: ValidationError) -> ValueError:
+    messages = "; ".join(f"`{'.'.join(map(str, one['loc']))}`: {one['msg']}" for one in error.errors())
+    return ValueError(f"claim of kind {claim.get('kind')!r}: {messages}. See `deepboot list claims`.")
 
 
-def _judged(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
+def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
+    """A claim's judgement in every cell, or one over all, with the overall verdict in each."""
     common, given = parsed(claim)
     values, confidence = given.model_dump(), _confidence(common, sharing)
     cells, why = select(comparison, common.where, values.get("world"))
-    judged = partial(
+    judgement = partial(
         Judgement,
         claim=claim,
         number=number,
@@ -135,25 +137,26 @@ def _judged(comparison: Comparison, claim: dict[str, Any], number: int, sharing:
         settings=values,
     )
     function = find("claim", common.kind).target
-    found: list[Judgement] = []
-    for place, evidence, reason in _places(comparison, cells, why, confidence, scope=scope_of(common.kind)):
+    judgements: list[Judgement] = []
+    for label, evidence, reason in _evidence(comparison, cells, why, confidence, scope=scope_of(common.kind)):
         effect: Effect | None = function(evidence, **values) if evidence else None
-        found.append(
-            judged(
+        judgements.append(
+            judgement(
                 cell_id=evidence.cell_id if isinstance(evidence, Evidence) else None,
-                cell=f"over {plural(effect.cells, 'cell')}" if effect and effect.cells else place,
+                cell=f"over {plural(effect.cells, 'cell')}" if effect and effect.cells else label,
                 effect=effect,
                 verdict=effect.verdict if effect else "inconclusive",
                 reason=effect.reason if effect else reason,
                 evidence=evidence,
             )
         )
-    overall = over_verdicts([one.verdict for one in found], common.quantifier, lambda place: _surely(found, place))
-    return [replace(one, overall=overall) for one in found]
+    verdicts = [one.verdict for one in judgements]
+    overall = over_verdicts(verdicts, common.quantifier, lambda index: _surely(judgements, index))
+    return [replace(one, overall=overall) for one in judgements]
 
 
-def _unjudged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
-    """Of a withdrawn claim that cannot be judged, so that a mistake that was taken out does not stand in the way."""
+def _not_judged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
+    """The judgement of a withdrawn claim with an error, so that an error that was taken out stops no report."""
     primary = bool(claim.get("primary"))
     claim = {"kind": "unknown", **claim}
     return Judgement(claim, number, None, None, None, "inconclusive", "inconclusive", 0.95, primary, reason)
@@ -162,19 +165,19 @@ def _unjudged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
 def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
     """The runs that a claim's verdict rests on: of the cells that it was judged in, and their ideal partners."""
     evidence = [one.evidence for one in judged if one.evidence is not None]
-    cells = [cell for one in evidence for cell in (one.each if isinstance(one, Across) else [one])]
-    held = {run_id for cell in cells for world in (cell.world, "ideal") for run_id in cell.runs_of(world)["run_id"]}
-    return comparison.runs[comparison.runs["run_id"].isin(held)]
+    cells = [cell for one in evidence for cell in (one.per_cell if isinstance(one, Across) else [one])]
+    run_ids = {run_id for cell in cells for world in (cell.world, "ideal") for run_id in cell.runs_of(world)["run_id"]}
+    return comparison.runs[comparison.runs["run_id"].isin(run_ids)]
 
 
-def _places(
+def _evidence(
     comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, scope: Scope
 ) -> list[tuple[str | None, Evidence | Across | None, str]]:
-    """Where a claim is judged: each place in words, on what, and if on nothing why."""
+    """What a claim is judged on, once or cell by cell: a label, the evidence, and the reason if there is none."""
     if chosen.empty:
         return [(None, None, why)]
     if scope == "cell":
-        rows = chosen[["cell_id", "world", "cell"]].itertuples(index=False)
+        rows = chosen[[*KEY, "cell"]].itertuples(index=False)
         return [(cell, Evidence(comparison, cell_id, world, cell, confidence), "") for cell_id, world, cell in rows]
     if len(chosen) == 1:
         (label,) = chosen["cell"]
@@ -183,7 +186,7 @@ def _places(
     return [(f"over {plural(len(cells), 'cell')}", Across(comparison, cells, confidence), "")]
 
 
-def _surely(judged: list[Judgement], place: int) -> bool:
-    """Whether a cell's verdict is reached at the error divided by the number of cells, each of which had a chance."""
-    one = judged[place]
+def _surely(judged: list[Judgement], index: int) -> bool:
+    """Whether a cell's verdict is reached at the error divided by the number of cells (Bonferroni)."""
+    one = judged[index]
     return len(judged) == 1 or one.at(1 - (1 - one.confidence) / len(judged)).verdict == one.verdict

@@ -1,4 +1,4 @@
-"""One verdict: a claim in one cell or over several, what was measured, its p value, and the sentence that says it."""
+"""One verdict: a claim in one cell or over several, its measured effect, its p value and its sentence."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.kind import Across, Evidence
-from deepboot.reports.claims.p_values import UNKNOWN, Question, Significance, significance
+from deepboot.reports.claims.p_values import NOT_TESTED, Question, Significance, significance
 from deepboot.reports.text import percent, setting
 
 
@@ -20,20 +20,20 @@ class Judgement:
 
     Attributes:
         claim: as written in the study.
-        number: its place among the registered claims, from 1, and after them among those that were added.
+        number: its position among the registered claims, from 1, and after them among the claims added since.
         cell_id: where it was judged; None over several cells, or where ``where`` selects too few.
-        cell: the same in words ("over 5 cells"); None where ``where`` selects too few.
-        effect: what was measured; None where nothing could be.
+        cell: its label, or "over 5 cells"; None where ``where`` selects too few.
+        effect: measured on the evidence; None without evidence.
         verdict: in this cell, or over all of them.
         overall: of the claim over all cells that it selects, by its quantifier.
         confidence: of the interval, corrected if the claim is primary.
         primary: whether it shares the family-wise error.
-        changed: what is other than registered before the first run, one clause each; empty if nothing is.
+        changed: differences from the registration before the first run, one clause each.
         withdrawn: whether it was registered, and the study has it no longer.
-        folder: whose claim it is, where several folders are judged; else empty.
+        folder: of the claim, where several folders are judged; else empty.
         reason: why it could not be judged, else empty.
-        evidence: what it was judged on; None where nothing could be.
-        settings: the claim's own, as its kind was called with.
+        evidence: the runs that it was judged on; None where ``where`` selects too few cells.
+        settings: of the claim's kind, with defaults filled in.
     """
 
     claim: dict[str, Any]
@@ -53,54 +53,54 @@ class Judgement:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def at(self, confidence: float) -> Effect:
-        """The same measured with another confidence."""
+        """The effect measured with another confidence."""
         assert self.evidence is not None
         return find("claim", self.claim["kind"]).target(replace(self.evidence, confidence=confidence), **self.settings)
 
     @property
     def question(self) -> Question | None:
-        """The verdict to be asked for at other errors; None without an effect."""
+        """The verdict as a function of the allowed error; None without an effect."""
         if self.effect is None:
             return None
         return Question(self.effect, 1 - self.confidence, lambda error: self.at(1 - error).verdict)
 
     @cached_property
     def significance(self) -> Significance:
-        """The p value of this verdict, not adjusted for other cells or claims; computed when first asked for."""
-        return significance(self.question) if self.question else UNKNOWN
+        """The p value of this verdict, not adjusted for other cells or claims; computed once, on first use."""
+        return significance(self.question) if self.question else NOT_TESTED
 
     @property
     def post_hoc(self) -> bool:
-        """Whether something that the verdict depends on is other than registered."""
+        """Whether something that the verdict depends on differs from the registration."""
         return bool(self.changed)
 
     @property
     def title(self) -> str:
         """The claim's own text, or its kind and settings."""
         given = {key: value for key, value in self.claim.items() if key not in ClaimCommon.model_fields}
-        listed = ", ".join(f"{key} {_written(value)}" for key, value in given.items())
+        listed = ", ".join(f"{key} {_setting_text(value)}" for key, value in given.items())
         return self.claim.get("text") or self.claim["kind"] + (f" ({listed})" if listed else "")
 
     @property
     def sentence(self) -> str:
-        """What a person would say."""
-        inside = f" in {self.cell}" if self.cell not in (None, "real", "ideal") else ""
-        place = f" {self.cell}" if self.cell and self.cell_id is None else inside
+        """The verdict with its numbers, in a sentence."""
+        in_cell = f" in {self.cell}" if self.cell not in (None, "real", "ideal") else ""
+        where = f" {self.cell}" if self.cell and self.cell_id is None else in_cell
         if self.effect is None or self.effect.interval is None:
-            said = f"not judged{place}: {self.reason}"
+            text = f"not judged{where}: {self.reason}"
         else:
             effect = self.effect
-            noted = f"; {effect.note}" if effect.note else ""
-            said = (
-                f"{self.verdict}{place}: the {effect.name} is {effect.estimated} ({percent(self.confidence)} interval "
-                f"{effect.spanned}; {effect.sample}{noted}); "
-                f"claimed: {effect.claimed}"
+            note = f"; {effect.note}" if effect.note else ""
+            text = (
+                f"{self.verdict}{where}: the {effect.name} is {effect.estimate_text} "
+                f"({percent(self.confidence)} interval {effect.interval_text}; {effect.sample_text}{note}); "
+                f"claimed: {effect.claimed_text}"
             )
-        return f"{said[0].upper()}{said[1:]}{self._marks}."
+        return f"{text[0].upper()}{text[1:]}{self._marks}."
 
     @property
     def _marks(self) -> str:
-        """In brackets, that it was withdrawn, and what makes it post hoc."""
+        """In brackets: withdrawn, and post hoc with the reasons."""
         changed = f"post hoc: {'; '.join(self.changed)}" if self.changed else ""
         marks = "; ".join(filter(None, ["withdrawn" if self.withdrawn else "", changed]))
         return f" ({marks})" if marks else ""
@@ -116,11 +116,11 @@ class Judgement:
             "verdict": self.verdict,
             "overall": self.overall,
             "effect": effect.name if effect else None,
-            "estimate": _closed(effect.estimate if effect else None),
-            "interval": _closed(effect.interval if effect else None),
+            "estimate": _finite_ends(effect.estimate if effect else None),
+            "interval": _finite_ends(effect.interval if effect else None),
             "n": effect.n if effect else 0,
             "total": effect.n + effect.missing if effect else 0,
-            "threshold": _closed(effect.region if effect else None),
+            "threshold": _finite_ends(effect.region if effect else None),
             "confidence": self.confidence,
             "primary": self.primary,
             "post_hoc": self.post_hoc,
@@ -132,12 +132,13 @@ class Judgement:
         }
 
 
-def _written(value: Any) -> str:
-    """A setting's value; of several, each with its name."""
+def _setting_text(value: Any) -> str:
+    """A setting's value; of a table, each entry with its name."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_written(held)}" for name, held in value.items())
+        return ", ".join(f"{name} {_setting_text(held)}" for name, held in value.items())
     return setting(value)
 
 
-def _closed(bounds: tuple[float, float] | None) -> list[float | None] | None:
+def _finite_ends(bounds: tuple[float, float] | None) -> list[float | None] | None:
+    """Ends of an interval, None where infinite."""
     return None if bounds is None else [end if math.isfinite(end) else None for end in bounds]

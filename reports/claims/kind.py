@@ -1,4 +1,4 @@
-"""What a claim is judged on, what its kind returns, and the decorator that makes a kind known.
+"""The evidence that a claim is judged on, and the decorator that makes a function a kind of claim.
 
 A kind is one function from the evidence of one cell to an effect with its interval:
 
@@ -10,22 +10,27 @@ A kind is one function from the evidence of one cell to an effect with its inter
 
 Its keyword-only parameters are its settings in a study; their annotations are their types and limits. A kind that
 compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells that ``where`` selects, at once.
-`claim_kind` lists what else can be told of a kind, so that a page can show the grounds of its verdicts.
+`claim_kind` lists further declarations of a kind: for a plan, for a figure, and for the evidence beside its verdicts.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from deepboot.bootstrap.registry import find, register, settings
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect
-from deepboot.reports.comparison import EVENTS, Comparison, When
+from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.text import EVENTS
 
 Scope = Literal["cell", "cells"]
 MinSeeds = int | Callable[..., int | None]
 Unjudgeable = Callable[["Across", Mapping[str, Any]], str]
+Clause = Callable[[Any, int, float], str]
+Figures = tuple[str, ...] | Mapping[str, tuple[str, ...]]
+GROUPS = ("of", "to")  # settings by which a kind that compares two groups of runs selects their cells
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,18 @@ class Evidence:
     @property
     def runs(self) -> pd.DataFrame:
         """The cell's own runs."""
-        return self._own(self.comparison.runs)
+        return self._of_cell(self.comparison.runs)
 
     @property
     def pairs(self) -> pd.DataFrame:
         """The cell's pairs, as in `Comparison.pairs`."""
-        return self._own(self.comparison.pairs())
+        return self._of_cell(self.comparison.pairs())
 
     @property
     def evaluations(self) -> pd.DataFrame:
         """The evaluations of the cell's runs and their ideal partners."""
-        every = pd.concat([self.runs["run_id"], self.runs_of("ideal")["run_id"]])
-        return self.comparison.evaluations[self.comparison.evaluations["run_id"].isin(every)]
+        run_ids = pd.concat([self.runs["run_id"], self.runs_of("ideal")["run_id"]])
+        return self.comparison.evaluations[self.comparison.evaluations["run_id"].isin(run_ids)]
 
     def runs_of(self, world: str) -> pd.DataFrame:
         """The cell's own runs, or for "ideal" their ideal partners."""
@@ -68,9 +73,9 @@ class Evidence:
         return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
 
     def lost(self, world: str) -> int:
-        """How many runs of a world are not among the runs, although others name them as their partners.
+        """How many runs of a world have no row, although other runs name them as their partners.
 
-        The others are the cell's own runs, or of an ideal cell all runs of the cells that it has partners in.
+        The other runs are the cell's own, or of an ideal cell all runs of the cells that it has partners in.
         """
         runs = self.comparison.runs
         named = self.runs
@@ -80,15 +85,15 @@ class Evidence:
         return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
 
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The cell's pairs, and the rows of their ideal runs in one order, null where the run is not there."""
+        """The cell's pairs, and the rows of their ideal runs in the same order, null where there is no such run."""
         pairs = self.pairs
         return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
-        return self._own(self.comparison.pairs_at(when, metric))
+        return self._of_cell(self.comparison.pairs_at(when, metric))
 
-    def _own(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _of_cell(self, table: pd.DataFrame) -> pd.DataFrame:
         return table[(table["cell_id"] == self.cell_id) & (table["world"] == self.world)]
 
 
@@ -108,39 +113,50 @@ class Across:
     confidence: float
 
     @property
-    def each(self) -> list[Evidence]:
-        """Every cell on its own, in the order of ``cells``."""
+    def per_cell(self) -> list[Evidence]:
+        """The evidence of each cell, in the order of ``cells``."""
         return [
             Evidence(self.comparison, cell_id, world, cell, self.confidence)
-            for cell_id, world, cell in self.cells[["cell_id", "world", "cell"]].itertuples(index=False)
+            for cell_id, world, cell in self.cells[[*KEY, "cell"]].itertuples(index=False)
         ]
 
     def runs_of(self, world: str) -> pd.DataFrame:
-        """The cells' own runs, or for "ideal" their ideal partners, with ``place``: of their cell, from 0."""
-        tables = [one.runs_of(world).assign(place=place) for place, one in enumerate(self.each)]
+        """The cells' own runs, or for "ideal" their ideal partners, with ``cell_index``: of their cell, from 0."""
+        tables = [cell.runs_of(world).assign(cell_index=index) for index, cell in enumerate(self.per_cell)]
         return pd.concat(tables, ignore_index=True)
 
     def lost(self, world: str) -> int:
-        """As `Evidence.lost`, over all cells, of which several may have lost the same run."""
-        return sum(one.lost(world) for one in self.each)
+        """As `Evidence.lost`, summed over cells: a run that two cells share and lost counts twice."""
+        return sum(cell.lost(world) for cell in self.per_cell)
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
-        """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``place`` as in `runs_of`."""
-        tables = [one.pairs_at(when, metric).assign(place=place) for place, one in enumerate(self.each)]
+        """The cells' pairs at one of their steps, as in `Comparison.pairs_at`, with ``cell_index`` as in `runs_of`."""
+        tables = [cell.pairs_at(when, metric).assign(cell_index=index) for index, cell in enumerate(self.per_cell)]
         return pd.concat(tables, ignore_index=True)
+
+
+class ClaimedRegion(NamedTuple):
+    """Where a claim wants the mean bootstrap error to lie, infinite where open, and a sentence for the caption."""
+
+    low: float
+    high: float
+    sentence: str
 
 
 @dataclass(frozen=True)
 class Traits:
-    """What is known of a kind beside its function; the attributes are those of `claim_kind`."""
+    """What a kind declares beside its function; the attributes are those of `claim_kind`."""
 
     min_seeds: MinSeeds = 1
     scope: Scope = "cell"
-    figure: tuple[str, ...] = ()
+    figure: Figures = ()
     events: tuple[str, ...] = ()
     tailored: bool = False
     pairs: bool = False
     unjudgeable: Unjudgeable | None = None
+    clause: Clause | None = None
+    refutable_early: bool = False
+    region: Callable[[Any], ClaimedRegion] | None = None
 
 
 _traits: dict[str, Traits] = {}
@@ -151,41 +167,52 @@ def claim_kind(
     *,
     min_seeds: MinSeeds = 1,
     scope: Scope = "cell",
-    figure: str | tuple[str, ...] = "",
+    figure: str | Figures = (),
     events: tuple[str, ...] = (),
     tailored: bool = False,
     pairs: bool = False,
     unjudgeable: Unjudgeable | None = None,
+    clause: Clause | None = None,
+    refutable_early: bool = False,
+    region: Callable[[Any], ClaimedRegion] | None = None,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
     Args:
-        name: what a study writes as ``kind``.
+        name: value of ``kind`` in a study.
         min_seeds: fewest seeds with which a claim can be supported: a number, or a function of the
             settings and the confidence, which may return None for never.
         scope: "cell", judged in every selected cell on its `Evidence`, or "cells", judged once on their `Across`.
-        figure: the report's figure that shows what it speaks of, such as "steps" or "bootstrap_error"; of several the
-            best one first. A page links to the first that it has.
-        events: of "memorization", "grokking" and "stopping", those without which a run says little; a page names the
-            runs that did not reach them. Settings called ``event`` or ``at`` decide it where a kind has them.
+        figure: the report's figure that shows its effect, such as "steps" or "bootstrap_error"; of several the
+            best one first. A page links to the first that it has. Where these depend on the setting ``event``, a
+            mapping from its values.
+        events: of "memorization", "grokking" and "stopping", the ones that a run must reach to count in full; a page
+            names the runs that did not. Settings called ``event`` or ``at`` decide it where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
         pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
         unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
-            what is known before a run; empty if it can. Settings called ``world`` and ``metric`` need no such check:
-            they are held against the planned runs, and against the columns of ``evaluations``, by their names.
+            the planned runs alone; empty if it can. Settings called ``world`` and ``metric`` need no such check:
+            by these names they are compared with the planned runs and with the columns of ``evaluations``.
+        clause: words for a plan before any run, on the effect that so many seeds can settle: a function of the
+            settings, the number of seeds and the confidence.
+        refutable_early: whether fewer than ``min_seeds`` can still refute it; then its clause is for them too.
+        region: of a kind that bounds the mean bootstrap error, where the figure marks the bounds: a function of the
+            settings.
     """
-    figures = tuple(filter(None, [figure])) if isinstance(figure, str) else figure
+    figures = (figure,) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
-        _traits[name] = Traits(min_seeds, scope, figures, events, tailored, pairs, unjudgeable)
+        _traits[name] = Traits(
+            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region
+        )
         return registered
 
     return decorate
 
 
 def traits_of(kind: str) -> Traits:
-    """What `claim_kind` was told of a kind; the defaults of one that it does not know."""
+    """What a kind declared with `claim_kind`; the defaults of an unknown one."""
     return _traits.get(kind, Traits())
 
 
@@ -195,7 +222,7 @@ def scope_of(kind: str) -> Scope:
 
 
 def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The events without which a run says little about a claim with these settings.
+    """The events that a run must reach to count in full for a claim with these settings.
 
     >>> events_of("any", {"event": "memorization"}), events_of("any", {"at": "until_stopping"})
     (('memorization',), ('stopping',))
@@ -205,6 +232,12 @@ def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     if "at" in given:
         return ("stopping",) if "stopping" in str(given["at"]) else ()
     return traits_of(kind).events
+
+
+def figures_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the report's figures that show the effect of a claim with these settings, the best one first."""
+    figures = traits_of(kind).figure
+    return figures if isinstance(figures, tuple) else figures.get(str(given.get("event")), ())
 
 
 def seeds_needed(kind: str, given: Mapping[str, Any], confidence: float = 0.95) -> int | None:

@@ -1,4 +1,4 @@
-"""The pairs that a verdict on the bootstrap error rests on: those with a value, those without one, and why."""
+"""The pairs that a verdict on the bootstrap error rests on: how many have a value, and why the others have none."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.claims.kind import Evidence
-from deepboot.reports.measures.events import NEVER
+from deepboot.reports.comparison import NOT_FINISHED
 from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import EVENT_WORDS
 
 At = Literal["until_stopping", "stopping", "end"]
 Reason = tuple[str, Callable[[pd.DataFrame], pd.Series]]
-BROKEN = ("diverged", "failed", "unfinished")
 
 
 @dataclass(frozen=True)
 class KnownPairs:
-    """A cell's pairs at one of their steps, as a verdict counts them.
+    """A cell's pairs at one of their steps, as they enter a verdict.
 
     Attributes:
-        table: rows of `Comparison.pairs_at`, without pairs there before any reuse: their worlds are equal by
-            construction. Null values are missing, and may be anything within ``limits``.
+        table: rows of `Comparison.pairs_at`, without pairs that reach the step before any reuse, whose worlds are
+            equal by construction. Null values are missing, and may be anything within ``limits``.
         total: pairs of the cell.
-        limits: ends of a bootstrap error that is missing.
+        limits: smallest and largest value that a missing bootstrap error may have.
         note: how many are missing or left out, and why.
     """
 
@@ -52,28 +52,28 @@ def known_pairs(evidence: Evidence, at: At, metric: str | None) -> KnownPairs:
 
 
 def limits_of(evidence: Evidence, pairs: pd.DataFrame) -> Bounds:
-    """Ends of the metric that these rows of `Comparison.pairs_at` are measured in."""
+    """Smallest and largest possible value of the metric of these rows of `Comparison.pairs_at`."""
     metrics = pairs["metric"].dropna().unique()
     runs = pd.concat([evidence.runs, evidence.runs_of("ideal")])
-    found = [evidence.comparison.limits(str(metric), runs) for metric in metrics] or [Bounds(0.0, 1.0)]
-    return Bounds(min(low for low, _ in found), max(high for _, high in found))
+    limits = [evidence.comparison.limits(str(metric), runs) for metric in metrics] or [Bounds(0.0, 1.0)]
+    return Bounds(min(low for low, _ in limits), max(high for _, high in limits))
 
 
 def finite(values: pd.Series) -> np.ndarray:
     """The values as floats, NaN where they are null or not finite."""
-    row = values.astype(float).to_numpy(dtype=float, na_value=np.nan)
-    return np.where(np.isfinite(row), row, np.nan)
+    numbers = values.astype(float).to_numpy(dtype=float, na_value=np.nan)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
 
 
 def _reasons(at: At) -> Iterator[Reason]:
-    """Why a pair has no value, or is left out, the first reason that holds."""
+    """Reasons why a pair has no value or is left out, each with the condition; the first that holds counts."""
     yield "without an ideal partner", lambda pairs: pairs["ideal_status"].isna()
     if at == "end":
         yield "did not finish in both worlds", lambda pairs: pairs["step"].isna()
     else:
         early = "diverged, failed or unfinished before the stopping error"
-        yield early, lambda pairs: pairs["step"].isna() & pairs["status"].isin(BROKEN)
-        yield NEVER["stopping"], lambda pairs: pairs["step"].isna()
+        yield early, lambda pairs: pairs["step"].isna() & pairs["status"].isin(NOT_FINISHED)
+        yield EVENT_WORDS["stopping"].never, lambda pairs: pairs["step"].isna()
     yield "there before any reuse", _unused
     yield (
         "without a value in both worlds there",
@@ -82,6 +82,6 @@ def _reasons(at: At) -> Iterator[Reason]:
 
 
 def _unused(pairs: pd.DataFrame) -> pd.Series:
-    """Whether a pair is there, and its real world has not used any sample again by then."""
+    """Whether a pair has the step, and its real world has not used any sample again by then."""
     reused = (pairs["step"] > pairs["first_reuse_step"]).fillna(False).astype(bool)
     return pairs["step"].notna() & pairs["ideal_status"].notna() & ~reused

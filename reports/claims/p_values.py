@@ -1,9 +1,9 @@
-"""P values of verdicts, by inverting their intervals: whatever a kind computes, it is asked again at other confidences.
+"""P values of verdicts, by inverting their intervals: the kind measures its effect again at other confidences.
 
 The p value of a verdict is the smallest error (1 − confidence) at which it would still be reached. So a claim is
 supported or refuted exactly where its p value is at most the error that it allows, and any kind has one, also a user's
-own. It is that of a two-sided interval: for a claim with one bound, twice the one-sided p value where the interval is
-equal-tailed.
+own. It is the p value of a two-sided interval: for a claim with one bound, twice the one-sided p value where the
+interval is equal-tailed.
 """
 
 import math
@@ -18,30 +18,30 @@ Quantifier = Literal["all", "any"]
 SMALLEST, LARGEST = 1e-6, 0.49  # errors that are tried: a claim's confidence is above a half
 CALLS = 12  # at most; they settle p to less than 1 %
 FINE = 1.002  # ratio of two errors that are as good as one
-NEAR = 1.02  # how much smaller a p value must be to be looked for
+NEAR = 1.02  # ratio to the smallest p value so far below which a smaller one is searched for
 
 
 @dataclass(frozen=True)
 class Significance:
-    """How far a verdict is from chance.
+    """A verdict's p value.
 
     Attributes:
-        towards: the verdict that p speaks of: the one reached, else the one to which the estimate points;
+        towards: the verdict that p belongs to: the one reached, else the one to which the estimate points;
             "inconclusive" where it points to neither.
-        p: smallest error at which it would be reached, at most 1 % too large; 1e-6 also stands for less, 1 for none
-            up to 0.49. None where the estimate points nowhere.
+        p: smallest error at which it would be reached, at most 1 % too large; 1e-6 also means less, and 1 that no
+            error up to 0.49 is enough. None where the estimate points to neither verdict.
     """
 
     towards: Verdict
     p: float | None
 
     @property
-    def written(self) -> str:
+    def text(self) -> str:
         """The p value in words."""
         return p_value(self.p)
 
 
-UNKNOWN = Significance("inconclusive", None)
+NOT_TESTED = Significance("inconclusive", None)
 
 
 def p_value(p: float | None) -> str:
@@ -59,10 +59,10 @@ def p_value(p: float | None) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """A verdict that can be asked for again at other errors, in which verdicts are monotone.
+    """A verdict as a function of the allowed error, in which it is monotone.
 
     Attributes:
-        effect: the one at ``error``.
+        effect: the effect at ``error``.
         error: one minus the claim's confidence.
         verdict_at: the verdict at another error; one that the kind refuses (ValueError) is inconclusive.
     """
@@ -101,7 +101,7 @@ class Question:
 
 def significance(question: Question) -> Significance:
     """The p value of a verdict in one cell."""
-    return UNKNOWN if question.towards == "inconclusive" else Significance(question.towards, question.p())
+    return NOT_TESTED if question.towards == "inconclusive" else Significance(question.towards, question.p())
 
 
 def over_cells(cells: Sequence[Significance], quantifier: Quantifier) -> Significance:
@@ -110,40 +110,40 @@ def over_cells(cells: Sequence[Significance], quantifier: Quantifier) -> Signifi
     One cell refutes "all", and one supports "any": with m cells that is m chances, so the smallest p of such cells is
     multiplied by m (Bonferroni, whatever the cells have in common). That every cell supports "all", or refutes "any",
     takes all of them, and their largest p needs no correction (intersection–union; Berger 1982). A cell of which
-    nothing is known stands for p = 1.
+    nothing is known counts as p = 1.
 
     >>> cells = [Significance("supported", 0.001), Significance("supported", 0.04)]
     >>> over_cells(cells, "all").p, over_cells(cells, "any").p
     (0.04, 0.002)
     """
-    one, every = _directions(quantifier)
-    single = [cell.p for cell in cells if cell.towards == one and cell.p is not None]
+    decisive, unanimous = _overall_verdicts(quantifier)
+    single = [cell.p for cell in cells if cell.towards == decisive and cell.p is not None]
     if single:
-        return Significance(one, min(1.0, len(cells) * min(single)))
+        return Significance(decisive, min(1.0, len(cells) * min(single)))
     if any(cell.p is None for cell in cells) or not cells:
-        return UNKNOWN
-    return Significance(every, max(cell.p for cell in cells if cell.p is not None))
+        return NOT_TESTED
+    return Significance(unanimous, max(cell.p for cell in cells if cell.p is not None))
 
 
 def over_many(cells: Sequence[Question], quantifier: Quantifier) -> Significance:
-    """What `over_cells` finds, to within 2 %, without the p value of every cell.
+    """The result of `over_cells`, to within 2 %, without the p value of every cell.
 
-    A cell whose p value would change nothing is asked once, at the best or worst error so far: for m cells it takes
+    A cell whose p value would change nothing is judged once, at the best or worst error so far: for m cells it takes
     little more than m calls of a kind, not twelve times as many.
     """
-    one, every = _directions(quantifier)
-    single = [cell for cell in cells if cell.towards == one]
+    decisive, unanimous = _overall_verdicts(quantifier)
+    single = [cell for cell in cells if cell.towards == decisive]
     if single:
         least = 1.0
         for cell in single:
             least = min(least, cell.p()) if cell.holds(min(least / NEAR, LARGEST)) else least
-        return Significance(one, min(1.0, len(cells) * least))
+        return Significance(decisive, min(1.0, len(cells) * least))
     if not cells or any(cell.towards == "inconclusive" for cell in cells):
-        return UNKNOWN
+        return NOT_TESTED
     most = SMALLEST
     for cell in cells:
         most = most if most > LARGEST or cell.holds(most) else cell.p()
-    return Significance(every, most)
+    return Significance(unanimous, most)
 
 
 def over_verdicts(verdicts: Sequence[Verdict], quantifier: Quantifier, surely: Callable[[int], bool]) -> Verdict:
@@ -152,14 +152,14 @@ def over_verdicts(verdicts: Sequence[Verdict], quantifier: Quantifier, surely: C
     Args:
         verdicts: of each cell, at the claim's error.
         quantifier: "all" or "any".
-        surely: whether the verdict of the cell at this place is reached at the error divided by the number of cells.
+        surely: whether the verdict of the cell with this index is reached at the error divided by the number of cells.
     """
-    one, every = _directions(quantifier)
-    if any(verdict == one and surely(place) for place, verdict in enumerate(verdicts)):
-        return one
-    return every if set(verdicts) == {every} else "inconclusive"
+    decisive, unanimous = _overall_verdicts(quantifier)
+    if any(verdict == decisive and surely(index) for index, verdict in enumerate(verdicts)):
+        return decisive
+    return unanimous if set(verdicts) == {unanimous} else "inconclusive"
 
 
-def _directions(quantifier: Quantifier) -> tuple[Verdict, Verdict]:
-    """The overall verdict for which one cell is enough, and the one for which every cell is needed."""
+def _overall_verdicts(quantifier: Quantifier) -> tuple[Verdict, Verdict]:
+    """The overall verdict that one cell decides, and the verdict that takes every cell."""
     return ("refuted", "supported") if quantifier == "all" else ("supported", "refuted")

@@ -1,6 +1,6 @@
-"""What an output folder registered before its first run, and what has changed since then.
+"""The claims that an output folder registered before its first run, and the changes since.
 
-``claims.json`` holds the claims and all that their verdicts depend on: the cells with those of their settings that may
+``claims.json`` holds the claims and everything that their verdicts depend on: the cells with the settings that may
 change in a folder, the seeds, the pools and the sweep, and the code of the users' own kinds of claim.
 """
 
@@ -14,16 +14,17 @@ import pandas as pd
 
 from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.results import Results
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.where import same
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.text import listed, plural, setting
 
 PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",))
-TIME = ("registered_at", "sha256")  # in these, shards of one study differ
+SHARD_KEYS = ("registered_at", "sha256")  # these differ between shards of one study
 
 
-class Stated(NamedTuple):
-    """A claim of a folder: registered before the first run, and if so whether the study has it no longer."""
+class StudyClaim(NamedTuple):
+    """A claim of a folder: whether it was registered before the first run, and whether it is withdrawn since."""
 
     claim: dict[str, Any]
     registered: bool
@@ -32,15 +33,15 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True)
 class Registration:
-    """What one folder registered.
+    """The registration of one folder.
 
     Attributes:
         claims: in the study's order then.
-        seeds: of the study; None where an older version did not record them, as for the next ones.
+        seeds: of the study; None where an older version did not record them. So are ``cells`` and ``plan``.
         cells: by ``cell_id``, the settings that may be changed later, by column of ``runs``.
         plan: pools, seeds and sweep, as the study had them.
         kinds: hash of the code of the users' own kinds of claim, by kind.
-        problem: why all this cannot be relied on; empty if it can.
+        problem: why the registration cannot be relied on; empty if it can.
     """
 
     claims: list[dict[str, Any]]
@@ -52,7 +53,7 @@ class Registration:
 
     @classmethod
     def of(cls, source: Results) -> "Registration":
-        """Read what a folder registered; what is damaged in it is as if it had not been recorded."""
+        """The registration of a folder; damaged entries count as not recorded."""
         held = source.claims
         claims, seeds = held.get("registered"), held.get("seeds")
         cells, plan, kinds = (
@@ -67,33 +68,33 @@ class Registration:
             _problem(source),
         )
 
-    def stated(self, study: Mapping[str, Any]) -> list[Stated]:
-        """The registered claims, in their order, then those that a study has got since."""
+    def claims_of(self, study: Mapping[str, Any]) -> list[StudyClaim]:
+        """The registered claims, in their order, then the claims that a study has added since."""
         now = study.get("claims") or []
-        old = [Stated(claim, registered=True, withdrawn=claim not in now) for claim in self.claims]
-        return old + [Stated(claim, registered=False, withdrawn=False) for claim in now if claim not in self.claims]
+        old = [StudyClaim(claim, registered=True, withdrawn=claim not in now) for claim in self.claims]
+        return old + [StudyClaim(claim, registered=False, withdrawn=False) for claim in now if claim not in self.claims]
 
     def changes(
-        self, stated: Stated, study: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame
+        self, claim: StudyClaim, study: Mapping[str, Any], runs: pd.DataFrame, all_runs: pd.DataFrame
     ) -> Iterator[str]:
-        """What differs from what was registered, one clause each.
+        """Differences from the registration, one clause each.
 
         Args:
-            stated: the claim.
+            claim: of this folder.
             study: as it is now.
             runs: of the cells that the claim is judged on, and their ideal partners.
-            every: all runs of the folder.
+            all_runs: of the folder.
         """
         if self.problem:
             yield self.problem
-        if not stated.registered:
+        if not claim.registered:
             yield "the claim was not registered before the first run"
             return
         yield from _changed_settings(self.cells or {}, runs)
         yield from self._added(runs)
         if self.plan is not None and self.plan != plan_of(study):
-            yield from self._missing(stated.claim, runs, every)
-        kind = str(stated.claim.get("kind"))
+            yield from self._missing(claim.claim, runs, all_runs)
+        kind = str(claim.claim.get("kind"))
         if kind in self.kinds and self.kinds[kind] != kind_source(kind):
             yield f"the code of the kind {kind} was another when the claim was registered"
 
@@ -102,17 +103,17 @@ class Registration:
         if seeds:
             yield f"{plural(len(seeds), 'seed')} {_were(seeds)} added ({listed(map(str, seeds))})"
         new = runs[~runs["cell_id"].isin(self.cells)] if self.cells is not None else runs.head(0)
-        names = new.drop_duplicates(["cell_id", "world"])["cell"].tolist()
+        names = new.drop_duplicates(KEY)["cell"].tolist()
         if names:
             yield f"{plural(len(names), 'cell')} {_were(names)} added ({listed(names, '; ')})"
 
-    def _missing(self, claim: Mapping[str, Any], runs: pd.DataFrame, every: pd.DataFrame) -> Iterator[str]:
+    def _missing(self, claim: Mapping[str, Any], runs: pd.DataFrame, all_runs: pd.DataFrame) -> Iterator[str]:
         """Registered seeds and cells without a run, where the study plans others now: they may never have one.
 
-        Such a cell is known by its id only, so whether a claim with ``where`` selects it cannot be told.
+        Only the id of such a cell is known, so for a claim with ``where`` it is unknown whether it selects the cell.
         """
         seeds = set(self.seeds or ()) - set(runs["seed"].dropna())
-        cells = set() if claim.get("where") else set(self.cells or ()) - set(every["cell_id"])
+        cells = set() if claim.get("where") else set(self.cells or ()) - set(all_runs["cell_id"])
         for word, without in (("seed", seeds), ("cell", cells)):
             if without:
                 yield f"{plural(len(without), f'registered {word}')} {_were(list(without))} taken out before any run"
@@ -125,19 +126,19 @@ def studies(comparison: Comparison) -> dict[str, Comparison]:
     """
     groups: dict[str, list[Results]] = {}
     for source in comparison.sources:
-        registered = {name: value for name, value in source.claims.items() if name not in TIME}
+        registered = {name: value for name, value in source.claims.items() if name not in SHARD_KEYS}
         groups.setdefault(json.dumps([source.study, registered], sort_keys=True, default=str), []).append(source)
     if len(groups) == 1:
         return {"": comparison}
-    found: dict[str, Comparison] = {}
+    comparisons: dict[str, Comparison] = {}
     for group in groups.values():
         name = ", ".join(dict.fromkeys(str(source.folder or "results in memory") for source in group))
-        found[f"{name} ({len(found) + 1})" if name in found else name] = compare(group)
-    return found
+        comparisons[f"{name} ({len(comparisons) + 1})" if name in comparisons else name] = compare(group)
+    return comparisons
 
 
 def digest(registered: Mapping[str, Any]) -> str:
-    """The hash of all that is registered, 64 hexadecimal digits."""
+    """The hash of a registration, 64 hexadecimal digits."""
     text = json.dumps({name: value for name, value in registered.items() if name != "sha256"}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -155,7 +156,7 @@ def plan_of(study: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_source(kind: str) -> str | None:
-    """The hash of the plugin that brought a kind of claim; None for those that ship, and for unknown ones."""
+    """The hash of the plugin that defines a kind of claim; None for shipped and for unknown kinds."""
     try:
         return find("claim", kind).source
     except ValueError:
@@ -169,7 +170,7 @@ def _problem(source: Results) -> str:
     if not held:
         return "claims.json is missing or cannot be read" if source.folder is not None else ""
     if "sha256" not in held and source.folder is None:
-        return ""  # made by hand
+        return ""  # results made in memory
     older = hashlib.sha256(json.dumps(held.get("registered"), sort_keys=True).encode()).hexdigest()
     expected = digest(held) if "cells" in held else older  # the first versions registered nothing but claims and seeds
     return "" if held.get("sha256") == expected else "claims.json was edited after registration"
@@ -185,12 +186,12 @@ def _changed_settings(cells: Mapping[str, Mapping[str, Any]], runs: pd.DataFrame
                 if name in cells.get(cell, ()) and not same(now, cells[cell][name])
             ]
             if pairs:
-                was, now = ({_written(value): None for value in values} for values in zip(*pairs, strict=True))
+                was, now = ({_all_digits(value): None for value in values} for values in zip(*pairs, strict=True))
                 yield f"{name} was {listed(was)} when the claim was registered, now {listed(now)}"
 
 
-def _written(value: Any) -> str:
-    """A value with all its digits, where a reader's form would round it."""
+def _all_digits(value: Any) -> str:
+    """A value as `setting` writes it, or with all its digits where that would round it."""
     return str(value) if isinstance(value, float) and float(f"{value:g}") != value else setting(value)
 
 

@@ -1,4 +1,4 @@
-"""Which cells a claim's ``where`` selects."""
+"""The cells that a claim's ``where`` selects."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.registry import suggestion
-from deepboot.reports.cells import settings_of
+from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.text import setting
 
@@ -15,9 +15,9 @@ from deepboot.reports.text import setting
 def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) -> tuple[pd.DataFrame, str]:
     """Cells that a claim is judged in (``cell_id, world, cell``), or why there are none.
 
-    A claim about the ideal world is judged in the ideal cells that ``where`` selects; where it selects by
-    something that only real runs have, such as the train size, in those cells' ideal partners. A condition
-    must hold in all of a cell's runs.
+    A claim about the ideal world is judged in the ideal cells that ``where`` selects; where it selects by a setting
+    that only real runs have, such as the train size, in the ideal partners of the cells selected. A condition must
+    hold in all of a cell's runs.
     """
     runs, where = comparison.runs, flat(where)
     unknown = [name for name in where if name not in runs]
@@ -27,25 +27,26 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     fits = pd.Series(True, index=runs.index)
     for name, value in where.items():
         fits &= runs[name].map(lambda held, wanted=value: same(held, wanted), na_action=None).astype(bool)
-    whole = fits.groupby([runs["cell_id"], runs["world"]]).transform("all").astype(bool)
-    chosen = runs[whole].drop_duplicates(["cell_id", "world"])[["cell_id", "world", "cell"]]
+    whole = fits.groupby([runs[name] for name in KEY]).transform("all").astype(bool)
+    chosen = runs[whole].drop_duplicates(KEY)[[*KEY, "cell"]]
     ideal = chosen["world"] == "ideal"
     if "world" in where:
-        found = chosen
+        selected = chosen
     elif world == "ideal":
-        found = chosen[ideal] if ideal.any() else chosen
+        selected = chosen[ideal] if ideal.any() else chosen
     else:
-        found = chosen[~ideal] if world is None else chosen[chosen["world"] == world]
+        selected = chosen[~ideal] if world is None else chosen[chosen["world"] == world]
     listed = ", ".join(f"{name} = {setting(value)}" for name, value in where.items())
     worlds = ", ".join(sorted(runs["world"].dropna().unique()))
-    return found, f"no cell has {listed}" if listed else f"no cell of the {world or 'real'} world (there are: {worlds})"
+    why = f"no cell has {listed}" if listed else f"no cell of the {world or 'real'} world (there are: {worlds})"
+    return selected, why
 
 
 def same(held: Any, wanted: Any) -> bool:
-    """Whether a value of a table is the one that a study writes, or one of several that it lists."""
+    """Whether a value of a table equals the value that a study writes, or one of a list of them."""
     if isinstance(wanted, list):
         single = isinstance(held, str) or not hasattr(held, "__len__")
-        return setting(held) == setting(wanted) or (single and any(same(held, one) for one in wanted))
+        return setting(held) == setting(wanted) or (single and any(same(held, value) for value in wanted))
     if isinstance(held, bool) or isinstance(wanted, bool | str) or held is pd.NA or held is None:
         return setting(held) == setting(wanted)
     try:
@@ -55,8 +56,8 @@ def same(held: Any, wanted: Any) -> bool:
 
 
 def flat(where: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{optimizer = {lr = 1}}``, which is what TOML makes of an unquoted dotted key, as ``optimizer.lr``."""
-    found: dict[str, Any] = {}
+    """Conditions by dotted name: TOML reads an unquoted ``optimizer.lr = 1`` as ``{optimizer = {lr = 1}}``."""
+    conditions: dict[str, Any] = {}
     for key, value in where.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
+        conditions |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return conditions

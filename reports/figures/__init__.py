@@ -1,1 +1,1 @@
-"""The figures of a report: which cells and runs they show, marks, and captions."""
+"""The figures of a report: the cells and runs that they show, their marks and captions."""

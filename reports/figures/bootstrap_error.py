@@ -1,4 +1,4 @@
-"""The figure of the bootstrap error, beside the regions that claims want it to lie in: pairs, marks and caption."""
+"""The figure of the bootstrap error with the claimed regions: pairs, marks and caption."""
 
 import math
 from typing import Any
@@ -40,14 +40,14 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
     shown = shown.rename(columns={"stopping_high": "stopping_step"})
     claimed, curves = claimed_regions(comparison, shown), {cell: whole_curve(shown, cell) for cell in cells}
     outlined = any(curve is not None for curve in curves.values())
-    said = "".join(f" {sentence}" for sentence in dict.fromkeys(claimed["said"]))
+    sentences = "".join(f" {sentence}" for sentence in dict.fromkeys(claimed["sentence"]))
     n, unit = shown.groupby("cell_id")["run_id"].nunique(), UNITS[comparison.axis]
     pairs = plural(n.min(), "pair") if n.nunique() == 1 else f"{n.min()} to {n.max()} pairs"
     caption = (
         f"Bootstrap error (real − ideal, same step and seed) over {unit.plural}, "
         f"{pairs}{' per cell' if len(cells) > 1 else ''}. It is zero by construction up to the first reuse. "
         f"Grey lines: first reuse and median stopping step. {BAND.replace('seed', 'pair')}"
-        f"{OUTLINED if outlined else ''}{said}{unit.note}{rest}"
+        f"{OUTLINED if outlined else ''}{sentences}{unit.note}{rest}"
     )
     return facets(
         "bootstrap_error",
@@ -120,16 +120,16 @@ def claim_handles(claimed: pd.DataFrame, *, outline: bool) -> list[Any]:
     handles: list[Any] = [Line2D([], [], **pair)]
     for low, high in _regions(claimed):
         shaded = math.isfinite(low) and math.isfinite(high)
-        look_of_claim = MARGIN | {"linewidth": 0.6} if shaded else LIMIT
+        claim_style = MARGIN | {"linewidth": 0.6} if shaded else LIMIT
         label = f"claimed: {_region_name(low, high)}"
-        handles.append(Patch(label=label, **look_of_claim) if shaded else Line2D([], [], label=label, **look_of_claim))
+        handles.append(Patch(label=label, **claim_style) if shaded else Line2D([], [], label=label, **claim_style))
     if outline:
         handles.append(Line2D([], [], label="whole curve, 95 %", **OUTLINE))
     return handles if len(handles) > 1 else []
 
 
 def _regions(claimed: pd.DataFrame) -> list[tuple[float, float]]:
-    """The different regions among these."""
+    """The distinct regions among these."""
     return list(dict.fromkeys(zip(claimed["low"].astype(float), claimed["high"].astype(float), strict=True)))
 
 

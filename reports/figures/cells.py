@@ -10,39 +10,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from deepboot.reports.cells import varied
+from deepboot.reports.cells import CELL, KEY, varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
-from deepboot.reports.figures.facets import Drawing, drawn, facets, seed_counts, shown_cells, style
-from deepboot.reports.figures.style import COLORS, GREY, INK, OTHERS, look, new_axes, ordered, step_axis, world_handles
+from deepboot.reports.figures.facets import Drawing, facets, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.style import (
+    COLORS,
+    GREY,
+    INK,
+    OTHERS,
+    new_axes,
+    ordered,
+    step_axis,
+    world_handles,
+    world_style,
+)
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics.agreement import rank_agreement
 from deepboot.reports.statistics.intervals import T_MIN, median_bounds, t_interval
-from deepboot.reports.statistics.survival import survival_curve
+from deepboot.reports.statistics.rank import rank_agreement
+from deepboot.reports.statistics.survival import BROKEN, survival_curve
 from deepboot.reports.text import count, measure, plural, span
 from deepboot.reports.time_axis import UNITS, Axis
 
-LEAST_SCATTERED = 3  # pairs below which a scatter says nothing
+LEAST_SCATTERED = 3  # pairs for a scatter plot
 LEAST_SIDE = 2  # values of each setting that make a map
 
 
 def draw_survival(comparison: Comparison) -> Drawing | None:
     """The share that has not grokked by a step, a panel per cell; None without any event."""
-    panels = comparison.panels()[["run_id", "cell_id", "cell", "world"]]
+    panels = comparison.panels()[["run_id", *CELL]]
     bounds = event_bounds(comparison.runs, "grokking").assign(run_id=comparison.runs["run_id"])
     runs = panels.merge(bounds, on="run_id").dropna(subset="outcome")
     cells, rest = shown_cells(runs)
     if not cells or not (runs["outcome"] == "reached").any():
         return None
     shown = runs[runs["cell_id"].isin(cells)]
-    key = ["cell_id", "cell", "world"]
     curves = [
-        survival_curve(group["low"], group["high"]).assign(**dict(zip(key, map(str, values), strict=True)))
-        for values, group in shown.groupby(key, sort=False)
+        survival_curve(group["low"], group["high"]).assign(**dict(zip(CELL, map(str, values), strict=True)))
+        for values, group in shown.groupby(CELL, sort=False)
     ]
     table = pd.concat(curves, ignore_index=True)
     worlds = [str(world) for world in shown["world"].unique()]
-    broken = int(shown["outcome"].isin(("diverged", "failed")).sum())
+    broken = int(shown["outcome"].isin(BROKEN).sum())
     unit = UNITS[comparison.axis]
     caption = (
         f"Share of runs that have not grokked by a step (Kaplan–Meier, or Turnbull where evaluations differ), "
@@ -72,10 +81,10 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
         f"common step, {plural(len(table), 'pair')}. Line: both are equal. Cross: 95 % t intervals of a cell's two "
         f"means (from {T_MIN} pairs). {_agreement(table)}"
     )
-    with mpl.rc_context(style("scatter")):
+    with mpl.rc_context(rc_style("scatter")):
         figure = Figure(figsize=(4.6, 4.2), layout="constrained")
         plot_scatter(table, means=_means(table), ax=figure.add_subplot())
-        return drawn("scatter", figure, caption)
+        return rendered("scatter", figure, caption)
 
 
 def _means(table: pd.DataFrame) -> pd.DataFrame:
@@ -86,13 +95,13 @@ def _means(table: pd.DataFrame) -> pd.DataFrame:
         if all(ends.values()):
             rows.append({
                 **{world: cell[world].mean() for world in ends},
-                **{f"{world}_{end}": getattr(held, end) for world, held in ends.items() for end in ("low", "high")},
+                **{f"{world}_{end}": getattr(mean, end) for world, mean in ends.items() for end in ("low", "high")},
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def _agreement(table: pd.DataFrame) -> str:
-    """How far the worlds rank the cells alike, in words."""
+    """The rank agreement of the two worlds over cells, in words."""
     means = table.groupby("cell_id", sort=False)[["ideal", "real"]].mean()
     tau = rank_agreement(means["ideal"], means["real"])
     known = f"95 % interval {span(tau.interval)}" if tau.interval else "too few cells for an interval"
@@ -104,13 +113,13 @@ def _agreement(table: pd.DataFrame) -> str:
 def draw_phase_map(comparison: Comparison) -> Drawing | None:
     """Grokking over two settings, where the real cells differ in exactly two; else None."""
     runs = comparison.runs[comparison.runs["world"] != "ideal"]
-    cells = runs.groupby(["cell_id", "world"], sort=False).head(1)
+    cells = runs.groupby(KEY, sort=False).head(1)
     over = varied(cells)
     if len(over) != LEAST_SIDE or cells[over].nunique().min() < LEAST_SIDE:
         return None
     bounds = event_bounds(runs, "grokking").assign(**{name: runs[name] for name in over})
     rows = [
-        {**dict(zip(over, values, strict=True)), **_square(group)}
+        {**dict(zip(over, values, strict=True)), **_map_square(group)}
         for values, group in bounds.dropna(subset="outcome").groupby(over, sort=True)
     ]
     if not rows:
@@ -119,13 +128,13 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         f"Share of the runs on a pool that grokked, over {over[0]} and {over[1]}, {seed_counts(runs)}; written in: how "
         f"many of how many, and the median step.{UNITS[comparison.axis].note}"
     )
-    with mpl.rc_context(style("phase_map")):
+    with mpl.rc_context(rc_style("phase_map")):
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         plot_phase_map(pd.DataFrame(rows), over=(over[0], over[1]), ax=figure.add_subplot())
-        return drawn("phase_map", figure, caption)
+        return rendered("phase_map", figure, caption)
 
 
-def _square(runs: pd.DataFrame) -> dict[str, float | str]:
+def _map_square(runs: pd.DataFrame) -> dict[str, float | str]:
     """One square of the map: share and text."""
     reached = int((runs["outcome"] == "reached").sum())
     median = median_bounds(runs["low"], runs["high"])
@@ -141,13 +150,13 @@ def plot_survival(
     Args:
         table: ``world``, then the columns of `reports.statistics.survival.survival_curve`.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
     for world, curve in to_the_last_step(table):
-        color, dash = look(world, worlds)
+        color, dash = world_style(world, worlds)
         steps, share, low, high = (curve[name].to_numpy(float) for name in ("step", "survival", "low", "high"))
         ax.fill_between(steps, low, high, step="post", color=color, alpha=0.13, linewidth=0)
         ax.step(steps, share, where="post", color=color, linestyle=dash, linewidth=1.6, label=world)
@@ -170,9 +179,9 @@ def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: 
     ends = table[["real", "ideal"]].to_numpy(float)
     edge = (min(float(np.nanmin(ends)), 0.0), float(np.nanmax(ends)) * 1.05 or 1.0)
     ax.plot(edge, edge, color=GREY, linewidth=0.8, gid="equal")
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         rows = table[table["cell"] == cell]
-        color = colors[place % len(colors)]
+        color = colors[index % len(colors)]
         ax.scatter(rows["ideal"], rows["real"], s=14, color=color, alpha=0.8, linewidth=0, label=str(cell), zorder=3)
     for row in [] if means is None else means.to_dict("records"):
         across, up = ([row[f"{world}_{end}"] for end in ("low", "high")] for world in ("ideal", "real"))

@@ -1,4 +1,4 @@
-"""Marks only: each function draws a table onto axes, and computes no more than a mean and its band.
+"""Marks of curves: each function draws a table onto axes, and computes no more than a mean and its band.
 
 Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart.
 """
@@ -12,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from deepboot.reports.figures.style import TRAIN_DASH, look, mark_step, new_axes, ordered, round_ticks, step_axis
+from deepboot.reports.figures.style import TRAIN_DASH, mark_step, new_axes, ordered, round_ticks, step_axis, world_style
 from deepboot.reports.statistics.intervals import T_MIN, t_interval
 from deepboot.reports.time_axis import Axis
 
@@ -35,17 +35,19 @@ def plot_worlds(
         table: rows of `Comparison.curves` of one cell: ``run_id, world, step``, the metric, ``first_reuse_step``.
         metric: its column.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
     bounded = (0.0, 1.0) if metric.endswith("error") else (-math.inf, math.inf)
     for world in reversed(ordered(table["world"])):
-        color, dash = look(world, worlds)
+        color, dash = world_style(world, worlds)
         wide = by_run(table[table["world"] == world], metric)
         thin_lines(ax, wide, color=color, dash=dash)
-        _ends(ax, wide, set(table.loc[table["status"] == "diverged", "run_id"]) if "status" in table else set(), color)
+        _divergence_marks(
+            ax, wide, set(table.loc[table["status"] == "diverged", "run_id"]) if "status" in table else set(), color
+        )
         mean_and_band(ax, wide, color=color, dash=dash, label=world, limits=bounded)
         train = metric.replace("test_", "train_")
         if world != "ideal" and train != metric and train in table:
@@ -68,21 +70,21 @@ def to_the_last_step(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def by_run(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Steps down, runs across."""
+    """One column by step (rows) and run (columns)."""
     return table.astype({"step": float}).pivot(index="step", columns="run_id", values=column).astype(float)
 
 
 def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
     """A line per run, the paler the more there are."""
     alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
-    rows, drawn = _long(wide), len(ax.lines)
-    look_of_seed: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
-    sns.lineplot(rows, x="step", y="value", units="run_id", estimator=None, legend=False, ax=ax, **look_of_seed)
-    for line, run_id in zip(ax.lines[drawn:], sorted(rows["run_id"].unique()), strict=True):
+    rows, before = _long(wide), len(ax.lines)
+    seed_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
+    sns.lineplot(rows, x="step", y="value", units="run_id", estimator=None, legend=False, ax=ax, **seed_style)
+    for line, run_id in zip(ax.lines[before:], sorted(rows["run_id"].unique()), strict=True):
         line.set_gid(f"seed {run_id}")
 
 
-def _ends(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
+def _divergence_marks(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
     """A cross where the curve of a run that diverged ends."""
     for run_id in diverged & set(wide.columns):
         kept = wide[run_id].dropna()
@@ -109,11 +111,11 @@ def _mean_line(
     ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str | None = None, band: Any = None
 ) -> None:
     """The mean of all runs and its band, at the steps where every one of them has a value."""
-    look_of_mean: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3}
+    mean_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3}
     shade = {"alpha": 0.16, "linewidth": 0, "zorder": 1.5}
     rows = _long(wide.dropna())
     sns.lineplot(
-        rows, x="step", y="value", errorbar=band, err_kws=shade, label=label, legend=False, ax=ax, **look_of_mean
+        rows, x="step", y="value", errorbar=band, err_kws=shade, label=label, legend=False, ax=ax, **mean_style
     )
 
 

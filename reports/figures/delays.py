@@ -1,4 +1,4 @@
-"""The figure of the grokking delay: how many times later than it memorised each run grokked."""
+"""The figure of the grokking delay: the ratio of every run's grokking step to its memorisation step."""
 
 import math
 from typing import Any
@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.figures.events import DOT, headings, name_rows, pictured, spread, unknown_runs, world_dots
-from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, legend, seed_counts, shown_cells, style
-from deepboot.reports.figures.style import GREY, INK, look, new_axes, ordered
+from deepboot.reports.figures.events import DOT, headings, in_panels, name_rows, spread, unknown_runs, world_dots
+from deepboot.reports.figures.facets import WIDTH, Drawing, legend, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.style import GREY, INK, new_axes, ordered, world_style
 from deepboot.reports.measures.events import event_bounds, ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval
 from deepboot.reports.text import measure, span
@@ -22,10 +23,10 @@ from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_delays(comparison: Comparison) -> Drawing | None:
-    """How many times later than it memorised each run grokked; None where that is known of no run."""
+    """Ratio of every run's grokking step to its memorisation step; None where no run has a known one."""
     runs = comparison.runs
     ratios = ratio_bounds(runs, runs).assign(run_id=runs["run_id"], outcome=event_bounds(runs, "grokking")["outcome"])
-    panels = pictured(comparison, ratios.dropna(subset=["low", "high"]))
+    panels = in_panels(comparison, ratios.dropna(subset=["low", "high"]))
     cells, rest = shown_cells(panels)
     shown = panels[panels["cell_id"].isin(cells)]
     if not ((shown["low"] > 0) | (shown["high"] < float("inf"))).any():
@@ -39,18 +40,16 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
         f"lies above its bound{unknown_runs(unknown)}. Grey line: no delay. The ideal world memorises by its online "
         f"error.{unit.note}{rest}"
     )
-    height = (
-        0.8 + 0.44 * len(shown[["cell_id", "world"]].drop_duplicates()) + (0.34 * len(cells) if len(cells) > 1 else 0)
-    )
-    with mpl.rc_context(style("delays")):
+    height = 0.8 + 0.44 * len(shown[KEY].drop_duplicates()) + (0.34 * len(cells) if len(cells) > 1 else 0)
+    with mpl.rc_context(rc_style("delays")):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         plot_delays(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, delay_handles(shown), length=1.4)
-        return drawn("delays", figure, caption)
+        return rendered("delays", figure, caption)
 
 
 WIDEST = 1_000  # range of ratios beyond which only decades are named
-# Marker, filled, and name of what is known of a run's delay.
+# By what is known of a run's delay: marker, whether it is filled, and its name in the legend.
 DELAYS = {
     "known": ("o", True, "one run"),
     "least": (">", False, "at least: not grokked by the budget"),
@@ -60,11 +59,11 @@ DELAYS = {
 
 
 def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "step") -> Axes:
-    """How many times later than it memorised each run grokked, with the median and its interval, a row per world.
+    """Ratio of every run's grokking step to its memorisation step, with the median and its interval, a row per world.
 
-    A run's bar is all that its evaluations leave possible, its dot the middle of that. Open triangles point to where
-    a ratio may lie that is known from one side only; of a run at the right edge nothing is known. On the grey
-    line a run groks as it memorises.
+    A run's bar is the range that its evaluations leave possible, its dot the middle. An open triangle points away from
+    the one known bound of a ratio; a cross at the right edge is an unknown ratio. On the grey line a run groks as it
+    memorises.
 
     Args:
         table: ``cell, world, run_id, low, high``: bounds of each run's ratio, 0 and infinity where open.
@@ -75,25 +74,25 @@ def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "st
     worlds = ordered(table["world"])
     edges = _ratio_axis(ax, table[["low", "high"]].to_numpy(dtype=float), axis)
     ax.axvline(1, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid="no delay")
-    places: list[float] = []
+    heights: list[float] = []
     names: list[str] = []
     named: list[tuple[float, str]] = []
-    for place, cell in enumerate(table["cell"].unique()):
+    for index, cell in enumerate(table["cell"].unique()):
         rows = table[table["cell"] == cell]
-        named.append((top := place * 0.75 + len(places), str(cell)))
+        named.append((top := index * 0.75 + len(heights), str(cell)))
         for row, world in enumerate(ordered(rows["world"])):
             runs = rows[rows["world"] == world].sort_values(["low", "high"], kind="stable")
-            _strip(ax, runs, top + row, color=look(world, worlds)[0], edges=edges)
-            places.append(top + row)
+            _draw_row(ax, runs, top + row, color=world_style(world, worlds)[0], edges=edges)
+            heights.append(top + row)
             names.append(world)
-    name_rows(ax, places, names)
-    headings(ax, named, places[-1] + 0.6)
+    name_rows(ax, heights, names)
+    headings(ax, named, heights[-1] + 0.6)
     return ax
 
 
 def delay_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of `plot_delays`: worlds, what is known of a run, where that differs, and the median."""
-    kinds = set(map(_known, table["low"].astype(float), table["high"].astype(float)))
+    """Legend entries of `plot_delays`: worlds, the marks of ratios with an open bound, and the median."""
+    kinds = set(map(_knowledge, table["low"].astype(float), table["high"].astype(float)))
     handles = world_dots(list(table["world"].unique()))
     for kind, (marker, filled, name) in DELAYS.items():
         if kind in kinds - {"known"}:
@@ -105,28 +104,28 @@ def delay_handles(table: pd.DataFrame) -> list[Line2D]:
     return [*handles, Line2D([], [], color=INK, marker="D", linewidth=1.6, markersize=4, label="median, 95 % interval")]
 
 
-def _known(low: float, high: float) -> str:
-    """What is known of a ratio between these bounds: a key of `DELAYS`."""
+def _knowledge(low: float, high: float) -> str:
+    """The key of `DELAYS` for a ratio between these bounds."""
     if math.isinf(high):
         return "least" if low > 0 else "unknown"
     return "known" if low > 0 else "most"
 
 
 def _mark(low: float, high: float, edge: float) -> tuple[float, str, bool]:
-    """Where the mark of a ratio stands, its shape, and whether it is filled."""
-    kind = _known(low, high)
+    """Position of a ratio's mark, its shape, and whether it is filled."""
+    kind = _knowledge(low, high)
     marker, filled, _ = DELAYS[kind]
     if kind == "known":
         return math.sqrt(low * high), marker, filled
     return {"least": low, "most": high, "unknown": edge}[kind], marker, filled
 
 
-def _strip(ax: Axes, runs: pd.DataFrame, place: float, *, color: str, edges: tuple[float, float]) -> None:
+def _draw_row(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tuple[float, float]) -> None:
     """One row: the runs in the order of their ratios, then their median below and in numbers at the right."""
     alpha = min(0.9, max(0.45, 12 / max(len(runs), 1)))
-    for run, height in zip(runs.to_dict("records"), place - 0.12 + spread(len(runs), 0.42), strict=True):
+    for run, height in zip(runs.to_dict("records"), row - 0.12 + spread(len(runs), 0.42), strict=True):
         low, high = float(run["low"]), float(run["high"])
-        if _known(low, high) == "known":
+        if _knowledge(low, high) == "known":
             ax.plot([low, high], [height] * 2, color=color, linewidth=0.8 * alpha, alpha=0.4 * alpha, zorder=2)
         at, marker, filled = _mark(low, high, edges[1])
         style: dict[str, Any] = {"marker": marker, "color": color, "markersize": 3.4, "markeredgewidth": 0.9}
@@ -135,45 +134,45 @@ def _strip(ax: Axes, runs: pd.DataFrame, place: float, *, color: str, edges: tup
     lows, highs = (runs[end].to_numpy(dtype=float) for end in ("low", "high"))
     median, interval = median_bounds(lows, highs), median_interval(lows, highs)
     assert median is not None, "a row has runs"
-    _median(ax, median, interval, place + 0.26, edges)
+    _draw_median(ax, median, interval, row + 0.26, edges)
     text: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": (8, 0), "textcoords": "offset points"}
-    said = f"{_written(median, interval)}\n({_spanned(interval)}), n = {len(runs)}"
-    ax.annotate(said, (1, place), va="center", fontsize=7.5, annotation_clip=False, gid="numbers", **text)
+    numbers = f"{_median_text(median, interval)}\n({_interval_text(interval)}), n = {len(runs)}"
+    ax.annotate(numbers, (1, row), va="center", fontsize=7.5, annotation_clip=False, gid="numbers", **text)
 
 
-def _median(ax: Axes, median: Bounds, interval: Bounds | None, height: float, edges: tuple[float, float]) -> None:
+def _draw_median(ax: Axes, median: Bounds, interval: Bounds | None, height: float, edges: tuple[float, float]) -> None:
     """The median and its interval as far as the axis goes, with an arrow where an end is open; else nothing."""
     ink: dict[str, Any] = {"color": INK, "markersize": 4, "clip_on": False}
-    if interval and _known(*interval) != "unknown":
+    if interval and _knowledge(*interval) != "unknown":
         low, high = np.clip(interval, *edges)
         ax.plot([low, high], [height] * 2, linewidth=1.6, zorder=4, gid="interval", solid_capstyle="butt", **ink)
         for end, marker, opens in ((low, "<", interval.low == 0), (high, ">", math.isinf(interval.high))):
             if opens:
                 ax.plot([end], [height], marker=marker, zorder=4, gid="open", **ink)
-    if _known(*median) != "unknown":
+    if _knowledge(*median) != "unknown":
         at, marker, filled = _mark(*median, edges[1])
         face = INK if filled else "white"
         ax.plot([at], [height], marker="D" if filled else marker, markerfacecolor=face, zorder=5, gid="median", **ink)
 
 
-def _written(median: Bounds, interval: Bounds | None) -> str:
-    """A median in numbers: its middle where it is known, else what is known of it."""
-    kind = _known(*median)
+def _median_text(median: Bounds, interval: Bounds | None) -> str:
+    """A median in numbers: its middle, or the bound that is known."""
+    kind = _knowledge(*median)
     if kind == "known":
         closed = interval if interval and math.isfinite(interval.high) else None
         return measure(math.sqrt(median.low * median.high), closed)
     return {"least": f"> {measure(median.low)}", "most": f"< {measure(median.high)}", "unknown": "unknown"}[kind]
 
 
-def _spanned(interval: Bounds | None) -> str:
+def _interval_text(interval: Bounds | None) -> str:
     """An interval of a ratio in numbers."""
-    if interval is None or _known(*interval) != "unknown":
+    if interval is None or _knowledge(*interval) != "unknown":
         return span(interval)
     return "open at both ends"
 
 
 def _ratio_axis(ax: Axes, ends: np.ndarray, axis: Axis) -> tuple[float, float]:
-    """A log axis of ratios that holds these and 1, with a place at its end for what is unknown; its two ends."""
+    """The two ends of a log axis of ratios that holds these and 1, with room at the right for unknown ones."""
     known = np.append(ends[np.isfinite(ends) & (ends > 0)], 1.0)
     low, high = float(known.min()) / 1.3, float(known.max()) * 1.5
     ax.set_xscale("log")

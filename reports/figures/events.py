@@ -1,4 +1,4 @@
-"""Figures of events: when runs memorise and grok, and what becomes of those that do not."""
+"""Figures of events: the steps at which runs memorise and grok, and the shares that grok or break."""
 
 import itertools
 from typing import Any
@@ -10,19 +10,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
-from deepboot.reports.figures.facets import WIDTH, Drawing, drawn, facets, legend, seed_counts, shown_cells, style
-from deepboot.reports.figures.style import GREY, PALE, look, new_axes, ordered, step_axis, world_handles
+from deepboot.reports.figures.facets import WIDTH, Drawing, facets, legend, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.style import GREY, PALE, new_axes, ordered, step_axis, world_handles, world_style
 from deepboot.reports.measures.events import event_bounds, event_times
-from deepboot.reports.statistics.survival import cumulative_incidence
+from deepboot.reports.statistics.survival import BROKEN, cumulative_incidence
+from deepboot.reports.text import EVENT_WORDS
 from deepboot.reports.time_axis import UNITS, Axis
 
 
 def draw_steps(comparison: Comparison) -> Drawing | None:
     """Memorisation and grokking steps of every run; None without any."""
     times = event_times(comparison).dropna(subset=["memorization_outcome", "grokking_outcome"], how="all")
-    panels = pictured(comparison, times.drop(columns=["cell_id", "cell", "world", "seed", "status"]))
+    panels = in_panels(comparison, times.drop(columns=[*CELL, "seed", "status"]))
     cells, rest = shown_cells(panels)
     if not cells:
         return None
@@ -33,30 +35,29 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
         f"Memorisation and grokking steps, {seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
         f"the evaluation before it. Open circle: not reached by the last evaluation.{UNITS[comparison.axis].note}{rest}"
     )
-    with mpl.rc_context(style("steps")):
+    with mpl.rc_context(rc_style("steps")):
         figure = Figure(figsize=(WIDTH, 0.75 + (0.25 + 0.36 * len(worlds)) * len(cells)), layout="constrained")
         plot_steps(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, step_handles(worlds, outcomes), length=1.0)
-        return drawn("steps", figure, caption)
+        return rendered("steps", figure, caption)
 
 
 def draw_incidence(comparison: Comparison) -> Drawing | None:
     """Shares that have grokked, and that diverged or failed before, a panel per cell; None where no run did."""
     runs = comparison.runs
     bounds = event_bounds(runs, "grokking").assign(run_id=runs["run_id"], ended=runs["last_step"].astype(float))
-    panels = pictured(comparison, bounds.fillna({"ended": 0.0})).dropna(subset="outcome")
+    panels = in_panels(comparison, bounds.fillna({"ended": 0.0})).dropna(subset="outcome")
     cells, rest = shown_cells(panels)
     shown = panels[panels["cell_id"].isin(cells)]
     single = shown.drop_duplicates("run_id")
     broken = int(single["outcome"].isin(BROKEN).sum())
     if not broken:
         return None
-    key = ["cell_id", "cell", "world"]
     curves = [
         cumulative_incidence(group["low"], group["high"], group["outcome"], group["ended"]).assign(
-            **dict(zip(key, map(str, values), strict=True))
+            **dict(zip(CELL, map(str, values), strict=True))
         )
-        for values, group in shown.groupby(key, sort=False)
+        for values, group in shown.groupby(CELL, sort=False)
     ]
     worlds = [str(world) for world in shown["world"].unique()]
     caption = (
@@ -76,13 +77,13 @@ def draw_incidence(comparison: Comparison) -> Drawing | None:
     )
 
 
-def pictured(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
-    """These rows of runs in every picture that shows them."""
-    return comparison.panels()[["run_id", "cell_id", "cell", "world"]].merge(table, on="run_id")
+def in_panels(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
+    """These rows of runs in every panel that shows them."""
+    return comparison.panels()[["run_id", *CELL]].merge(table, on="run_id")
 
 
 def unknown_runs(runs: pd.DataFrame) -> str:
-    """What a caption says of runs of which nothing is known, as the rest of its sentence."""
+    """The end of a caption's sentence, on runs with unknown ratios."""
     if runs.empty:
         return ""
     broken = int(runs["outcome"].isin(BROKEN).sum())
@@ -92,14 +93,14 @@ def unknown_runs(runs: pd.DataFrame) -> str:
     return f"; of {' and '.join(parts)} nothing is known (crosses), and they open both ends"
 
 
+EVENT_ROWS = ("memorization", "grokking")  # events in the figure of steps, one row each
 GROUP = 2.8  # height of a cell in the figure of steps: two rows and its name
-BROKEN = ("diverged", "failed")
 BROKEN_DASH = (0, (1, 1.2))
 DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.5}  # of a legend
 
 
 def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "step") -> Axes:
-    """When every run memorised and grokked: a dot at the first evaluation that shows it, a bar back to the last before.
+    """Steps at which runs memorised and grokked: a dot at the first evaluation that shows it, a bar to the one before.
 
     Censored runs are open circles at their last evaluation; runs that diverged or failed before are crosses at
     the right edge.
@@ -115,17 +116,17 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
     known = ends[np.isfinite(ends)]
     last = float(np.max(known, initial=0.0)) or 1.0
-    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(("memorization", "grokking"))):
-        place = group * GROUP + row
+    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(EVENT_ROWS)):
+        top = group * GROUP + row
         for world in worlds:
             runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
-            heights = place + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
-            _dots(ax, runs, event, heights, color=look(world, worlds)[0], edge=last)
+            heights = top + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
+            _draw_dots(ax, runs, event, heights, color=world_style(world, worlds)[0], edge=last)
     positive = known[known > 0]
     first = float(np.min(positive)) / 1.5 if len(positive) and (known > 0).all() else None
     step_axis(ax, pd.Series(known), axis, low=first, high=1.35)
     rows = [group * GROUP + row for group in range(len(cells)) for row in (0, 1)]
-    name_rows(ax, rows, ["memorisation", "grokking"] * len(cells))
+    name_rows(ax, rows, [EVENT_WORDS[event].noun for event in EVENT_ROWS] * len(cells))
     headings(ax, [(group * GROUP, str(cell)) for group, cell in enumerate(cells)], (len(cells) - 1) * GROUP + 1.6)
     return ax
 
@@ -138,13 +139,13 @@ def plot_incidence(
     Args:
         table: ``world``, then the columns of `reports.statistics.survival.cumulative_incidence`.
         ax: where to draw; new axes otherwise.
-        worlds: all worlds of the figure, where it has further panels: they decide the looks of other rules.
+        worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
     for world, curve in to_the_last_step(table):
-        color, dash = look(world, worlds)
+        color, dash = world_style(world, worlds)
         steps, reached, broken = (curve[name].to_numpy(float) for name in ("step", "reached", "diverged"))
         ax.step(steps, reached, where="post", color=color, linestyle=dash, linewidth=1.8, label=world)
         if broken[-1] > 0:
@@ -178,14 +179,14 @@ def broken_handle() -> Line2D:
 def world_dots(worlds: list[str]) -> list[Line2D]:
     """Legend entries of worlds that are drawn as dots."""
     return [
-        Line2D([], [], marker="o", color=look(world, worlds)[0], label=f"{world} world", **DOT)
+        Line2D([], [], marker="o", color=world_style(world, worlds)[0], label=f"{world} world", **DOT)
         for world in ordered(worlds)
     ]
 
 
-def name_rows(ax: Axes, places: list[float], names: list[str]) -> None:
+def name_rows(ax: Axes, heights: list[float], names: list[str]) -> None:
     """Names of the rows, without an axis beside them."""
-    ax.set_yticks(places, names)
+    ax.set_yticks(heights, names)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
@@ -193,15 +194,15 @@ def name_rows(ax: Axes, places: list[float], names: list[str]) -> None:
 def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
     """The cells' names above their first rows, where there is more than one cell."""
     ax.set_ylim(bottom, -1.0 if len(cells) > 1 else -0.6)
-    for place, cell in cells if len(cells) > 1 else []:
-        across, top = ax.get_yaxis_transform(), place - 0.72
+    for row, cell in cells if len(cells) > 1 else []:
+        across, top = ax.get_yaxis_transform(), row - 0.72
         over: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         ax.text(0.005, top, cell, transform=across, fontweight="bold", va="center", fontsize=8, bbox=over)
-        if place:
+        if row:
             ax.axhline(top - 0.36, color=PALE, linewidth=0.7, zorder=0)
 
 
-def _dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
+def _draw_dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
     for run, height in zip(runs.to_dict("records"), heights, strict=True):
         low, high, outcome = run[f"{event}_low"], run[f"{event}_high"], run[f"{event}_outcome"]
         style: dict[str, Any] = {"color": color, "gid": f"{event} {run['run_id']}", "zorder": 3, "linestyle": ""}
@@ -214,8 +215,8 @@ def _dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, colo
             ax.plot([edge * 1.15], [height], marker="x", markersize=3.6, markeredgewidth=0.9, **style)
 
 
-def _offset(place: int, worlds: int) -> float:
-    return (place - (worlds - 1) / 2) * 0.7 / worlds
+def _offset(index: int, worlds: int) -> float:
+    return (index - (worlds - 1) / 2) * 0.7 / worlds
 
 
 def spread(n: int, width: float) -> np.ndarray:

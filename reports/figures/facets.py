@@ -1,4 +1,4 @@
-"""The figures of a report: which cells they show, one panel each, their captions, and their files."""
+"""Figures of a report with one panel per cell: their layout, captions and files."""
 
 import io
 import re
@@ -27,12 +27,12 @@ BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed 
 BAND += "Band: 95 % t interval of the mean at each step (from 3 seeds)."
 WIDTH = 7.2  # inches of a figure as wide as the page
 LEGEND = 100  # letters beyond which a legend takes a second line
-TITLE = 84  # letters of all titles beside each other
+TITLE = 84  # letters of all titles in a row
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its file name and caption, and its two forms."""
+    """A figure with its file name and caption, as SVG and as PDF."""
 
     name: str
     caption: str
@@ -90,27 +90,27 @@ def facets(
     caption: str,
     axis: Axis = "step",
 ) -> Drawing:
-    """A panel per cell, at most three beside each other, on shared axes that hold the steps of all."""
+    """A figure with a panel per cell, at most three in a row, on shared axes that hold the steps of all."""
     columns = min(len(cells), 3) if len(cells) != 4 else 2
     rows = -(-len(cells) // columns)
-    with mpl.rc_context(style(name)):
+    with mpl.rc_context(rc_style(name)):
         size = (WIDTH, 3.3) if len(cells) == 1 else (WIDTH, 0.3 + 2.3 * rows)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for place, (cell, ax) in enumerate(zip(cells, axes, strict=False)):
+        for index, (cell, ax) in enumerate(zip(cells, axes, strict=False)):
             panel = table[table["cell_id"] == cell]
             plot(panel, ax)
             if len(cells) > 1:
                 ax.set_title(folded(str(panel["cell"].iloc[0]), TITLE // columns))
-            ax.label_outer() if place + columns < len(cells) else ax.tick_params(labelbottom=True)
-            ax.set_ylabel("" if place % columns else ax.get_ylabel())
+            ax.label_outer() if index + columns < len(cells) else ax.tick_params(labelbottom=True)
+            ax.set_ylabel("" if index % columns else ax.get_ylabel())
         for ax in axes[len(cells) :]:
             ax.remove()
         step_axis(axes[0], table["step"], axis)
-        for place, ax in enumerate(axes[: len(cells)]):
-            ax.set_xlabel(ax.get_xlabel() if place + columns >= len(cells) else "")
+        for index, ax in enumerate(axes[: len(cells)]):
+            ax.set_xlabel(ax.get_xlabel() if index + columns >= len(cells) else "")
         legend(figure, handles)
-        return drawn(name, figure, caption)
+        return rendered(name, figure, caption)
 
 
 def folded(cell: str, letters: int) -> str:
@@ -127,27 +127,27 @@ def legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
     """One legend above all panels."""
     if handles:
         letters = sum(len(handle.get_label()) + 6 for handle in handles)
-        place: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // (1 + letters // LEGEND))}
-        figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **place)
+        layout: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // (1 + letters // LEGEND))}
+        figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **layout)
 
 
-def style(name: str) -> Any:
-    """The house style; identifiers in the SVG follow from the figure's name, not from chance."""
+def rc_style(name: str) -> Any:
+    """Matplotlib settings of a figure; identifiers in the SVG depend on its name, not on chance."""
     return STYLE | {"svg.hashsalt": name}
 
 
-def drawn(name: str, figure: Figure, caption: str) -> Drawing:
-    """Both forms of a figure, with the same bytes for the same figure."""
+def rendered(name: str, figure: Figure, caption: str) -> Drawing:
+    """A figure as SVG and PDF, with the same bytes at every call."""
     svg, pdf = io.BytesIO(), io.BytesIO()
     _number_marks(figure)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # the layout is settled: do not compute it a second time
+    figure.set_layout_engine("none")  # the layout is computed: do not repeat it
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
     return Drawing(name, caption, svg.getvalue(), pdf.getvalue())
 
 
 def _number_marks(figure: Figure) -> None:
-    """Marks that have one name in several panels or rows get numbers: a page must not hold an identifier twice."""
+    """Number marks whose name occurs in several panels or rows: a page must not hold an identifier twice."""
     seen: Counter[str] = Counter()
     for artist in figure.findobj():
         if name := artist.get_gid():
@@ -156,7 +156,7 @@ def _number_marks(figure: Figure) -> None:
 
 
 def shown_cells(table: pd.DataFrame, most: int = MOST_PANELS) -> tuple[list[str], str]:
-    """The first cells, and a sentence on the others."""
+    """Ids of the first cells, and a sentence on the others."""
     cells = [str(cell) for cell in table["cell_id"].unique()]
     if len(cells) <= most:
         return cells, ""

@@ -36,7 +36,7 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
 
 
 def _bootstrap_error(comparison: Comparison, axis: Axis) -> Drawing | None:
-    """The bootstrap error over samples where asked for, over seconds never."""
+    """The bootstrap error over samples if that is the axis, else over steps."""
     if axis != "seconds":
         return draw_bootstrap_error(comparison.over(axis))
     drawing = draw_bootstrap_error(comparison)

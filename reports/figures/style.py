@@ -1,4 +1,4 @@
-"""How figures look: colours, fonts, axes and legends, the same everywhere.
+"""The style of all figures: colours, fonts, axes and legends.
 
 Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart.
 """
@@ -57,8 +57,8 @@ STYLE: dict[str, Any] = {
 }
 
 
-def look(world: str, worlds: list[str]) -> tuple[str, Any]:
-    """Colour and dash of a world; rules other than real and ideal take theirs in alphabetical order."""
+def world_style(world: str, worlds: list[str]) -> tuple[str, Any]:
+    """Colour and dash of a world; other rules than real and ideal take the remaining ones in alphabetical order."""
     if world in COLORS:
         return COLORS[world], DASHES[world]
     others = sorted(set(worlds) - set(COLORS))
@@ -79,12 +79,12 @@ def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
     order = ordered(worlds)
     handles = []
     for world in order:
-        color, dash = look(world, worlds)
+        color, dash = world_style(world, worlds)
         handles.append(Line2D([], [], color=color, linestyle=dash, linewidth=2, label=f"{world} world"))
     if train:
         pooled = [world for world in order if world != "ideal"]
         color, label = (
-            (look(pooled[0], worlds)[0], f"{pooled[0]}, on train") if len(pooled) == 1 else (GREY, "on train")
+            (world_style(pooled[0], worlds)[0], f"{pooled[0]}, on train") if len(pooled) == 1 else (GREY, "on train")
         )
         handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=label))
     return handles
@@ -96,7 +96,7 @@ def new_axes() -> Axes:
 
 
 def round_ticks(ax: Axes) -> None:
-    """Few round numbers up the axis."""
+    """At most six round numbers on the y axis."""
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
@@ -105,22 +105,22 @@ def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> No
     known = steps.dropna().astype(float)
     if known.empty:
         return
-    place = float(known.groupby(level=0).first().median())
-    ax.axvline(place, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
+    median = float(known.groupby(level=0).first().median())
+    ax.axvline(median, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
     height, align = (0.985, "top") if high else (0.015, "bottom")
     beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (2.5, 0), "textcoords": "offset points"}
-    ax.annotate(text, (place, height), va=align, fontsize=7, color=GREY, **beside)
+    ax.annotate(text, (median, height), va=align, fontsize=7, color=GREY, **beside)
 
 
 def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | None = None, high: float = 1.06) -> None:
-    """A log axis of steps, samples or seconds on which 0, the untrained network, has a place.
+    """A log axis of steps, samples or seconds that also shows 0, the untrained network.
 
     Args:
-        ax: whose axis.
-        steps: what it has to show.
+        ax: axes to change.
+        steps: values that the axis must hold.
         axis: their unit.
-        low: where the axis begins, to leave out 0 and what is close to it.
-        high: where it ends, in multiples of the last step.
+        low: start of the axis, to leave out 0 and the smallest steps.
+        high: end of the axis, in multiples of the last step.
     """
     known = steps.dropna().astype(float)
     positive = known[known > 0]
@@ -132,7 +132,7 @@ def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | N
     ax.set_xscale("symlog", linthresh=unit, linscale=linear)
     ax.set_xlim(start, end)
     shown = [ten for ten in decades if start <= ten <= end]
-    named = (1,) if len(shown) >= 3 else (1, 2, 5)  # few decades: name what is between them
+    named = (1,) if len(shown) >= 3 else (1, 2, 5)  # few decades: label steps between them too
     ax.xaxis.set_major_locator(FixedLocator([0, *(digit * ten for ten in decades for digit in named)]))
     ax.xaxis.set_minor_locator(FixedLocator([digit * ten for ten in decades for digit in range(2, 10)]))
     ax.xaxis.set_major_formatter(FuncFormatter(_step_label))

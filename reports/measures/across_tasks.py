@@ -1,6 +1,6 @@
-"""Many tasks in one number: final bootstrap errors and test errors of groups of cells, put together over tasks.
+"""Final bootstrap errors and test errors of groups of cells, aggregated over tasks.
 
-A group is what is the same in every task: a world's rule, and those settings that take several values within a task.
+A group is a world's rule with the settings that take several values within a task, and it is the same in every task.
 Tasks need equally many runs, so the seeds that all tasks of a group have are kept.
 """
 
@@ -10,17 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.cells import varied
+from deepboot.reports.cells import KEY, varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.interquartile import interquartile_means, performance_profiles
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import setting
 
 LEAST_TASKS = 2
-KEY = ["cell_id", "world"]
 SCORES = ["measure", "metric", "group", "task", "seed", "score"]
 FIRST = ["measure", "metric", "left_out"]
-THRESHOLDS = (0.0, 0.01, 0.1, 0.3)  # errors that a profile looks at
-BROKEN = ("diverged", "failed")
+THRESHOLDS = (0.0, 0.01, 0.1, 0.3)  # errors, of a performance profile
 
 
 def score_table(comparison: Comparison) -> pd.DataFrame:
@@ -52,17 +51,17 @@ def task_means(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
         ``measure, metric, left_out`` (runs or pairs without a score, or without their seed in another task), then the
         columns of `interquartile_means`. No row where no group has two tasks with a seed in common.
     """
-    return _each(comparison, lambda scores: interquartile_means(scores, confidence))
+    return _by_group(comparison, lambda scores: interquartile_means(scores, confidence))
 
 
 def task_profiles(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
     """Share of runs above each threshold: ``measure, metric, left_out``, then those of `performance_profiles`."""
-    return _each(comparison, lambda scores: performance_profiles(scores, THRESHOLDS, confidence))
+    return _by_group(comparison, lambda scores: performance_profiles(scores, THRESHOLDS, confidence))
 
 
-def _each(comparison: Comparison, summary: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+def _by_group(comparison: Comparison, summary: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
     """A summary of every measure's groups, on the seeds that all tasks of a group have."""
-    found = []
+    tables = []
     groups: Any = score_table(comparison).groupby(["measure", "metric", "group"], sort=False)
     for (measure, metric, _), scores in groups:
         known = scores.dropna(subset="score")
@@ -70,8 +69,8 @@ def _each(comparison: Comparison, summary: Callable[[pd.DataFrame], pd.DataFrame
         if everywhere.any():
             left_out = len(scores) - int(everywhere.sum())
             row = [measure, metric, left_out]
-            found.append(summary(known[everywhere]).assign(**dict(zip(FIRST, row, strict=True))))
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=FIRST)
+            tables.append(summary(known[everywhere]).assign(**dict(zip(FIRST, row, strict=True))))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=FIRST)
     return table[[*FIRST, *table.columns.difference(FIRST, sort=False)]]
 
 
@@ -93,11 +92,11 @@ def _errors(comparison: Comparison, metric: str) -> pd.Series:
 def _labels(runs: pd.DataFrame) -> pd.DataFrame:
     """The group of every cell: ``cell_id, world, group``."""
     cells = runs.drop_duplicates(KEY)
-    named = [_within(world, rows) for world, rows in cells.groupby("world", sort=False)]
+    named = [_world_groups(world, rows) for world, rows in cells.groupby("world", sort=False)]
     return pd.concat(named) if named else cells[KEY].assign(group="")
 
 
-def _within(world: object, cells: pd.DataFrame) -> pd.DataFrame:
+def _world_groups(world: object, cells: pd.DataFrame) -> pd.DataFrame:
     """Groups of one world's cells, named by the settings that take several values within some task."""
     several = [name for name in varied(cells) if name != "task" and _differs(cells[name], cells["task"])]
     names = [

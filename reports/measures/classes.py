@@ -1,4 +1,4 @@
-"""What became of every run: classes that papers sort runs into, and how large the share of a class may be.
+"""Outcome classes that papers sort runs into, and intervals of the share of a class.
 
 A classifier is one function from evaluations to a class per run. Its keyword-only parameters are the paper's
 thresholds; a study changes them by name.
@@ -19,8 +19,7 @@ from deepboot.bootstrap.events import ROUNDING
 from deepboot.bootstrap.registry import suggestion
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import Bounds
-
-BROKEN = ("diverged", "failed")  # outcomes beside the classes: a broken run is in none, and it counts
+from deepboot.reports.statistics.survival import BROKEN
 
 
 def pair(
@@ -30,7 +29,7 @@ def pair(
 
     "high train loss" where no train loss is at most ``fitted``, else "high test loss" where no test loss is, else
     "together" where the test loss is nowhere ``apart`` times the train loss, else "grokking". Losses below ``floor``
-    count as it: in float32 a train loss becomes exactly 0 while the test loss is still falling, and their ratio
+    count as ``floor``: in float32 a train loss becomes exactly 0 while the test loss is still falling, and their ratio
     infinite. At the default floor a ratio of 50,000 takes a test loss of at least 0.0005.
 
     Args:
@@ -45,13 +44,14 @@ def pair(
     """
     losses = pd.DataFrame({"train": _train(evaluations, "loss"), "test": evaluations["test_loss"]})
     losses["ratio"] = losses["test"].clip(lower=floor) / losses["train"].clip(lower=floor)
-    found = losses.groupby(evaluations["run_id"]).agg({"train": "min", "test": "min", "ratio": "max"}).dropna()
-    fits, generalises, parts = found["train"] <= fitted, found["test"] <= fitted, found["ratio"] >= apart
+    extremes = losses.groupby(evaluations["run_id"]).agg({"train": "min", "test": "min", "ratio": "max"}).dropna()
+    fits, generalises = extremes["train"] <= fitted, extremes["test"] <= fitted
+    separated = extremes["ratio"] >= apart
     return {
         "high train loss": ~fits,
         "high test loss": fits & ~generalises,
-        "together": fits & generalises & ~parts,
-        "grokking": fits & generalises & parts,
+        "together": fits & generalises & ~separated,
+        "grokking": fits & generalises & separated,
     }
 
 
@@ -92,7 +92,7 @@ class Classifier:
     """A way to sort runs.
 
     Attributes:
-        source: whose, in the genitive, as a sentence has it.
+        source: the paper, as a genitive: "PAIR's".
         outcomes: its classes.
         sort: (evaluations, thresholds) -> by class, whether each run belongs to it.
     """
@@ -109,12 +109,12 @@ CLASSIFIERS = {
 
 
 def classify(comparison: Comparison, classifier: str, settings: Mapping[str, float] | None = None) -> pd.DataFrame:
-    """What became of every run.
+    """Outcome class of every run.
 
     Args:
         comparison: its runs in all worlds.
         classifier: a name in ``CLASSIFIERS``.
-        settings: the classifier's thresholds that are to be others.
+        settings: thresholds that differ from the classifier's defaults.
 
     Returns:
         ``run_id, cell, world, seed, outcome``, one row per run: a class, or "diverged" or "failed" whatever the run did
@@ -128,13 +128,14 @@ def classify(comparison: Comparison, classifier: str, settings: Mapping[str, flo
     for outcome, belongs in CLASSIFIERS[classifier].sort(comparison.evaluations, **given).items():
         outcomes |= dict.fromkeys(belongs.index[belongs], outcome)
     table = comparison.runs[["run_id", "cell", "world", "seed"]].copy()
+    # outcomes beside the classes: a broken run is in none, and it counts
     broken = comparison.runs["status"].where(comparison.runs["status"].isin(BROKEN))
     table["outcome"] = broken.fillna(table["run_id"].map(outcomes).astype("string"))
     return table
 
 
 def thresholds(classifier: str, settings: Mapping[str, float] | None = None) -> dict[str, float]:
-    """A classifier's thresholds, those in ``settings`` changed.
+    """A classifier's thresholds: its defaults with the ones in ``settings`` changed.
 
     Raises:
         ValueError: as in `classify`.
@@ -153,10 +154,10 @@ def thresholds(classifier: str, settings: Mapping[str, float] | None = None) -> 
 
 
 def share_interval(shares: ArrayLike, confidence: float = 0.95) -> Bounds:
-    """Interval of the mean of shares, one per seed, that covers whatever their distribution.
+    """Interval of the mean of shares, one per seed, whatever their distribution.
 
     Runs of one seed have their data and their first weights in common, so only seeds are replicates. For shares of 0
-    and 1 the interval's outer ends are those of Clopper and Pearson at all-0 and all-1, and a little wider between.
+    and 1 the interval has Clopper and Pearson's outer ends at all-0 and all-1, and is a little wider between.
 
     Args:
         shares: float, (seeds,), in [0, 1], at least one.

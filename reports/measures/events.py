@@ -12,19 +12,17 @@ import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.events import relapses, transition_width
-from deepboot.reports.comparison import EVENTS, Comparison
-from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval, seeds_for_median
-from deepboot.reports.statistics.survival import OUTCOMES
-from deepboot.reports.text import plural
+from deepboot.reports.cells import CELL
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.statistics.survival import BROKEN, OUTCOMES
+from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
 
-MEASURED = ("memorization", "grokking", "stopping")  # in the order in which a reader asks
-NEVER = {"memorization": "never memorised", "grokking": "never grokked", "stopping": "never reached the stopping error"}
-RULE = {"threshold": 0.99, "streak": 3}  # where a folder does not say
-EMPTY = Bounds(np.nan, np.nan)
+RULE = {"threshold": 0.99, "streak": 3}  # of events, where the table of runs has no columns for it
 
 
 def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
-    """Where an event lies in every run, as numbers that can be ranked.
+    """Outcome of an event in every run, with bounds of its step that can be ranked.
 
     Args:
         runs: rows of ``runs``.
@@ -39,7 +37,7 @@ def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     assert event in EVENTS
     low, high = (runs[f"{event}_{end}"].to_numpy(dtype=float, na_value=np.nan) for end in ("low", "high"))
     status = runs["status"].to_numpy(dtype=object, na_value="finished")
-    reached, broken = np.isfinite(high), (status == "diverged") | (status == "failed")
+    reached, broken = np.isfinite(high), np.isin(status, BROKEN)
     unmeasured = np.isnan(low) & ~reached & ~broken
     if event == "stopping":
         unmeasured |= (runs["world"] == "ideal").to_numpy(dtype=bool, na_value=False)
@@ -64,10 +62,10 @@ def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
     """
     rows: list[dict[str, Any]] = []
     for key, runs in _by_cell(comparison.runs):
-        for event in MEASURED:
+        for event in EVENTS:
             bounds = event_bounds(runs, event).dropna(subset="outcome")
             if len(bounds):
-                rows.append(key | {"event": event} | _steps(bounds, runs, event, confidence))
+                rows.append(key | {"event": event} | _step_summary(bounds, runs, event, confidence))
     return pd.DataFrame(rows)
 
 
@@ -78,14 +76,14 @@ def event_times(comparison: Comparison) -> pd.DataFrame:
         ``run_id, cell_id, cell, world, seed, status``, and for each event ``…_outcome, …_low, …_high`` as in
         `event_bounds`.
     """
-    table = comparison.runs[["run_id", "cell_id", "cell", "world", "seed", "status"]].copy()
-    for event in MEASURED:
+    table = comparison.runs[["run_id", *CELL, "seed", "status"]].copy()
+    for event in EVENTS:
         table[[f"{event}_outcome", f"{event}_low", f"{event}_high"]] = event_bounds(comparison.runs, event)
     return table
 
 
 def run_times(comparison: Comparison) -> pd.DataFrame:
-    """Every run's events and what follows from them, one row per run.
+    """Every run's events, grokking delay, relapses and transition width, one row per run.
 
     Returns:
         the columns of `event_times`, then ``delay_ratio_low, delay_ratio_high`` (grokking step over memorisation
@@ -109,7 +107,7 @@ def delay_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
         (median transition width, steps), ``width_low, width_high`` (its range over seeds) and ``note``.
     """
     times = run_times(comparison)
-    return pd.DataFrame([key | _delays(cell, confidence) for key, cell in _by_cell(times)])
+    return pd.DataFrame([key | _delay_summary(cell, confidence) for key, cell in _by_cell(times)])
 
 
 def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memorization") -> pd.DataFrame:
@@ -120,11 +118,11 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     step 0, over which nothing has a ratio.
 
     Args:
-        above: runs whose grokking step is divided.
-        below: as many runs, whose event ``over`` divides.
+        above: runs with the grokking steps in the numerator.
+        below: as many runs, with the steps of the event ``over`` in the denominator.
     """
-    top_low, top_high = _known(above, "grokking").to_numpy().T
-    bottom_low, bottom_high = _known(below, over).to_numpy().T
+    top_low, top_high = _known_bounds(above, "grokking").to_numpy().T
+    bottom_low, bottom_high = _known_bounds(below, over).to_numpy().T
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where((top_low == 0) | (bottom_high == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)
         high = np.where(np.isinf(top_high) | (bottom_low == 0), np.inf, top_high / bottom_low)
@@ -133,15 +131,15 @@ def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memoriza
     return pd.DataFrame({"low": low, "high": high}, index=above.index)
 
 
-def _known(runs: pd.DataFrame, event: str) -> pd.DataFrame:
-    """Bounds with nothing known, [0, inf], where a run diverged or failed before the event."""
+def _known_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
+    """Bounds of an event's step, [0, inf] where a run diverged or failed before it."""
     bounds = event_bounds(runs, event)
-    bounds.loc[bounds["outcome"].isin(("diverged", "failed")), "low"] = 0.0
+    bounds.loc[bounds["outcome"].isin(BROKEN), "low"] = 0.0
     return bounds[["low", "high"]]
 
 
 def _difference(runs: pd.DataFrame) -> pd.DataFrame:
-    top, bottom = _known(runs, "grokking"), _known(runs, "memorization")
+    top, bottom = _known_bounds(runs, "grokking"), _known_bounds(runs, "memorization")
     return pd.DataFrame({"low": top["low"] - bottom["high"], "high": top["high"] - bottom["low"]}, index=runs.index)
 
 
@@ -150,21 +148,21 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     runs = comparison.runs
     grokked = runs[runs["grokking_high"].notna()]
     rows = {str(run_id): table for run_id, table in comparison.evaluations.groupby("run_id")}
-    found = []
+    records = []
     for run in grokked.to_dict("records"):
         table = rows.get(run["run_id"], comparison.evaluations.head(0))
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
         updates, pace = _updates(table)
         width = transition_width(updates, **rule)
-        found.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
+        records.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
     rest = [(run_id, 0, None) for run_id in runs.loc[runs["grokking_high"].isna(), "run_id"]]
-    return pd.DataFrame([*found, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
+    return pd.DataFrame([*records, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}
     )
 
 
 def _updates(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
-    """A run's evaluations by optimiser updates, and how much of its axis one update takes."""
+    """A run's evaluations by optimiser updates, and the length of one update on the comparison's axis."""
     if "update" not in table or table.empty:
         return table, 1.0
     last = table.iloc[-1]
@@ -177,15 +175,14 @@ def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    columns = ["cell_id", "cell", "world"]
-    for values, rows in table.groupby(columns, sort=False, dropna=False):
-        yield dict(zip(columns, values, strict=True)), rows
+    for values, rows in table.groupby(CELL, sort=False, dropna=False):
+        yield dict(zip(CELL, values, strict=True)), rows
 
 
-def _steps(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: float) -> dict[str, Any]:
+def _step_summary(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: float) -> dict[str, Any]:
     counts = {outcome: int((bounds["outcome"] == outcome).sum()) for outcome in OUTCOMES}
-    median = median_bounds(bounds["low"], bounds["high"]) or EMPTY
-    interval = median_interval(bounds["low"], bounds["high"], confidence) or EMPTY
+    median = median_bounds(bounds["low"], bounds["high"]) or UNKNOWN
+    interval = median_interval(bounds["low"], bounds["high"], confidence) or UNKNOWN
     censored = bounds.loc[bounds["outcome"] == "censored", "low"]
     budget = censored.min() if len(censored) else runs["max_steps"].fillna(runs["last_step"]).min()
     return {
@@ -204,8 +201,8 @@ def _steps(bounds: pd.DataFrame, runs: pd.DataFrame, event: str, confidence: flo
 
 def _step_notes(counts: dict[str, int], n: int, runs: int, event: str, confidence: float) -> Iterator[str]:
     if counts["censored"]:
-        yield f"{counts['censored']} of {n} {NEVER[event]}"
-    for outcome in ("diverged", "failed"):
+        yield f"{counts['censored']} of {n} {EVENT_WORDS[event].never}"
+    for outcome in BROKEN:
         if counts[outcome]:
             yield f"{counts[outcome]} of {n} {outcome} before"
     if runs > n:
@@ -214,11 +211,11 @@ def _step_notes(counts: dict[str, int], n: int, runs: int, event: str, confidenc
         yield f"{plural(n, 'seed')}: no interval"
 
 
-def _delays(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
+def _delay_summary(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
     known = times.dropna(subset=["delay_ratio_low"])
-    ratio = median_bounds(known["delay_ratio_low"], known["delay_ratio_high"]) or EMPTY
-    interval = median_interval(known["delay_ratio_low"], known["delay_ratio_high"], confidence) or EMPTY
-    difference = median_bounds(known["delay_low"], known["delay_high"]) or EMPTY
+    ratio = median_bounds(known["delay_ratio_low"], known["delay_ratio_high"]) or UNKNOWN
+    interval = median_interval(known["delay_ratio_low"], known["delay_ratio_high"], confidence) or UNKNOWN
+    difference = median_bounds(known["delay_low"], known["delay_high"]) or UNKNOWN
     grokked = times["grokking_outcome"] == "reached"
     widths = times["transition_width"].dropna()
     return {
@@ -241,7 +238,7 @@ def _delays(times: pd.DataFrame, confidence: float) -> dict[str, Any]:
 
 def _delay_notes(times: pd.DataFrame, known: pd.DataFrame, confidence: float) -> Iterator[str]:
     censored = int((known["grokking_outcome"] == "censored").sum())
-    broken = int(known["grokking_outcome"].isin(("diverged", "failed")).sum())
+    broken = int(known["grokking_outcome"].isin(BROKEN).sum())
     if censored:
         yield f"{censored} of {len(known)} never grokked"
     if broken:

@@ -1,4 +1,4 @@
-"""What partners have in common: the worth of pairing them, and of a larger test set, cell by cell.
+"""The gain of pairing the worlds, and of a larger test set, cell by cell.
 
 The two runs of a pair share their first weights, their test set and their first samples. Whether that makes their
 errors vary together, and whether a finite test set blurs them more than the seed does, is measured here.
@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.comparison import Comparison, When
-from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.cells import CELL
+from deepboot.reports.comparison import Comparison, When, missing_values
+from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing
 from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
-TIMES: tuple[When, ...] = ("stopping", "end")
-ABSENT = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
-CELL = ["cell_id", "cell", "world"]
+STEPS: tuple[When, ...] = ("stopping", "end")
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
-OWN_STREAM = "training.streams.test"  # null where every seed draws its own test set
-NEGLIGIBLE = 1e-3  # an error or a gap that is none: soft errors fall for ever, and their ratios then mean nothing
-UNKNOWN = Bounds(np.nan, np.nan)
+TEST_STREAM = "training.streams.test"  # null where every seed draws its own test set
+NEGLIGIBLE = 1e-3  # errors and gaps below it are not compared: soft errors fall for ever, and ratios turn meaningless
 
 
 def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
@@ -32,11 +30,11 @@ def pairing_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFr
         the metric between partners, over seeds), ``low, high`` (Fisher's z; NaN below 4 pairs), ``variance_ratio``
         (variance of a pair's difference over that of two independent runs; below 1 pairing helps), ``seeds`` (that
         independent runs would need for an interval as narrow; infinite where differences do not vary), ``negligible``
-        (whether all values are below 0.001: then they are not compared) and ``note``. NaN where nothing is known.
+        (whether all values are below 0.001: then they are not compared) and ``note``. NaN where it is not known.
     """
     rows = [
         key | {"when": when, "pairs": len(pairs)} | _pairing(pairs.dropna(subset="bootstrap_error"), confidence)
-        | {"note": missing(pairs, when)}
+        | {"note": missing_values(pairs, when)}
         for when, key, pairs in by_cell(comparison, None, "metric")
     ]  # fmt: skip
     measures = ["n", "correlation", "low", "high", "variance_ratio", "seeds", "negligible"]
@@ -50,7 +48,7 @@ def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
 
     Returns:
         ``cell_id, cell, world`` (the world that is measured), ``when, n`` (runs), ``test_size`` (samples per run, NaN
-        where no column says it), ``own`` (whether every seed has its own test set), ``whole`` (whether it is the whole
+        where no column has it), ``own`` (whether every seed has its own test set), ``whole`` (whether it is the whole
         universe: no noise), ``error`` (mean share of wrong labels), ``standard_error`` (binomial, of one run),
         ``seed_spread`` (standard deviation), ``share, low, high`` (of the variance over seeds that the test set alone
         gives, with its interval) and ``limit`` (largest error that a run without a wrong label is consistent with, NaN
@@ -71,21 +69,12 @@ def by_cell(
     comparison: Comparison, metric: str | None, *more: str
 ) -> Iterator[tuple[When, dict[str, Any], pd.DataFrame]]:
     """Pairs of every cell at the stopping step and at the end: when, cell, rows of `Comparison.pairs_at`."""
-    tables = {when: comparison.pairs_at(when, metric) for when in TIMES}
+    tables = {when: comparison.pairs_at(when, metric) for when in STEPS}
     columns = [*CELL, *more]
     groups = {when: dict(list(table.groupby(columns, sort=False, dropna=False))) for when, table in tables.items()}
-    for values in groups[TIMES[0]]:
-        for when in TIMES:
+    for values in groups[STEPS[0]]:
+        for when in STEPS:
             yield when, dict(zip(columns, values, strict=True)), groups[when][values]
-
-
-def missing(pairs: pd.DataFrame, when: When) -> str:
-    """How many of a cell's pairs have no value, and why; empty if none."""
-    without = int(pairs["step"].isna().sum())
-    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - without
-    parts = [f"{without} of {len(pairs)} {ABSENT[when]}"] if without else []
-    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
-    return "; ".join(parts)
 
 
 def sizes_of_test(runs: pd.DataFrame) -> pd.Series:
@@ -104,14 +93,14 @@ def _pairing(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
     negligible = len(pairs) > 0 and bool(max(real.max(), ideal.max()) < NEGLIGIBLE)
     if len(pairs) < 2 or negligible or not (np.ptp(real) or np.ptp(ideal)):
         return {"n": len(pairs), "negligible": negligible} | dict.fromkeys(names, np.nan)
-    found = paired_correlation(real, ideal, confidence)
+    paired = paired_correlation(real, ideal, confidence)
     seeds = seeds_without_pairing(real, ideal, confidence)
-    values = (found.correlation, *(found.interval or UNKNOWN), 1 / found.variance_ratio, seeds)
-    return {"n": found.n, "negligible": False} | dict(zip(names, values, strict=True))
+    values = (paired.correlation, *(paired.interval or UNKNOWN), 1 / paired.variance_ratio, seeds)
+    return {"n": paired.n, "negligible": False} | dict(zip(names, values, strict=True))
 
 
 def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.Series]]:
-    """Test errors by run, (n,), of every cell and world at both times."""
+    """Test errors by run, (n,), of every cell and world at the stopping step and at the end."""
     ideal_of: dict[Any, Any] = comparison.pairs().set_index("run_id")["ideal_run_id"].to_dict()
     for key, pairs in comparison.pairs_at("stopping", ERROR).groupby(CELL, sort=False, dropna=False):
         known = pairs.dropna(subset=["real", "ideal"]).set_index("run_id")
@@ -126,14 +115,14 @@ def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.S
 
 def _noise(errors: pd.Series, runs: pd.DataFrame, confidence: float) -> dict[str, Any]:
     sizes = sizes_of_test(runs)
-    own = OWN_STREAM not in runs or bool(runs[OWN_STREAM].isna().all())
+    own = TEST_STREAM not in runs or bool(runs[TEST_STREAM].isna().all())
     universe = runs.get("facts.universe_size", pd.Series(np.nan, index=runs.index)).astype(float)
     facts = {"test_size": sizes.min(), "own": own, "whole": bool((sizes >= universe).all())}
     if sizes.isna().any():
         spread = float(errors.std()) if len(errors) > 1 else np.nan
         return facts | {"test_size": np.nan, "error": float(errors.mean()), "seed_spread": spread}
-    found = noise_of_test_set(errors, int(sizes.min()), confidence)
-    low, high = found.interval or UNKNOWN
+    noise = noise_of_test_set(errors, int(sizes.min()), confidence)
+    low, high = noise.interval or UNKNOWN
     limit = clopper_pearson(0, int(sizes.min()), confidence).high if not errors.any() else np.nan
-    measured = {"error": found.error, "standard_error": found.standard_error, "seed_spread": found.seed_spread}
-    return facts | measured | {"share": found.share, "low": low, "high": high, "limit": limit}
+    measured = {"error": noise.error, "standard_error": noise.standard_error, "seed_spread": noise.seed_spread}
+    return facts | measured | {"share": noise.share, "low": low, "high": high, "limit": limit}

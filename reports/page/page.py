@@ -11,7 +11,7 @@ from markupsafe import Markup
 from deepboot.bootstrap.files import write_atomically
 from deepboot.bootstrap.results import Results, read
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.reports.claims.explain.evidence import Grounds, grounds, weightiest
+from deepboot.reports.claims.explain.evidence import VerdictEvidence, evidence_of, weightiest
 from deepboot.reports.claims.family import Case, cases
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.judgement import Judgement
@@ -21,15 +21,15 @@ from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page.summary import excluded, finding, progress
 from deepboot.reports.tables import cells, verdicts
 from deepboot.reports.tables.across_tasks import profiles, tasks
-from deepboot.reports.tables.pairing import explained, noise, pairing, predictions
+from deepboot.reports.tables.pairing import gap_shares, noise, pairing, predictions
 from deepboot.reports.tables.table import Table
-from deepboot.reports.tables.time_to_event import alike, incidence, means, ratios, slowdowns
+from deepboot.reports.tables.time_to_event import equality, incidence, means, ratios, time_ratios
 from deepboot.reports.text import plural
 from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 40  # of a table in the page; the text has all
-MOST_SPELT = 3  # cells of one claim in sentences; beyond, they are counted and the table has each
+MOST_SPELT = 3  # cells of one claim in sentences; of more cells the page has a count, and the table every one
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -50,7 +50,7 @@ def write_report(
     """
     several = list(source) if isinstance(source, Sequence) else [source]
     results = [one if isinstance(one, Results) else read(one) for one in several]
-    page = _place(results, out)
+    page = _page_file(results, out)
     context = _context(compare(results), axis)
     try:
         _write(page, context)
@@ -72,17 +72,17 @@ def _write(page: Path, context: dict[str, Any]) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """What the system said, and of which file."""
-    said = error.strerror or str(error)
+    """The system's message, and the file."""
+    message = error.strerror or str(error)
     file = error.filename2 or error.filename
-    return f"{said} ({file})" if file else said
+    return f"{message} ({file})" if file else message
 
 
 def _folders(results: list[Results]) -> list[str]:
     return [str(one.folder) for one in results if one.folder is not None] or ["DIR"]
 
 
-def _place(results: list[Results], out: Path | None) -> Path:
+def _page_file(results: list[Results], out: Path | None) -> Path:
     if out is not None:
         return out
     if len(results) == 1 and results[0].folder is not None:
@@ -108,10 +108,10 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "excluded": excluded(comparison),
         "configuration": cells.configuration(comparison),
         "drawings": drawings,
-        "numbered": {drawing.name: place for place, drawing in enumerate(drawings, start=1)},
-        "steps": [cells.steps(timed), cells.delays(timed), *_tables(comparison, slowdowns, ratios)],
-        "more_steps": _tables(comparison, means, alike),
-        "errors": [cells.errors(comparison, "stopping"), cells.errors(comparison, "end"), explained(comparison)],
+        "numbered": {drawing.name: number for number, drawing in enumerate(drawings, start=1)},
+        "steps": [cells.steps(timed), cells.delays(timed), *_tables(comparison, time_ratios, ratios)],
+        "more_steps": _tables(comparison, means, equality),
+        "errors": [cells.errors(comparison, "stopping"), cells.errors(comparison, "end"), gap_shares(comparison)],
         "more_errors": _tables(comparison, predictions, pairing, noise),
         "tasks": _tables(comparison, tasks, profiles),
         "incidence": _tables(comparison, incidence),
@@ -125,14 +125,14 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
 
 
 def _judged(comparison: Comparison) -> list[dict[str, Any]]:
-    """Each folder's claims under its own heading, with their grounds and tables; none of a folder without claims."""
+    """Every folder's claims with their evidence and tables; a folder without claims is left out."""
     problems = {folder: Registration.of(part.sources[0]).problem for folder, part in studies(comparison).items()}
     return [
         {
             "folder": folder,
             "problem": problems[folder],
             "claims": claims,
-            "grounds": [_grounds(case) for case in claims],
+            "evidence": [_evidence(case) for case in claims],
             "together": verdicts.together(claims),
             "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
         }
@@ -146,9 +146,9 @@ def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> l
     return [maker(comparison) for maker in makers]
 
 
-def _grounds(case: Case) -> list[Grounds]:
-    """Of every cell that was judged, or of those that weigh most."""
-    return [grounds(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
+def _evidence(case: Case) -> list[VerdictEvidence]:
+    """The evidence of every judgement of a claim, or of the weightiest ones."""
+    return [evidence_of(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
 
 
 def _unique(comparison: Comparison, key: str) -> list[str]:

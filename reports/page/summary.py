@@ -1,4 +1,4 @@
-"""What a comparison found, in plain sentences; the command line prints the same ones."""
+"""The findings of a comparison in plain sentences, for the page and for the command line."""
 
 import math
 from typing import Any
@@ -6,57 +6,57 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.results import Results
-from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.events import NEVER, step_table
+from deepboot.reports.cells import KEY
+from deepboot.reports.comparison import AT_STEP, Comparison
+from deepboot.reports.measures.events import step_table
 from deepboot.reports.statistics.intervals import Bounds
-from deepboot.reports.text import count, listed, measure, percent, plural, span, step_interval, step_span
+from deepboot.reports.text import EVENT_WORDS, count, listed, measure, percent, plural, span, step_interval, step_span
 
 MOST_CELLS = 4
-VERBS = {"memorization": ("memorises", "memorise"), "grokking": ("groks", "grok")}
 
 
 def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
     """Each cell's memorisation and grokking steps in both worlds and its bootstrap error, then the runs that broke.
 
-    Every sentence has its n. Only the first four cells are spelt out; a sentence says how many more there are.
+    Every sentence has its n. Only the first four cells have sentences, and one more counts the others.
     """
     steps = step_table(comparison, confidence)
-    timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(["cell_id", "world"], sort=False))) if len(steps) else {}
+    timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(KEY, sort=False))) if len(steps) else {}
     at_stopping, at_end = comparison.at_stopping(confidence=confidence), comparison.at_end(confidence=confidence)
     errors = {one["cell_id"]: (one, two) for one, two in zip(_rows(at_stopping), _rows(at_end), strict=True)}
     panels = comparison.panels()
     cells = list(panels["cell_id"].unique())
-    said: dict[Any, str] = {}
+    sentences: dict[Any, str] = {}
     for cell in cells[:MOST_CELLS]:
         shown = panels.loc[panels["cell_id"] == cell, "run_id"]
-        for key in _keys(comparison.runs[comparison.runs["run_id"].isin(shown)]):
+        for key in _cells_of(comparison.runs[comparison.runs["run_id"].isin(shown)]):
             if key in timing:
-                said.setdefault(key, _timing(timing[key], confidence))
+                sentences.setdefault(key, _timing(timing[key], confidence))
         if cell in errors:
-            said[cell] = _bootstrap_error(*errors[cell], confidence)
+            sentences[cell] = _bootstrap_error(*errors[cell], confidence)
     rest = len(cells) - MOST_CELLS
     more = (
         [f"{count(rest)} more {'cell is' if rest == 1 else 'cells are'} in the tables of the report."]
         if rest > 0
         else []
     )
-    return [*progress(comparison), *said.values(), *more, *excluded(comparison)]
+    return [*progress(comparison), *sentences.values(), *more, *excluded(comparison)]
 
 
 def progress(comparison: Comparison) -> list[str]:
-    """How far each folder's study has come, where it is under way or interrupted, and which files are damaged."""
-    return [sentence for source in comparison.sources for sentence in _so_far(source, len(comparison.sources) > 1)]
+    """The progress of each folder's study that is under way or interrupted, and its damaged files."""
+    return [sentence for source in comparison.sources for sentence in _progress(source, len(comparison.sources) > 1)]
 
 
-def _so_far(source: Results, several: bool) -> list[str]:
+def _progress(source: Results, several: bool) -> list[str]:
     runs = source.runs[source.runs["run_id"].isin(source.planned)]
-    going = int((runs["status"] == "unfinished").sum())
-    ended, planned = len(runs) - going, len(source.planned)
+    under_way = int((runs["status"] == "unfinished").sum())
+    ended, planned = len(runs) - under_way, len(source.planned)
     if ended == planned:
         return list(source.damage)
     where = f" in {source.folder}" if several else ""
     left = [
-        *([f"{count(going)} {'is' if going == 1 else 'are'} under way"] if going else []),
+        *([f"{count(under_way)} {'is' if under_way == 1 else 'are'} under way"] if under_way else []),
         *([f"{count(rest)} {'has' if rest == 1 else 'have'} not begun"] if (rest := planned - len(runs)) else []),
     ]
     done = f"{count(ended)} of {plural(planned, 'run')}{where} {'is' if ended == 1 else 'are'} done"
@@ -67,21 +67,21 @@ def _rows(table: pd.DataFrame) -> list[dict[Any, Any]]:
     return table.to_dict("records")
 
 
-def _keys(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _cells_of(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The cells of these runs, the ideal ones last."""
-    keys = runs[["cell_id", "world"]].drop_duplicates().itertuples(index=False, name=None)
+    keys = runs[KEY].drop_duplicates().itertuples(index=False, name=None)
     return sorted(keys, key=lambda key: key[1] == "ideal")
 
 
 def excluded(comparison: Comparison) -> list[str]:
-    """One sentence per outcome that names the runs that diverged or failed, and one for runs without their partner."""
+    """Sentences that name the runs that diverged, the runs that failed, and the runs without their partner."""
     runs, pairs = comparison.runs, comparison.pairs()
     groups = {
         "diverged": runs[runs["status"] == "diverged"],
         "failed": runs[runs["status"] == "failed"],
         "without its ideal partner": pairs[pairs["ideal_status"].isna()],
     }
-    return [_named(found, outcome, len(runs)) for outcome, found in groups.items() if len(found)]
+    return [_named(group, outcome, len(runs)) for outcome, group in groups.items() if len(group)]
 
 
 def _named(runs: pd.DataFrame, outcome: str, of: int) -> str:
@@ -89,20 +89,20 @@ def _named(runs: pd.DataFrame, outcome: str, of: int) -> str:
     return f"{plural(len(runs), 'run')} of {count(of)} {outcome}: {listed(names)}."
 
 
-def _place(cell: str, world: str) -> str:
-    """Settings before the subject, where they set the cell apart."""
+def _article(cell: str, world: str) -> str:
+    """The article "the", after the settings in which the cell differs from others."""
     rest = cell.removeprefix(world).removeprefix(", ")
     return f"With {rest}, the" if rest else "The"
 
 
 def _timing(rows: pd.DataFrame, confidence: float) -> str:
     cell, world = rows["cell"].iloc[0], rows["world"].iloc[0]
-    said = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] in VERBS]
-    return f"{_place(cell, world)} {world} world {' and '.join(said) or 'measures neither event'}."
+    clauses = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] != "stopping"]
+    return f"{_article(cell, world)} {world} world {' and '.join(clauses) or 'measures neither event'}."
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:
-    does, do = VERBS[row["event"]]
+    does, do = EVENT_WORDS[row["event"]].verb_singular, EVENT_WORDS[row["event"]].verb
     where = f"median of {plural(row['n'], 'run')}, {_interval(row, confidence)}"
     if row["reached"] == 0:
         return f"never {does} by step {count(row['budget'])} ({_counts(row) or plural(row['n'], 'run')})"
@@ -120,13 +120,13 @@ def _interval(row: dict[Any, Any], confidence: float) -> str:
 
 
 def _counts(row: dict[Any, Any]) -> str:
-    words = {"censored": NEVER[row["event"]], "diverged": "diverged before", "failed": "failed before"}
-    return ", ".join(f"{row[outcome]} of {row['n']} {said}" for outcome, said in words.items() if row[outcome])
+    words = {"censored": EVENT_WORDS[row["event"]].never, "diverged": "diverged before", "failed": "failed before"}
+    return ", ".join(f"{row[outcome]} of {row['n']} {word}" for outcome, word in words.items() if row[outcome])
 
 
 def _bootstrap_error(stopping: dict[Any, Any], end: dict[Any, Any], confidence: float) -> str:
-    row, place = (stopping, "at the stopping step") if stopping["n"] else (end, "at the last common step")
-    prefix = _place(stopping["cell"], stopping["world"])
+    row, step = (stopping, AT_STEP["stopping"]) if stopping["n"] else (end, AT_STEP["end"])
+    prefix = _article(stopping["cell"], stopping["world"])
     if not row["n"]:
         return f"{prefix} bootstrap error is not defined: no pair reaches a stopping step or ends ({stopping['note']})."
     interval = None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
@@ -136,6 +136,6 @@ def _bootstrap_error(stopping: dict[Any, Any], end: dict[Any, Any], confidence: 
     none = "" if stopping["n"] else "; no pair reaches a stopping step"
     counted = f"{row['n']} of {plural(row['pairs'], 'pair')}{none}"
     return (
-        f"{prefix} bootstrap error ({row['world']} − ideal, {row['metric'].replace('_', ' ')}) {place} is "
+        f"{prefix} bootstrap error ({row['world']} − ideal, {row['metric'].replace('_', ' ')}) {step} is "
         f"{measure(row['bootstrap_error'], interval)} ({quoted}, {counted}){beside}."
     )

@@ -1,4 +1,4 @@
-"""What is asked of a pilot, a claim in the cells that it is judged in, and what comes back: the seeds that it needs."""
+"""The question to a pilot, a claim in the cells that it is judged in, and the answer: the seeds that it needs."""
 
 from dataclasses import dataclass, replace
 
@@ -13,19 +13,18 @@ from deepboot.reports.text import count, percent, plural
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a pilot says about the seeds that one claim needs in one cell, or over several.
+    """The seeds that one claim needs in one cell, or over several, by a pilot.
 
     Attributes:
         judgement: the verdict on the pilot itself.
         seeds: of the pilot, in the runs that the claim is judged on.
-        needed: fewest seeds that settle it with 80 % power, of those tried; ``seeds`` where the pilot settles it.
-            None: none of them do.
-        verdict: how they settle it.
-        cautious: what a calculated ``needed`` is where the spread is as large as the pilot allows, by its 80 % bound;
-            None where that is beyond those tried.
-        within: how many seeds were tried at most.
+        needed: fewest seeds tried that settle it with 80 % power; ``seeds`` where the pilot settles it. None: none do.
+        verdict: with ``needed`` seeds.
+        cautious: a calculated ``needed`` for the largest spread that the pilot allows, by its 80 % bound; None beyond
+            the numbers of seeds tried.
+        within: largest number of seeds tried.
         hits, resamples: how many of the resamples at ``needed`` seeds had the verdict; 0 of 0 where calculated.
-        reason: why nothing is known, or what helps instead of seeds; else empty.
+        reason: why there is no forecast, or the cure where seeds do not help; else empty.
     """
 
     judgement: Judgement
@@ -40,7 +39,7 @@ class Forecast:
 
     @property
     def sentence(self) -> str:
-        """What a person would say."""
+        """The forecast in words, as the rest of a line."""
         have = plural(self.seeds, "seed")
         if self.needed == self.seeds and self.judgement.verdict != "inconclusive":
             return f"{self.verdict} with {have}: no more are needed"
@@ -56,7 +55,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class PilotQuestion:
-    """A claim in the cells that it is judged in, so that it can be asked of other runs."""
+    """A claim in the cells that it is judged in, which can be judged on other runs of them."""
 
     judgement: Judgement
     evidence: Evidence | Across
@@ -71,7 +70,7 @@ class PilotQuestion:
         return tuple(evidence.cells[KEY].itertuples(index=False, name=None))
 
     def ask(self, comparison: Comparison) -> Effect:
-        """What the claim speaks of, measured in other runs of the same cells."""
+        """The claim's effect, measured in other runs of the same cells."""
         evidence = replace(self.evidence, comparison=comparison)
         if isinstance(evidence, Across):
             runs = comparison.runs.groupby(KEY, sort=False).size().rename("runs").reset_index()

@@ -1,7 +1,7 @@
 """How many seeds would settle each claim, if a pilot's effects and spreads are right.
 
-What rests on a t interval, which is seen from how the interval answers to its confidence, is calculated exactly; all
-other kinds, users' own too, are asked again about studies drawn from the pilot's seeds.
+Where an effect declares the spread behind its t interval (`Effect.spread`), the seeds are calculated exactly; all other
+claims, of users' kinds too, are judged again on studies resampled from the pilot's seeds.
 """
 
 import math
@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 from scipy import special
 
@@ -17,20 +16,19 @@ from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.judge import judge
-from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import seeds_needed
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
-from deepboot.reports.planning.resample import Pilot, places
+from deepboot.reports.planning.resample import Pilot, drawn_seeds
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import MOST, POWER, largest_spread, seeds_for_mean
+from deepboot.reports.statistics.survival import BROKEN
 
-SIZES = (1, 1.5, 2, 3, 5, 10)  # of the studies drawn, in the pilot's seeds
-SIZES_OF_FEWEST = (1, 1.5, 2)  # and in the fewest seeds that the claim needs
-RESAMPLES = 100  # at most: fewer where they all agree
-RARE = 0.005
-ROWS = 4_000_000  # evaluations drawn at one size: large pilots are drawn less often
-CLOSE = 1e-6
+SIZES = (1, 1.5, 2, 3, 5, 10)  # of the resampled studies, in multiples of the pilot's seeds
+SIZES_OF_FEWEST = (1, 1.5, 2)  # and in multiples of the fewest seeds that the claim needs
+RESAMPLES = 100  # of each size at most; fewer where they all agree
+RARE = 0.005  # probability of so many, or so few, hits at exactly the wanted power that ends the resampling
+ROWS = 4_000_000  # evaluations resampled at one size: of large pilots fewer resamples are drawn
 
 
 def forecasts(results: Results | Comparison) -> list[Forecast]:
@@ -40,40 +38,41 @@ def forecasts(results: Results | Comparison) -> list[Forecast]:
         ValueError: as in `judge`.
     """
     comparison = results if isinstance(results, Comparison) else compare(results)
-    found: dict[int, Forecast] = {}
-    asked: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, PilotQuestion]] = {}
-    for place, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
+    by_index: dict[int, Forecast] = {}
+    by_cells: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, PilotQuestion]] = {}
+    for index, judgement in enumerate(one for one in judge(comparison) if not one.withdrawn):
         if judgement.evidence is None:
-            found[place] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
+            by_index[index] = Forecast(judgement, comparison.runs["seed"].nunique(), None, reason=judgement.reason)
             continue
         fewest = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
         question = PilotQuestion(judgement, judgement.evidence, fewest)
-        asked.setdefault((judgement.folder, question.cells), {})[place] = question
-    for (_, cells), questions in asked.items():
-        own = next(iter(questions.values())).evidence.comparison
-        pilot = Pilot.of(_part(own, cells))
-        found |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
-    return [found[place] for place in sorted(found)]
+        by_cells.setdefault((judgement.folder, question.cells), {})[index] = question
+    for (_, cells), questions in by_cells.items():
+        study = next(iter(questions.values())).evidence.comparison
+        pilot = Pilot.of(_runs_in(study, cells))
+        by_index |= dict(zip(questions, _forecast_cell(pilot, list(questions.values())), strict=True))
+    return [by_index[index] for index in sorted(by_index)]
 
 
-def _part(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Comparison:
+def _runs_in(comparison: Comparison, cells: tuple[tuple[str, str], ...]) -> Comparison:
     """The runs of some cells and their ideal partners."""
     runs = comparison.runs
-    own = runs.merge(pd.DataFrame(cells, columns=KEY, dtype="string"), on=KEY)
-    kept = runs[runs["run_id"].isin(own["run_id"]) | runs["run_id"].isin(own["ideal_run_id"].dropna())]
+    selected = runs.merge(pd.DataFrame(cells, columns=KEY, dtype="string"), on=KEY)
+    kept = runs[runs["run_id"].isin(selected["run_id"]) | runs["run_id"].isin(selected["ideal_run_id"].dropna())]
     rows = comparison.evaluations
     return replace(comparison, runs=kept, evaluations=rows[rows["run_id"].isin(kept["run_id"])])
 
 
 def _forecast_cell(pilot: Pilot, questions: list[PilotQuestion]) -> list[Forecast]:
     """Forecasts of the claims that are judged on the same runs."""
-    known = [_settled(pilot, question) or _calculated(pilot, question) for question in questions]
-    drawn = iter(_resampled(pilot, [question for question, one in zip(questions, known, strict=True) if one is None]))
-    return [one or next(drawn) for one in known]
+    calculated = [_settled(pilot, question) or _calculated(pilot, question) for question in questions]
+    others = [question for question, forecast in zip(questions, calculated, strict=True) if forecast is None]
+    resampled = iter(_resampled(pilot, others))
+    return [forecast or next(resampled) for forecast in calculated]
 
 
 def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
-    """The forecast where the pilot alone gives it: its verdict, or that no verdict can be had of it."""
+    """The forecast where the pilot alone decides it: a verdict, or the reason why more seeds bring none."""
     judgement, seeds = question.judgement, pilot.seeds
     if judgement.verdict != "inconclusive":
         return Forecast(judgement, seeds, seeds, judgement.verdict)
@@ -85,75 +84,42 @@ def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
 
 
 def _calculated(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
-    """The forecast of a claim that rests on a t interval over seeds; None for any other."""
+    """The forecast of a claim with a t interval over seeds; None for any other."""
     judgement, effect = question.judgement, question.judgement.effect
-    spread = _spread(pilot, question)
-    if spread is None or effect is None or effect.estimate is None:
+    if effect is None or effect.spread is None or effect.estimate is None:
         return None
     mean, region = effect.estimate.low, effect.region
-    one_sided = _one_sided(judgement, effect, mean, spread)
 
     def needed(sd: float) -> int | None:
-        level = judgement.confidence
-        n = seeds_for_mean(Bounds(*((end - mean) / sd for end in region)), confidence=level, one_sided=one_sided)
+        in_sd = Bounds(*((end - mean) / sd for end in region))
+        n = seeds_for_mean(in_sd, confidence=judgement.confidence, one_sided=effect.one_sided)
         return None if n is None else math.ceil(n * pilot.seeds / effect.n)
 
-    n, cautious = needed(spread), needed(spread * largest_spread(effect.n))
+    n, cautious = needed(effect.spread), needed(effect.spread * largest_spread(effect.n))
     if n is None:
         return Forecast(judgement, pilot.seeds, None, within=MOST, reason="the mean lies too close to the bound")
     return Forecast(judgement, pilot.seeds, n, effect.leaning, cautious)
 
 
-def _spread(pilot: Pilot, question: PilotQuestion) -> float | None:
-    """Standard deviation of the values whose t interval an effect has; None where it has another interval.
-
-    A t interval widens with its confidence as Student's quantile does, and twice the seeds have twice its values. (A
-    higher confidence than the claim's is asked for, since a kind may cut an interval at the ends that it rules out.)
-    """
-    effect, level = question.judgement.effect, question.judgement.confidence
-    if effect is None or effect.n < T_MIN or effect.estimate is None or effect.estimate.low != effect.estimate.high:
-        return None
-    errors: list[float] = []
-    for confidence in (level, (1 + level) / 2):
-        interval = question.judgement.at(confidence).interval or Bounds(-math.inf, math.inf)
-        student = special.stdtrit(effect.n - 1, (1 + confidence) / 2)
-        errors += [abs(end - effect.estimate.low) / student for end in interval]
-    finite = bool(np.isfinite(errors).all()) and errors[0] > 0
-    if not (finite and np.allclose(errors, errors[0], rtol=CLOSE, atol=0)):
-        return None
-    twice = question.ask(pilot.drawn(np.tile(np.arange(pilot.seeds), 2)))
-    return errors[0] * math.sqrt(effect.n) if twice.n == 2 * effect.n else None
-
-
-def _one_sided(judgement: Judgement, effect: Effect, mean: float, spread: float) -> bool:
-    """Whether a claim is supported by two one-sided tests: at a confidence where they suffice and an interval not."""
-    room = min(effect.region.high - mean, mean - effect.region.low)
-    if not 0 < room < math.inf:
-        return False
-    level = float(special.stdtr(effect.n - 1, 0.99 * room * math.sqrt(effect.n) / spread))
-    return judgement.at(level).verdict == "supported"
-
-
 def _resampled(pilot: Pilot, questions: list[PilotQuestion]) -> Iterable[Forecast]:
-    """Forecasts from studies of growing size, drawn from the pilot; all questions are asked of the same ones."""
-    found: dict[int, Forecast] = {}
-    sizes = {place: _sizes(pilot.seeds, question) for place, question in enumerate(questions)}
+    """Forecasts from resampled studies of growing size; all claims are judged on the same studies."""
+    forecast: dict[int, Forecast] = {}
+    sizes = {index: _study_sizes(pilot.seeds, question) for index, question in enumerate(questions)}
     for size in sorted(set().union(*sizes.values())):
-        pending = {place: questions[place] for place in sizes if place not in found and size in sizes[place]}
-        times = _times(pilot, size)
-        for place, verdicts in _verdicts(pilot, pending, size, times).items():
+        pending = {index: questions[index] for index in sizes if index not in forecast and size in sizes[index]}
+        for index, verdicts in _verdicts(pilot, pending, size, _resamples(pilot, size)).items():
             verdict, hits = _leading(verdicts)
-            asked, judgement = verdicts.total(), questions[place].judgement
-            if hits >= POWER * asked:
-                found[place] = Forecast(judgement, pilot.seeds, size, verdict, hits=hits, resamples=asked)
-    for place, question in enumerate(questions):
-        yield found.get(place) or Forecast(
-            question.judgement, pilot.seeds, None, within=max(sizes[place]), reason=_instead(question)
+            resamples, judgement = verdicts.total(), questions[index].judgement
+            if hits >= POWER * resamples:
+                forecast[index] = Forecast(judgement, pilot.seeds, size, verdict, hits=hits, resamples=resamples)
+    for index, question in enumerate(questions):
+        yield forecast.get(index) or Forecast(
+            question.judgement, pilot.seeds, None, within=max(sizes[index]), reason=_why_not_settled(question)
         )
 
 
-def _instead(question: PilotQuestion) -> str:
-    """What may help where none of the sizes tried does."""
+def _why_not_settled(question: PilotQuestion) -> str:
+    """Why none of the sizes tried was enough, or the cure; empty where neither is known."""
     effect = question.judgement.effect
     if question.fewest is None:
         return "no number of seeds can support it"
@@ -162,60 +128,62 @@ def _instead(question: PilotQuestion) -> str:
     return "its interval is over cells, so more cells would help" if effect.items == "cells" else ""
 
 
-def _sizes(seeds: int, question: PilotQuestion) -> set[int]:
-    """Sizes of studies to try: none below the pilot's, nor, where that has no interval, too small for one."""
+def _study_sizes(seeds: int, question: PilotQuestion) -> set[int]:
+    """Sizes of studies to try, at least the pilot's, and at least the fewest seeds where the pilot has no interval."""
     fewest, effect = question.fewest or 1, question.judgement.effect
-    asked = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
+    sizes = [math.ceil(seeds * size) for size in SIZES] + [math.ceil(fewest * size) for size in SIZES_OF_FEWEST]
     least = seeds if effect and effect.interval else max(seeds, fewest)
-    return {size for size in asked if size >= least}
+    return {size for size in sizes if size >= least}
 
 
-def _times(pilot: Pilot, size: int) -> int:
+def _resamples(pilot: Pilot, size: int) -> int:
+    """The number of resamples of this size, fewer the larger they are."""
     rows = len(pilot.comparison.evaluations) / pilot.seeds * size
     return int(min(RESAMPLES, max(RESAMPLES / 5, ROWS // max(rows, 1))))
 
 
-def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, times: int) -> dict[int, Counter[Verdict]]:
-    """How often each verdict came to each question, in as many resamples as it took to tell, ``times`` at most."""
-    found: dict[int, Counter[Verdict]] = {place: Counter() for place in questions}
-    for number in range(times):
-        pending = [place for place, verdicts in found.items() if not _told(_leading(verdicts)[1], verdicts.total())]
+def _verdicts(pilot: Pilot, questions: dict[int, PilotQuestion], size: int, most: int) -> dict[int, Counter[Verdict]]:
+    """Counts of the verdicts on each claim, over as many resamples as decide its power, ``most`` at most."""
+    counts: dict[int, Counter[Verdict]] = {index: Counter() for index in questions}
+    for number in range(most):
+        pending = [
+            index for index, verdicts in counts.items() if not _power_is_clear(_leading(verdicts)[1], verdicts.total())
+        ]
         if not pending:
             break
-        drawn = pilot.drawn(places(pilot.seeds, size, number))
-        for place in pending:
-            found[place][questions[place].ask(drawn).verdict] += 1
-    return found
+        resample = pilot.resample(drawn_seeds(pilot.seeds, size, number))
+        for index in pending:
+            counts[index][questions[index].ask(resample).verdict] += 1
+    return counts
 
 
-def _told(hits: int, asked: int) -> bool:
-    """Whether so many hits, or so few, would be rare at exactly the power that is wanted.
+def _power_is_clear(hits: int, resamples: int) -> bool:
+    """Whether so many hits, or so few, would be rare at exactly the wanted power.
 
-    >>> _told(0, 3), _told(0, 4), _told(23, 23), _told(24, 24)
+    >>> _power_is_clear(0, 3), _power_is_clear(0, 4), _power_is_clear(23, 23), _power_is_clear(24, 24)
     (False, True, False, True)
     """
-    fewer, more = special.bdtr(hits, asked, POWER), special.bdtrc(hits - 1, asked, POWER) if hits else 1.0
-    return asked > 0 and bool(min(fewer, more) < RARE)
+    fewer, more = special.bdtr(hits, resamples, POWER), special.bdtrc(hits - 1, resamples, POWER) if hits else 1.0
+    return resamples > 0 and bool(min(fewer, more) < RARE)
 
 
-def _leading(found: Counter[Verdict]) -> tuple[Verdict, int]:
-    """The decisive verdict that came most often, and how often."""
+def _leading(counts: Counter[Verdict]) -> tuple[Verdict, int]:
+    """The more frequent of the two decisive verdicts, and its count."""
     verdicts: tuple[Verdict, ...] = ("supported", "refuted")
-    return max(((verdict, found[verdict]) for verdict in verdicts), key=lambda one: one[1])
+    return max(((verdict, counts[verdict]) for verdict in verdicts), key=lambda one: one[1])
 
 
 def _undecidable(pilot: Pilot, effect: Effect | None) -> str:
-    """What would help where seeds do not: an estimate that lies on both sides of a claimed bound stays there."""
+    """The cure where the estimate's bounds lie on both sides of a claimed bound, which no number of seeds changes."""
     if effect is None or effect.estimate is None or effect.leaning != "inconclusive":
         return ""
-    noted = f" ({effect.note})" if effect.note else ""
+    note = f" ({effect.note})" if effect.note else ""
     if effect.missing:
-        return (
-            f"complete the missing runs first: with {effect.sample}{noted} the estimate lies on both sides of the claim"
-        )
+        known = f"with {effect.sample_text}{note} the estimate lies on both sides of the claim"
+        return f"complete the missing runs first: {known}"
     if not math.isinf(effect.estimate.high):
         first = "measure more finely first, by more evaluations or more cells"
-        return f"{first}: the estimate, {effect.estimated}, lies on both sides of the claim"
-    broken = pilot.comparison.runs["status"].isin(("diverged", "failed")).any()
+        return f"{first}: the estimate, {effect.estimate_text}, lies on both sides of the claim"
+    broken = pilot.comparison.runs["status"].isin(BROKEN).any()
     cure = "mend the runs that diverged or failed" if broken else "a longer budget"
-    return f"{cure} first: what was not reached{noted} lies on both sides of the claim"
+    return f"{cure} first: what was not reached{note} lies on both sides of the claim"

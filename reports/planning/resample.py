@@ -1,7 +1,7 @@
-"""Studies of other sizes, made of a pilot's own runs: whole seeds, drawn with replacement.
+"""Studies of other sizes, resampled from a pilot's runs: whole seeds, drawn with replacement.
 
-Everything that one seed did stays together: its runs in all cells, and their ideal partners. Resampling here is for
-planning only; no interval of a report rests on it.
+All runs of a seed stay together, in all cells and with their ideal partners. This is for planning only; no interval of
+a report rests on it.
 """
 
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ from deepboot.reports.comparison import Comparison
 
 @dataclass(frozen=True)
 class Pilot:
-    """A comparison taken apart by seed.
+    """A comparison with the positions of every seed's rows.
 
     Attributes:
-        comparison: what was run.
-        run_rows: which rows of its runs each seed has, one array of positions per seed.
-        evaluation_rows: the same of its evaluations.
+        comparison: of the pilot's runs.
+        run_rows: positions of each seed's runs, one array per seed.
+        evaluation_rows: positions of each seed's evaluations.
     """
 
     comparison: Comparison
@@ -28,7 +28,7 @@ class Pilot:
 
     @classmethod
     def of(cls, comparison: Comparison) -> "Pilot":
-        """Take a comparison apart."""
+        """The comparison with the rows of each seed."""
         runs = comparison.runs
         seed_of = runs.set_index("run_id")["seed"]
         seeds = runs["seed"].drop_duplicates().sort_values()
@@ -37,49 +37,49 @@ class Pilot:
 
     @property
     def seeds(self) -> int:
-        """How many seeds it has."""
+        """The number of seeds."""
         return len(self.run_rows)
 
-    def drawn(self, places: np.ndarray) -> Comparison:
-        """The comparison of the seeds at these places, each draw of one as a seed of its own: 0, 1, 2, and so on.
+    def resample(self, indices: np.ndarray) -> Comparison:
+        """The comparison of the seeds with these indices, each draw as a seed of its own: 0, 1, 2, and so on.
 
         Runs are named after the run and the draw, so that two draws of one seed are different pairs.
 
         Args:
-            places: int, (seeds of the study drawn,), 0 .. ``seeds`` − 1.
+            indices: int, (seeds of the resampled study,), 0 .. ``seeds`` − 1.
         """
-        runs, draws = _taken(self.comparison.runs, self.run_rows, places)
-        rows, row_draws = _taken(self.comparison.evaluations, self.evaluation_rows, places)
+        runs, draws = _taken(self.comparison.runs, self.run_rows, indices)
+        rows, row_draws = _taken(self.comparison.evaluations, self.evaluation_rows, indices)
         names = {name: _named(runs[name], draws) for name in ("run_id", "ideal_run_id")}
         runs = runs.assign(**names, seed=pd.array(draws, dtype="Int64"))
         return replace(self.comparison, runs=runs, evaluations=rows.assign(run_id=_named(rows["run_id"], row_draws)))
 
 
-def places(seeds: int, size: int, number: int) -> np.ndarray:
-    """Which of a pilot's seeds the ``number``-th resample of this size draws, int, (size,).
+def drawn_seeds(seeds: int, size: int, number: int) -> np.ndarray:
+    """Indices of the pilot's seeds in the ``number``-th resample of this size, int, (size,).
 
-    Keyed by the number alone: the same at every call, and a larger resample begins with the smaller ones.
+    They depend on the number alone: a larger resample begins with the smaller ones.
 
-    >>> places(8, 4, 0).tolist() == places(8, 9, 0).tolist()[:4]
+    >>> drawn_seeds(8, 4, 0).tolist() == drawn_seeds(8, 9, 0).tolist()[:4]
     True
     """
     return np.minimum((np.random.default_rng(number).random(size) * seeds).astype(int), seeds - 1)
 
 
 def _positions(owners: pd.Series, seeds: pd.Series) -> list[np.ndarray]:
-    found = owners.to_numpy(dtype=float, na_value=np.nan)
-    return [np.flatnonzero(found == float(seed)) for seed in seeds]
+    seed_of_row = owners.to_numpy(dtype=float, na_value=np.nan)
+    return [np.flatnonzero(seed_of_row == float(seed)) for seed in seeds]
 
 
 def _taken(table: pd.DataFrame, rows: list[np.ndarray], chosen: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """The rows of the seeds chosen, and which draw each belongs to."""
-    each = [rows[place] for place in chosen]
-    draws = np.repeat(np.arange(len(each)), [len(one) for one in each])
-    return table.take(np.concatenate(each)).reset_index(drop=True), draws
+    """The rows of the chosen seeds, and the number of the draw that each belongs to."""
+    taken = [rows[index] for index in chosen]
+    draws = np.repeat(np.arange(len(taken)), [len(positions) for positions in taken])
+    return table.take(np.concatenate(taken)).reset_index(drop=True), draws
 
 
 def _named(run_ids: pd.Series, draws: np.ndarray) -> pd.Series:
-    """Names of runs with their draw; none where there is no run."""
-    held = run_ids.astype(object).where(run_ids.notna(), None)
-    named = [None if name is None else f"{name} {draw}" for name, draw in zip(held, draws, strict=True)]
+    """Names of runs with their draw; null where there is no run."""
+    names = run_ids.astype(object).where(run_ids.notna(), None)
+    named = [None if name is None else f"{name} {draw}" for name, draw in zip(names, draws, strict=True)]
     return pd.Series(named, index=run_ids.index, dtype="string")

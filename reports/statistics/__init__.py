@@ -1,1 +1,1 @@
-"""Statistics: arrays in, numbers out. Each says where it comes from and how well it was seen to hold."""
+"""Statistics: arrays in, numbers out. Each names its source, and its coverage where that was measured."""

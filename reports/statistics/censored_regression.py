@@ -22,7 +22,7 @@ ENOUGH = 1e-11  # a step that raises the log-likelihood by less is the last one
 ROUNDING = 1e-6  # where Newton's method foresees a rise of less, the search has ended at the maximum
 FARTHEST_START = 10.0  # spreads that a lower bound may lie above the first line tried: far out, Weibull's e^z overflows
 LARGEST = 700.0  # e^710 overflows, and e^−746 is 0
-STEEP = 1e3  # stands for an infinite fall of the log-likelihood, so that a root can be searched for
+STEEP = 1e3  # in place of an infinite fall of the log-likelihood, so that a root can be searched for
 
 
 class Law(NamedTuple):
@@ -45,16 +45,16 @@ class Fit(NamedTuple):
     """The likeliest parameters.
 
     Attributes:
-        log_likelihood: densities of values that are known, probabilities of those between bounds.
+        log_likelihood: densities of known values, probabilities of values between bounds.
         coefficients: float, (K,), in the unit of the values.
         precision: 1 / spread.
-        found: whether the search ended at a maximum.
+        converged: whether the search ended at a maximum.
     """
 
     log_likelihood: float
     coefficients: Array
     precision: float
-    found: bool
+    converged: bool
 
 
 def _normal_log_mass(low: Array, high: Array) -> Array:
@@ -64,7 +64,7 @@ def _normal_log_mass(low: Array, high: Array) -> Array:
 
 
 def _weibull_log_mass(low: Array, high: Array) -> Array:
-    """Log of exp(−e^low) − exp(−e^high), by the log of e^high − e^low: what vanishes has a finite logarithm still."""
+    """Log of exp(−e^low) − exp(−e^high), by the log of e^high − e^low: finite also where the difference vanishes."""
     log_apart = high + np.log(-np.expm1(low - high))
     return -np.exp(low) + np.where(log_apart < -LARGEST, log_apart, np.log(-np.expm1(-np.exp(log_apart))))
 
@@ -91,7 +91,7 @@ def fit(
 
     Args:
         low, high: float, (N,), bounds of the values, infinite where open; equal where a value is known.
-        design: float, (K, N), of which the first row is 1.
+        design: float, (K, N), the first row 1.
         law: of the noise.
         least_spread: smallest spread allowed, in the unit of the values.
         precision: 1 / spread where it is held fixed, as for a profile likelihood.
@@ -105,13 +105,13 @@ def fit(
     free = np.full(len(design), math.inf)
     sharpest = scale / least_spread if least_spread else math.inf
     narrow, wide = (1e-6, sharpest) if precision is None else (at[-1], at[-1])
-    value, at, found = _maximum(
-        lambda place: _terms(place, bounds, design, law), at, np.append(-free, narrow), np.append(free, wide)
+    value, at, converged = _maximum(
+        lambda point: _terms(point, bounds, design, law), at, np.append(-free, narrow), np.append(free, wide)
     )
     coefficients = scale * at[:-1] / at[-1]
     coefficients[0] += centre
     known = int((low == high).sum())
-    return Fit(value - known * math.log(scale), coefficients, float(at[-1] / scale), found)
+    return Fit(value - known * math.log(scale), coefficients, float(at[-1] / scale), converged)
 
 
 def cutoff(df: int, confidence: float) -> float:
@@ -133,7 +133,7 @@ def profile_end(excess: Callable[[float], float], estimate: float, step: float, 
     Args:
         excess: fall of the profile log-likelihood less its cutoff: negative at the estimate, rising away from it.
         estimate: where the likelihood is largest.
-        step: first distance looked at, doubled as needed; its sign says on which side.
+        step: first distance tried, doubled as needed; its sign is the side.
         farthest: distance beyond which the interval counts as open.
 
     Returns:
@@ -190,7 +190,7 @@ def _maximum(
         step = np.linalg.solve(np.where(free, -curve, 0) + np.diag(ridge), np.where(held, 0, slope))
         rise = float(slope @ np.where(held, 0, step))
         tried = (np.clip(at + length * step, low, high) for length in HALVES)
-        better = next(((place, found) for place in tried if (found := terms(place))[0] > value), None)
+        better = next(((point, result) for point in tried if (result := terms(point))[0] > value), None)
         if better is None:
             return value, at, rise < ROUNDING
         gain, (at, (value, slope, curve)) = better[1][0] - value, better

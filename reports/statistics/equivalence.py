@@ -121,7 +121,7 @@ def equivalent_everywhere(
         differences_SN: float, (steps, seeds), real minus ideal; NaN where a pair has no value at that step.
         margin: positive, in the unit of the differences.
         confidence: one minus the level of each test, in (0.5, 1).
-        steps: (steps,), what the table calls them; by default 0, 1, 2 …
+        steps: (steps,), their names in the table; by default 0, 1, 2 …
 
     Raises:
         ValueError: differences, margin, confidence or steps out of range.
@@ -149,7 +149,7 @@ def max_t_band(differences_SN: ArrayLike, confidence: float = 0.95, *, steps: Ar
     Args:
         differences_SN: float, (steps, seeds), finite, real minus ideal.
         confidence: probability of holding the curve at every step, in (0, 1).
-        steps: (steps,), what the table calls them; by default 0, 1, 2 …
+        steps: (steps,), their names in the table; by default 0, 1, 2 …
 
     Raises:
         ValueError: differences, confidence or steps out of range.

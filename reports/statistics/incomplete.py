@@ -1,6 +1,6 @@
-"""Means of values of which some are missing: each missing one may be anything between two ends, and none is guessed.
+"""Means of values with some missing: a missing value may be anything between two ends, and none is guessed.
 
-A value is NaN where a run diverged, failed, is unfinished or lost its partner. Its ends are those of the metric: an
+A value is NaN where a run diverged, failed, is unfinished or lost its partner. Its ends are the metric's: an
 error lies in [0, 1], so a bootstrap error lies in [−1, 1]; a loss has no upper end.
 """
 
@@ -14,7 +14,7 @@ from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank, see
 from deepboot.reports.text import percent, plural
 
 ANYTHING = Bounds(-math.inf, math.inf)
-MOST_OPEN = 12  # values with ends of their own: of each subset one completion is looked at
+MOST_OPEN = 12  # values with ends of their own: there is one completion for each subset
 STILL = 1e-12  # a spread below this share of the largest value, or of 1, is rounding
 
 
@@ -51,7 +51,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, limits: Bounds = 
         limits: the ends of a missing value.
 
     Returns:
-        None below three known values, and for too few values without a spread; `no_interval` says which.
+        None below three known values, and for too few values without a spread; `no_interval` has the reason in words.
 
     >>> mean_interval([1.0, 2.0, 3.0]), mean_interval([1.0, 1.0, 1.0])
     (Bounds(low=-0.484..., high=4.484...), None)
@@ -68,6 +68,19 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, limits: Bounds = 
     filled = np.where(np.arange(missing) < np.arange(missing + 1)[:, None], limits.high, limits.low)
     complete = np.concatenate([np.tile(known, (missing + 1, 1)), filled], axis=1)
     return _hull_of_t(complete, confidence)
+
+
+def t_spread(values: ArrayLike) -> float | None:
+    """Standard deviation of values whose `mean_interval` is Student's t interval of all of them.
+
+    None where the interval is another one or there is none: values are missing, fewer than three, or without a spread.
+
+    >>> t_spread([1.0, 2.0, 3.0]), t_spread([1.0, 1.0, 1.0]), t_spread([1.0, 2.0, float("nan"), 3.0])
+    (1.0, None, None)
+    """
+    values = np.asarray(values, dtype=float)
+    student = values.size >= T_MIN and not np.isnan(values).any() and not still(values)
+    return float(values.std(ddof=1)) if student else None
 
 
 def interval_between(lows: ArrayLike, highs: ArrayLike, confidence: float = 0.95) -> Bounds | None:

@@ -1,6 +1,6 @@
 """Scores of many tasks in one number and one curve: the interquartile mean and the performance profile.
 
-A mean over tasks follows its outliers, a median looks at one task. The interquartile mean drops the lower and the
+A mean over tasks follows its outliers, a median follows one task. The interquartile mean drops the lower and the
 upper quarter of all runs, the profile shows them all. Source: Agarwal et al. 2021, arXiv 2108.13264.
 Shape letters: B resamples, T tasks, N runs of a task.
 """
@@ -30,15 +30,15 @@ def interquartile_means(
     Runs are resampled within each task, n − 1 of its n: with all n the variance would be too small by (n − 1) / n
     (Rao and Wu 1988, Journal of the American Statistical Association 83, 231–241). The ends are percentiles, moved out
     as far as Student's t is wider than the normal (Hesterberg 2015, The American Statistician 69, 371–386). The tasks
-    count as fixed: the interval says nothing of other tasks.
+    count as fixed: the interval does not cover other tasks.
 
     Args:
-        scores: one row per run, with ``group`` (what is compared: a world, a model), ``task`` and ``score``
+        scores: one row per run, with ``group`` (such as a world or a model), ``task`` and ``score``
             (any scale that the tasks share; for paired worlds the bootstrap error itself). ``inf`` may stand for
             a run that never got there.
         confidence: coverage, in (0, 1).
         resamples: number of resamples.
-        seed: of numpy's generator; groups of one size are resampled alike.
+        seed: of numpy's generator; groups of one size are resampled in the same way.
 
     Returns:
         one row per group: ``group, tasks, n`` (runs of a task), ``mean`` (interquartile), ``low, high`` (null
@@ -110,8 +110,8 @@ def _by_group(scores: pd.DataFrame) -> Iterator[tuple[object, np.ndarray]]:
     """Every group's scores, (tasks, runs)."""
     missing = [name for name in COLUMNS if name not in scores]
     if missing or scores.empty:
-        found = ", ".join(map(str, scores.columns)) if missing else "no row"
-        raise ValueError(f"`scores` must have rows of group, task and score, got {found}. Give one row per run.")
+        columns = ", ".join(map(str, scores.columns)) if missing else "no row"
+        raise ValueError(f"`scores` must have rows of group, task and score, got {columns}. Give one row per run.")
     if scores["score"].isna().any():
         raise ValueError("`scores` must have a score in every row, got NaN. Give a run that failed the worst score.")
     for group, rows in scores.groupby("group", sort=False, dropna=False):

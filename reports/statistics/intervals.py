@@ -21,6 +21,9 @@ class Bounds(NamedTuple):
     high: float
 
 
+UNKNOWN = Bounds(math.nan, math.nan)  # in a table, of an interval or estimate that does not exist
+
+
 def t_interval(values: ArrayLike, confidence: float = 0.95) -> Bounds | None:
     """Student's t interval of the mean of paired differences; None below three.
 
@@ -56,7 +59,7 @@ def median_interval(lows: ArrayLike, highs: ArrayLike, confidence: float = 0.95)
     """Distribution-free interval of the median of values known only to lie between bounds; None for few values.
 
     The lower end is an order statistic of the lower bounds, the upper end of the upper bounds, so the
-    coverage is at least the one asked for wherever the values lie. An infinite end: open.
+    coverage is at least the nominal one wherever the values lie. An infinite end: open.
 
     Args:
         lows: float, (n,), lower bounds.

@@ -1,4 +1,4 @@
-"""Exact tests of paired differences, and what the pairing is worth.
+"""Exact tests of paired differences, and the gain of pairing.
 
 A pair's two runs share their initialisation, their test set and their first samples, and give one difference per seed:
 real minus ideal, signed. Where the worlds do not differ, either sign of a difference is as likely as the other,
@@ -16,7 +16,7 @@ from scipy import special
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import plural
 
-PATTERNS = 2**15  # sign patterns looked at: all of them up to 16 differences
+PATTERNS = 2**15  # sign patterns that are tried: all of them up to 16 differences
 ROUNDING = 1e-12  # sums that differ by less than this share of their terms are equal
 
 
@@ -45,7 +45,7 @@ def finite(values: ArrayLike, name: str, least: int = 1) -> np.ndarray:
 
     Args:
         values: float, (n,).
-        name: what a message calls them.
+        name: of the values, in a message.
         least: fewest values that will do.
 
     Raises:
@@ -57,13 +57,31 @@ def finite(values: ArrayLike, name: str, least: int = 1) -> np.ndarray:
     if row.size < least:
         raise ValueError(f"`{name}` must have {plural(least, 'value')} or more, got {row.size}. Run more seeds.")
     if not np.isfinite(row).all():
-        place = int(np.flatnonzero(~np.isfinite(row))[0])
-        raise ValueError(f"`{name}` must be finite, got {row[place]} at position {place}. Leave out what has no value.")
+        index = int(np.flatnonzero(~np.isfinite(row))[0])
+        raise ValueError(f"`{name}` must be finite, got {row[index]} at position {index}. Leave out what has no value.")
     return row
 
 
+def couple(one: ArrayLike, other: ArrayLike, names: tuple[str, str], least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Two rows of equally many finite values, as arrays.
+
+    Args:
+        one, other: float, (n,).
+        names: of the rows, in a message.
+        least: fewest values.
+
+    Raises:
+        ValueError: as in `finite`, or rows of different length.
+    """
+    first, second = finite(one, names[0], least), finite(other, names[1], least)
+    if first.size != second.size:
+        sizes = f"got {first.size} and {second.size}"
+        raise ValueError(f"`{names[0]}` and `{names[1]}` must pair up, {sizes}. Give one value of each for every cell.")
+    return first, second
+
+
 def tail(confidence: float) -> float:
-    """One minus the confidence, which is what an interval may miss.
+    """One minus the confidence, the error that an interval may have.
 
     Raises:
         ValueError: the confidence is not in (0, 1).

@@ -1,8 +1,8 @@
 """How many seeds a verdict needs, and how wide a margin so many seeds can settle, before any run.
 
 All spreads are standard deviations over seeds of the paired differences, real minus ideal; margins and effects that
-are told "in sd" are in units of it. Power is the probability of the verdict where what is supposed is true. What is
-said of a normal mean is exact at every number of seeds.
+are "in sd" are in units of it. Power is the probability of the verdict under the supposed effect. Results for a normal
+mean are exact at every number of seeds.
 """
 
 import math
@@ -14,7 +14,7 @@ from deepboot.reports.statistics.equivalence import check_margin
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.paired import tail
 
-POWER = 0.8  # of what is planned where nothing else is asked for
+POWER = 0.8  # by default
 MOST = 10_000  # seeds tried
 
 

@@ -142,7 +142,7 @@ def weibull_shape(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> 
     with np.errstate(divide="ignore"):
         log_low, log_high, constant = np.log(low), np.log(high), np.ones((1, low.size))
     best, df = fit(log_low, log_high, constant, WEIBULL), int(np.isfinite(high).sum()) - 2
-    if not best.found:
+    if not best.converged:
         return WeibullShape(math.nan, None, "The search for the maximum did not end.")
     if df < 1:
         return WeibullShape(best.precision, None, "")

@@ -1,7 +1,7 @@
 """How many runs have reached an event by a step and how late they are on average.
 
 A step is known to lie between two evaluations (low < step <= high; both ends equal: known exactly) or beyond the
-last one (high infinite), as `events.event_bounds` gives it. A run that diverged or failed is infinite at both
+last one (high infinite), as in `events.event_bounds`. A run that diverged or failed is infinite at both
 ends: it never reaches the event, so it stays among the runs at risk to the end and nowhere counts as censored.
 """
 
@@ -14,10 +14,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, optimize, special
 
+from deepboot.bootstrap.columns import STATUSES
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 
 Array = NDArray[Any]
-OUTCOMES = ("reached", "censored", "diverged", "failed")  # what may become of a run before an event
+BROKEN = tuple(status for status in STATUSES if status not in ("finished", "unfinished"))  # never to finish
+OUTCOMES = ("reached", "censored", *BROKEN)  # of a run, for an event
 ROUNDS = 100_000  # most of expectation and maximisation; fifty are usual, 50,000 were seen
 STILL = 1e-8  # a change in a run's shares that ends them
 
@@ -251,12 +253,12 @@ def _greenwood(times: Array, happened: Array, steps: Array, confidence: float) -
     few = _binomial(at_risk, survival, confidence)
     low = np.where(inner, np.exp(log * np.exp(width)), np.where(survival > 0, 1 - few, 0))
     high = np.where(inner, np.exp(log * np.exp(-width)), np.where(survival > 0, 1, few))
-    own = np.searchsorted(grid, steps)
-    return low[own], high[own]
+    positions = np.searchsorted(grid, steps)
+    return low[positions], high[positions]
 
 
 def _binomial(at_risk: Array, survival: Array, confidence: float) -> Array:
-    """Upper end of the share of which none was seen among the runs effectively at risk."""
+    """Upper end of a share that was 0 among the runs effectively at risk."""
     before = _before(survival)
     share = np.divide(before, at_risk, out=np.where(before > 0, np.inf, 0.0), where=at_risk > 0)
     return 1 - ((1 - confidence) / 2) ** np.maximum.accumulate(share)

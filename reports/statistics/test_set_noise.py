@@ -38,7 +38,7 @@ def noise_of_test_set(error: ArrayLike, n_test: int, confidence: float = 0.95) -
     most as much. Partners share their test set, so their difference varies less than two such errors.
 
     Args:
-        error: float, one run's test error or (n,) those of all seeds, in [0, 1].
+        error: float, one run's test error, or (n,) of all seeds, in [0, 1].
         n_test: test samples per run.
         confidence: coverage of the share's interval, in (0, 1).
 

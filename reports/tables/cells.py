@@ -6,14 +6,13 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.cells import FACTS, settings_of
-from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.statistics.survival import OUTCOMES
 from deepboot.reports.tables.table import Table, bounds_of
-from deepboot.reports.text import count, listed, measure, plural, setting, span, step_interval, step_span
+from deepboot.reports.text import EVENT_WORDS, count, listed, measure, plural, setting, span, step_interval, step_span
 from deepboot.reports.time_axis import UNITS
-
-EVENT_NAMES = {"memorization": "memorisation", "grokking": "grokking", "stopping": "stopping"}
 
 
 def steps(comparison: Comparison) -> Table:
@@ -21,9 +20,9 @@ def steps(comparison: Comparison) -> Table:
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            EVENT_NAMES[row["event"]],
+            EVENT_WORDS[row["event"]].noun,
             count(row["n"]),
-            *(count(row[outcome]) for outcome in ("reached", "censored", "diverged", "failed")),
+            *(count(row[outcome]) for outcome in OUTCOMES),
             step_interval(row["median_low"], row["median_high"], row["budget"]),
             step_span(row["low"], row["high"], row["budget"]),
             step_span(row["first"], row["last"], row["budget"]),
@@ -39,7 +38,7 @@ def steps(comparison: Comparison) -> Table:
         "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
     )
     columns = ("cell", "event", *counts, *shown, "note")
-    title = f"Memorisation, grokking and stopping {_in(comparison)}"
+    title = f"Memorisation, grokking and stopping {_steps_title(comparison)}"
     return Table(title, columns, rows, frozenset((*counts, *shown)), note).filled
 
 
@@ -49,9 +48,9 @@ def delays(comparison: Comparison) -> Table:
         (
             row["cell"],
             count(row["n"]),
-            _between(row["ratio_low"], row["ratio_high"]),
+            _median_span(row["ratio_low"], row["ratio_high"]),
             "none" if math.isnan(row["low"]) else span(Bounds(row["low"], row["high"])),
-            _between(row["difference_low"], row["difference_high"], whole=True),
+            _median_span(row["difference_low"], row["difference_high"], whole=True),
             f"{row['relapsed']} of {row['grokked']}" if row["grokked"] else "–",
             f"{count(row['width'])} ({count(row['width_low'])} to {count(row['width_high'])})"
             if row["grokked"]
@@ -71,13 +70,13 @@ def delays(comparison: Comparison) -> Table:
     return Table("Grokking delay", ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
-def _in(comparison: Comparison) -> str:
-    """The steps of a title, with their unit where they are expressed in another one."""
+def _steps_title(comparison: Comparison) -> str:
+    """The word "steps" in a title, with the unit where it is another one."""
     return "steps" if comparison.axis == "step" else f"steps, in {UNITS[comparison.axis].plural}"
 
 
 def _largest(comparison: Comparison) -> dict[str, str]:
-    """The largest mean bootstrap error of every cell, and where."""
+    """The largest mean bootstrap error of every cell, and its step."""
     table = comparison.largest()[["cell_id", "step", "bootstrap_error"]]
     return {cell: f"{measure(gap)} at {count(step)}" for cell, step, gap in table.itertuples(index=False)}
 
@@ -103,7 +102,6 @@ def errors(comparison: Comparison, when: When) -> Table:
         )
         for row in table.to_dict("records")
     ]
-    place = {"stopping": "at the stopping step", "end": "at the last common step"}[when]
     numbers = (
         "pairs", "step", "ideal", "real", "bootstrap error", "95 % interval", "exact", "largest at any step",
         "generalisation gap",
@@ -114,7 +112,7 @@ def errors(comparison: Comparison, when: When) -> Table:
     )
     note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
     columns = ("cell", "metric", *numbers, "note")
-    return Table(f"Bootstrap error {place}", columns, rows, frozenset(numbers), note).filled
+    return Table(f"Bootstrap error {AT_STEP[when]}", columns, rows, frozenset(numbers), note).filled
 
 
 def configuration(comparison: Comparison) -> Table:
@@ -123,7 +121,7 @@ def configuration(comparison: Comparison) -> Table:
     rows = []
     for name in settings_of(runs):
         if name in ("task.name", "model.name", "optimizer.name"):
-            continue  # their columns `task`, `model` and `optimizer` have said it
+            continue  # the columns `task`, `model` and `optimizer` have the same values
         values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
         rows += [(name, listed(values))] if values else []
     seeds = runs["seed"].nunique()
@@ -132,7 +130,7 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def facts(comparison: Comparison) -> Table:
-    """Facts about the data: columns under ``facts.``, and how often a sample was used; a range where runs differ."""
+    """Facts about the data, the columns under ``facts.``, and the reuse of samples; a range where runs differ."""
     runs = comparison.runs
     names = [name for name in runs.columns if name.startswith(FACTS)]
     names += [name for name in ("first_reuse_step", "reuse", "samples_seen") if runs[name].notna().any()]
@@ -156,15 +154,15 @@ def environments(comparison: Comparison) -> Table:
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, held in value.items():
-        if isinstance(held, dict) and all(isinstance(part, str | int | float) for part in held.values()):
-            found.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in held.items())))
-        elif isinstance(held, dict):
-            found += _flat(held, f"{prefix}{name}.")
+    rows: list[tuple[str, str]] = []
+    for name, entry in value.items():
+        if isinstance(entry, dict) and all(isinstance(part, str | int | float) for part in entry.values()):
+            rows.append((f"{prefix}{name}", ", ".join(f"{key} {part}" for key, part in entry.items())))
+        elif isinstance(entry, dict):
+            rows += _flat(entry, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", str(held)))
-    return found
+            rows.append((f"{prefix}{name}", str(entry)))
+    return rows
 
 
 def _range(values: pd.Series) -> str:
@@ -178,7 +176,7 @@ def _range(values: pd.Series) -> str:
     return listed(sorted(set(known.map(setting))))
 
 
-def _between(low: float, high: float, *, whole: bool = False) -> str:
+def _median_span(low: float, high: float, *, whole: bool = False) -> str:
     """Bounds of a median; open where its upper one is."""
     if math.isinf(high):
         return f"> {count(low) if whole else measure(low)}" if math.isfinite(low) and low > 0 else "unknown"

@@ -1,6 +1,6 @@
-"""Tables of both worlds together, as text: what pairing gives, test-set noise, the gap explained, the final error.
+"""Tables of both worlds together, as text: the gain of pairing, test-set noise, shares of the gap, the final error.
 
-Every function takes a comparison and gives a table, without rows where it has nothing to say.
+Every function maps a comparison to a table, without rows where the comparison has nothing to show.
 """
 
 import math
@@ -10,28 +10,28 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.gap import explained_table, prediction_table
+from deepboot.reports.measures.gap import gap_table, prediction_table
 from deepboot.reports.measures.pairing import NEGLIGIBLE, noise_table, pairing_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
 from deepboot.reports.text import count, measure, plural, span
 
-PLACES = {"stopping": "stopping step", "end": "end"}
+STEP_NAMES = {"stopping": "stopping step", "end": "end"}
 CORRELATION_MIN = 4  # fewest pairs for an interval of a correlation
-MANY = 10_000  # seeds beyond which their number says no more
+MANY = 10_000  # seeds beyond which "more than" is written
 Row = Mapping[Any, Any]
 
 
 def pairing(comparison: Comparison) -> Table:
-    """How closely partners follow each other, and the seeds that this saves."""
+    """Correlation between partners, and the seeds that pairing saves."""
     table = pairing_table(comparison)
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             f"{row['n']} of {row['pairs']}",
             _correlation(row["correlation"]),
-            _ends(row) if row["n"] >= CORRELATION_MIN else "none",
+            _interval_span(row) if row["n"] >= CORRELATION_MIN else "none",
             _digits(row["variance_ratio"]),
             _seeds(row["seeds"], row["n"]),
             notes_of(row["note"], _pairing_note(row)),
@@ -57,13 +57,13 @@ def noise(comparison: Comparison) -> Table:
         (
             row["cell"],
             row["world"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             count(row["n"]),
             "unknown" if math.isnan(row["test_size"]) else count(row["test_size"]),
-            measure(row["error"], _around(row)),
+            measure(row["error"], _rounding_interval(row)),
             "none" if row["whole"] else _digits(row["standard_error"]),
             _digits(row["seed_spread"]),
-            _larger(row),
+            _larger_source(row),
             _noise_note(row),
         )
         for row in table.to_dict("records")
@@ -80,13 +80,13 @@ def noise(comparison: Comparison) -> Table:
     return Table("Noise of the test set beside the spread over seeds", columns, rows, frozenset(numbers), note).filled
 
 
-def explained(comparison: Comparison) -> Table:
+def gap_shares(comparison: Comparison) -> Table:
     """Share of the generalisation gap that is bootstrap error."""
-    table = explained_table(comparison)
+    table = gap_table(comparison)
     rows: list[tuple[str, ...]] = [
         (
             row["cell"],
-            PLACES[row["when"]],
+            STEP_NAMES[row["when"]],
             f"{row['n']} of {row['pairs']}",
             measure(row["gap"]),
             measure(row["bootstrap_error"]),
@@ -114,12 +114,12 @@ def predictions(comparison: Comparison) -> Table:
     several = table["metric"].nunique() > 1
     rows: list[tuple[str, ...]] = [
         (
-            row["cell"] if row["unit"] == "pair" else _over(row, several),
+            row["cell"] if row["unit"] == "pair" else _all_cells(row, several),
             f"{row['n']} of {plural(row['total'], row['unit'])}",
             measure(row["predicted"], bounds_of(row)),
             measure(row["actual"], bounds_of(row)),
             measure(row["error"], bounds_of(row)),
-            _ends(row),
+            _interval_span(row),
             measure(row["mean_absolute"], bounds_of(row)),
             _prediction_note(row),
         )
@@ -137,15 +137,15 @@ def predictions(comparison: Comparison) -> Table:
     return Table(title, columns, rows, frozenset(numbers), note).filled
 
 
-def _over(row: Row, several: bool) -> str:
+def _all_cells(row: Row, several: bool) -> str:
     return f"all cells, {_words(row['metric'])}" if several else "all cells"
 
 
 def _left_out(table: pd.DataFrame, what: str) -> str:
-    """Which rows a table leaves out, as there is nothing in them."""
+    """A sentence on the cells that a table leaves out, since their values are too small to be compared."""
     small = table[table["negligible"].astype(bool)]
-    places = [f"at the {place} in {plural(n, 'cell')}" for when, place in PLACES.items() if (n := _count(small, when))]
-    return f" Left out, where {what} is below {NEGLIGIBLE:g}: {', '.join(places)}." if places else ""
+    steps = [f"at the {name} in {plural(n, 'cell')}" for when, name in STEP_NAMES.items() if (n := _count(small, when))]
+    return f" Left out, where {what} is below {NEGLIGIBLE:g}: {', '.join(steps)}." if steps else ""
 
 
 def _count(table: pd.DataFrame, when: str) -> int:
@@ -176,7 +176,7 @@ def _noise_note(row: Row) -> str:
     )
 
 
-def _larger(row: Row) -> str:
+def _larger_source(row: Row) -> str:
     if row["whole"] and row["seed_spread"] > 0:
         return "seeds"
     if math.isnan(row["low"]):
@@ -190,7 +190,7 @@ def _share_note(row: Row) -> str:
 
 def _share_span(row: Row) -> str:
     if math.isnan(row["excluded_low"]):
-        return _ends(row)
+        return _interval_span(row)
     return f"anything but {span(Bounds(row['excluded_low'], row['excluded_high']))}"
 
 
@@ -207,7 +207,7 @@ def _correlation(value: float) -> str:
 
 
 def _seeds(seeds: float, n: int) -> str:
-    """So many instead of n."""
+    """So many seeds instead of n."""
     if math.isnan(seeds):
         return "–"
     if math.isinf(seeds):
@@ -215,18 +215,18 @@ def _seeds(seeds: float, n: int) -> str:
     return f"more than {count(MANY)}" if seeds > MANY else f"{count(seeds)} instead of {n}"
 
 
-def _around(row: Row) -> Bounds | None:
+def _rounding_interval(row: Row) -> Bounds | None:
     """Two standard errors of a mean over seeds to both sides, by which it is rounded."""
     reach = 2 * row["seed_spread"] / math.sqrt(row["n"])
     return Bounds(row["error"] - reach, row["error"] + reach) if reach > 0 else None
 
 
 def _digits(value: float) -> str:
-    """What is itself a spread, or made of spreads: two digits."""
+    """A spread, or a ratio of spreads, with two digits."""
     return "–" if math.isnan(value) else f"{value:.2g}"
 
 
-def _ends(row: Row) -> str:
+def _interval_span(row: Row) -> str:
     bounds = bounds_of(row)
     return span(bounds) if bounds else "none"
 

@@ -1,4 +1,4 @@
-"""A table of a report: text in rows and columns, as page and Markdown print it."""
+"""A table of a report: text in rows and columns, for the page and for Markdown."""
 
 import math
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ class Table:
     """Text in rows and columns.
 
     Attributes:
-        title: what it shows.
-        columns: headings; those in ``numbers`` hold numbers and are set flush right.
+        title: of the table.
+        columns: headings.
         rows: as many cells as headings.
-        note: how to read it.
+        numbers: headings of the columns that are set flush right.
+        note: how to read the table.
     """
 
     title: str
@@ -27,10 +28,10 @@ class Table:
 
     @property
     def filled(self) -> "Table":
-        """The same without columns that are empty in every row."""
-        kept = [place for place in range(len(self.columns)) if any(row[place] for row in self.rows)]
-        rows = [tuple(row[place] for place in kept) for row in self.rows]
-        return Table(self.title, tuple(self.columns[place] for place in kept), rows, self.numbers, self.note)
+        """The table without columns that are empty in every row."""
+        kept = [index for index in range(len(self.columns)) if any(row[index] for row in self.rows)]
+        rows = [tuple(row[index] for index in kept) for row in self.rows]
+        return Table(self.title, tuple(self.columns[index] for index in kept), rows, self.numbers, self.note)
 
 
 def bounds_of(row: Mapping[Any, Any], prefix: str = "") -> Bounds | None:
@@ -40,5 +41,5 @@ def bounds_of(row: Mapping[Any, Any], prefix: str = "") -> Bounds | None:
 
 
 def notes_of(*parts: str) -> str:
-    """What there is to say in a row's note."""
+    """A row's note of the parts that are not empty."""
     return "; ".join(filter(None, parts))

@@ -1,6 +1,6 @@
-"""Tables of time to an event, as text: mean steps, ratios between worlds and cells, rank tests, what became of runs.
+"""Tables of time to an event, as text: mean steps, ratios between worlds and cells, rank tests, incidences.
 
-Every function takes a comparison and gives a table, without rows where it has nothing to say.
+Every function maps a comparison to a table, without rows where the comparison has nothing to show.
 """
 
 import math
@@ -8,26 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.measures.events import NEVER
 from deepboot.reports.measures.time_to_event import (
-    alike_table,
+    equality_table,
     incidence_table,
     mean_table,
     ratio_table,
-    slowdown_table,
+    time_ratio_table,
 )
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
-from deepboot.reports.text import count, measure, plural, span
+from deepboot.reports.text import EVENT_WORDS, count, measure, plural, span
 
-NAMES = {"grokking": "grokking", "memorization": "memorisation"}
-DONE = {"grokking": "grokked", "memorization": "memorised"}
-P_MIN = 1e-3  # below it a p value's digits say no more
+P_MIN = 1e-3  # below it a p value's digits mean nothing
 Row = Mapping[Any, Any]
 
 
 def means(comparison: Comparison, event: str = "grokking") -> Table:
     """Restricted mean step and Weibull shape of every cell."""
+    words = EVENT_WORDS[event]
     table = mean_table(comparison, event)
     budget = count(table["budget"].iloc[0]) if len(table) else ""
     rows: list[tuple[str, ...]] = [
@@ -38,14 +36,14 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
             "none" if math.isnan(row["low"]) else f"{count(row['low'])} to {count(row['high'])}",
             "–" if math.isnan(row["shape"]) else measure(row["shape"], bounds_of(row, "shape_")),
             span(bounds_of(row, "shape_")) if bounds_of(row, "shape_") else "none",
-            _kind(row),
+            _shape_kind(row),
             _mean_note(row, budget),
         )
         for row in table.to_dict("records")
     ]
-    numbers = (f"{DONE[event]} by then", "mean step", "95 % interval", "shape", "interval of the shape")
+    numbers = (f"{words.reached} by then", "mean step", "95 % interval", "shape", "interval of the shape")
     note = (
-        f"Mean step: geometric mean of the {NAMES[event]} steps, known between two evaluations; a run that takes "
+        f"Mean step: geometric mean of the {words.noun} steps, known between two evaluations; a run that takes "
         f"longer than {budget} steps, to which all were followed, counts as {budget}, so means of cells can be "
         "compared although some runs never got there. Interval: Student's t of log steps, or Gaffke's, which needs no "
         "normality, where runs are cut. Shape: of a Weibull law. Above 1, drift: the longer a run has trained, the "
@@ -53,40 +51,43 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
         "the interval holds 1."
     )
     columns = ("cell", *numbers, "kind", "note")
-    title = f"Mean {NAMES[event]} step up to step {budget}, and shape"
+    title = f"Mean {words.noun} step up to step {budget}, and shape"
     return Table(title, columns, rows, frozenset(numbers), note).filled
 
 
-def slowdowns(comparison: Comparison, event: str = "grokking") -> Table:
-    """How many times later an event comes on a pool than in the ideal world, pair by pair."""
+def time_ratios(comparison: Comparison, event: str = "grokking") -> Table:
+    """Ratio of a real run's step to its ideal partner's, pair by pair."""
+    words = EVENT_WORDS[event]
     rows = [
         (row["cell"], *_ratio(row, event, "ideal partner"))
-        for row in slowdown_table(comparison, event).to_dict("records")
+        for row in time_ratio_table(comparison, event).to_dict("records")
     ]
     numbers = ("pairs", "over ideal", "95 % interval", "p")
-    note = f"Typical ratio of the {NAMES[event]} steps of a pair. {_method()}"
-    title = f"How many times later {NAMES[event]} comes than in the ideal world"
+    note = f"Typical ratio of the {words.noun} steps of a pair. {_method_note()}"
+    title = f"How many times later {words.noun} comes than in the ideal world"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
 def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     """Steps of every real cell over those of a reference cell, seed by seed."""
+    words = EVENT_WORDS[event]
     table = ratio_table(comparison, event)
     reference = table["reference"].iloc[0] if len(table) else ""
     rows: list[tuple[str, ...]] = [(reference, "", "1", "", "", "reference")] if len(table) else []
     rows += [(row["cell"], *_ratio(row, event, "other cell")) for row in table.to_dict("records")]
     numbers = ("seeds", "ratio", "95 % interval", "p")
     note = (
-        f"Typical ratio of a cell's {NAMES[event]} steps to those of the reference with the same seed. {_method()} "
+        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method_note()} "
         "Neither intervals nor p values are adjusted for the number of cells: a hypothesis is tested by a claim."
     )
-    title = f"Ratio of {NAMES[event]} steps to “{reference}”"
+    title = f"Ratio of {words.noun} steps to “{reference}”"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
 
-def alike(comparison: Comparison, event: str = "grokking") -> Table:
+def equality(comparison: Comparison, event: str = "grokking") -> Table:
     """Log-rank tests over all real cells at once."""
-    table = alike_table(comparison, event)
+    words = EVENT_WORDS[event]
+    table = equality_table(comparison, event)
     rows: list[tuple[str, ...]] = [
         (
             "any difference (log-rank)" if row["test"] == "log-rank" else f"trend over {row['over']}",
@@ -103,29 +104,30 @@ def alike(comparison: Comparison, event: str = "grokking") -> Table:
     rising = "as the setting rises"
     numbers = ("cells", "runs", "p", "exponent", "95 % interval")
     note = (
-        f"p: how often cells that do not differ in {NAMES[event]} would look as different by chance. Runs count as "
+        f"p: how often cells that do not differ in {words.noun} would look as different by chance. Runs count as "
         "independent, so seeds that cells share make the tests cautious."
     )
     if table["low"].notna().any():
         note += " Exponent: of the step as a power of the setting, by regression of log on log; −1 halves the steps "
         note += "where the setting doubles."
     columns = ("test", "cells", "runs", "p", rising, "exponent", "95 % interval", "note")
-    return Table(f"Do the cells differ in {NAMES[event]}?", columns, rows, frozenset(numbers), note).filled
+    return Table(f"Do the cells differ in {words.noun}?", columns, rows, frozenset(numbers), note).filled
 
 
 def incidence(comparison: Comparison, event: str = "grokking") -> Table:
-    """What became of every cell's runs, where some diverged or failed."""
+    """Shares of every cell's runs that reached the event, broke or did neither, where some broke."""
+    words = EVENT_WORDS[event]
     table = incidence_table(comparison, event)
     rows: list[tuple[str, ...]] = [
         (row["cell"], count(row["n"]), count(row["budget"]), *(_share(row, name) for name in SHARES))
         for row in table.to_dict("records")
     ]
-    numbers = ("runs", "by step", DONE[event], "diverged or failed", "neither")
+    numbers = ("runs", "by step", words.reached, "diverged or failed", "neither")
     note = (
-        f"Cumulative incidence: share of a cell's runs that had {DONE[event]}, that had diverged or failed before they "
-        "did, and that had done neither, by the step up to which all were followed; with exact 95 % intervals."
+        f"Cumulative incidence: share of a cell's runs that had {words.reached}, that had diverged or failed before "
+        "they did, and that had done neither, by the step up to which all were followed; with exact 95 % intervals."
     )
-    title = f"What became of the runs: {DONE[event]}, diverged, neither"
+    title = f"What became of the runs: {words.reached}, diverged, neither"
     return Table(title, ("cell", *numbers), rows, frozenset(numbers), note).filled
 
 
@@ -144,21 +146,21 @@ def _mean_note(row: Row, budget: str) -> str:
 
 def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
     """Pairs, ratio, interval, p and note."""
-    never, owner = NEVER[event].removeprefix("never "), "its" if row["alone"] == 1 else "their"
+    never, owner = EVENT_WORDS[event].never, "its" if row["alone"] == 1 else "their"
     notes = notes_of(
-        f"{row['censored']} of {row['n']} with a run that never {never}" if row["censored"] else "",
+        f"{row['censored']} of {row['n']} with a run that {never}" if row["censored"] else "",
         f"{row['diverged']} of {row['n']} with a run that diverged or failed before" if row["diverged"] else "",
         f"{plural(row['alone'], 'run')} without {owner} {other}" if row["alone"] else "",
         "" if row["paired"] else "p of unpaired runs",
-        _few(row["n"]),
+        _few_pairs_note(row["n"]),
     )
-    ratio = _factor(Bounds(row["ratio_low"], row["ratio_high"]), "–", "unknown")
+    ratio = _ratio_span(Bounds(row["ratio_low"], row["ratio_high"]), "–", "unknown")
     p = _p(row["p"]) if row["n"] != 1 else "–"
-    return count(row["n"]), ratio, _factor(Bounds(row["low"], row["high"]), "none", "anything"), p, notes
+    return count(row["n"]), ratio, _ratio_span(Bounds(row["low"], row["high"]), "none", "anything"), p, notes
 
 
-def _few(n: int) -> str:
-    """What so few pairs cannot show."""
+def _few_pairs_note(n: int) -> str:
+    """A note on the interval and p value that so few pairs cannot have."""
     if n == 1:
         return "1 pair: neither interval nor test"
     if not 1 < n < seeds_for_median():
@@ -166,8 +168,8 @@ def _few(n: int) -> str:
     return f"{plural(n, 'pair')}: no interval, and p is at least {_p(2.0 ** (1 - n))}"
 
 
-def _factor(bounds: Bounds, without: str, everything: str) -> str:
-    """A ratio of steps between its bounds; open where a run never got there."""
+def _ratio_span(bounds: Bounds, without: str, everything: str) -> str:
+    """A ratio of steps by its bounds; infinite where a run never reached the event."""
     low, high = bounds
     if math.isnan(low):
         return without
@@ -182,7 +184,7 @@ def _steps(low: float, high: float) -> str:
     return count(high) if count(low) == count(high) else f"{count(low)} to {count(high)}"
 
 
-def _kind(row: Row) -> str:
+def _shape_kind(row: Row) -> str:
     if math.isnan(row["shape_low"]):
         return ""
     return "drift" if row["shape_low"] > 1 else "soon or never" if row["shape_high"] < 1 else "undecided"
@@ -197,7 +199,7 @@ def _p(value: float) -> str:
     return f"< {P_MIN:g}" if value < P_MIN else f"{value:.2g}"
 
 
-def _method() -> str:
+def _method_note() -> str:
     return (
         "Interval: the signed-rank test inverted, from 6 pairs, with the bounds of steps carried through; the sign "
         "test where a run diverged. p: log-rank test within pairs, in which a run that never got there counts as later."

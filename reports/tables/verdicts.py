@@ -1,11 +1,11 @@
-"""Every verdict in words and numbers: as tables of a report, as lines for a terminal, and for JSON."""
+"""Verdicts in words and numbers: as tables of a report, as lines for a terminal, and for JSON."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from deepboot.reports.claims.effect import Verdict
-from deepboot.reports.claims.explain.evidence import grounds
+from deepboot.reports.claims.explain.evidence import evidence_of
 from deepboot.reports.claims.family import MOST_TESTED, Case
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.p_values import p_value
@@ -20,29 +20,30 @@ def flags(judgement: Judgement) -> str:
 
 
 def changed(case: Case) -> str:
-    """What is other than registered, in a sentence; empty if nothing is."""
-    said = "; ".join(case.first.changed)
-    return f"Post hoc: {said}." if said else ""
+    """Differences from the registration, in a sentence; empty if there are none."""
+    differences = "; ".join(case.first.changed)
+    return f"Post hoc: {differences}." if differences else ""
 
 
 def tally(case: Case) -> str:
-    """How many cells support and refute a claim that selects several, and what luck in one of them took away."""
-    found = Counter(one.verdict for one in case.judgements)
-    counts = ", ".join(f"{verdict} in {found[verdict]}" for verdict in ("supported", "refuted", "inconclusive"))
-    n = len(case.judgements)
-    return f"{case.overall.capitalize()}: claimed for {case.quantifier} of {n} cells; {counts}.{_luck(case, found)}"
+    """How many cells support and refute a claim that selects several, and whether one cell was not certain enough."""
+    numbers = Counter(one.verdict for one in case.judgements)
+    counts = ", ".join(f"{verdict} in {numbers[verdict]}" for verdict in ("supported", "refuted", "inconclusive"))
+    claimed = f"claimed for {case.quantifier} of {len(case.judgements)} cells"
+    return f"{case.overall.capitalize()}: {claimed}; {counts}.{_needed_confidence(case, numbers)}"
 
 
-def _luck(case: Case, found: Counter[Verdict]) -> str:
-    one: Verdict = "refuted" if case.quantifier == "all" else "supported"
-    if case.overall == one or not found[one]:
+def _needed_confidence(case: Case, numbers: Counter[Verdict]) -> str:
+    """The confidence that one cell needs to decide a claim, where none that would decide it has it."""
+    decisive: Verdict = "refuted" if case.quantifier == "all" else "supported"
+    if case.overall == decisive or not numbers[decisive]:
         return ""
     confidence = 1 - (1 - case.first.confidence) / len(case.judgements)
-    return f" That one cell {'refutes' if one == 'refuted' else 'supports'} it takes {percent(confidence)}."
+    return f" That one cell {'refutes' if decisive == 'refuted' else 'supports'} it takes {percent(confidence)}."
 
 
 def together(cases: Sequence[Case]) -> Table:
-    """Every claim once: its verdict over all cells, and its p value, alone and among the others."""
+    """Every claim once: its verdict over all cells, and its p value, alone and adjusted for the others."""
     rows: list[tuple[str, ...]] = [
         (
             count(case.first.number),
@@ -50,7 +51,7 @@ def together(cases: Sequence[Case]) -> Table:
             f"{case.quantifier} of {len(case.judgements)}" if len(case.judgements) > 1 else "",
             case.overall,
             case.significance.towards if case.significance.towards != case.overall else "",
-            case.significance.written,
+            case.significance.text,
             p_value(case.holm) if case.family[1] > 1 else "",
             p_value(case.benjamini_hochberg) if case.family[1] > 1 else "",
             flags(case.first),
@@ -87,11 +88,11 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
                 one.title if one.number != named else "",
                 one.cell or "–",
                 one.verdict,
-                effect.estimated if effect else "–",
-                effect.spanned if effect else "no interval",
-                effect.counted if effect else "0",
-                effect.claimed if effect else "–",
-                one.significance.written if cells[one.number] <= MOST_TESTED else "",
+                effect.estimate_text if effect else "–",
+                effect.interval_text if effect else "no interval",
+                effect.count_text if effect else "0",
+                effect.claimed_text if effect else "–",
+                one.significance.text if cells[one.number] <= MOST_TESTED else "",
                 "; ".join(filter(None, (flags(one), one.reason, effect.note if effect else ""))),
             )
         )
@@ -104,35 +105,35 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
 
 
 def lines(cases: Iterable[Case]) -> Iterator[str]:
-    """What a terminal shows: every judgement with its sentence, then the claim's p values."""
+    """Lines for a terminal: every judgement with its sentence, then the claim's p values."""
     for case in cases:
         several = len(case.judgements) > 1
         for one in case.judgements:
             yield f"{one.verdict:12} {one.title}"
-            found = case.significance_of(one) if several else None
-            yield f"{'':12} {one.sentence}{f' p = {found.written}.' if found else ''}"
+            in_cell = case.significance_of(one) if several else None
+            yield f"{'':12} {one.sentence}{f' p = {in_cell.text}.' if in_cell else ''}"
         if several:
             yield f"{case.overall:12} {case.first.title}"
             yield f"{'':12} {tally(case)}"
-        yield f"{'':12} {_chance(case)}"
+        yield f"{'':12} {_p_line(case)}"
 
 
-def _chance(case: Case) -> str:
-    found, (name, size) = case.significance, case.family
-    if found.p is None:
+def _p_line(case: Case) -> str:
+    significance, (name, size) = case.significance, case.family
+    if significance.p is None:
         return "p: none, the estimate points to neither verdict"
-    towards = f" for “{found.towards}”" if found.towards != case.overall else ""
+    towards = f" for “{significance.towards}”" if significance.towards != case.overall else ""
     holm, adjusted = p_value(case.holm), p_value(case.benjamini_hochberg)
     among = f"all {size} claims" if name == "all" else plural(size, "primary claim")
-    return f"p = {found.written}{towards}" + (
+    return f"p = {significance.text}{towards}" + (
         f"; Holm {holm}, BH {adjusted} over {among}" if case.holm and size > 1 else ""
     )
 
 
 def as_dicts(cases: Iterable[Case]) -> list[dict[str, Any]]:
-    """For JSON: every judgement with its p values, those of its claim, and its grounds."""
+    """For JSON: every judgement with its p values, its claim's p values, and its evidence."""
     return [
-        one.as_dict() | case.as_dict(one) | {"grounds": grounds(case, one).as_dict()}
+        one.as_dict() | case.as_dict(one) | {"grounds": evidence_of(case, one).as_dict()}
         for case in cases
         for one in case.judgements
     ]

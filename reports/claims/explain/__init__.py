@@ -1,1 +1,1 @@
-"""What is said beside a verdict: the runs it lacks, what was compared, and what would change it."""
+"""The evidence beside a verdict: missing runs, what was compared, and what would change it."""

@@ -1,35 +1,35 @@
-"""What differs between the arms that a verdict compares: settings of cells, or the index rules of two worlds."""
+"""Differences between the groups that a verdict compares: settings of cells, or the index rules of two worlds."""
 
 import pandas as pd
 
 from deepboot.reports.cells import settings_of
-from deepboot.reports.claims.explain.missing_runs import both_worlds, places
+from deepboot.reports.claims.explain.missing_runs import both_worlds, judged_cells
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Evidence
 from deepboot.reports.text import count, listed, measure, setting
 
-POOL = ("world", "training.world.rule", "train_size", "train_fraction")  # what an index rule says of a pool
-REPEATED = ("task.name", "model.name", "optimizer.name", "training.world.rule")  # other columns have said them
+POOL = ("world", "training.world.rule", "train_size", "train_fraction")  # settings of an index rule
+REPEATED = ("task.name", "model.name", "optimizer.name", "training.world.rule")  # other columns have the same values
 
 
-def contrast(judgement: Judgement) -> list[str]:
-    """Sentences on what differs; none where a claim is about one cell's own runs."""
-    each = places(judgement)
-    said = [_between_cells(each)] if len(each) > 1 else []
-    pairs = pd.concat([one.pairs.dropna(subset=["ideal_status"]) for one in each]) if each else pd.DataFrame()
-    return [*said, _between_worlds(each, pairs)] if both_worlds(judgement) and len(pairs) else said
+def compared(judgement: Judgement) -> list[str]:
+    """Sentences on the differences; none for a claim about one cell's own runs."""
+    cells = judged_cells(judgement)
+    sentences = [_between_cells(cells)] if len(cells) > 1 else []
+    pairs = pd.concat([cell.pairs.dropna(subset=["ideal_status"]) for cell in cells]) if cells else pd.DataFrame()
+    return [*sentences, _between_worlds(cells, pairs)] if both_worlds(judgement) and len(pairs) else sentences
 
 
-def _between_cells(each: list[Evidence]) -> str:
-    first = pd.concat([one.runs.head(1) for one in each])
+def _between_cells(cells: list[Evidence]) -> str:
+    first = pd.concat([cell.runs.head(1) for cell in cells])
     names = [name for name in settings_of(first) if name not in REPEATED]
     values = {name: list(dict.fromkeys(map(setting, first[name]))) for name in names}
-    differing = [f"{name} ({listed(held)})" for name, held in values.items() if len(held) > 1]
-    return f"The {len(each)} cells differ in {'; '.join(differing) or 'no setting'}. All other settings are the same."
+    differing = [f"{name} ({listed(several)})" for name, several in values.items() if len(several) > 1]
+    return f"The {len(cells)} cells differ in {'; '.join(differing) or 'no setting'}. All other settings are the same."
 
 
-def _between_worlds(each: list[Evidence], pairs: pd.DataFrame) -> str:
-    ideal = each[0].comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]]
+def _between_worlds(cells: list[Evidence], pairs: pd.DataFrame) -> str:
+    ideal = cells[0].comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]]
     names = [name for name in settings_of(pairs) if name not in (*POOL, *REPEATED)]
     other = [name for name in names if _differs(pairs[name], ideal[name])]
     sizes = list(dict.fromkeys(count(size) for size in pairs["train_size"].dropna()))

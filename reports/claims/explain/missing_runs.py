@@ -1,7 +1,7 @@
-"""The runs that a verdict has to do without, by seed: never reached its event, diverged, failed, without a partner.
+"""Runs that are missing from a verdict, by seed: never reached its event, diverged, failed, or without a partner.
 
-Which runs a claim speaks of is read off its settings: those of its ``world``; without that setting, and with an effect
-in pairs or cells, both worlds. Which event: see `reports.claims.kind.events_of`.
+A claim with the setting ``world`` is about the runs of that world; without it, and with an effect in pairs or cells,
+about both worlds. `reports.claims.kind.events_of` has its events.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,24 +10,23 @@ from typing import Any
 import pandas as pd
 
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.kind import Across, Evidence, events_of
+from deepboot.reports.claims.kind import GROUPS, Across, Evidence, events_of
 from deepboot.reports.claims.where import select
-from deepboot.reports.measures.events import NEVER, event_bounds
-from deepboot.reports.text import MOST_NAMES, count, plural
+from deepboot.reports.comparison import NOT_FINISHED
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.survival import BROKEN
+from deepboot.reports.text import EVENT_WORDS, MOST_NAMES, count, plural
 
-REACHED = {"memorization": "memorised", "grokking": "grokked", "stopping": "reached the stopping error"}
-ARMS = ("of", "to")  # settings by which a kind that compares two of the cells selects them
 
-
-def places(judgement: Judgement) -> list[Evidence]:
-    """The cells that a verdict speaks of, each on its own: of a kind with arms, those two."""
+def judged_cells(judgement: Judgement) -> list[Evidence]:
+    """The cells that a verdict is about, one by one: of a kind that compares two groups, these two."""
     evidence = judgement.evidence
     if not isinstance(evidence, Across):
         return [evidence] if evidence else []
-    each = evidence.each
-    arms = [judgement.settings[arm] for arm in ARMS if isinstance(judgement.settings.get(arm), Mapping)]
-    chosen = [one for arm in arms for one in _selected(each, arm)]
-    return chosen or each
+    cells = evidence.per_cell
+    conditions = [judgement.settings[group] for group in GROUPS if isinstance(judgement.settings.get(group), Mapping)]
+    selected = [cell for where in conditions for cell in _selected(cells, where)]
+    return selected or cells
 
 
 def both_worlds(judgement: Judgement) -> bool:
@@ -37,48 +36,52 @@ def both_worlds(judgement: Judgement) -> bool:
 
 
 def groups(judgement: Judgement) -> list[tuple[str, pd.DataFrame]]:
-    """The runs that a verdict speaks of, in groups with their place in words; a run is in one group only."""
-    found: list[tuple[str, pd.DataFrame]] = []
+    """The runs that a verdict is about, by world and cell, each group with its name; a run is in one group only."""
+    named: list[tuple[str, pd.DataFrame]] = []
     taken: set[str] = set()
-    world, several = str(judgement.settings.get("world", "")), len(places(judgement)) > 1
-    for one in places(judgement):
-        ideal = both_worlds(judgement) and one.world != "ideal"
-        for asked in [one.world, "ideal"] if ideal else [world or one.world]:
-            runs = one.runs_of(asked)
+    claimed, several = str(judgement.settings.get("world", "")), len(judged_cells(judgement)) > 1
+    for cell in judged_cells(judgement):
+        ideal = both_worlds(judgement) and cell.world != "ideal"
+        for world in [cell.world, "ideal"] if ideal else [claimed or cell.world]:
+            runs = cell.runs_of(world)
             runs = runs[~runs["run_id"].isin(taken)]
             taken |= set(runs["run_id"])
-            found.append((_named(one, asked, several=several), runs))
-    return [(name, runs) for name, runs in found if len(runs)]
+            named.append((_group_name(cell, world, several=several), runs))
+    return [(name, runs) for name, runs in named if len(runs)]
 
 
-def absent(judgement: Judgement) -> list[str]:
-    """A sentence per group, naming the seeds and why, or one that says that there are none; empty without runs."""
+def missing_runs(judgement: Judgement) -> list[str]:
+    """A sentence per group on the seeds that are missing and why, or one that none is; nothing without runs."""
     events = events_of(judgement.claim["kind"], judgement.settings)
-    every = groups(judgement)
-    found = [(name, list(_reasons(runs, events))) for name, runs in every]
-    said = [f"{name}: {'; '.join(reasons)}." for name, reasons in found if reasons]
+    named = groups(judgement)
+    reasons = {name: list(_reasons(runs, events)) for name, runs in named}
+    sentences = [f"{name}: {'; '.join(several)}." for name, several in reasons.items() if several]
     if both_worlds(judgement):
-        said += [sentence for one in places(judgement) for sentence in _alone(one)]
-    if not said and every:
-        said = [_none(pd.concat([runs for _, runs in every]), events)]
-    rest = len(said) - MOST_NAMES
+        sentences += [sentence for cell in judged_cells(judgement) for sentence in _without_partner(cell)]
+    if not sentences and named:
+        sentences = [_none_missing(pd.concat([runs for _, runs in named]), events)]
+    rest = len(sentences) - MOST_NAMES
     more = [f"{plural(rest, 'more sentence')} like these left out; the tables have the counts."] if rest > 0 else []
-    return said[:MOST_NAMES] + more
+    return sentences[:MOST_NAMES] + more
 
 
 def never_reached(judgement: Judgement) -> tuple[int, int, str]:
-    """How many of the runs were censored before the last of the claim's events, of how many, and this in words."""
+    """Number of runs censored before the last of the claim's events, number of runs, and the censoring in words."""
     events = events_of(judgement.claim["kind"], judgement.settings)
     runs = pd.concat([runs for _, runs in groups(judgement)] or [pd.DataFrame()])
     if not events or runs.empty:
         return 0, len(runs), ""
     bounds = event_bounds(runs, events[-1]).dropna(subset="outcome")
     censored = bounds.loc[bounds["outcome"] == "censored", "low"]
-    return len(censored), len(bounds), f"{NEVER[events[-1]]} by step {_steps(censored)}" if len(censored) else ""
+    return (
+        len(censored),
+        len(bounds),
+        f"{EVENT_WORDS[events[-1]].never} by step {_steps(censored)}" if len(censored) else "",
+    )
 
 
 def seeds_of(runs: pd.DataFrame) -> str:
-    """Seeds in words: "seed 3", "seeds 3, 7 and 9".
+    """The seeds of runs in words: "seed 3", "seeds 3, 7 and 9".
 
     >>> seeds_of(pd.DataFrame({"seed": [7, 3, 9]})), seeds_of(pd.DataFrame({"seed": [3]}))
     ('seeds 3, 7 and 9', 'seed 3')
@@ -90,28 +93,28 @@ def seeds_of(runs: pd.DataFrame) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {listed}"
 
 
-def _none(runs: pd.DataFrame, events: tuple[str, ...]) -> str:
+def _none_missing(runs: pd.DataFrame, events: tuple[str, ...]) -> str:
     if not events:
         return f"None: all {plural(len(runs), 'run')} finished."
     measured = sum(map(all, zip(*(event_bounds(runs, event)["outcome"].notna() for event in events), strict=True)))
     others = (
         f"; {plural(len(runs) - measured, 'run')} of the other world do not measure it" if measured < len(runs) else ""
     )
-    return f"None: all {plural(measured, 'run')} {' and '.join(REACHED[event] for event in events)}{others}."
+    return (
+        f"None: all {plural(measured, 'run')} {' and '.join(EVENT_WORDS[event].reached for event in events)}{others}."
+    )
 
 
-def _selected(each: list[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
-    """The cells of a claim that an arm selects."""
-    kept = [(one.cell_id, one.world) for one in each]
-    comparison = each[0].comparison
-    cells, _ = select(comparison, where, None)
-    chosen = set(zip(cells["cell_id"], cells["world"], strict=True))
-    return [one for one, key in zip(each, kept, strict=True) if key in chosen]
+def _selected(cells: list[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
+    """The cells of a claim that belong to one of its groups."""
+    chosen, _ = select(cells[0].comparison, where, None)
+    keys = set(zip(chosen["cell_id"], chosen["world"], strict=True))
+    return [cell for cell in cells if (cell.cell_id, cell.world) in keys]
 
 
-def _named(one: Evidence, world: str, *, several: bool) -> str:
+def _group_name(cell: Evidence, world: str, *, several: bool) -> str:
     name = f"{world.capitalize()} world"
-    return f"{name} of {one.cell}" if several else name
+    return f"{name} of {cell.cell}" if several else name
 
 
 def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:
@@ -122,24 +125,20 @@ def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:
         under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
         never = runs[(bounds["outcome"] == "censored") & ~under_way]
         if len(never):
-            yield f"{seeds_of(never)} {NEVER[event]} by step {_steps(bounds.loc[never.index, 'low'])}"
-        broken |= set(runs.loc[bounds["outcome"].isin(("diverged", "failed")) | under_way, "run_id"])
+            yield f"{seeds_of(never)} {EVENT_WORDS[event].never} by step {_steps(bounds.loc[never.index, 'low'])}"
+        broken |= set(runs.loc[bounds["outcome"].isin(BROKEN) | under_way, "run_id"])
     lost = runs[runs["run_id"].isin(broken)] if events else runs
-    for status in ("diverged", "failed", "unfinished"):
-        found = lost[lost["status"] == status]
-        if len(found):
-            before = f", before {_noun(events[-1])}" if events else ""
-            yield f"{seeds_of(found)} {status} at step {_steps(found['last_step'])}{before}"
+    for status in NOT_FINISHED:
+        ended = lost[lost["status"] == status]
+        if len(ended):
+            before = f", before {EVENT_WORDS[events[-1]].moment}" if events else ""
+            yield f"{seeds_of(ended)} {status} at step {_steps(ended['last_step'])}{before}"
 
 
-def _noun(event: str) -> str:
-    return {"memorization": "memorisation", "grokking": "grokking", "stopping": "the stopping step"}[event]
-
-
-def _alone(one: Evidence) -> Iterator[str]:
-    without = one.pairs[one.pairs["ideal_status"].isna()]
-    if len(without):
-        yield f"Without their ideal partner in {one.cell}: {seeds_of(without)}."
+def _without_partner(cell: Evidence) -> Iterator[str]:
+    pairs = cell.pairs[cell.pairs["ideal_status"].isna()]
+    if len(pairs):
+        yield f"Without their ideal partner in {cell.cell}: {seeds_of(pairs)}."
 
 
 def _steps(values: pd.Series) -> str:

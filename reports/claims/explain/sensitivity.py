@@ -12,27 +12,27 @@ from deepboot.reports.text import count, measure, percent, plural
 MOST_SEEDS = 10_000  # beyond, the estimate is all but at the claimed bound
 
 
-def turning(judgement: Judgement) -> list[str]:
+def sensitivity(judgement: Judgement) -> list[str]:
     """Sentences on what would settle an inconclusive claim, or unsettle a decided one; none without an effect."""
     effect = judgement.effect
     if effect is None:
         return []
     if judgement.verdict != "inconclusive":
-        return [_unsettling(judgement, effect)]
+        return [_other_bound(judgement, effect)]
     needed = seeds_needed(judgement.claim["kind"], judgement.settings, judgement.confidence)
-    held = _held(judgement, effect)
+    there = _items_there(judgement, effect)
     if needed is None:
         return [f"No number of seeds settles it at a confidence of {percent(judgement.confidence)}."]
-    if held < needed and effect.items != "cells":
-        return [f"More seeds: a verdict takes at least {count(needed)}, and there are {count(held)}."]
-    return list(filter(None, [_missing(effect), _more(effect, held), _budget(judgement, effect)]))
+    if there < needed and effect.items != "cells":
+        return [f"More seeds: a verdict takes at least {count(needed)}, and there are {count(there)}."]
+    return list(filter(None, [_missing(effect), _more(effect, there), _budget(judgement, effect)]))
 
 
 def seeds_to_settle(effect: Effect, seeds: int) -> float | None:
-    """About how many seeds settle it if the estimate stays: the interval's width shrinks with the square root of seeds.
+    """Rough number of seeds that settle a claim if the estimate stays: the interval shrinks with the root of the seeds.
 
-    None where that cannot be said: no interval, one that is open, or bounds of the estimate on both sides.
-    Infinite where the estimate is at the claimed bound.
+    None where it is unknown: no interval, an open one, or bounds of the estimate on both sides. Infinite where the
+    estimate is at the claimed bound.
 
     Args:
         effect: inconclusive.
@@ -43,7 +43,7 @@ def seeds_to_settle(effect: Effect, seeds: int) -> float | None:
     """
     if effect.interval is None or effect.estimate is None or effect.leaning == "inconclusive":
         return None
-    if not all(map(math.isfinite, effect.interval)):  # then the other end is no measure of spread: 0, of a ratio
+    if not all(map(math.isfinite, effect.interval)):  # the other end of a ratio is then 0, no measure of spread
         return None
     sides = _sides(effect.estimate, effect.interval, effect.region)
     worst = max((reach / room) ** 2 if room > 0 else math.inf for reach, room in sides) * seeds
@@ -51,7 +51,7 @@ def seeds_to_settle(effect: Effect, seeds: int) -> float | None:
 
 
 def _sides(estimate: Bounds, interval: Bounds, region: Bounds) -> list[tuple[float, float]]:
-    """On every side that matters, how far the interval reaches from the estimate, and how far the claimed bound is."""
+    """On each side that matters, the distances from the estimate to the interval's end and to the claimed bound."""
     if estimate.low > region.high:
         return [(estimate.low - interval.low, estimate.low - region.high)]
     if estimate.high < region.low:
@@ -64,54 +64,57 @@ def _sides(estimate: Bounds, interval: Bounds, region: Bounds) -> list[tuple[flo
 
 
 def _missing(effect: Effect) -> str:
-    """The runs that bound the effect, where it is open because of them."""
+    """The missing runs, where the effect is open because of them."""
     if not effect.missing or (effect.estimate and effect.leaning != "inconclusive" and effect.interval):
         return ""
-    return f"The missing runs: only {effect.sample} are known, and what the others come to may settle it."
+    return f"The missing runs: only {effect.sample_text} are known, and the values of the others may settle it."
 
 
-def _more(effect: Effect, held: int) -> str:
-    what, found = "cells" if effect.items == "cells" else "seeds", seeds_to_settle(effect, held)
-    if found is None:
-        return f"More {what} may; how many cannot be said{_why_open(effect)}."
-    if found > MOST_SEEDS:
-        return f"More {what} hardly: the estimate is all but at the claimed bound."
-    return f"More {what}: with about {count(max(found, held + 1))} it is {effect.leaning}, if the estimate stays."
+def _more(effect: Effect, there: int) -> str:
+    """How many more seeds, or cells, would settle it."""
+    what, needed = "cells" if effect.items == "cells" else "seeds", seeds_to_settle(effect, there)
+    if needed is None:
+        return f"More {what} may settle it; how many is unknown{_why_unknown(effect)}."
+    if needed > MOST_SEEDS:
+        return f"More {what} will hardly settle it: the estimate is almost at the claimed bound."
+    return f"More {what}: with about {count(max(needed, there + 1))} it is {effect.leaning}, if the estimate stays."
 
 
-def _why_open(effect: Effect) -> str:
+def _why_unknown(effect: Effect) -> str:
+    """Why the seeds that settle a claim are unknown, as the end of a sentence."""
     if effect.interval is None:
-        return ", for want of an interval"
+        return ", without an interval"
     if effect.leaning == "inconclusive":
-        return ", since what is known of the estimate reaches to both sides of the claimed bound"
-    return " from an open interval"
+        return ", since the bounds of the estimate lie on both sides of the claimed one"
+    return ", with an open interval"
 
 
-def _held(judgement: Judgement, effect: Effect) -> int:
-    """How many seeds there are, or cells where these are what entered."""
+def _items_there(judgement: Judgement, effect: Effect) -> int:
+    """The number of seeds, or of cells where the effect is over cells."""
     if effect.items == "cells":
         return effect.n
     return len({seed for _, runs in groups(judgement) for seed in runs["seed"]})
 
 
 def _budget(judgement: Judgement, effect: Effect) -> str:
-    """A longer budget, where runs that it cut off leave an end open or the estimate on both sides."""
+    """A longer budget, where censored runs leave an end open or the estimate on both sides."""
     censored, of, words = never_reached(judgement)
     bounds = [end for pair in (effect.interval, effect.estimate) if pair for end in pair]
     both = effect.estimate is not None and effect.leaning == "inconclusive"
     if not censored or not (both or math.inf in bounds or not effect.interval):
         return ""
-    return f"A longer budget: {censored} of {plural(of, 'run')} {words}, and where they come to lie may settle it."
+    return f"A longer budget: {censored} of {plural(of, 'run')} {words}, and their later steps may settle it."
 
 
-def _unsettling(judgement: Judgement, effect: Effect) -> str:
-    """The claimed bound that would have made it inconclusive: the end of the interval that is nearest to its own."""
+def _other_bound(judgement: Judgement, effect: Effect) -> str:
+    """The claimed bound that would have made the claim inconclusive: the interval's end nearest to the claimed one."""
     assert effect.interval is not None
     (low, high), region = effect.interval, effect.region
     written = count if effect.whole else measure
     if judgement.verdict == "refuted":
         side, end = ("lower", high) if high < region.low else ("upper", low)
-        return f"A claimed {side} bound of about {written(end)} would have made it {_instead('supported', low, high)}."
+        instead = _verdict_beyond("supported", low, high)
+        return f"A claimed {side} bound of about {written(end)} would have made it {instead}."
     sides = [(low - region.low, "lower", low), (region.high - high, "upper", high)]
     sides = [one for one in sides if math.isfinite(one[0])]
     if not sides:
@@ -119,10 +122,10 @@ def _unsettling(judgement: Judgement, effect: Effect) -> str:
     _, side, end = min(sides)
     if traits_of(judgement.claim["kind"]).tailored:
         return f"The interval reaches to {written(end)} on the {side} side; a narrower claim might be inconclusive."
-    beyond = "above" if side == "lower" else "below"
-    return f"A claimed {side} bound {beyond} about {written(end)} would have made it {_instead('refuted', low, high)}."
+    beyond, instead = "above" if side == "lower" else "below", _verdict_beyond("refuted", low, high)
+    return f"A claimed {side} bound {beyond} about {written(end)} would have made it {instead}."
 
 
-def _instead(other: Verdict, low: float, high: float) -> Verdict:
-    """An interval that is a single point is on either side of a bound, and nothing is between."""
+def _verdict_beyond(other: Verdict, low: float, high: float) -> Verdict:
+    """The verdict beyond that bound: inconclusive, but the other one where the interval is a single point."""
     return other if low == high else "inconclusive"

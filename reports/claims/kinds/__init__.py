@@ -1,5 +1,7 @@
-"""The kinds of claim that ship; importing the package makes them known by name."""
+"""The kinds of claim that ship: importing the package imports every file in it, which makes its kinds known by name."""
 
-from deepboot.reports.claims.kinds import agreement, arms, equivalence, errors, timing, trends
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["agreement", "arms", "equivalence", "errors", "timing", "trends"]
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")

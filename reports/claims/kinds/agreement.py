@@ -1,4 +1,4 @@
-"""Kinds of claim about many cells at once: agreement in rank, prediction by the ideal world, and classes of outcome."""
+"""Kinds of claim about many cells at once: agreement in rank, prediction by the ideal world, and outcome classes."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -9,14 +9,14 @@ from pydantic import Field
 
 from deepboot.bootstrap.registry import suggestion
 from deepboot.reports.claims.kind import Across, Effect, claim_kind
-from deepboot.reports.claims.kinds.shared import PLACES, Rate, notes_of, region_of, within
+from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of
-from deepboot.reports.comparison import When
+from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
-from deepboot.reports.statistics import agreement
-from deepboot.reports.statistics.agreement import RANK_MIN
+from deepboot.reports.statistics import rank
 from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.rank import RANK_MIN
 from deepboot.reports.text import plural
 
 Tau = Annotated[float, Field(ge=-1, le=1)]
@@ -35,15 +35,18 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
 
     Kendall's tau between the cells' mean real and mean ideal test error at the last common step, or at the stopping
     step. A pair without a value bounds the means of its cell; cells whose order this leaves open count for and against,
-    by `agreement.rank_agreement_between`. The interval speaks of configurations like these; the spread between
+    by `rank.rank_agreement_between`. The interval speaks of configurations like these; the spread between
     seeds is in it only as it moves ranks.
     """
     pairs = across.pairs_at(at, metric)
     ends, total = _cell_means(across, pairs, ["real", "ideal"]), len(across.cells)
-    whole = ~pairs[["real", "ideal"]].isna().any(axis=1).groupby(pairs["place"]).any()
-    there = pairs.dropna(subset=["real", "ideal"])["place"].nunique()
+    whole = ~pairs[["real", "ideal"]].isna().any(axis=1).groupby(pairs["cell_index"]).any()
+    there = pairs.dropna(subset=["real", "ideal"])["cell_index"].nunique()
     n, lacking = int(whole.sum()), int(pairs[["real", "ideal"]].isna().any(axis=1).sum())
-    name, region = f"rank agreement (tau) of the real with the ideal test error {PLACES[at]}", Bounds(min_tau, math.inf)
+    name, region = (
+        f"rank agreement (tau) of the real with the ideal test error {AT_STEP[at]}",
+        Bounds(min_tau, math.inf),
+    )
     note = notes_of((total - there, f"of {total} without a value there"), (lacking, f"of {plural(len(pairs), 'pair')}"))
     note = f"{note} without a value there" if lacking else note
     few = f"{plural(there, 'cell')} with a value there, and an interval of a rank agreement needs {RANK_MIN}"
@@ -51,13 +54,13 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
         return Effect(name, region, there, "cells", reason=few, note=note, total=total)
     if lacking:
         real, ideal = ((ends[f"{world}_low"], ends[f"{world}_high"]) for world in ("real", "ideal"))
-        between, interval = agreement.rank_agreement_between(real, ideal, across.confidence)
+        between, interval = rank.rank_agreement_between(real, ideal, across.confidence)
         return Effect(name, region, n, "cells", between, interval, note=note, total=total)
-    found = agreement.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
-    if found.interval is None:
+    tau = rank.rank_agreement(ends["real_low"], ends["ideal_low"], across.confidence)
+    if tau.interval is None:
         return Effect(name, region, n, "cells", reason=f"one of the errors is the same in all {n} cells", note=note)
-    estimate = Bounds(found.estimate, found.estimate)
-    return Effect(name, region, n, "cells", estimate, found.interval, note=note, total=total)
+    estimate = Bounds(tau.estimate, tau.estimate)
+    return Effect(name, region, n, "cells", estimate, tau.interval, note=note, total=total)
 
 
 @claim_kind("predicts", scope="cells", figure=("test_soft_error", "test_error"), events=("stopping",), pairs=True)
@@ -72,17 +75,17 @@ def predicts(
 
     Both are means over a cell's pairs, one prediction per cell. A pair without both values, such as one that never
     stops, bounds the error of its cell; the interval then reaches over all errors in these bounds, and is open where
-    they are so in more than twelve cells. Judged is the mean absolute error of the prediction, or with ``signed`` the
-    mean of predicted minus final, in which errors on both sides cancel. Interval: t, over cells. Absolute errors are
-    skewed: at five cells with normal errors the upper end lies too low in 7.5 % of studies instead of 2.5 %, at 20 in
-    4.7 %.
+    they are so in more than twelve cells. The effect is the mean absolute error of the prediction, or with ``signed``
+    the mean of predicted minus final, in which errors on both sides cancel. Interval: t, over cells. Absolute errors
+    are skewed: at five cells with normal errors the upper end lies too low in 7.5 % of studies instead of 2.5 %, at 20
+    in 4.7 %.
     """
-    stopping = across.pairs_at("stopping", metric)[["run_id", "place", "ideal", "metric"]]
-    end = across.pairs_at("end", metric)[["run_id", "place", "real"]]
-    pairs = stopping.merge(end, on=["run_id", "place"], how="left")
+    stopping = across.pairs_at("stopping", metric)[["run_id", "cell_index", "ideal", "metric"]]
+    end = across.pairs_at("end", metric)[["run_id", "cell_index", "real"]]
+    pairs = stopping.merge(end, on=["run_id", "cell_index"], how="left")
     pairs = pairs.assign(error=finite(pairs["ideal"]) - finite(pairs["real"]))
     ends, total = _cell_means(across, pairs, ["error"], difference=True), len(across.cells)
-    there, lacking = pairs.dropna(subset=["error"])["place"].nunique(), int(pairs["error"].isna().sum())
+    there, lacking = pairs.dropna(subset=["error"])["cell_index"].nunique(), int(pairs["error"].isna().sum())
     n = int((ends["error_low"] == ends["error_high"]).sum())
     size = "mean error (predicted minus final)" if signed else "mean absolute error"
     name = f"{size} with which the ideal test error at the stopping step predicts the final real one"
@@ -108,14 +111,14 @@ def predicts(
 
 
 def _cell_means(across: Across, pairs: pd.DataFrame, columns: list[str], *, difference: bool = False) -> pd.DataFrame:
-    """Bounds of every cell's means, ``…_low`` and ``…_high`` by its place; missing values lie within the metric's."""
+    """Bounds of every cell's means by its index, ``…_low`` and ``…_high``; a missing value is within its limits."""
     rows = {}
-    for place, one in enumerate(across.each):
-        cell = pairs[pairs["place"] == place]
-        low, high = limits_of(one, cell)
+    for index, evidence in enumerate(across.per_cell):
+        cell = pairs[pairs["cell_index"] == index]
+        low, high = limits_of(evidence, cell)
         limits = Bounds(low - high, high - low) if difference else Bounds(low, high)
         means = {column: mean_bounds(finite(cell[column]), limits) or limits for column in columns}
-        rows[place] = {f"{column}_{end}": getattr(held, end) for column, held in means.items() for end in held._fields}
+        rows[index] = {f"{column}_{end}": getattr(mean, end) for column, mean in means.items() for end in mean._fields}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -132,16 +135,16 @@ def outcome_profile(
 ) -> Effect:
     """The share of runs that end in one outcome class of a paper is at least, or at most, this.
 
-    The classes and their thresholds, which ``settings`` changes by name, are those of `measures.classes`. Runs that
-    diverged are in none of them and count; one that failed, is unfinished or was not measured may be in any. Interval:
-    exact, over the shares of the seeds, since runs of one seed are not independent; from its lower end where none of
-    the runs that are not known ends so, to its upper end where all do.
+    `measures.classes` has the classes and their thresholds, which ``settings`` changes by name. Runs that diverged are
+    in none of them and count; one that failed, is unfinished or was not measured may be in any. Interval: exact, over
+    the shares of the seeds, since runs of one seed are not independent; from its lower end if no unknown run is in the
+    class to its upper end if all are.
     """
     _check_outcome(classifier, outcome)
     region = region_of("outcome_profile", "share", min_rate=min_rate, max_rate=max_rate)
     runs = across.runs_of(world).drop_duplicates("run_id")  # cells may share their ideal partners
-    found = classify(across.comparison, classifier, settings).set_index("run_id")["outcome"]
-    runs = runs.assign(outcome=runs["run_id"].map(found))
+    classes = classify(across.comparison, classifier, settings).set_index("run_id")["outcome"]
+    runs = runs.assign(outcome=runs["run_id"].map(classes))
     unknown = runs["outcome"].isna() | runs["status"].isin(("failed", "unfinished"))
     hits = (runs["outcome"] == outcome).fillna(False).astype(bool) & ~unknown
     total, n, lost = len(runs), int((~unknown).sum()), across.lost(world)
@@ -151,7 +154,7 @@ def outcome_profile(
     if lost:
         reason = f"{lost} of {plural(total + lost, 'run')} without a row, whose seed is not known"
         return Effect(name, region, n, "runs", reason=reason, total=total + lost)
-    least, most = (held.groupby(runs["seed"]).mean() for held in (hits, hits | unknown))
+    least, most = (reached.groupby(runs["seed"]).mean() for reached in (hits, hits | unknown))
     diverged = int((runs["outcome"] == "diverged").sum())
     note = f"share: {int(hits.sum())} of {total}, in {plural(len(least), 'seed')}"
     rest = notes_of((diverged, f"of {total} diverged"), (total - n, f"of {total} not known"))

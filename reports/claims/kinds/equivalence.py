@@ -1,10 +1,10 @@
-"""Kinds of claim about equality: equal worlds, no delay, the same memorisation, no relapse; and their opposite.
+"""Kinds of claim about equal and different worlds: the bootstrap error within a margin, and beyond one.
 
-Equality is claimed as a region around it and tested from both sides (two one-sided tests, TOST). An interval is that
-of the claim's confidence, and is cut off at the claimed ends where the two tests rule out all beyond them: it lies
-in the region exactly where they reject. So a claim that is false, and a claim that is true, are each judged wrongly
-at most as often as one minus the confidence. A cut interval covers a bit less where the truth is just outside the
-region (92.5 % instead of 95 % at worst). Shape letters: S steps, N pairs.
+Equality is claimed as a region around it and tested from both sides (two one-sided tests, TOST). The interval has the
+claim's confidence, and is cut off at the claimed ends where the two tests rule out all values beyond them: it lies in
+the region exactly where they reject. So a claim that is false, and a claim that is true, are each judged wrongly at
+most as often as one minus the confidence. A cut interval covers a bit less where the truth is just outside the region
+(92.5 % instead of 95 % at worst). Shape letters: S steps, N pairs.
 """
 
 import math
@@ -15,26 +15,23 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
-from deepboot.reports.claims.kinds.shared import alone, at_start, counts, delay_notes, no_ratio, open_where_unknown
+from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import deviations, spread_below
+from deepboot.reports.claims.kinds.shared import cut_note
 from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
-from deepboot.reports.measures.events import ratio_bounds
+from deepboot.reports.comparison import AT_STEP
 from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
-from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval, seeds_for_median
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
+from deepboot.reports.statistics.intervals import T_MIN, Bounds
+from deepboot.reports.statistics.power import POWER, effect_for_difference, margin_for_equivalence
 from deepboot.reports.text import count, measure, percent, plural
 
 Margin = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-MaxRatio = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 NAMES: dict[At, str] = {
     "until_stopping": "largest mean bootstrap error up to the earliest stopping step",
-    "stopping": "mean bootstrap error at the stopping step",
-    "end": "mean bootstrap error at the last common step",
+    "stopping": f"mean bootstrap error {AT_STEP['stopping']}",
+    "end": f"mean bootstrap error {AT_STEP['end']}",
 }
-
-
-def _for_median(_: Any, confidence: float) -> int:
-    return seeds_for_median(2 * confidence - 1)
 
 
 def _for_band(_: Any, confidence: float) -> int | None:
@@ -42,7 +39,32 @@ def _for_band(_: Any, confidence: float) -> int | None:
     return max(1 + (patterns - 1).bit_length(), T_MIN) if patterns <= PATTERNS else None
 
 
-@claim_kind("equivalent", min_seeds=T_MIN, figure="bootstrap_error", tailored=True, pairs=True)
+def _spread_within_margin(given: Any, n: int, confidence: float) -> str:
+    return spread_below(given.margin, margin_for_equivalence(n, confidence=confidence))
+
+
+def _claimed_margin(given: Any) -> ClaimedRegion:
+    when = "at every step up to stopping" if given.at == "until_stopping" else AT_STEP[given.at]
+    sentence = f"Shaded: the claimed margin of ±{measure(given.margin)} {when}."
+    return ClaimedRegion(-given.margin, given.margin, sentence)
+
+
+def _mean_beyond(given: Any, n: int, confidence: float) -> str:
+    away, bound = deviations(effect_for_difference(n, confidence=confidence)), measure(given.min_difference)
+    return (
+        f"supported if the mean is {away} beyond {bound} at a step ({percent(POWER)} power; of many steps a bit more)"
+    )
+
+
+@claim_kind(
+    "equivalent",
+    min_seeds=T_MIN,
+    figure="bootstrap_error",
+    tailored=True,
+    pairs=True,
+    clause=_spread_within_margin,
+    region=_claimed_margin,
+)
 def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: str | None = None) -> Effect:
     """The mean bootstrap error is at most ``margin`` in size, at every step until stopping, at stopping or at the end.
 
@@ -69,69 +91,25 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
         return Effect(name, region, len(pairs.table), "pairs", reason=why, **also)
     worst, interval, how = worst_step(values_SN, margin, evidence.confidence, pairs.limits)
     estimate = mean_bounds(values_SN[worst], pairs.limits)
-    also["note"] = "; ".join(filter(None, [_place(steps, worst) if at == "until_stopping" else "", how, pairs.note]))
+    also["note"] = "; ".join(
+        filter(None, [_step_note(steps, worst) if at == "until_stopping" else "", how, pairs.note])
+    )
     if interval is None or not all(map(math.isfinite, interval)):
         lacking = "without a value, which has no upper end"
         reason = how if interval is None else f"{pairs.total - n} of {plural(pairs.total, 'pair')} {lacking}{whys}"
         return Effect(name, region, n, "pairs", estimate if interval is None else None, reason=reason, **also)
-    return Effect(name, region, n, "pairs", estimate, interval, **also)
+    spread = t_spread(values_SN[0]) if len(values_SN) == 1 else None
+    return Effect(name, region, n, "pairs", estimate, interval, spread=spread, one_sided=True, **also)
 
 
-@claim_kind(
-    "no_delay", min_seeds=_for_median, figure=("delays", "steps"), events=("memorization", "grokking"), tailored=True
-)
-def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real") -> Effect:
-    """Grokking comes with memorisation: neither step is more than ``max_ratio`` times the other, in the median run.
-
-    The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, nothing is
-    known of one that diverged or failed before, nor of one that memorised at step 0, where no ratio is defined. Two
-    one-sided sign tests, inverted, on the conservative bounds.
-    """
-    runs = evidence.runs_of(world)
-    effect = _same(
-        f"median ratio of the grokking step to the memorisation step in the {world} world",
-        ratio_bounds(runs, runs),
-        max_ratio,
-        items="runs",
-        evidence=evidence,
-        note=delay_notes(runs),
-        lost=evidence.lost(world),
-    )
-    return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
-
-
-@claim_kind(
-    "same_memorization", min_seeds=_for_median, figure="steps", events=("memorization",), tailored=True, pairs=True
-)
-def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effect:
-    """A run and its ideal partner memorise at steps that are within ``max_ratio`` of each other, in the median pair.
-
-    The ideal world has no pool: it memorises by its error on the batches before it trains on them. A run that never
-    memorised counts as beyond its budget; nothing is known of a pair in which a run diverged or failed before, neither
-    memorised, or the ideal run is not there. Two one-sided sign tests, inverted: unlike signed ranks they ask for no
-    symmetry, and one such pair among nine does not open the interval.
-    """
-    pairs, ideal = evidence.partners()
-    memorized = pairs.assign(grokking_low=pairs["memorization_low"], grokking_high=pairs["memorization_high"])
-    notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners "), alone(ideal)]
-    return _same(
-        f"median ratio of the {evidence.world} world's memorisation step to its ideal partner's",
-        ratio_bounds(memorized, ideal, over="memorization"),
-        max_ratio,
-        items="pairs",
-        evidence=evidence,
-        note="; ".join(filter(None, notes)),
-    )
-
-
-@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True)
+@claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True, clause=_mean_beyond)
 def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None = None) -> Effect:
     """The mean bootstrap error reaches ``min_difference`` in size at some step after the first reuse.
 
     Interval of the largest mean over all steps that all pairs evaluated: from the point of the simultaneous band that
     is surely farthest from zero to the point that is possibly farthest. Its lower end is zero where the exact
     sign-flip test finds no difference anywhere. Where a run diverged, failed or is unfinished, the steps up to the
-    first such end are judged, and the interval is open above: what came later is not known, so this can support the
+    first such end are judged, and the interval is open above: later steps are not known, so this can support the
     claim and not refute it. The band supposes symmetric differences: where single seeds differ at a step, as while
     runs grok one by one, it is too narrow, and a claim on the steps is the better one.
     """
@@ -154,10 +132,10 @@ def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None
     surely = np.maximum(np.maximum(low, -high), 0).max() if band.p <= 1 - evidence.confidence + 1e-12 else 0.0
     possibly = math.inf if np.isnan(pairs.values).any() else float(np.maximum(-low, high).max())
     worst = int(np.abs(mean).argmax())
-    place = f"{measure(mean[worst])} at step {count(steps[worst])}, of {plural(len(steps), 'step')}"
+    largest_at = f"{measure(mean[worst])} at step {count(steps[worst])}, of {plural(len(steps), 'step')}"
     largest = float(abs(mean[worst]))
     estimate = Bounds(largest, math.inf if math.isinf(possibly) else largest)
-    note = "; ".join(filter(None, [place, pairs.note]))
+    note = "; ".join(filter(None, [largest_at, pairs.note]))
     n = int(np.isfinite(pairs.values).sum())
     return Effect(name, region, n, "pairs", estimate, Bounds(float(surely), possibly), note=note, **also)
 
@@ -165,7 +143,7 @@ def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None
 def worst_step(
     differences_SN: np.ndarray, margin: float, confidence: float, limits: Bounds = ANYTHING
 ) -> tuple[int, Bounds | None, str]:
-    """Where the mean curve is judged against ±margin, the interval, and what was done to it if anything.
+    """The step at which the mean curve is judged against ±margin, the interval, and a note on its correction or cut.
 
     The interval lies inside exactly where two one-sided tests reject at every step, and wholly outside exactly where
     one step's interval does after Bonferroni's correction; then the step is the one farthest out. A step within the
@@ -178,23 +156,23 @@ def worst_step(
         confidence: in (0.5, 1).
         limits: ends of a missing difference.
     """
-    each, one_sided = 1 - (1 - confidence) / len(differences_SN), 2 * confidence - 1
-    corrected = [mean_interval(row, each, limits) or ANYTHING for row in differences_SN]
+    bonferroni, one_sided = 1 - (1 - confidence) / len(differences_SN), 2 * confidence - 1
+    corrected = [mean_interval(row, bonferroni, limits) or ANYTHING for row in differences_SN]
     gaps = [max(low, -high) - margin for low, high in corrected]
     if max(gaps) > 0:
         farthest = int(np.argmax(gaps))
         return farthest, corrected[farthest], f"corrected for {len(gaps)} steps" if len(gaps) > 1 else ""
     tested = [mean_interval(row, one_sided, limits) for row in differences_SN]
     sizes = [max(map(abs, mean_bounds(row, limits) or ANYTHING)) for row in differences_SN]
-    kept = [at for at, test in enumerate(tested) if test is not None or sizes[at] >= margin]
+    kept = [step for step, test in enumerate(tested) if test is not None or sizes[step] >= margin]
     worst = int(np.argmax(sizes))
     if not kept:
         return worst, None, no_interval(differences_SN[worst], "pairs", confidence)
-    pointwise = [mean_interval(differences_SN[at], confidence, limits) or ANYTHING for at in kept]
-    if all(-margin <= low and high <= margin for low, high in (tested[at] or ANYTHING for at in kept)):
+    pointwise = [mean_interval(differences_SN[step], confidence, limits) or ANYTHING for step in kept]
+    if all(-margin <= low and high <= margin for low, high in (tested[step] or ANYTHING for step in kept)):
         whole = _hull(pointwise)
         cut = Bounds(max(whole.low, -margin), min(whole.high, margin))
-        return worst, cut, _cut(confidence) if cut != whole else ""
+        return worst, cut, cut_note(confidence) if cut != whole else ""
     return worst, _hull([*pointwise, corrected[worst]]), ""  # with it, not wholly outside
 
 
@@ -236,33 +214,11 @@ def _curves(
     return values_SN[whole], steps[whole], known[whole].all(axis=1)
 
 
-def _same(
-    name: str, bounds: pd.DataFrame, max_ratio: float, *, items: str, evidence: Evidence, note: str, lost: int = 0
-) -> Effect:
-    """Whether a median ratio lies within 1 / max_ratio and max_ratio."""
-    region, confidence, known = Bounds(1 / max_ratio, max_ratio), evidence.confidence, int(bounds["low"].notna().sum())
-    low, high = open_where_unknown(bounds, lost)
-    tested = median_interval(low, high, 2 * confidence - 1)
-    interval, how = median_interval(low, high, confidence), ""
-    if tested and region.low <= tested.low and tested.high <= region.high:
-        whole = interval or Bounds(0.0, math.inf)
-        interval = Bounds(max(whole.low, region.low), min(whole.high, region.high))
-        how = _cut(confidence) if interval != whole else ""
-    needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
-    reason = "" if interval else f"{plural(known, items.removesuffix('s'))}, and {needed}"
-    notes, total = "; ".join(filter(None, [how, note])), len(bounds) + lost
-    return Effect(name, region, known, items, median_bounds(low, high), interval, reason, note=notes, total=total)
-
-
 def _hull(intervals: Sequence[Bounds]) -> Bounds:
     return Bounds(min(low for low, _ in intervals), max(high for _, high in intervals))
 
 
-def _cut(confidence: float) -> str:
-    return f"cut off where two one-sided tests at {percent(1 - confidence)} rule out the rest"
-
-
-def _place(steps: np.ndarray | Sequence[int], worst: int) -> str:
+def _step_note(steps: np.ndarray | Sequence[int], worst: int) -> str:
     if len(steps) == 1:
         return f"at step {count(steps[0])}, the only one judged"
     return f"at step {count(steps[worst])}, of {len(steps)} steps from {count(steps[0])} to {count(steps[-1])}"

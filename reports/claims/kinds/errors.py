@@ -5,16 +5,24 @@ import math
 import numpy as np
 
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
-from deepboot.reports.claims.kinds.shared import PLACES, Number, Ratio, broken, for_mean, mean_effect, region_of
+from deepboot.reports.claims.kinds.clauses import mean_clause
+from deepboot.reports.claims.kinds.shared import Number, Ratio, broken, claimed_mean, for_mean, mean_effect, region_of
 from deepboot.reports.claims.known_pairs import finite, known_pairs
-from deepboot.reports.comparison import When
-from deepboot.reports.statistics.agreement import explained_share
+from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
+from deepboot.reports.statistics.prediction import explained_share
 from deepboot.reports.text import plural
 
 
-@claim_kind("bootstrap_error", min_seeds=for_mean("bootstrap_error"), figure="bootstrap_error", pairs=True)
+@claim_kind(
+    "bootstrap_error",
+    min_seeds=for_mean("bootstrap_error"),
+    figure="bootstrap_error",
+    pairs=True,
+    clause=mean_clause("pairs"),
+    region=claimed_mean,
+)
 def bootstrap_error(
     evidence: Evidence,
     *,
@@ -31,7 +39,7 @@ def bootstrap_error(
     """
     region = region_of("bootstrap_error", "mean", min=min, max=max)
     pairs = known_pairs(evidence, at, metric)
-    name = f"mean bootstrap error {PLACES[at]}"
+    name = f"mean bootstrap error {AT_STEP[at]}"
     return mean_effect(
         name, region, pairs.values, "pairs", evidence.confidence, pairs.limits, note=pairs.note, total=pairs.total
     )
@@ -41,12 +49,12 @@ def bootstrap_error(
 def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
     """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
 
-    The other part of the gap, test minus train error, is what the ideal world's test error has above the train error.
+    The other part of the gap, test minus train error, is the ideal world's test error above the train error.
     Pairs there before any reuse are left out. A ratio of two means takes all others: with one that lacks a value
     nothing is judged. Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may
     be 0.
     """
-    name = f"share of the generalisation gap that is bootstrap error, {PLACES[at]}"
+    name = f"share of the generalisation gap that is bootstrap error, {AT_STEP[at]}"
     region = Bounds(-max_share, max_share)
     pairs = known_pairs(evidence, at, metric)
     both = np.stack([finite(pairs.table[column]) for column in ("generalization_gap", "bootstrap_error")])
@@ -55,20 +63,25 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     if n < T_MIN:
         reason = no_interval(gap, "pairs", evidence.confidence)
         return Effect(name, region, n, "pairs", reason=reason, note=note, total=total)
-    found = explained_share(gap, error, evidence.confidence)
-    estimate = None if math.isnan(found.share) else Bounds(found.share, found.share)
-    reason = "" if found.interval else "the gap may be 0, and any share of it the bootstrap error"
+    share = explained_share(gap, error, evidence.confidence)
+    estimate = None if math.isnan(share.share) else Bounds(share.share, share.share)
+    reason = "" if share.interval else "the gap may be 0, and any share of it the bootstrap error"
     if n < both.shape[1]:
         reason = (
             f"{both.shape[1] - n} of {plural(both.shape[1], 'pair')} without a value, and a share takes all ({note})"
         )
-    elif still(error - found.share * gap) and not order_rank(n, evidence.confidence):
+    elif still(error - share.share * gap) and not order_rank(n, evidence.confidence):
         reason = no_interval(np.zeros(n), "pairs", evidence.confidence).replace("value", "share")
-    interval = None if reason else found.interval
+    interval = None if reason else share.interval
     return Effect(name, region, n, "pairs", estimate, interval, reason, note, total=total)
 
 
-@claim_kind("final_error", min_seeds=for_mean("final_error"), figure=("test_error", "test_soft_error"))
+@claim_kind(
+    "final_error",
+    min_seeds=for_mean("final_error"),
+    figure=("test_error", "test_soft_error"),
+    clause=mean_clause("runs"),
+)
 def final_error(
     evidence: Evidence,
     *,

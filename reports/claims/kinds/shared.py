@@ -1,4 +1,4 @@
-"""What several kinds of claim need: claimed regions, effects of means and shares, and notes on the runs."""
+"""Parts that kinds of claim share: claimed regions, effects of means and shares, and notes on the runs."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,22 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Effect
-from deepboot.reports.measures.events import NEVER, event_bounds
-from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
+from deepboot.reports.claims.kind import ClaimedRegion, Effect
+from deepboot.reports.comparison import AT_STEP, NOT_FINISHED
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
-from deepboot.reports.text import plural, setting
+from deepboot.reports.text import EVENT_WORDS, measure, percent, plural, setting, span
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-PLACES = {"stopping": "at the stopping step", "end": "at the last common step"}
-NOUNS = {"grokking": "grok", "memorization": "memorise"}
+Event = Literal["grokking", "memorization"]
+FIGURES_OF_EVENT = {"grokking": ("survival", "steps"), "memorization": ("steps",)}  # survival is that of grokking
 
 
 def for_median(_: Any, confidence: float) -> int:
-    """The fewest seeds for an interval of a median, as `claim_kind` asks for them."""
+    """Fewest seeds for an interval of a median, with the parameters that `claim_kind` expects."""
     return seeds_for_median(confidence)
 
 
@@ -60,7 +61,7 @@ def mean_effect(
     total: int | None = None,
     cells: int | None = None,
 ) -> Effect:
-    """The mean of some values, NaN where missing and then within the limits, with its interval where it has one."""
+    """The effect of a mean, with its interval if there is one; a value that is missing, NaN, lies within the limits."""
     values = np.asarray(values, dtype=float)
     n, estimate = int(np.isfinite(values).sum()), mean_bounds(values, limits)
     interval, total = mean_interval(values, confidence, limits), values.size if total is None else total
@@ -70,16 +71,25 @@ def mean_effect(
         reason = f"{lacking} of {plural(values.size, items.removesuffix('s'))} without a value, which has no upper end"
     if not interval and note:
         reason = f"{reason} ({note})"
-    return Effect(name, region, n, items, estimate, interval, reason, note, cells=cells, total=total)
+    spread = t_spread(values)
+    return Effect(name, region, n, items, estimate, interval, reason, note, cells=cells, total=total, spread=spread)
 
 
 def share_effect(name: str, region: Bounds, hits: int, unknown: int, total: int, confidence: float) -> Effect:
-    """A share of runs of which some may be hits or not, with the exact intervals of both ends."""
+    """A share of runs, some of them unknown: exact from the lower end without them to the upper end with them."""
     estimate = Bounds(hits / total, (hits + unknown) / total)
     least, most = (clopper_pearson(number, total, confidence) for number in (hits, hits + unknown))
     note = f"share: {hits} of {total}" + (f", {unknown} not known" if unknown else "")
     interval = Bounds(least.low, most.high)
     return Effect(name, region, total - unknown, "runs", estimate, interval, note=note, total=total)
+
+
+def claimed_mean(given: Any) -> ClaimedRegion:
+    """The region of a claim that bounds the mean bootstrap error by ``min`` and ``max``, as a figure marks it."""
+    low, high = -math.inf if given.min is None else given.min, math.inf if given.max is None else given.max
+    mark = "Green line" if math.isinf(high - low) else "Shaded"
+    bounds = span(Bounds(low, high)) if math.isinf(high - low) else f"{measure(low)} to {measure(high)}"
+    return ClaimedRegion(low, high, f"{mark}: claimed to be {bounds} {AT_STEP[given.at]}.")
 
 
 def undecided(runs: pd.DataFrame, bounds: pd.DataFrame) -> pd.Series:
@@ -90,14 +100,14 @@ def undecided(runs: pd.DataFrame, bounds: pd.DataFrame) -> pd.Series:
 
 
 def broken(runs: pd.DataFrame, lost: int = 0) -> str:
-    """How many of the runs have no end of their own, and why: "1 of 8 diverged"."""
-    found = {status: int((runs["status"] == status).sum()) for status in ("diverged", "failed", "unfinished")}
-    found["without a row"] = lost
-    return "; ".join(f"{number} of {len(runs) + lost} {words}" for words, number in found.items() if number)
+    """How many of the runs did not finish, and why: "1 of 8 diverged"."""
+    numbers = {status: int((runs["status"] == status).sum()) for status in NOT_FINISHED}
+    numbers["without a row"] = lost
+    return "; ".join(f"{number} of {len(runs) + lost} {words}" for words, number in numbers.items() if number)
 
 
 def alone(partners: pd.DataFrame) -> str:
-    """How many pairs are without their ideal run."""
+    """How many pairs lack their ideal run, from the rows of their partners."""
     number = int(partners["status"].isna().sum())
     return f"{number} of {len(partners)} without an ideal partner" if number else ""
 
@@ -108,7 +118,7 @@ def at_start(runs: pd.DataFrame) -> int:
 
 
 def delay_notes(runs: pd.DataFrame) -> str:
-    """Which runs never grokked, and of which the ratio of grokking to memorisation is not defined."""
+    """How many runs never grokked, and how many have no ratio of grokking to memorisation."""
     bounds = event_bounds(runs, "grokking")
     none = len(runs) > 0 and bool((bounds["outcome"] == "censored").all())
     start = at_start(runs)
@@ -120,13 +130,13 @@ def delay_notes(runs: pd.DataFrame) -> str:
 
 
 def no_ratio(effect: Effect) -> Effect:
-    """A ratio that is defined in no run."""
+    """The effect of a ratio that is defined in no run."""
     reason = f"all {plural(effect.n, 'run')} memorised at step 0, where no ratio is defined"
     return replace(effect, estimate=None, interval=None, reason=reason)
 
 
 def open_where_unknown(bounds: pd.DataFrame, lost: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of ratios, from 0 to infinity where nothing is known of a row, or it is lost; empty where none is known."""
+    """Ends of ratios, 0 and infinity where a ratio is unknown or its row is lost; empty where none is known."""
     if not bounds["low"].notna().any():
         return np.zeros(0), np.zeros(0)
     low, high = bounds["low"].fillna(0.0).to_numpy(dtype=float), bounds["high"].fillna(math.inf).to_numpy(dtype=float)
@@ -138,9 +148,14 @@ def counts(runs: pd.DataFrame, event: str = "grokking", whose: str = "") -> str:
     bounds = event_bounds(runs, event)
     under_way = (bounds["outcome"] == "censored") & (runs["status"] == "unfinished").fillna(False).astype(bool)
     outcomes = bounds["outcome"].mask(under_way, "unfinished")
-    said = {"censored": NEVER[event], "unfinished": "unfinished", "diverged": "diverged before", "failed": "failed"}
-    found = {words: int((outcomes == outcome).sum()) for outcome, words in said.items()}
-    return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in found.items() if number)
+    words_of = {
+        "censored": EVENT_WORDS[event].never,
+        "unfinished": "unfinished",
+        "diverged": "diverged before",
+        "failed": "failed",
+    }
+    numbers = {words: int((outcomes == outcome).sum()) for outcome, words in words_of.items()}
+    return "; ".join(f"{number} of {len(runs)} {whose}{words}" for words, number in numbers.items() if number)
 
 
 def region_of(kind: str, what: str, **bounds: float | None) -> Bounds:
@@ -159,16 +174,16 @@ def region_of(kind: str, what: str, **bounds: float | None) -> Bounds:
     return Bounds(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-Event = Literal["grokking", "memorization"]
-STEPS = {"grokking": "grokking step", "memorization": "memorisation step"}
-REACHED = {"grokking": "grokked", "memorization": "memorised"}
-
-
 def within(world: str) -> str:
     """The world, where it is not the real one, as the end of a phrase."""
     return "" if world == "real" else f" in the {world} world"
 
 
 def notes_of(*counts: tuple[int, str]) -> str:
-    """A note of those counts that are not 0."""
+    """A note of the counts that are not 0."""
     return "; ".join(f"{number} {words}" for number, words in counts if number)
+
+
+def cut_note(confidence: float) -> str:
+    """A note on an interval that is cut off at the ends of the claimed region."""
+    return f"cut off where two one-sided tests at {percent(1 - confidence)} rule out the rest"

@@ -2,14 +2,15 @@
 
 import math
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import median_clause, share_clause
 from deepboot.reports.claims.kinds.shared import (
-    NOUNS,
+    FIGURES_OF_EVENT,
+    Event,
     Rate,
     Ratio,
     alone,
@@ -32,10 +33,16 @@ from deepboot.reports.statistics.intervals import (
     median_interval,
     seeds_for_median,
 )
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import EVENT_WORDS, percent, plural
 
 
-@claim_kind("grokking_delay", min_seeds=for_median, figure=("delays", "steps"), events=("memorization", "grokking"))
+@claim_kind(
+    "grokking_delay",
+    min_seeds=for_median,
+    figure=("delays", "steps"),
+    events=("memorization", "grokking"),
+    clause=median_clause,
+)
 def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
     """Grokking comes at least ``min_ratio`` times as late as memorisation, if at all, in the median run.
 
@@ -57,7 +64,14 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
     return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
 
 
-@claim_kind("faster", min_seeds=for_median, figure=("survival", "steps"), events=("grokking",), pairs=True)
+@claim_kind(
+    "faster",
+    min_seeds=for_median,
+    figure=("survival", "steps"),
+    events=("grokking",),
+    pairs=True,
+    clause=median_clause,
+)
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
@@ -78,11 +92,11 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
     )
 
 
-@claim_kind("rate", min_seeds=for_rate("rate"), figure=("survival", "steps"))
+@claim_kind("rate", min_seeds=for_rate("rate"), figure=FIGURES_OF_EVENT, clause=share_clause, refutable_early=True)
 def rate(
     evidence: Evidence,
     *,
-    event: Literal["grokking", "memorization"] = "grokking",
+    event: Event = "grokking",
     world: str = "real",
     min_rate: Rate | None = None,
     max_rate: Rate | None = None,
@@ -96,7 +110,7 @@ def rate(
     region = region_of("rate", "share", min_rate=min_rate, max_rate=max_rate)
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     bounds = event_bounds(runs, event)
-    name = f"share of runs that {NOUNS[event]} in the {world} world"
+    name = f"share of runs that {EVENT_WORDS[event].verb} in the {world} world"
     reached, total = int((bounds["outcome"] == "reached").sum()), len(runs) + lost
     unknown = int(undecided(runs, bounds).sum()) + lost
     if total == unknown:
@@ -122,7 +136,14 @@ def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) 
     return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
 
 
-@claim_kind("relapse", min_seeds=for_rate("relapse"), figure="test_error", events=("grokking",))
+@claim_kind(
+    "relapse",
+    min_seeds=for_rate("relapse"),
+    figure="test_error",
+    events=("grokking",),
+    clause=share_clause,
+    refutable_early=True,
+)
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
 ) -> Effect:
@@ -139,7 +160,7 @@ def relapse(
     rows = evidence.comparison.evaluations
     times = run_times(replace(evidence.comparison, runs=runs, evaluations=rows[rows["run_id"].isin(runs["run_id"])]))
     grokked = (times["grokking_outcome"] == "reached").to_numpy(dtype=bool)
-    name, n, fallen = f"share of grokked runs that relapse in the {world} world", int(grokked.sum()), _fallen(times)
+    name, n, fallen = f"share of grokked runs that relapse in the {world} world", int(grokked.sum()), _relapsed(times)
     early = (runs["last_step"] < runs["max_steps"]).fillna(False).to_numpy(dtype=bool)
     open_ended = grokked & ~fallen & ((runs["status"] != "finished").to_numpy(dtype=bool) | early)
     perhaps = undecided(runs, event_bounds(runs, "grokking")).to_numpy(dtype=bool)
@@ -155,6 +176,6 @@ def relapse(
     return Effect(name, region, total - unknown, "runs", share, interval, note=note, total=total)
 
 
-def _fallen(times: pd.DataFrame) -> np.ndarray:
+def _relapsed(times: pd.DataFrame) -> np.ndarray:
     """Whether each run grokked and then fell below the threshold."""
     return ((times["grokking_outcome"] == "reached") & (times["relapses"] > 0)).to_numpy(dtype=bool)

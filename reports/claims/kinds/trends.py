@@ -1,7 +1,6 @@
-"""Kinds of claim about a quantity along one setting: a trend, a monotone change, a power law, a threshold."""
+"""Kinds of claim about a quantity that rises or falls along one setting: on the whole, or throughout."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -10,73 +9,44 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.bootstrap.registry import suggestion
-from deepboot.reports.cells import settings_of
 from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
-from deepboot.reports.claims.kinds.arms import differences_of, ratio_of
-from deepboot.reports.claims.kinds.shared import (
-    NOUNS,
-    REACHED,
-    STEPS,
-    Event,
-    Number,
-    broken,
-    notes_of,
-    region_of,
-    undecided,
-    within,
-)
+from deepboot.reports.claims.kinds.groups import differences_of, ratio_of
+from deepboot.reports.claims.kinds.ordering import FIGURES, Ordered, no_order, quantity_of, setting_values
+from deepboot.reports.claims.kinds.shared import broken, notes_of, within
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics import agreement
-from deepboot.reports.statistics.agreement import RANK_MIN
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
-from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_interval, seeds_for_median
-from deepboot.reports.text import count, percent, plural, setting
+from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
+from deepboot.reports.statistics.rank import RANK_MIN, monotone_trend
+from deepboot.reports.text import EVENT_WORDS, percent, plural, setting
 
-Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Direction = Literal["rises", "falls"]
-Ordered = Literal["grokking", "memorization", "final_error"]
-POWER_MIN = 3  # fewest runs for a power law
 ABOVE_ZERO = math.ulp(0.0)  # the end of a region that zero is not in
-
-
-def _for_slope(settings: Any, _: float) -> int:
-    region_of("power_law", "slope", min_slope=settings.min_slope, max_slope=settings.max_slope)
-    return 1
 
 
 def _for_neighbours(settings: Any, confidence: float) -> int:
     return T_MIN if settings.event == "final_error" else seeds_for_median(confidence)
 
 
-def _for_size(settings: Any, confidence: float) -> int:
-    region_of("threshold", "size", min=settings.min, max=settings.max)
-    return seeds_for_median(confidence)
-
-
-def _no_order(across: Across, given: Mapping[str, Any]) -> str:
-    return _places(across, given.get("over", "train_size"))[1]
-
-
-@claim_kind("trend", scope="cells", figure=("steps", "test_error"), unjudgeable=_no_order)
+@claim_kind("trend", scope="cells", figure=FIGURES, unjudgeable=no_order)
 def trend(
     across: Across, *, over: str, direction: Direction, event: Ordered = "grokking", world: str = "real"
 ) -> Effect:
     """The step of an event, or the final test error, rises or falls along one setting on the whole.
 
     A trend may have bumps: `monotone` has none. Runs are ranked by the evaluation at which they reached the event.
-    Those that never did, or later than the shortest budget of those, rank last and equal, as do those that diverged;
-    where one that failed, or whose end is not known, ranks is not known, and then nothing is judged. Effect: tau of
+    Runs that never did, or later than the shortest censored budget, rank last and equal, as do runs that diverged. The
+    rank of a run that failed, or with an unknown end, is not known, and then nothing is judged. Effect: tau of
     Jonckheere and Terpstra's test of a trend; seeds that the cells share make its interval wide, not wrong. Where that
     test, exact for few runs, does not reject at the claim's error, the interval reaches to both sides of 0. ``over``
     is a setting by its dotted name, a number, another one in every cell.
     """
     rises = direction == "rises"
     region = Bounds(ABOVE_ZERO, math.inf) if rises else Bounds(-math.inf, -ABOVE_ZERO)
-    what = STEPS.get(event, "final test error")
-    name, words = f"rank trend (tau) of the {what} along {over}{within(world)}", f"{'above' if rises else 'below'} 0"
-    places, why = _places(across, over)
+    quantity = quantity_of(event)
+    name = f"rank trend (tau) of the {quantity} along {over}{within(world)}"
+    words = f"{'above' if rises else 'below'} 0"
+    value_of_cell, why = setting_values(across, over)
     runs, lost = across.runs_of(world), across.lost(world)
     values, note, failed = _final_errors(across, runs) if event == "final_error" else _event_ranks(runs, event)
     total, unknown = int((values.notna() | failed).sum()) + lost, int(failed.sum()) + lost
@@ -84,21 +54,21 @@ def trend(
     n = len(runs)
     if not why and unknown:
         why = f"where {unknown} of {plural(total, 'run')} rank is not known: they failed, are unfinished or lost"
-    if why or runs["place"].nunique() < 2:
-        reason = why or f"{plural(runs['place'].nunique(), 'cell')} with a run that measures it"
+    if why or runs["cell_index"].nunique() < 2:
+        reason = why or f"{plural(runs['cell_index'].nunique(), 'cell')} with a run that measures it"
         return Effect(name, region, n, "runs", reason=reason, words=words, total=total)
-    groups = [group["value"].to_numpy() for _, group in runs.groupby(runs["place"].map(places))]
-    found = agreement.monotone_trend(groups, across.confidence)
-    estimate = None if math.isnan(found.estimate) else Bounds(found.estimate, found.estimate)
+    groups = [group["value"].to_numpy() for _, group in runs.groupby(runs["cell_index"].map(value_of_cell))]
+    tau = monotone_trend(groups, across.confidence)
+    estimate = None if math.isnan(tau.estimate) else Bounds(tau.estimate, tau.estimate)
     few = f"{plural(n, 'run')}, and an interval of a rank trend needs {RANK_MIN}"
-    reason = "" if found.interval else few if estimate else f"the {what} is the same in all {n} runs"
-    interval = found.interval
-    if interval and found.p > 1 - across.confidence:
+    reason = "" if tau.interval else few if estimate else f"the {quantity} is the same in all {n} runs"
+    interval = tau.interval
+    if interval and tau.p > 1 - across.confidence:
         interval = Bounds(min(interval.low, -ABOVE_ZERO), max(interval.high, ABOVE_ZERO))
     return Effect(name, region, n, "runs", estimate, interval, reason, note, words=words, total=total)
 
 
-@claim_kind("monotone", min_seeds=_for_neighbours, scope="cells", figure=("steps", "test_error"), unjudgeable=_no_order)
+@claim_kind("monotone", min_seeds=_for_neighbours, scope="cells", figure=FIGURES, unjudgeable=no_order)
 def monotone(
     across: Across,
     *,
@@ -111,7 +81,7 @@ def monotone(
     """The step of an event, or the final test error, rises or falls along one setting throughout, without a bump.
 
     Every cell is compared with the next one along ``over``, seed by seed: final errors by the mean difference and its
-    t interval, steps by the typical ratio as in `ratio`. Judged is the largest move in the wrong direction, over all
+    t interval, steps by the typical ratio as in `ratio`. The effect is the largest move in the wrong direction over all
     neighbours. Its upper end is the largest of their upper ends: every neighbour must do, so none needs a correction
     (intersection-union); its lower end is the largest of their lower ends with Bonferroni's correction, since any one
     neighbour may refute. With a ``tolerance`` (an error; of steps, a share) neighbours may move the wrong way by as
@@ -119,218 +89,98 @@ def monotone(
     their differences as in `final_difference`; seeds without a step, as in `ratio`. ``over`` as in `trend`.
     """
     rises, errors = direction == "rises", event == "final_error"
-    what, wrong = STEPS.get(event, "final test error"), "fall" if rises else "rise"
+    quantity, wrong = quantity_of(event), "fall" if rises else "rise"
     allowed = f", beyond {setting(tolerance)}" if tolerance else ""
     measured = f"largest {wrong}" if errors else f"largest {wrong} (as a ratio)"
-    name = f"{measured} of the {what} between neighbours along {over}{allowed}{within(world)}"
+    name = f"{measured} of the {quantity} between neighbours along {over}{allowed}{within(world)}"
     region = Bounds(-math.inf, 0.0 if errors else 1.0)
-    places, why = _places(across, over)
-    cells = [across.each[place] for place in sorted(places, key=lambda place: places[place])]
+    values, why = setting_values(across, over)
+    cells = [across.per_cell[index] for index in sorted(values, key=lambda index: values[index])]
     runs, lost = across.runs_of(world), across.lost(world)
     total = runs["run_id"].nunique() + lost
     if why:
         return Effect(name, region, 0, "runs", reason=why, total=total)
-    steps = [(one, other, tolerance) for one, other in pairwise(cells)]
-    steps += [(cells[0], cells[-1], 0.0)] if tolerance else []
-    each, found = 1 - (1 - across.confidence) / len(steps), []
-    for one, other, room in steps:
+    neighbours = [(one, other, tolerance) for one, other in pairwise(cells)]
+    neighbours += [(cells[0], cells[-1], 0.0)] if tolerance else []
+    levels = (across.confidence, 1 - (1 - across.confidence) / len(neighbours))
+    moves: list[_Move] = []
+    for one, other, allowance in neighbours:
         before, after = (other, one) if rises else (one, other)
-        levels = (across.confidence, each)
         if errors:
-            found.append(_moved_by_error(before, after, world, room, levels))
+            moves.append(_moved_by_error(before, after, world, allowance, levels))
         else:
-            found.append(_moved_by_ratio(before, after, world, event, room, levels))
-    reason = next((one.reason for one in found if one.reason), "")
+            moves.append(_moved_by_ratio(before, after, world, event, allowance, levels))
+    reason = next((move.reason for move in moves if move.reason), "")
     n, note = int((~_unknown(across, runs, event)).sum()), broken(runs, lost)
     if reason:
         return Effect(name, region, n, "runs", reason=reason, note=note, total=total)
     estimate, interval = (
         Bounds(max(low for low, _ in ends), max(high for _, high in ends))
-        for ends in ([one.estimate for one in found], [one.interval for one in found])
+        for ends in ([move.estimate for move in moves], [move.interval for move in moves])
     )
     return Effect(name, region, n, "runs", estimate, interval, note=note, total=total)
 
 
 @dataclass(frozen=True)
 class _Move:
-    """How far one cell is beyond another in the wrong direction, less what is allowed; or why that is not known."""
+    """Move from one cell to the next in the wrong direction, less the allowed one; or why it is not known."""
 
     estimate: Bounds = ANYTHING
     interval: Bounds = ANYTHING
     reason: str = ""
 
 
-def _moved_by_error(one: Evidence, other: Evidence, world: str, room: float, levels: tuple[float, float]) -> _Move:
-    """Mean difference of the final errors, other minus one, less the room."""
-    confidence, each = levels
+def _moved_by_error(one: Evidence, other: Evidence, world: str, allowance: float, levels: tuple[float, float]) -> _Move:
+    """Mean difference of the final errors, other minus one, less the allowance.
+
+    Args:
+        one, other: cells.
+        world: of the runs.
+        allowance: a move in the wrong direction that the claim allows.
+        levels: confidence of the upper end, and the corrected one of the lower end.
+    """
+    confidence, corrected = levels
     differences, limits, _ = differences_of(other, one, world, "test_error")
-    above, below = (mean_interval(differences, level, limits) for level in (confidence, each))
+    above, below = (mean_interval(differences, level, limits) for level in (confidence, corrected))
     middle = mean_bounds(differences, limits)
     if above is None or middle is None:
         return _Move(reason=no_interval(differences, "pairs", confidence))
     low = -math.inf if below is None else below.low
-    return _Move(Bounds(middle.low - room, middle.high - room), Bounds(low - room, above.high - room))
+    return _Move(
+        Bounds(middle.low - allowance, middle.high - allowance), Bounds(low - allowance, above.high - allowance)
+    )
 
 
 def _moved_by_ratio(
-    one: Evidence, other: Evidence, world: str, event: str, room: float, levels: tuple[float, float]
+    one: Evidence, other: Evidence, world: str, event: str, allowance: float, levels: tuple[float, float]
 ) -> _Move:
-    """Typical ratio of the steps, other over one, over one and the room."""
-    (found, both, _), (corrected, _, _) = (ratio_of(other, one, world, event, level) for level in levels)
-    if found.interval is None or found.estimate is None:
+    """Typical ratio of the steps, other over one, divided by 1 + the allowance; arguments as in `_moved_by_error`."""
+    (typical, both, _), (corrected, _, _) = (ratio_of(other, one, world, event, level) for level in levels)
+    if typical.interval is None or typical.estimate is None:
         needed = f"a {percent(levels[0])} interval of a ratio needs {seeds_for_median(levels[0])}"
         return _Move(reason=f"{plural(both, 'pair')}, and {needed}")
-    low, less = corrected.interval.low if corrected.interval else 0.0, 1 + room
-    ends = Bounds(low / less, found.interval.high / less)
-    return _Move(Bounds(found.estimate.low / less, found.estimate.high / less), ends)
-
-
-@claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps", unjudgeable=_no_order)
-def power_law(
-    across: Across,
-    *,
-    over: str,
-    event: Event = "grokking",
-    world: str = "real",
-    min_slope: Number | None = None,
-    max_slope: Number | None = None,
-) -> Effect:
-    """The step of an event goes with a power of one setting, whose exponent is within bounds.
-
-    Regression of the log step on the log setting with normal scatter, for steps known between two evaluations or
-    beyond the budget. It has no place for a run that diverged or failed before, or whose row is lost: with one of these
-    nothing is judged. Shared seeds and ``over`` as in `trend`, ``over`` positive.
-    """
-    region = region_of("power_law", "slope", min_slope=min_slope, max_slope=max_slope)
-    name = f"exponent of the {STEPS[event]} as a power of {over}{within(world)}"
-    places, why = _places(across, over)
-    runs = across.runs_of(world)
-    bounds = event_bounds(runs, event).assign(place=runs["place"]).dropna(subset="outcome")
-    reached, n = int((bounds["outcome"] == "reached").sum()), len(bounds)
-    if not why and min(places.values()) <= 0:
-        why = f"a power law needs positive values, and {over} is {setting(min(places.values()))}"
-    if why or n < POWER_MIN or bounds["place"].nunique() < 2:
-        reason = why or f"{plural(n, 'run')} in {plural(bounds['place'].nunique(), 'cell')}, and a power law needs "
-        return Effect(name, region, n, "runs", reason=reason if why else f"{reason}{POWER_MIN} in 2")
-    total = n + across.lost(world)
-    lacking = int(bounds["outcome"].isin(("diverged", "failed")).sum()) + total - n
-    note = notes_of((int((bounds["outcome"] == "censored").sum()), f"of {n} never {REACHED[event]}"))
-    if lacking:
-        reason = f"{lacking} of {plural(total, 'run')} diverged, failed or lost, for which a power law has no place"
-        return Effect(name, region, total - lacking, "runs", reason=reason, note=note, total=total)
-    found = agreement.power_law(
-        bounds["place"].map(places), bounds["low"], bounds["high"].clip(lower=1), across.confidence
-    )
-    if math.isnan(found.slope):
-        reason = f"{reached} of {n} runs {REACHED[event]}, which does not tell an exponent"
-        return Effect(name, region, n, "runs", reason=reason)
-    return Effect(name, region, n, "runs", Bounds(found.slope, found.slope), found.interval, note=note)
-
-
-@claim_kind("threshold", min_seeds=_for_size, scope="cells", figure="steps", unjudgeable=_no_order)
-def threshold(
-    across: Across,
-    *,
-    min: Size | None = None,
-    max: Size | None = None,
-    budget: Annotated[int, Field(gt=0)] | None = None,
-    event: Event = "grokking",
-    world: str = "real",
-) -> Effect:
-    """The smallest pool on which half of the seeds grok (or memorise) has at least, or at most, so many samples.
-
-    An event later than ``budget``, in steps, counts as not reached, so two claims compare two budgets. Runs that
-    diverged before count as not reached; one that failed, or ended before its budget, as either. Estimate: where
-    isotonic rates pass a half. Interval: the sign test on seeds, each known between the largest pool below its first
-    success and the smallest from which all succeed. It holds however runs of one seed, whose pools are nested, depend
-    on each other; a curve fitted to runs as if they did not covers 77 % instead of 95 % at seven sizes, 53 % at 25.
-    """
-    region = region_of("threshold", "size", min=min, max=max)
-    by = f" by step {count(budget)}" if budget else ""
-    name = f"pool on which half of the seeds {NOUNS[event]}{by}{within(world)}"
-    places, why = _places(across, "train_size")
-    runs = across.runs_of(world)
-    bounds = event_bounds(runs, event).assign(place=runs["place"], seed=runs["seed"]).dropna(subset="outcome")
-    n, seeds = len(bounds), bounds["seed"].nunique()
-    short = bounds.loc[(bounds["outcome"] == "censored") & (bounds["low"] < (budget or 0)), "low"]
-    if not why and len(short):
-        ended = f"{len(short)} of {n} runs ended before, at step {count(short.min())} the first"
-        why = f"what would have come by step {count(budget or 0)} is not known: {ended}"
-    if why or bounds["place"].nunique() < 2:
-        reason = why or f"{plural(bounds['place'].nunique(), 'size')} with a run that measures it"
-        return Effect(name, region, seeds, "seeds", reason=reason, whole=True)
-    table = bounds.assign(reached=bounds["high"] <= (budget or np.finfo(float).max), size=bounds["place"].map(places))
-    perhaps = undecided(runs.loc[table.index], bounds) if budget is None else bounds["outcome"] == "failed"
-    least, most = (_sizes(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"]))
-    estimate = Bounds(least.low, most.high)
-    soonest, latest = (
-        [_threshold_of(seed) for _, seed in table.assign(reached=reached).groupby("seed")]
-        for reached in (table["reached"] | perhaps, table["reached"])
-    )
-    interval = median_interval([low for low, _ in soonest], [high for _, high in latest], across.confidence)
-    said = f"{int(table['reached'].sum())} of {n} runs {REACHED[event]}"
-    said = "; ".join(filter(None, (said, notes_of((int(perhaps.sum()), f"of {n} not known")))))
-    few = f"{plural(seeds, 'seed')}, and a {percent(across.confidence)} interval of a threshold needs "
-    reason = "" if interval else f"{few}{seeds_for_median(across.confidence)}"
-    if interval == Bounds(0.0, math.inf):
-        interval, reason = None, f"{said}, which does not tell the threshold"
-    return Effect(name, region, seeds, "seeds", estimate, interval, reason, said, whole=True)
-
-
-def _sizes(table: pd.DataFrame) -> Bounds:
-    """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
-    counts = table.groupby("size")["reached"].agg(["sum", "size"])
-    return agreement.threshold_size(counts.index, counts["sum"], counts["size"])
+    low, factor = corrected.interval.low if corrected.interval else 0.0, 1 + allowance
+    ends = Bounds(low / factor, typical.interval.high / factor)
+    return _Move(Bounds(typical.estimate.low / factor, typical.estimate.high / factor), ends)
 
 
 def _unknown(across: Across, runs: pd.DataFrame, event: str) -> pd.Series:
-    """Whether what a run comes to is not known."""
+    """Whether a run's final error, or its step of the event, is not known."""
     if event == "final_error":
         return runs["run_id"].map(across.comparison.final()).replace([np.inf], np.nan).isna()
     bounds = event_bounds(runs, event)
     return (bounds["outcome"] == "failed") | bounds["outcome"].isna()
 
 
-def _places(across: Across, over: str) -> tuple[dict[int, float], str]:
-    """Every cell's value of a setting, by the cell's place, or why they cannot be put in order."""
-    known = settings_of(across.comparison.runs)
-    if over not in known:
-        return {}, f"`over` names no setting {over!r}. {suggestion(over, known).removesuffix('.')}"
-    places: dict[int, float] = {}
-    for place, one in enumerate(across.each):
-        held = one.runs[over].iloc[0]
-        try:
-            value = float(held)
-        except (TypeError, ValueError):
-            value = math.nan
-        if math.isnan(value):
-            return {}, f"{over} is {setting(held)} in the cell {one.cell}, and an order needs numbers"
-        if value in places.values():
-            first = next(other for other, taken in places.items() if taken == value)
-            both = f"{across.each[first].cell}; {one.cell}"
-            return {}, f"{over} is {setting(held)} in two cells ({both}): hold the other settings fixed in `where`"
-        places[place] = value
-    return places, ""
-
-
-def _threshold_of(runs: pd.DataFrame) -> Bounds:
-    """Between which pools one seed's runs begin to reach an event; 0 or infinite beyond the pools tried."""
-    runs = runs.sort_values("size")
-    sizes, reached = np.concatenate([[0.0], runs["size"], [math.inf]]), runs["reached"].to_numpy(dtype=bool)
-    first = int(reached.argmax()) if reached.any() else reached.size
-    last = int(reached[::-1].argmin()) if not reached.all() else reached.size
-    return Bounds(float(sizes[first]), float(sizes[sizes.size - 1 - last]))
-
-
 def _event_ranks(runs: pd.DataFrame, event: str) -> tuple[pd.Series, str, pd.Series]:
-    """Steps that can be ranked, infinite where not reached by the shortest budget of those that did not; who failed."""
+    """Steps that can be ranked, infinite beyond the shortest censored budget; a note; and which runs failed."""
     bounds = event_bounds(runs, event)
     censored, failed = bounds["outcome"] == "censored", bounds["outcome"] == "failed"
     budget = bounds.loc[censored, "low"].min() if censored.any() else math.inf
     late = (bounds["outcome"] == "reached") & (bounds["high"] > budget)
     n = int(bounds["outcome"].notna().sum())
     note = notes_of(
-        (int(censored.sum()), f"of {n} never {REACHED[event]}"),
+        (int(censored.sum()), f"of {n} {EVENT_WORDS[event].never}"),
         (int(late.sum()), f"of {n} later than the shortest budget"),
         (int((bounds["outcome"] == "diverged").sum()), f"of {n} diverged before"),
     )
@@ -338,7 +188,7 @@ def _event_ranks(runs: pd.DataFrame, event: str) -> tuple[pd.Series, str, pd.Ser
 
 
 def _final_errors(across: Across, runs: pd.DataFrame) -> tuple[pd.Series, str, pd.Series]:
-    """Every run's test error at its last evaluation, infinite where it diverged; and where it is not known."""
+    """Every run's last test error, infinite where it diverged; a note; and in which runs it is not known."""
     values = runs["run_id"].map(across.comparison.final())
     note = notes_of((int(np.isinf(values).sum()), f"of {int(values.notna().sum())} diverged"))
     return values, note, values.isna()

@@ -91,7 +91,7 @@ def test_a_claim_that_can_be_judged_has_no_errors(planned, claim):
         ),
         (
             RATIO | {"of": {"train_size": 750}},
-            "`claims[0]`: `of` selects 2 cells (lr 0.1; lr 0.2), and an arm is one. Change the claim, or the study.",
+            "`claims[0]`: `of` selects 2 cells (lr 0.1; lr 0.2), and must select one. Change the claim, or the study.",
         ),
         (
             RISES | {"over": "optimizer.rate"},

@@ -4,13 +4,13 @@ import math
 import pytest
 
 from deepboot.reports import compare
-from deepboot.reports.claims.explain.compared import contrast
-from deepboot.reports.claims.explain.evidence import grounds, weightiest
-from deepboot.reports.claims.explain.missing_runs import absent
-from deepboot.reports.claims.explain.sensitivity import seeds_to_settle, turning
+from deepboot.reports.claims.explain.compared import compared
+from deepboot.reports.claims.explain.evidence import evidence_of, weightiest
+from deepboot.reports.claims.explain.missing_runs import missing_runs
+from deepboot.reports.claims.explain.sensitivity import seeds_to_settle, sensitivity
 from deepboot.reports.claims.family import Case, cases
 from deepboot.reports.claims.judge import Across, Effect, claim_kind, judge
-from deepboot.reports.claims.kind import events_of
+from deepboot.reports.claims.kind import events_of, figures_of
 from deepboot.reports.statistics.intervals import Bounds
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
@@ -42,7 +42,7 @@ def test_runs_that_never_reached_the_event_are_named_by_seed(make_pairs):
     """Censored, diverged and failed, each with its seeds and steps."""
     one = judged(make_pairs, [NEVER, LATE, DIVERGED, NEVER, LATE, FAILED], DELAY)
     last = one.evidence.runs.set_index("seed")["last_step"]
-    assert absent(one) == [
+    assert missing_runs(one) == [
         f"Real world: seeds 0 and 3 never grokked by step 4,000; seed 2 diverged at step {last[2]:,}, before grokking; "
         f"seed 5 failed at step {last[5]:,}, before grokking.",
     ]
@@ -52,27 +52,27 @@ def test_a_claim_on_pairs_names_the_runs_of_both_worlds(make_pairs):
     """The ideal partners' seeds are said apart, and pairs without a partner too."""
     results = make_pairs([NEVER, LATE | {"ideal_grokking": (4000, None)}, LATE], claims=[{"kind": "faster"}])
     (one,) = judge(results)
-    assert absent(one) == [
+    assert missing_runs(one) == [
         "Real world: seed 0 never grokked by step 4,000.",
         "Ideal world: seed 1 never grokked by step 4,000.",
     ]
     (one,) = judge(dataclasses.replace(results, runs=results.runs[results.runs["run_id"] != "ideal-a-1"]))
-    assert absent(one)[-1] == "Without their ideal partner in real: seed 1."
+    assert missing_runs(one)[-1] == "Without their ideal partner in real: seed 1."
 
 
 def test_where_no_run_is_missing_it_says_so(make_pairs):
     """With what all of them reached, and how many do not measure it."""
-    assert absent(judged(make_pairs, [LATE] * 6, DELAY)) == ["None: all 6 runs memorised and grokked."]
+    assert missing_runs(judged(make_pairs, [LATE] * 6, DELAY)) == ["None: all 6 runs memorised and grokked."]
     pairs = [{"stopping": 20, "differences": [0, 0, 0.1, 0]}] * 3
-    found = absent(judged(make_pairs, pairs, {"kind": "bootstrap_error", "min": 0.0}))
+    found = missing_runs(judged(make_pairs, pairs, {"kind": "bootstrap_error", "min": 0.0}))
     assert found == ["None: all 3 runs reached the stopping error; 3 runs of the other world do not measure it."]
-    end = absent(judged(make_pairs, pairs, {"kind": "bootstrap_error", "min": 0.0, "at": "end"}))
+    end = missing_runs(judged(make_pairs, pairs, {"kind": "bootstrap_error", "min": 0.0, "at": "end"}))
     assert end == ["None: all 6 runs finished."]
 
 
 def test_long_lists_of_seeds_are_cut(make_pairs):
     """Eight names, then a number."""
-    (said,) = absent(judged(make_pairs, [NEVER] * 11, DELAY))
+    (said,) = missing_runs(judged(make_pairs, [NEVER] * 11, DELAY))
     assert said == "Real world: seeds 0, 1, 2, 3, 4, 5, 6, 7 and 3 more never grokked by step 4,000."
 
 
@@ -91,30 +91,30 @@ def test_worlds_differ_in_their_index_rule_only(make_results):
     results = make_results(6, claims=[{"kind": "faster"}])
     results.runs["reuse"] = [1.0 if world == "ideal" else 533.3 for world in results.runs["world"]]
     (one,) = judge(results)
-    (said,) = contrast(one)
+    (said,) = compared(one)
     assert said == (
         "A pair shares its seed and differs in the index rule, real world with N = 750 against ideal world; a sample "
         "is used 533 times on average, in the ideal world once. All other settings are the same."
     )
     results.runs.loc[results.runs["world"] == "ideal", "optimizer.lr"] = 0.5
     (one,) = judge(results)
-    assert contrast(one)[0].endswith("They also differ in optimizer.lr.")
+    assert compared(one)[0].endswith("They also differ in optimizer.lr.")
 
 
 def test_a_claim_on_one_cells_own_runs_compares_nothing(make_pairs):
-    """A delay in the real world has no other arm."""
-    assert contrast(judged(make_pairs, [LATE] * 6, DELAY)) == []
+    """A delay in the real world is compared with nothing."""
+    assert compared(judged(make_pairs, [LATE] * 6, DELAY)) == []
 
 
-def test_arms_are_compared_by_the_settings_that_differ(make_pairs):
+def test_groups_are_compared_by_the_settings_that_differ(make_pairs):
     """Of a ratio, the two cells that it compares; of a trend, all of them."""
-    arms = {"kind": "ratio", "of": {"train_size": 250}, "to": {"train_size": 1000}, "min_ratio": 5.0}
-    (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], arms)
-    assert contrast(one) == ["The 2 cells differ in train_size (250, 1,000). All other settings are the same."]
-    assert absent(one) == ["Real world of train_size 1,000: seed 5 never grokked by step 4,000."]
+    claim = {"kind": "ratio", "of": {"train_size": 250}, "to": {"train_size": 1000}, "min_ratio": 5.0}
+    (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 5 + [NEVER]], claim)
+    assert compared(one) == ["The 2 cells differ in train_size (250, 1,000). All other settings are the same."]
+    assert missing_runs(one) == ["Real world of train_size 1,000: seed 5 never grokked by step 4,000."]
     trend = {"kind": "trend", "over": "train_size", "direction": "falls"}
     (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 6], trend)
-    assert contrast(one) == ["The 3 cells differ in train_size (250, 500, 1,000). All other settings are the same."]
+    assert compared(one) == ["The 3 cells differ in train_size (250, 500, 1,000). All other settings are the same."]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_as_many_seeds_as_it_says_settle_a_t_interval(make_pairs):
 
     one = judged(make_pairs, pairs(1), claim)
     needed = int(seeds_to_settle(one.effect, 4))
-    assert turning(one) == [f"More seeds: with about {needed} it is supported, if the estimate stays."]
+    assert sensitivity(one) == [f"More seeds: with about {needed} it is supported, if the estimate stays."]
     assert judged(make_pairs, pairs(math.ceil(needed / 4)), claim).verdict == "supported"
     assert judged(make_pairs, pairs(math.ceil(needed / 8) - 1), claim).verdict == "inconclusive"
 
@@ -158,20 +158,20 @@ def test_as_many_seeds_as_it_says_settle_a_t_interval(make_pairs):
         (
             [SOON] * 5 + [NEVER],
             [
-                "More seeds may; how many cannot be said from an open interval.",
-                "A longer budget: 1 of 6 runs never grokked by step 4,000, and where they come to lie may settle it.",
+                "More seeds may settle it; how many is unknown, with an open interval.",
+                "A longer budget: 1 of 6 runs never grokked by step 4,000, and their later steps may settle it.",
             ],
         ),
         ([LATE] * 3 + [SOON] * 3, None),
         (
             [LATE] * 5 + [DIVERGED],
-            ["More seeds may; how many cannot be said from an open interval."],
+            ["More seeds may settle it; how many is unknown, with an open interval."],
         ),
     ],
 )
 def test_what_would_change_a_delay(make_pairs, pairs, expected):
     """Another bound for a decided claim; seeds and a budget for an open one."""
-    found = turning(judged(make_pairs, pairs, DELAY))
+    found = sensitivity(judged(make_pairs, pairs, DELAY))
     if expected is None:
         assert len(found) == 1
         assert found[0].startswith("More seeds")
@@ -187,7 +187,7 @@ def test_the_bound_that_unsettles_is_the_one_named(make_pairs, claim):
     low = one.effect.interval.low
     decided, (name,) = one.verdict, claim.keys() - {"kind"}
     assert decided == {"min": "supported", "max": "refuted"}[name]
-    (said,) = turning(one)
+    (said,) = sensitivity(one)
     assert f"{low:.3g}" in said
     assert judged(make_pairs, pairs, claim | {name: low + 1e-9}).verdict == "inconclusive"
     assert judged(make_pairs, pairs, claim | {name: low - 1e-9}).verdict == decided
@@ -196,27 +196,43 @@ def test_the_bound_that_unsettles_is_the_one_named(make_pairs, claim):
 def test_an_interval_made_for_the_claim_says_less(make_pairs):
     """Two one-sided tests cut it off, so that its end is not the bound that would unsettle it."""
     pairs = [LATE | {"grokking": (100, 101), "memorization": (99, 100)}] * 8
-    (said,) = turning(judged(make_pairs, pairs, {"kind": "no_delay", "max_ratio": 2.0}))
+    (said,) = sensitivity(judged(make_pairs, pairs, {"kind": "no_delay", "max_ratio": 2.0}))
     assert said == "The interval reaches to 1 on the lower side; a narrower claim might be inconclusive."
 
 
 def test_no_number_of_seeds(make_pairs):
     """A claim that no interval can lie in."""
     one = judged(make_pairs, [LATE] * 3 + [NEVER] * 3, {"kind": "rate", "min_rate": 0.5, "max_rate": 0.5})
-    assert turning(one) == ["No number of seeds settles it at a confidence of 95 %."]
+    assert sensitivity(one) == ["No number of seeds settles it at a confidence of 95 %."]
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "figures"),
+    [
+        ("ratio", "grokking", ("survival", "steps")),
+        ("ratio", "memorization", ("steps",)),
+        ("trend", "grokking", ("steps", "test_error")),
+        ("trend", "final_error", ("test_error",)),
+        ("power_law", "memorization", ("steps",)),
+        ("unknown", "grokking", ()),
+    ],
+)
+def test_a_kind_declares_its_figures_by_event(kind, event, figures):
+    """The survival figure shows grokking alone, the figure of steps both events, and neither the final error."""
+    assert figures_of(kind, {"event": event}) == figures
 
 
 def test_figures_show_the_event(make_pairs):
     """A survival curve of grokking is no evidence on memorisation; a page without the best figure has the next."""
     (case,) = cases(judge(make_pairs([LATE] * 6, claims=[{"kind": "rate", "min_rate": 0.5}])))
-    found = grounds(case, case.first)
+    found = evidence_of(case, case.first)
     assert found.figures == ("survival", "steps")
     assert found.figure(["steps", "survival"]) == "survival"
     assert found.figure(["steps"]) == "steps"
     assert found.figure([]) == ""
     claim = {"kind": "rate", "min_rate": 0.5, "event": "memorization"}
     (case,) = cases(judge(make_pairs([LATE] * 6, claims=[claim])))
-    assert grounds(case, case.first).figures == ("steps",)
+    assert evidence_of(case, case.first).figures == ("steps",)
 
 
 def test_weightiest_cells_are_those_that_decide(make_pairs):
@@ -235,20 +251,20 @@ def test_weightiest_cells_are_those_that_decide(make_pairs):
     assert len(weightiest(case, 9)) == 4
 
 
-def test_grounds_of_a_users_own_kind(make_pairs):
+def test_evidence_of_a_users_own_kind(make_pairs):
     """All of it is there without a line of its own."""
 
-    @claim_kind("own_grounds", figure="steps", events=("grokking",), scope="cells")
-    def own_grounds(across: Across, *, world: str = "real") -> Effect:
+    @claim_kind("own_evidence", figure="steps", events=("grokking",), scope="cells")
+    def own_evidence(across: Across, *, world: str = "real") -> Effect:
         """Some run never grokked."""
         n = int(across.runs_of(world)["grokking_high"].isna().sum())
         return Effect("number of runs", Bounds(1, math.inf), n, "runs", Bounds(n, n), Bounds(n - 1, n + 1))
 
-    claim = {"kind": "own_grounds"}
+    claim = {"kind": "own_evidence"}
     (one,) = across(make_pairs, [[LATE] * 2, [LATE, NEVER]], claim)
-    found = grounds(Case((one,)), one)
+    found = evidence_of(Case((one,)), one)
     assert found.figures == ("steps",)
     assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
     assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
-    assert found.change == ("More seeds hardly: the estimate is all but at the claimed bound.",)
+    assert found.change == ("More seeds will hardly settle it: the estimate is almost at the claimed bound.",)
     assert dict(found.numbers)["n (runs)"] == "1 of 1"

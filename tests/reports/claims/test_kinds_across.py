@@ -10,8 +10,9 @@ from deepboot.reports import compare
 from deepboot.reports.claims.judge import Across, Effect, claim_kind, fewest_seeds, judge
 from deepboot.reports.claims.kind import scope_of
 from deepboot.reports.claims.kinds.agreement import outcome_profile, predicts, rank_agreement
-from deepboot.reports.claims.kinds.arms import ratio
-from deepboot.reports.claims.kinds.trends import monotone, power_law, threshold, trend
+from deepboot.reports.claims.kinds.groups import ratio
+from deepboot.reports.claims.kinds.scaling import power_law, threshold
+from deepboot.reports.claims.kinds.trends import monotone, trend
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.tables.verdicts import verdicts
 
@@ -62,9 +63,9 @@ def test_a_kind_over_cells_is_judged_once(make_pairs):
     def own_across(across: Across, *, most: int) -> Effect:
         """The cells have at most this many runs."""
         assert across.cells["train_size"].tolist() == [100, 200]
-        assert across.runs_of("real")["place"].tolist() == [0] * 6 + [1] * 6
+        assert across.runs_of("real")["cell_index"].tolist() == [0] * 6 + [1] * 6
         assert across.runs_of("ideal")["world"].tolist() == ["ideal"] * 12
-        assert across.pairs_at("end")["place"].tolist() == [0] * 6 + [1] * 6
+        assert across.pairs_at("end")["cell_index"].tolist() == [0] * 6 + [1] * 6
         n = len(across.runs_of("real"))
         return Effect("number of runs", Bounds(0, most), n, "runs", Bounds(n, n), Bounds(n, n))
 
@@ -121,7 +122,7 @@ def test_studies_take_the_settings_of_every_kind():
 
 
 def test_title_names_what_is_compared(make_pairs):
-    """Settings of an arm as a reader would write them."""
+    """Settings of a group as a reader would write them."""
     assert judged(make_pairs, CELLS, RATIO).title == "ratio (of train_size 100, to train_size 400, min_ratio 3)"
 
 
@@ -142,7 +143,7 @@ def test_title_names_what_is_compared(make_pairs):
     ],
 )
 def test_ratio(make_pairs, late, soon, bounds, expected):
-    """The ratio of the arms' grokking steps, paired by seed, against bounds on it."""
+    """The ratio of the groups' grokking steps, paired by seed, against bounds on it."""
     claim = {key: RATIO[key] for key in ("kind", "of", "to")} | bounds
     assert judged(make_pairs, {100: late, 400: soon}, claim).verdict == expected
 
@@ -159,7 +160,7 @@ def test_ratio_by_hand(make_pairs):
 
 
 def test_ratio_of_memorisation_in_both_worlds(make_pairs):
-    """The real runs memorise at 100 in both arms; the ideal partners of one memorise twice as late."""
+    """The real runs memorise at 100 in both groups; the ideal partners of one memorise twice as late."""
     late = [pair | {"ideal_memorization": (190, 200)} for pair in at(*[2000] * 6)]
     soon = [pair | {"ideal_memorization": (90, 100)} for pair in at(*[500] * 6)]
     claim = RATIO | {"event": "memorization", "min_ratio": 1.5}
@@ -174,12 +175,12 @@ def test_ratio_of_memorisation_in_both_worlds(make_pairs):
     [
         ({"of": {"train_size": 5}}, "`of`: no cell has train_size = 5"),
         ({"to": {"train_sise": 5}}, f"`to` names no column 'train_sise'. {UNKNOWN}"),
-        ({"of": {}}, "`of` selects 3 cells (train_size 100; train_size 200; train_size 400), and an arm is one"),
+        ({"of": {}}, "`of` selects 3 cells (train_size 100; train_size 200; train_size 400), and must select one"),
         ({"of": {"train_size": 400}}, "`of` and `to` select the same cell (train_size 400)"),
     ],
 )
-def test_arms_of_a_ratio_that_are_not_one_cell_each(make_pairs, changed, reason):
-    """The reason says which arm, and what it selects."""
+def test_groups_of_a_ratio_that_are_not_one_cell_each(make_pairs, changed, reason):
+    """The reason says which group, and what it selects."""
     one = judged(make_pairs, CELLS, RATIO | changed)
     assert one.sentence == f"Not judged over 3 cells: {reason}."
 
@@ -582,10 +583,10 @@ def false_support(kind, studies, record_property, **claim):
 @pytest.mark.parametrize("evaluations", [40, 2_000])
 @pytest.mark.parametrize("seeds", [6, 12])
 def test_a_ratio_on_the_bound_is_not_supported(make_pairs, seeds, evaluations, record_property):
-    """Of 400 studies in which one arm is twice as late, some runs censored, at most 2.5 % claim more."""
+    """Of 400 studies in which one group is twice as late, some runs censored, at most 2.5 % claim more."""
     random, empty = np.random.default_rng(seeds), across(make_pairs, (100, 400), seeds)
-    arms = np.array([[2.0], [1.0]]) * 1_000
-    steps = (arms * np.exp(random.normal(0, 0.5, (2, seeds)) + random.normal(0, 0.5, seeds)) for _ in range(400))
+    groups = np.array([[2.0], [1.0]]) * 1_000
+    steps = (groups * np.exp(random.normal(0, 0.5, (2, seeds)) + random.normal(0, 0.5, seeds)) for _ in range(400))
     studies = [filled(empty, one, evaluations) for one in steps]
     arms_of = {"of": {"train_size": 100}, "to": {"train_size": 400}}
     false_support(ratio, studies, record_property, **arms_of, min_ratio=2.0)

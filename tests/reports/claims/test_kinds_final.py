@@ -1,4 +1,4 @@
-"""Claims about final test errors: their level in one world, the difference between two arms, the share of the gap."""
+"""Claims about final test errors: their level in one world, the difference between two groups, the share of the gap."""
 
 import numpy as np
 import pytest
@@ -75,14 +75,14 @@ def test_a_run_that_broke_is_not_left_out_of_a_mean(make_pairs, status):
     ],
 )
 def test_final_difference(make_pairs, bounds, expected):
-    """One arm minus the other, paired by seed, in either world."""
+    """One group minus the other, paired by seed, in either world."""
     cells = {100: ending(0.2, 0.3, 0.4), 400: ending(0.31, 0.4, 0.49)}
     one = judged(make_pairs, cells, {"kind": "final_difference"} | ARMS | bounds)
     assert (one.verdict, one.effect.n, one.effect.cells) == (expected, 3, 2)
 
 
 def test_final_difference_pairs_by_seed(make_pairs):
-    """The scatter that arms share does not widen the interval; a seed that one arm lacks bounds the mean."""
+    """The scatter that groups share does not widen the interval; a seed that one group lacks bounds the mean."""
     one = judged(make_pairs, {100: ending(0.1, 0.5, 0.89), 400: ending(0.2, 0.6, 1.0)}, LESS)
     assert (one.verdict, one.effect.n, one.effect.note) == ("supported", 3, "")
     one = judged(make_pairs, {100: ending(0.1, 0.5, 0.89), 400: ending(0.2, 0.6, 1.0, 0.7)}, LESS)
@@ -97,7 +97,7 @@ def test_final_difference_pairs_by_seed(make_pairs):
         ({"train_size": 100}, "`of` and `to` select the same cell (train_size 100)"),
     ],
 )
-def test_arms_that_cannot_be_compared(make_pairs, to, reason):
+def test_groups_that_cannot_be_compared(make_pairs, to, reason):
     """With what is wrong with them."""
     cells = {100: ending(0.1, 0.2, 0.3), 400: ending(0.1, 0.2, 0.3)}
     assert judged(make_pairs, cells, LESS | {"to": to}).reason == reason

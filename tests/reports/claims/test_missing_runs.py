@@ -8,8 +8,8 @@ import pytest
 
 from deepboot.reports import compare
 from deepboot.reports.claims.effect import Effect
-from deepboot.reports.claims.explain.missing_runs import absent
-from deepboot.reports.claims.explain.sensitivity import turning
+from deepboot.reports.claims.explain.missing_runs import missing_runs
+from deepboot.reports.claims.explain.sensitivity import sensitivity
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, mean_interval
 from deepboot.reports.statistics.intervals import Bounds, clopper_pearson, t_interval
@@ -61,7 +61,7 @@ def test_survivors_do_not_support_a_claim(make_pairs, claim, status):
     assert judged(make_pairs(pairs, claims=[claim])).verdict == "supported"
     one = judged(make_pairs(pairs[:3] + [pair | {"status": status} for pair in pairs[3:]], claims=[claim]))
     assert one.verdict == "inconclusive"
-    assert (one.effect.n, one.effect.total, one.effect.sample.split(" ")[:3]) == (3, 8, ["3", "of", "8"])
+    assert (one.effect.n, one.effect.total, one.effect.sample_text.split(" ")[:3]) == (3, 8, ["3", "of", "8"])
     assert "5 of 8" in one.sentence
 
 
@@ -363,12 +363,12 @@ def test_what_would_change_it_and_who_is_missing(make_pairs):
     """The evidence names the unfinished runs, and completing them comes before more seeds."""
     pairs = ending(5) + ending(3, status="unfinished")
     one = judged(make_pairs(pairs, claims=[CLAIMS[0]]))
-    assert absent(one) == ["Real world: seeds 5, 6 and 7 unfinished at step 4,000."]
-    assert turning(one)[0] == (
-        "The missing runs: only 5 of 8 pairs are known, and what the others come to may settle it."
+    assert missing_runs(one) == ["Real world: seeds 5, 6 and 7 unfinished at step 4,000."]
+    assert sensitivity(one)[0] == (
+        "The missing runs: only 5 of 8 pairs are known, and the values of the others may settle it."
     )
     late = judged(make_pairs([LATE] * 6 + [UNFINISHED] * 2, claims=[{"kind": "grokking_delay", "min_ratio": 5.0}]))
-    assert absent(late) == ["Real world: seeds 6 and 7 unfinished at step 4,000, before grokking."]
+    assert missing_runs(late) == ["Real world: seeds 6 and 7 unfinished at step 4,000, before grokking."]
     assert late.effect.note == "2 of 8 unfinished"
 
 
@@ -376,9 +376,9 @@ def test_numbers_of_n():
     """So many of all, also where it is all."""
     whole = Effect("mean", Bounds(0, 1), 8, "pairs")
     part = replace(whole, n=5, total=8)
-    assert (whole.counted, whole.sample, whole.missing) == ("8 of 8", "8 of 8 pairs", 0)
-    assert (part.counted, part.sample, part.missing) == ("5 of 8", "5 of 8 pairs", 3)
-    assert replace(whole, n=1, total=1).sample == "1 of 1 pair"
+    assert (whole.count_text, whole.sample_text, whole.missing) == ("8 of 8", "8 of 8 pairs", 0)
+    assert (part.count_text, part.sample_text, part.missing) == ("5 of 8", "5 of 8 pairs", 3)
+    assert replace(whole, n=1, total=1).sample_text == "1 of 1 pair"
 
 
 @pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from deepboot.reports import compare
+from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
 from deepboot.reports.claims.region import claimed_regions, whole_curve
 from deepboot.reports.figures.bootstrap_error import claim_handles, draw_bootstrap_error, plot_bootstrap_error
 from deepboot.reports.statistics.equivalence import max_t_band
@@ -27,7 +28,7 @@ def test_claims_have_regions_in_the_cells_that_they_select(make_results):
         ["real-0.3-750", -0.05, 0.05],
         ["real-0.3-750", 0.1, math.inf],
     ]
-    assert list(dict.fromkeys(found["said"])) == [
+    assert list(dict.fromkeys(found["sentence"])) == [
         "Shaded: the claimed margin of ±0.05 at every step up to stopping.",
         "Green line: claimed to be at least 0.1 at the stopping step.",
     ]
@@ -43,7 +44,18 @@ def test_claims_have_regions_in_the_cells_that_they_select(make_results):
 def test_bounds_of_the_bootstrap_error(make_results, bounds, region, said):
     """One bound is a line, two are a region."""
     row = regions(make_results(seeds=1, claims=({"kind": "bootstrap_error"} | bounds,))).iloc[0]
-    assert (row["low"], row["high"], row["said"]) == (*region, said)
+    assert (row["low"], row["high"], row["sentence"]) == (*region, said)
+
+
+def test_a_users_own_kind_may_have_a_region(make_results):
+    """It is declared with the kind, in terms of its settings."""
+
+    @claim_kind("own_region", region=lambda given: ClaimedRegion(0.0, given.most, "Shaded: mine."))
+    def own_region(evidence: Evidence, *, most: float) -> Effect:
+        """Nothing."""
+
+    row = regions(make_results(seeds=1, claims=({"kind": "own_region", "most": 0.2},))).iloc[0]
+    assert (row["low"], row["high"], row["sentence"]) == (0.0, 0.2, "Shaded: mine.")
 
 
 def test_claims_about_another_metric_are_not_drawn(make_results):

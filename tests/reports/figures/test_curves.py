@@ -10,7 +10,7 @@ from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.events import draw_steps, plot_steps
 from deepboot.reports.figures.facets import draw_worlds
 from deepboot.reports.figures.gallery import draw_all
-from deepboot.reports.figures.style import COLORS, look
+from deepboot.reports.figures.style import COLORS, world_style
 from deepboot.reports.measures.events import event_times
 from deepboot.reports.statistics.intervals import t_interval
 
@@ -94,8 +94,8 @@ def test_steps_show_reached_censored_and_diverged_runs_apart(make_results):
 def test_other_rules_have_a_look_of_their_own():
     """Two further rules differ from each other and from the two worlds."""
     worlds = ["ideal", "real", "sliding", "fresh"]
-    assert len({look(world, worlds)[0] for world in worlds}) == 4
-    assert len({str(look(world, worlds)[1]) for world in worlds}) == 4
+    assert len({world_style(world, worlds)[0] for world in worlds}) == 4
+    assert len({str(world_style(world, worlds)[1]) for world in worlds}) == 4
 
 
 def test_a_rule_looks_the_same_in_every_panel(make_results):
@@ -104,7 +104,7 @@ def test_a_rule_looks_the_same_in_every_panel(make_results):
     worlds = ["real", "fresh", "sliding", "ideal"]
     ax = plot_worlds(curves, metric="test_error", worlds=worlds)
     drawn = next(line for line in ax.lines if line.get_label() == "sliding")
-    assert drawn.get_color() == look("sliding", worlds)[0] != look("sliding", ["sliding"])[0]
+    assert drawn.get_color() == world_style("sliding", worlds)[0] != world_style("sliding", ["sliding"])[0]
 
 
 def test_captions_name_n_and_the_band(make_results):

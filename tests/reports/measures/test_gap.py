@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from deepboot.reports import compare
-from deepboot.reports.measures.gap import explained_table, prediction_table
-from deepboot.reports.statistics.agreement import explained_share
+from deepboot.reports.measures.gap import gap_table, prediction_table
 from deepboot.reports.statistics.intervals import t_interval
+from deepboot.reports.statistics.prediction import explained_share
 
 GAPS = [0.20, 0.26, 0.24, 0.31]  # generalisation gap = real test error less 0.1
 
@@ -20,7 +20,7 @@ def pair(difference, stopping=20):
 def test_share_is_the_ratio_of_means(make_pairs):
     """Mean bootstrap error over mean gap, with Fieller's interval, at both times."""
     errors = np.array(GAPS) - 0.2
-    table = explained_table(compare(make_pairs([pair(error) for error in errors])))
+    table = gap_table(compare(make_pairs([pair(error) for error in errors])))
     assert table["when"].tolist() == ["stopping", "end"]
     found, expected = table.iloc[0], explained_share(GAPS, errors)
     assert found["share"] == pytest.approx(errors.mean() / np.mean(GAPS))
@@ -31,22 +31,22 @@ def test_share_is_the_ratio_of_means(make_pairs):
 
 def test_share_of_no_gap(make_pairs):
     """A gap of nothing is not divided by; one that may be nothing leaves the share open."""
-    none = explained_table(compare(make_pairs([pair(-0.2)] * 3))).iloc[0]
+    none = gap_table(compare(make_pairs([pair(-0.2)] * 3))).iloc[0]
     assert none["negligible"]
     assert math.isnan(none["share"])
-    open_ended = explained_table(compare(make_pairs([pair(error) for error in (-0.3, -0.2, 0.3)]))).iloc[0]
+    open_ended = gap_table(compare(make_pairs([pair(error) for error in (-0.3, -0.2, 0.3)]))).iloc[0]
     assert (open_ended["low"], open_ended["high"]) == (-math.inf, math.inf)
 
 
 def test_share_of_few_and_of_identical_pairs(make_pairs):
     """Two pairs have a share and no interval, none has neither; identical worlds explain nothing."""
-    two = explained_table(compare(make_pairs([pair(0.1), pair(0.2, stopping=None)])))
+    two = gap_table(compare(make_pairs([pair(0.1), pair(0.2, stopping=None)])))
     assert two["n"].tolist() == [1, 2]
     assert two["share"].tolist() == pytest.approx([1 / 3, 0.3 / 0.7])
     assert two["low"].isna().all()
-    never = explained_table(compare(make_pairs([pair(0.1, stopping=None)]))).iloc[0]
+    never = gap_table(compare(make_pairs([pair(0.1, stopping=None)]))).iloc[0]
     assert (never["n"], never["note"], never["negligible"]) == (0, "1 of 1 without a stopping step", False)
-    same = explained_table(compare(make_pairs([pair(0.0)] * 3))).iloc[0]
+    same = gap_table(compare(make_pairs([pair(0.0)] * 3))).iloc[0]
     assert (same["share"], same["low"], same["high"]) == (0, 0, 0)
 
 
@@ -92,4 +92,4 @@ def test_prediction_without_values(make_results):
     alone = make_results(seeds=2)
     alone = replace(alone, runs=alone.runs[alone.runs["world"] == "ideal"])
     assert prediction_table(compare(alone)).empty
-    assert explained_table(compare(alone)).empty
+    assert gap_table(compare(alone)).empty

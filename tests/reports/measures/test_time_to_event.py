@@ -7,11 +7,11 @@ from scipy import stats
 
 from deepboot.reports import compare
 from deepboot.reports.measures.time_to_event import (
-    alike_table,
+    equality_table,
     incidence_table,
     mean_table,
     ratio_table,
-    slowdown_table,
+    time_ratio_table,
 )
 from deepboot.reports.statistics.intervals import clopper_pearson, t_interval
 from deepboot.reports.statistics.log_rank import log_rank, paired_log_rank, trend
@@ -133,11 +133,11 @@ def test_ratio_without_a_common_seed(make_cells):
 
 def test_slowdown_pairs_with_ideal_partners(make_cells):
     """A real run's step over its partner's; identical worlds have a ratio about 1 and no evidence against it."""
-    row = slowdown_table(make_cells(STEPS)).iloc[0]
+    row = time_ratio_table(make_cells(STEPS)).iloc[0]
     expected = paired_ratio(*ends_of(STEPS), [50] * 6, [60] * 6)
     assert (row["ratio_low"], row["low"], row["high"]) == pytest.approx((expected.estimate.low, *expected.interval))
     assert (row["n"], row["alone"], row["p"]) == (6, 0, 1 / 32)
-    same = slowdown_table(make_cells([(50, 60)] * 6)).iloc[0]
+    same = time_ratio_table(make_cells([(50, 60)] * 6)).iloc[0]
     assert same["low"] < 1 < same["high"]
     assert same["p"] == 1
 
@@ -146,23 +146,23 @@ def test_slowdown_needs_partners(make_cells):
     """A run without its partner is counted, a cell without any is left out."""
     comparison = make_cells(STEPS)
     runs = comparison.runs[comparison.runs["run_id"] != "ideal-c0-2"]
-    row = slowdown_table(replace(comparison, runs=runs)).iloc[0]
+    row = time_ratio_table(replace(comparison, runs=runs)).iloc[0]
     assert (row["n"], row["alone"]) == (5, 1)
     for world in ("real", "ideal"):
-        assert slowdown_table(replace(comparison, runs=runs[runs["world"] == world])).empty
+        assert time_ratio_table(replace(comparison, runs=runs[runs["world"] == world])).empty
 
 
 def test_alike_tests_all_cells_and_their_order(make_cells):
     """A log-rank test over cells, and a trend over the log of the setting where one number sets them apart."""
-    arms = [LATEST, LATER, STEPS]
-    table = alike_table(make_cells(*arms)).set_index("test")
-    groups = {str(place): ends_of(arm) for place, arm in enumerate(arms)}
+    cells = [LATEST, LATER, STEPS]
+    table = equality_table(make_cells(*cells)).set_index("test")
+    groups = {str(index): ends_of(cell) for index, cell in enumerate(cells)}
     assert table.loc["log-rank", "p"] == log_rank(groups).p_value
     assert table.loc["trend", "p"] == trend(groups, dict(zip(groups, np.log([0.1, 0.2, 0.4]), strict=True))).p_value
     row = table.loc["trend"]
     assert (row["over"], row["cells"], row["n"], row["sooner"]) == ("optimizer.weight_decay", 3, 18, True)
     assert row["low"] < row["exponent"] < row["high"] < 0
-    middles = np.log([np.mean(ends_of(arm), axis=0) for arm in arms]).ravel()
+    middles = np.log([np.mean(ends_of(cell), axis=0) for cell in cells]).ravel()
     slope = stats.linregress(np.log([0.1, 0.2, 0.4]).repeat(6), middles).slope
     assert row["exponent"] == pytest.approx(slope, abs=0.02)
 
@@ -177,20 +177,20 @@ def test_alike_tests_all_cells_and_their_order(make_cells):
 )
 def test_alike_has_no_trend_without_an_order(make_cells, values, worlds):
     """Two cells, names, and worlds of different rules have none."""
-    table = alike_table(make_cells(*[LATEST, LATER, STEPS][: len(values)], values=values, worlds=worlds))
+    table = equality_table(make_cells(*[LATEST, LATER, STEPS][: len(values)], values=values, worlds=worlds))
     assert table["test"].tolist() == ["log-rank"]
 
 
 def test_alike_at_its_limits(make_cells):
     """From zero there is no power; without an event there is no difference; one cell has no test."""
-    zero = alike_table(make_cells(LATEST, LATER, STEPS, values=(0.0, 0.1, 0.2))).iloc[1]
+    zero = equality_table(make_cells(LATEST, LATER, STEPS, values=(0.0, 0.1, 0.2))).iloc[1]
     assert zero["sooner"]
     assert math.isnan(zero["exponent"])
     for ends in (None, "diverged"):
-        never = alike_table(make_cells(*[[ends] * 4] * 3))
+        never = equality_table(make_cells(*[[ends] * 4] * 3))
         assert never["p"].tolist() == [1, 1]
         assert (never.loc[1, "low"], never.loc[1, "high"]) == (-INF, INF)
-    assert alike_table(make_cells(STEPS)).empty
+    assert equality_table(make_cells(STEPS)).empty
     assert ratio_table(make_cells(STEPS)).empty
 
 

@@ -10,7 +10,7 @@ import pytest
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.results import write
 from deepboot.reports import compare
-from deepboot.reports.claims.explain.evidence import grounds
+from deepboot.reports.claims.explain.evidence import evidence_of
 from deepboot.reports.claims.family import cases
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.figures.gallery import draw_all
@@ -114,10 +114,10 @@ def test_every_verdict_has_its_evidence(make_results, tmp_path):
     every = cases(judge(results))
     assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
-        found = grounds(case, case.first)
+        found = evidence_of(case, case.first)
         sentences = [*found.runs, *found.compared, *found.change]
         assert len(sentences) >= 2
-        for text in (*sentences, case.significance.written):
+        for text in (*sentences, case.significance.text):
             assert text in words.replace("\N{NO-BREAK SPACE}", " ")
             assert text in plain
         assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids

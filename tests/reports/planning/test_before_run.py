@@ -1,5 +1,6 @@
 import pytest
 
+from deepboot.reports.claims.judge import Effect, Evidence, claim_kind
 from deepboot.reports.planning.before_run import prospects
 from deepboot.reports.statistics.intervals import clopper_pearson
 
@@ -100,6 +101,17 @@ def test_kinds_that_compare_cells_are_left_to_a_pilot():
     """Their fewest seeds are told."""
     said = "needs at least 6 seeds for an interval; run a few and ask `deepboot plan` again, on their folder"
     assert prospect("ratio", 8, of={"train_size": 1}, to={"train_size": 2}, min_ratio=2.0) == said
+
+
+def test_a_users_own_kind_has_its_own_clause():
+    """It is declared with the kind, in terms of its settings, the seeds and the confidence."""
+
+    @claim_kind("own_clause", min_seeds=4, clause=lambda given, n, level: f"settled {given.least} times, {n}, {level}")
+    def own_clause(evidence: Evidence, *, least: int) -> Effect:
+        """Nothing."""
+
+    assert prospect("own_clause", 5, least=2) == "with 5 seeds settled 2 times, 5, 0.95"
+    assert prospect("own_clause", 3, least=2) == "needs at least 4 seeds, has 3: cannot be supported"
 
 
 def test_primary_claims_need_more():

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from deepboot.reports import compare
-from deepboot.reports.claims.judge import Effect, Evidence, claim_kind
+from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, judge
 from deepboot.reports.planning.from_pilot import forecasts
-from deepboot.reports.planning.resample import Pilot, places
-from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
+from deepboot.reports.planning.resample import Pilot, drawn_seeds
+from deepboot.reports.statistics.intervals import Bounds, clopper_pearson, t_interval
 from deepboot.reports.statistics.power import largest_spread, seeds_for_mean
 
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
@@ -35,7 +35,7 @@ def grokked(hits, n):
 
 @pytest.mark.parametrize("mean", [0.14, 0.06])
 def test_a_mean_needs_what_its_formula_says(make_pairs, mean):
-    """A paired t interval is known by its answers, and the seeds follow from the pilot's mean and spread."""
+    """Of a paired t interval the seeds follow from the pilot's mean and spread."""
     differences = mean + 0.1 * SPREAD
     one = forecast(make_pairs, pairs_of(differences), {"kind": "bootstrap_error", "at": "end", "min": 0.1})
     sd = differences.std(ddof=1)
@@ -49,7 +49,7 @@ def test_a_mean_needs_what_its_formula_says(make_pairs, mean):
 
 
 def test_two_one_sided_tests_need_fewer_seeds_than_an_interval(make_pairs):
-    """Equivalence is told from a mean within bounds by what its kind answers, not by its name."""
+    """Equivalence declares them; a mean within bounds is shown by its interval."""
     pairs, sd = pairs_of(0.1 * SPREAD), 0.1 * SPREAD.std(ddof=1)
     equal = forecast(make_pairs, pairs, {"kind": "equivalent", "at": "end", "margin": 0.05})
     inside = forecast(make_pairs, pairs, {"kind": "bootstrap_error", "at": "end", "min": -0.05, "max": 0.05})
@@ -192,10 +192,61 @@ def test_a_users_own_kind_is_asked_again(make_pairs):
     assert sizes.count(12) == 4
 
 
+def test_a_users_own_kind_may_declare_its_spread(make_pairs):
+    """Then its seeds are calculated, as those of the shipped kind with the same interval."""
+    pairs, claim = pairs_of(0.14 + 0.1 * SPREAD), {"kind": "bootstrap_error", "at": "end", "min": 0.1}
+
+    @claim_kind("own_mean_kind")
+    def own_mean_kind(evidence: Evidence, *, least: float) -> Effect:
+        """The mean bootstrap error is at least this."""
+        values = evidence.pairs_at("end")["bootstrap_error"].astype(float)
+        mean, region = Bounds(values.mean(), values.mean()), Bounds(least, math.inf)
+        interval = t_interval(values, evidence.confidence)
+        return Effect("mean", region, len(values), "pairs", mean, interval, spread=values.std(ddof=1))
+
+    shipped = forecast(make_pairs, pairs, claim)
+    own = forecast(make_pairs, pairs, {"kind": "own_mean_kind", "least": 0.1})
+    assert (own.needed, own.cautious, own.resamples) == (shipped.needed, shipped.cautious, 0)
+
+
+@pytest.mark.parametrize(
+    ("claim", "one_sided"),
+    [
+        ({"kind": "bootstrap_error", "at": "end", "min": 0.1}, False),
+        ({"kind": "final_error", "max": 0.4}, False),
+        ({"kind": "equivalent", "at": "end", "margin": 0.02}, True),
+        ({"kind": "equivalent", "at": "stopping", "margin": 0.02}, True),
+    ],
+)
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_a_declared_spread_is_that_of_the_interval(make_pairs, claim, one_sided, confidence):
+    """Student's t interval of n values with this standard deviation is the kind's own, at any confidence."""
+    pairs = [pair | {"stopping": 20} for pair in pairs_of(0.1 * SPREAD)]
+    (judgement,) = judge(make_pairs(pairs, claims=[claim]))
+    effect = judgement.at(confidence)
+    half = stats.t.ppf((1 + confidence) / 2, effect.n - 1) * effect.spread / math.sqrt(effect.n)
+    assert effect.interval == pytest.approx((effect.estimate.low - half, effect.estimate.low + half))
+    assert effect.one_sided == one_sided
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [*pairs_of(0.1 * SPREAD), {"status": "diverged"}],  # one may be anything
+        pairs_of([0.1] * 8),  # no spread
+        pairs_of([0.1, 0.2]),
+    ],
+)
+def test_another_interval_declares_no_spread(make_pairs, pairs):
+    """Missing values, equal ones and too few have no t interval of their own."""
+    (judgement,) = judge(make_pairs(pairs, claims=[{"kind": "bootstrap_error", "at": "end", "min": 0.15}]))
+    assert judgement.effect.spread is None
+
+
 def test_claims_over_cells_are_asked_again(make_results):
     """Both cells are drawn with the same seeds, and the forecasts come in the order of the claims."""
-    arms = {"of": {"train_size": 750}, "to": {"train_size": 1250}}
-    claims = [{"kind": "ratio", "min_ratio": 2.5, **arms}, {"kind": "rate", "min_rate": 0.4}]
+    groups = {"of": {"train_size": 750}, "to": {"train_size": 1250}}
+    claims = [{"kind": "ratio", "min_ratio": 2.5, **groups}, {"kind": "rate", "min_rate": 0.4}]
     found = forecasts(make_results(4, (750, 1250), evaluations=40, claims=claims))
     assert [one.judgement.number for one in found] == [1, 2, 2]
     assert [one.seeds for one in found] == [4, 4, 4]
@@ -215,7 +266,7 @@ def test_cells_in_which_a_claim_is_judged_have_their_own_forecasts(make_results)
 def test_a_drawn_comparison_holds_whole_seeds(make_results):
     """Repeated seeds are other seeds with the same curves; ideal runs that cells share are drawn once each."""
     pilot = Pilot.of(compare(make_results(3, (750, 1250), evaluations=20)))
-    drawn = pilot.drawn(np.array([2, 0, 2, 1, 2]))
+    drawn = pilot.resample(np.array([2, 0, 2, 1, 2]))
     assert drawn.runs["run_id"].is_unique
     assert drawn.runs.groupby("seed").size().to_dict() == dict.fromkeys(range(5), 3)
     assert drawn.runs["ideal_run_id"].dropna().isin(drawn.runs["run_id"]).all()
@@ -226,7 +277,7 @@ def test_a_drawn_comparison_holds_whole_seeds(make_results):
 
 def test_draws_are_fair_and_repeat():
     """Every seed is drawn as often as any other, and the same ones at every call."""
-    drawn = np.concatenate([places(5, 40, number) for number in range(250)])
+    drawn = np.concatenate([drawn_seeds(5, 40, number) for number in range(250)])
     assert np.bincount(drawn) == pytest.approx(2_000, abs=4 * math.sqrt(2_000))
-    assert np.array_equal(places(5, 40, 7), places(5, 40, 7))
-    assert not np.array_equal(places(5, 40, 7), places(5, 40, 8))
+    assert np.array_equal(drawn_seeds(5, 40, 7), drawn_seeds(5, 40, 7))
+    assert not np.array_equal(drawn_seeds(5, 40, 7), drawn_seeds(5, 40, 8))

@@ -37,7 +37,7 @@ def test_fit_agrees_with_a_slow_search(name, kind):
     law, expected = LAWS[name]
     low, high, design = drawn(expected, kind)
     found = fit(low, high, design, law)
-    assert found.found
+    assert found.converged
     assert found.log_likelihood == pytest.approx(
         log_likelihood(expected, low, high, design, found.coefficients, 1 / found.precision)
     )
@@ -60,7 +60,7 @@ def test_precision_is_held_where_it_is_given(name):
     assert same.log_likelihood == pytest.approx(best.log_likelihood)
     assert same.coefficients == pytest.approx(best.coefficients)
     assert other.precision == pytest.approx(20 * best.precision)
-    assert other.found
+    assert other.converged
     assert other.log_likelihood < best.log_likelihood - 10
 
 

@@ -327,15 +327,15 @@ def test_students_interval_does_not_hold_where_runs_are_cut():
     assert covered / 500 < 0.7
 
 
-def arms(random, sizes, grid=GRID):
-    """Arms drawn alike, of 30 % censored runs, on one grid or one each."""
+def random_groups(random, sizes, grid=GRID):
+    """Groups drawn from one law, of 30 % censored runs, on one grid or one each."""
     grids = grid if isinstance(grid, list) else [grid] * len(sizes)
-    drawn_arms = [drawn(random, n, 0.3, own)[:2] for n, own in zip(sizes, grids, strict=True)]
-    return {f"arm {k}": bounds for k, bounds in enumerate(drawn_arms)}
+    drawn_groups = [drawn(random, n, 0.3, own)[:2] for n, own in zip(sizes, grids, strict=True)]
+    return {f"group {k}": bounds for k, bounds in enumerate(drawn_groups)}
 
 
 def flat(groups):
-    """Step of the evaluation that saw the event or was the last, whether it was reached, and the arm."""
+    """Step of the evaluation that saw the event or was the last, whether it was reached, and the group."""
     low, high = np.concatenate(list(groups.values()), axis=1)
     codes = np.repeat(np.arange(len(groups)), [len(low) for low, _ in groups.values()])
     return np.where(np.isfinite(high), high, low), np.isfinite(high).astype(int), codes
@@ -343,8 +343,8 @@ def flat(groups):
 
 @pytest.mark.parametrize("sizes", [(4, 6), (30, 30), (12, 15, 11), (3, 3, 3, 3)])
 def test_log_rank_statistic_agrees_with_statsmodels(sizes):
-    """Two and more arms, with ties; the p value is chi-squared's where the ways to deal are too many."""
-    groups = arms(np.random.default_rng(sum(sizes)), sizes, GRID[::8])
+    """Two and more groups, with ties; the p value is chi-squared's where the ways to deal are too many."""
+    groups = random_groups(np.random.default_rng(sum(sizes)), sizes, GRID[::8])
     expected = survdiff(*flat(groups))
     test = log_rank(groups)
     assert test.statistic == pytest.approx(expected[0])
@@ -353,12 +353,12 @@ def test_log_rank_statistic_agrees_with_statsmodels(sizes):
 
 
 def test_log_rank_statistic_agrees_with_scipy():
-    """SciPy's is the deviate of two arms."""
-    groups = arms(np.random.default_rng(0), (15, 12))
-    step, reached, arm = flat(groups)
+    """SciPy's is the deviate of two groups."""
+    groups = random_groups(np.random.default_rng(0), (15, 12))
+    step, reached, group = flat(groups)
     samples = [
         stats.CensoredData(uncensored=step[own & (reached == 1)], right=step[own & (reached == 0)])
-        for own in (arm == 0, arm == 1)
+        for own in (group == 0, group == 1)
     ]
     expected = stats.logrank(*samples)
     assert log_rank(groups).statistic == pytest.approx(expected.statistic**2)
@@ -367,14 +367,14 @@ def test_log_rank_statistic_agrees_with_scipy():
 
 @pytest.mark.parametrize("sizes", [(3, 4), (2, 2, 3)])
 def test_exact_p_values_agree_with_a_slow_count(sizes):
-    """Every order of the runs, dealt to the arms in turn; two arms by their excess of events, more by its squares."""
-    groups = arms(np.random.default_rng(1), sizes, GRID[::6])
+    """Every order of the runs, dealt to the groups in turn: two by their excess of events, more by its squares."""
+    groups = random_groups(np.random.default_rng(1), sizes, GRID[::6])
     low, high = np.concatenate(list(groups.values()), axis=1)
     names, ends, weights = list(groups), np.cumsum(sizes)[:-1], np.arange(len(sizes)) ** 2
 
     def measures(order):
         parts = np.split(np.array(order), ends)
-        table = log_rank({name: (low[part], high[part]) for name, part in zip(names, parts, strict=True)}).arms
+        table = log_rank({name: (low[part], high[part]) for name, part in zip(names, parts, strict=True)}).groups
         excess = table["reached"] - table["expected"]
         return (excess**2 / table["n"]).sum(), abs((excess * weights).sum())
 
@@ -395,24 +395,24 @@ def orders(sizes):
 
 
 def test_log_rank_table_counts_reached_and_expected():
-    """Two arms by hand: at 10 two of four reached, an event expected of each; at 20 one of one, of the second."""
+    """Two groups by hand: at 10 two of four reached, an event expected of each; at 20 one of one, of the second."""
     test = log_rank({"a": ([0, 0], [10, 10]), "b": ([10, 10], [20, INF])})
-    assert test.arms["arm"].tolist() == ["a", "b"]
-    assert test.arms["n"].tolist() == [2, 2]
-    assert test.arms["reached"].tolist() == [2, 1]
-    assert test.arms["expected"].tolist() == pytest.approx([1, 2])
+    assert test.groups["group"].tolist() == ["a", "b"]
+    assert test.groups["n"].tolist() == [2, 2]
+    assert test.groups["reached"].tolist() == [2, 1]
+    assert test.groups["expected"].tolist() == pytest.approx([1, 2])
     assert test.statistic == pytest.approx(1 / (2 * (2 / 3) / 4))
 
 
-def test_arms_on_different_grids_are_compared_at_shared_evaluations():
-    """(0, 10] and (10, 20] of one arm lie in (0, 20] of the other: no order among them is known."""
+def test_groups_on_different_grids_are_compared_at_shared_evaluations():
+    """(0, 10] and (10, 20] of one group lie in (0, 20] of the other: no order among them is known."""
     coarse = ([0, 0, 20], [20, 20, 40])
     assert log_rank({"a": ([0, 10, 20], [10, 20, 40]), "b": coarse}).statistic == 0
     assert log_rank({"a": ([0, 10, 10], [10, 20, 20]), "b": coarse}).statistic > 0
 
 
 @pytest.mark.parametrize("ends", [([10] * 3, [INF] * 3), ([INF] * 3, [INF] * 3), ([0] * 3, [10] * 3)])
-def test_arms_without_any_order_do_not_differ(ends):
+def test_groups_without_any_order_do_not_differ(ends):
     """All censored, all diverged, or all reached at one evaluation; few runs or many."""
     for times in (1, 10):
         groups = {name: tuple(np.repeat(end, times) for end in ends) for name in "abc"}
@@ -421,8 +421,8 @@ def test_arms_without_any_order_do_not_differ(ends):
         assert (order.statistic, order.p_value) == (0, 1)
 
 
-def test_a_diverged_arm_is_later_than_a_censored_one():
-    """A censored run leaves before the events of the other arm, a diverged one is passed by them."""
+def test_a_diverged_group_is_later_than_a_censored_one():
+    """A censored run leaves before the events of the other group, a diverged one is passed by them."""
     reached = ([20] * 8, [30] * 8)
     assert log_rank({"a": reached, "b": ([INF] * 8, [INF] * 8)}).p_value < 0.001
     assert log_rank({"a": reached, "b": ([10] * 8, [INF] * 8)}).statistic == 0
@@ -431,13 +431,13 @@ def test_a_diverged_arm_is_later_than_a_censored_one():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({}, "A log-rank test compares two or more arms, got 0."),
-        ({"a": ([1], [2])}, "A log-rank test compares two or more arms, got 1."),
-        ({"a": ([1], [2]), "b": ([], [])}, "Arm 'b' has no runs. Leave it out."),
+        ({}, "A log-rank test compares two or more groups, got 0."),
+        ({"a": ([1], [2])}, "A log-rank test compares two or more groups, got 1."),
+        ({"a": ([1], [2]), "b": ([], [])}, "Group 'b' has no runs. Leave it out."),
     ],
 )
-def test_arms_that_are_none_are_refused(groups, message):
-    """By both tests of arms."""
+def test_groups_that_are_none_are_refused(groups, message):
+    """By both tests of groups."""
     for test in (log_rank, lambda groups: trend(groups, dict.fromkeys(groups, 1.0))):
         with pytest.raises(ValueError) as error:  # noqa: PT011
             test(groups)
@@ -449,8 +449,8 @@ def test_trend_agrees_with_coxs_score_test():
     random, scores = np.random.default_rng(2), {"a": 0.0, "b": 1.0, "c": 3.0}
     steps = dict(zip(scores, random.permutation(np.arange(1.0, 1000))[:27].reshape(3, 9), strict=True))
     groups = {name: (own, np.where(own < 700, own, INF)) for name, own in steps.items()}
-    step, reached, arm = flat(groups)
-    model = PHReg(step, np.array(list(scores.values()))[arm][:, None], status=reached)
+    step, reached, group = flat(groups)
+    model = PHReg(step, np.array(list(scores.values()))[group][:, None], status=reached)
     expected = model.score(np.zeros(1)) / np.sqrt(-model.hessian(np.zeros(1))[0])
     test = trend(groups, scores)
     assert test.statistic == pytest.approx(expected.item())
@@ -458,7 +458,7 @@ def test_trend_agrees_with_coxs_score_test():
     assert test.p_value == pytest.approx(2 * stats.norm.sf(abs(expected.item())))
 
 
-def test_trend_of_two_arms_is_their_log_rank_test():
+def test_trend_of_two_groups_is_their_log_rank_test():
     """Its square is chi-squared; it is positive where the higher score is the earlier, whatever the spacing."""
     groups = {"slow": ([10, 20, 30], [20, 30, 40]), "fast": ([0, 0, 10], [10, 10, 20])}
     test = trend(groups, {"fast": 7, "slow": 5})
@@ -467,10 +467,10 @@ def test_trend_of_two_arms_is_their_log_rank_test():
     assert trend(groups, {"slow": 9, "fast": 1}).statistic == pytest.approx(-test.statistic)
 
 
-def test_scores_of_other_arms_are_refused():
-    """Every arm has its score."""
+def test_scores_of_other_groups_are_refused():
+    """Every group has its score."""
     groups = {"a": ([1], [2]), "b": ([1], [2])}
-    with pytest.raises(ValueError, match=r"^`scores` must be of the arms a, b, got a, c\.$"):
+    with pytest.raises(ValueError, match=r"^`scores` must be of the groups a, b, got a, c\.$"):
         trend(groups, {"a": 1, "c": 2})
 
 
@@ -478,7 +478,7 @@ def test_scores_of_other_arms_are_refused():
 def test_paired_p_value_agrees_with_all_signs(n):
     """SciPy's permutation test of the differences of the log-rank scores."""
     random = np.random.default_rng(n)
-    groups = arms(random, (n, n), GRID[::3])
+    groups = random_groups(random, (n, n), GRID[::3])
     first, second = groups.values()
     step, reached, _ = flat(groups)
     grid = np.unique(step)
@@ -493,7 +493,7 @@ def test_paired_p_value_agrees_with_all_signs(n):
 
 
 def test_paired_test_sees_what_spread_between_seeds_hides():
-    """Every seed is a little earlier in the first arm, and the seeds lie far apart."""
+    """Every seed is a little earlier in the first group, and the seeds lie far apart."""
     low = np.arange(0, 1400, 100.0)
     first, second = (low, low + 10), (low + 10, low + 20)
     assert paired_log_rank(first, second).p_value == 2 / 2**14
@@ -531,7 +531,7 @@ def test_pairs_that_are_none_are_refused():
     """Every run has its partner."""
     with pytest.raises(ValueError, match=r"^Every first run needs its second one, got 1 and 2 runs\.$"):
         paired_log_rank(([1], [2]), ([1, 1], [2, 2]))
-    with pytest.raises(ValueError, match=r"^Arm 'first' has no runs\. Leave it out\.$"):
+    with pytest.raises(ValueError, match=r"^Group 'first' has no runs\. Leave it out\.$"):
         paired_log_rank(([], []), ([], []))
 
 
@@ -569,7 +569,7 @@ def test_coverage_of_the_restricted_mean(n, cut, record_property):
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "cut"), FEW)
 def test_false_alarms_of_the_rank_tests(n, cut, record_property):
-    """Alike arms: at most 5 % of exact p values are below 0.05, and 7 % of asymptotic ones, plus three errors."""
+    """Equal groups: at most 5 % of exact p values are below 0.05, and 7 % of asymptotic ones, plus three errors."""
     random, times, alarms = np.random.default_rng(n), {5: 100, 10: 200}.get(n, 400), np.zeros(4)
     for _ in range(times):
         groups = {name: drawn(random, n, cut)[:2] for name in "abc"}

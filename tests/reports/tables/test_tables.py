@@ -8,10 +8,8 @@ from deepboot.reports import compare
 from deepboot.reports.tables import across_tasks, pairing, time_to_event
 from deepboot.reports.tables.table import Table
 
-WORLDS = [pairing.pairing, pairing.noise, pairing.explained, pairing.predictions]
-TIMES = [
-    time_to_event.means, time_to_event.slowdowns, time_to_event.ratios, time_to_event.alike, time_to_event.incidence,
-]  # fmt: skip
+WORLDS = [pairing.pairing, pairing.noise, pairing.gap_shares, pairing.predictions]
+TIMES = [getattr(time_to_event, name) for name in ("means", "time_ratios", "ratios", "equality", "incidence")]
 EVERY = [*WORLDS, *TIMES, across_tasks.tasks, across_tasks.profiles]
 SAME = {"grokking": (10, 20), "ideal_grokking": (10, 20), "stopping": 20}
 
@@ -77,11 +75,11 @@ def test_tables_stay_away_where_they_do_not_apply(scenarios):
     """No pairs, no event in two cells, no broken run, one task, no size of a test set: no rows."""
     counts = {name: {make.__name__: len(make(one).rows) for make in EVERY} for name, one in scenarios.items()}
     assert [counts["ideal only"][make.__name__] for make in WORLDS] == [0, 1, 0, 0]
-    usual = {"pairing": 3, "noise": 10, "explained": 3, "predictions": 4, "means": 4, "slowdowns": 3, "ratios": 3}
-    assert counts["usual"] == usual | {"alike": 2, "incidence": 0, "tasks": 0, "profiles": 0}
+    usual = {"pairing": 3, "noise": 10, "gap_shares": 3, "predictions": 4, "means": 4, "time_ratios": 3, "ratios": 3}
+    assert counts["usual"] == usual | {"equality": 2, "incidence": 0, "tasks": 0, "profiles": 0}
     assert counts["no facts"]["noise"] == 0
-    assert counts["one seed"]["ratios"] == counts["one seed"]["alike"] == 0
-    assert counts["no pairs"]["slowdowns"] == 0
+    assert counts["one seed"]["ratios"] == counts["one seed"]["equality"] == 0
+    assert counts["no pairs"]["time_ratios"] == 0
     assert counts["some of each"]["incidence"] == 2
     assert counts["several metrics"]["tasks"] == 3
 
@@ -120,7 +118,7 @@ def test_noise_says_which_is_larger(make_results, make_pairs):
 
 def test_explained_leaves_out_gaps_of_nothing(scenarios):
     """At the end of runs that grokked there is no gap, and the note counts the cells."""
-    table = pairing.explained(scenarios["usual"])
+    table = pairing.gap_shares(scenarios["usual"])
     assert set(column(table, "at the")) == {"stopping step"}
     assert table.note.endswith(" Left out, where the gap is below 0.001: at the end in 3 cells.")
 
@@ -159,16 +157,16 @@ def test_ratios_begin_with_the_reference(scenarios):
 
 def test_slowdowns_of_runs_that_never_got_there(scenarios):
     """Censored: at least so many times; diverged: never; one pair: nothing but its ratio."""
-    assert all(row[2].startswith("at least") for row in time_to_event.slowdowns(scenarios["all censored"]).rows)
-    (row, *_) = time_to_event.slowdowns(scenarios["all diverged"]).rows
+    assert all(row[2].startswith("at least") for row in time_to_event.time_ratios(scenarios["all censored"]).rows)
+    (row, *_) = time_to_event.time_ratios(scenarios["all diverged"]).rows
     assert row[2:4] == ("∞", "∞")
-    (single,) = time_to_event.slowdowns(scenarios["one seed"]).rows
+    (single,) = time_to_event.time_ratios(scenarios["one seed"]).rows
     assert single[3:] == ("none", "–", "1 pair: neither interval nor test")
 
 
 def test_alike_gives_trend_and_exponent(scenarios):
     """Larger pools grok sooner, by a negative power."""
-    table = time_to_event.alike(scenarios["usual"])
+    table = time_to_event.equality(scenarios["usual"])
     assert column(table, "test") == ["any difference (log-rank)", "trend over train_size"]
     assert column(table, "as the setting rises") == ["", "sooner"]
     assert column(table, "exponent")[1].startswith("−")

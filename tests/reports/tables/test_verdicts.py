@@ -58,7 +58,7 @@ def test_terminal_lines(make_pairs):
     assert found[-1].strip() == "p: none, the estimate points to neither verdict"
 
 
-def test_json_has_p_values_and_grounds(make_pairs):
+def test_json_has_p_values_and_evidence(make_pairs):
     """Everything can be written, with null where there is no p value."""
     claims = [DELAY, {"kind": "rate", "min_rate": 0.5, "where": {"train_size": 5}}]
     first, second = json.loads(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepboot.reports.cells import KEY
 from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
-    REACHED,
-    STEPS,
+    FIGURES_OF_EVENT,
     Event,
     Number,
     Ratio,
@@ -26,7 +27,7 @@ from deepboot.reports.claims.where import select
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import Bounds, seeds_for_median
 from deepboot.reports.statistics.ratio import PairedRatio, paired_ratio
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import EVENT_WORDS, percent, plural
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:
@@ -34,11 +35,11 @@ def _for_ratio(settings: Any, confidence: float) -> int:
     return seeds_for_median(confidence)
 
 
-def _no_arms(across: Across, given: Mapping[str, Any]) -> str:
-    return _arms(across, given["of"], given["to"], given["world"])[1]
+def _no_groups(across: Across, given: Mapping[str, Any]) -> str:
+    return _two_groups(across, given["of"], given["to"], given["world"])[1]
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=("survival", "steps"), unjudgeable=_no_arms)
+@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=FIGURES_OF_EVENT, unjudgeable=_no_groups)
 def ratio(
     across: Across,
     *,
@@ -49,40 +50,40 @@ def ratio(
     min_ratio: Ratio | None = None,
     max_ratio: Ratio | None = None,
 ) -> Effect:
-    """One arm groks (or memorises) at least, or at most, so many times as late as another.
+    """One group groks (or memorises) at least, or at most, so many times as late as another.
 
     ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed. A run that never reached
     the event ranks last, one that diverged before it behind that; where neither run of a pair reached it, one failed,
-    or a seed has no other run, nothing is known of their ratio. Interval: the signed-rank test, inverted, on the
+    or a seed has no other run, their ratio is unknown. Interval: the signed-rank test, inverted, on the
     conservative bounds of the log ratios, which it takes to be spread evenly about their center; the sign test where a
     run diverged.
     """
     region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
-    arms, why = _arms(across, of, to, world)
-    if arms is None:
-        return Effect(f"typical ratio of {STEPS[event]}s", region, 0, "pairs", reason=why)
-    late, soon = arms
-    name = f"typical ratio of the {STEPS[event]} with {late.cell} to that with {soon.cell}{within(world)}"
-    found, both, unpaired = ratio_of(late, soon, world, event, across.confidence)
+    groups, why = _two_groups(across, of, to, world)
+    if groups is None:
+        return Effect(f"typical ratio of {EVENT_WORDS[event].step}s", region, 0, "pairs", reason=why)
+    late, soon = groups
+    name = f"typical ratio of the {EVENT_WORDS[event].step} with {late.cell} to that with {soon.cell}{within(world)}"
+    typical, both, unpaired = ratio_of(late, soon, world, event, across.confidence)
     few = f"{plural(both, 'pair')}, and a {percent(across.confidence)} interval of a ratio needs "
-    reason = "" if found.interval else few + str(seeds_for_median(across.confidence))
+    reason = "" if typical.interval else few + str(seeds_for_median(across.confidence))
     note = notes_of(
-        (found.censored, f"of {found.n} with a run that never {REACHED[event]}"),
-        (found.diverged, f"of {found.n} with a run that diverged before"),
+        (typical.censored, f"of {typical.n} with a run that {EVENT_WORDS[event].never}"),
+        (typical.diverged, f"of {typical.n} with a run that diverged before"),
         (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
     )
     return Effect(
-        name, region, both, "pairs", found.estimate, found.interval, reason, note, cells=2, total=both + unpaired
+        name, region, both, "pairs", typical.estimate, typical.interval, reason, note, cells=2, total=both + unpaired
     )
 
 
 def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> tuple[np.ndarray, Bounds, str]:
-    """Final values of one cell minus those of another, seed by seed, NaN where missing; their limits; what lacks."""
+    """Final values of one cell minus another's, by seed, NaN where missing; their limits; a note on missing ones."""
     final, comparison = one.comparison.final(metric), one.comparison
-    runs = [arm.runs_of(world) for arm in (one, other)]
-    rows = [arm.set_index("seed")["run_id"].map(final).rename(place) for place, arm in enumerate(runs)]
-    pairs = pd.concat(rows, axis=1).reindex(seeds_of(one, other))
-    unpaired = len(pairs) - len(set(rows[0].index) & set(rows[1].index))
+    runs = [cell.runs_of(world) for cell in (one, other)]
+    values = [table.set_index("seed")["run_id"].map(final).rename(column) for column, table in enumerate(runs)]
+    pairs = pd.concat(values, axis=1).reindex(seeds_of(one, other))
+    unpaired = len(pairs) - len(set(values[0].index) & set(values[1].index))
     differences = finite(pairs[0]) - finite(pairs[1])
     low, high = comparison.limits(metric, pd.concat(runs))
     note = notes_of(
@@ -98,7 +99,8 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     min_seeds=for_mean("final_difference"),
     scope="cells",
     figure=("test_error", "test_soft_error"),
-    unjudgeable=_no_arms,
+    unjudgeable=_no_groups,
+    clause=mean_clause("pairs"),
 )
 def final_difference(
     across: Across,
@@ -110,7 +112,7 @@ def final_difference(
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
-    """The final test error of one arm, minus that of another, is in the mean within bounds.
+    """The final test error of one group, minus another's, is in the mean within bounds.
 
     ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed, each at its own last
     evaluation. A pair in which a run diverged, failed, is unfinished or has no other is missing and bounds the mean,
@@ -118,10 +120,10 @@ def final_difference(
     """
     region = region_of("final_difference", "mean", min=min, max=max)
     name = f"mean difference of the final {metric.replace('_', ' ')}{within(world)}"
-    arms, why = _arms(across, of, to, world)
-    if arms is None:
+    groups, why = _two_groups(across, of, to, world)
+    if groups is None:
         return Effect(name, region, 0, "pairs", reason=why)
-    one, other = arms
+    one, other = groups
     name = f"{name}, {one.cell} minus {other.cell}"
     differences, limits, note = differences_of(one, other, world, metric)
     return mean_effect(name, region, differences, "pairs", across.confidence, limits, note=note, cells=2)
@@ -130,7 +132,7 @@ def final_difference(
 def ratio_of(
     top: Evidence, bottom: Evidence, world: str, event: str, confidence: float
 ) -> tuple[PairedRatio, int, int]:
-    """Steps of one cell's runs over another's, seed by seed; how many pairs are there, and how many lack a run."""
+    """Ratio of one cell's steps to another's, seed by seed; the number of pairs, and of seeds that lack a run."""
     sides = []
     for one in (top, bottom):
         runs = one.runs_of(world)
@@ -144,9 +146,9 @@ def ratio_of(
         (table[side, "low"].fillna(0.0), table[side, "high"].fillna(math.inf)) for side in ("top", "bottom")
     )
     outcomes = pd.concat([table["top", "outcome"], table["bottom", "outcome"]], axis=1)
-    found = paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence)
-    found = replace(found, censored=int((outcomes == "censored").any(axis=1).sum()))
-    return found, both, len(seeds_of(top, bottom)) - both
+    typical = paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence)
+    typical = replace(typical, censored=int((outcomes == "censored").any(axis=1).sum()))
+    return typical, both, len(seeds_of(top, bottom)) - both
 
 
 def seeds_of(one: Evidence, other: Evidence) -> pd.Index:
@@ -154,12 +156,12 @@ def seeds_of(one: Evidence, other: Evidence) -> pd.Index:
     return pd.Index(pd.concat([one.runs["seed"], other.runs["seed"]]).unique(), name="seed")
 
 
-def _arms(
+def _two_groups(
     across: Across, of: Mapping[str, Any], to: Mapping[str, Any], world: str
 ) -> tuple[tuple[Evidence, Evidence] | None, str]:
-    """The two cells that a claim sets against each other, or why there are none."""
-    one, why = _arm(across, "of", of, world)
-    other, why_not = _arm(across, "to", to, world)
+    """The two cells that a claim compares, or why there are none."""
+    one, why = _group(across, "of", of, world)
+    other, why_not = _group(across, "to", to, world)
     if one is None or other is None:
         return None, why or why_not
     if (one.cell_id, one.world) == (other.cell_id, other.world):
@@ -167,13 +169,13 @@ def _arms(
     return (one, other), ""
 
 
-def _arm(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
-    """The one cell that an arm selects of those compared, or why there is none."""
-    runs = pd.concat([one.runs for one in across.each])
+def _group(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
+    """The one cell that ``of`` or ``to`` selects, or why there is none."""
+    runs = pd.concat([one.runs for one in across.per_cell])
     cells, why = select(replace(across.comparison, runs=runs), where, world if world == "ideal" else None)
     if cells.empty:
         return None, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
     if len(cells) > 1:
-        return None, f"`{key}` selects {len(cells)} cells ({'; '.join(cells['cell'])}), and an arm is one"
-    ((cell_id, rule, cell),) = cells[["cell_id", "world", "cell"]].itertuples(index=False)
+        return None, f"`{key}` selects {len(cells)} cells ({'; '.join(cells['cell'])}), and must select one"
+    ((cell_id, rule, cell),) = cells[[*KEY, "cell"]].itertuples(index=False)
     return Evidence(across.comparison, cell_id, rule, cell, across.confidence), ""
