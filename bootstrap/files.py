@@ -48,7 +48,7 @@ def _cure(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Whatever goes wrong while a file is read is told as damage of that file.
+    """Raise any error of reading a file as damage of that file.
 
     Raises:
         FileNotFoundError: there is no such file.

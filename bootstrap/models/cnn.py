@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, halved, images, side_by_side
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, halved, images, per_member
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -36,10 +36,10 @@ class CNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
-        h = side_by_side(x)
+        h = as_channels(x)
         for index, convolution in enumerate(self.convolutions):
             h = convolution(h)
             h = h if self.norms is None else self.norms[index](h)
             h = nn.functional.relu(h)
             h = halved(h) if index > 0 else h
-        return self.output(apart(h.amax((-2, -1)), members))
+        return self.output(per_member(h.amax((-2, -1)), members))

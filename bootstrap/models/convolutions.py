@@ -34,12 +34,12 @@ def images(inputs: Inputs, model: str) -> Image:
     return inputs
 
 
-def side_by_side(x_EBCHW: Tensor) -> Tensor:
+def as_channels(x_EBCHW: Tensor) -> Tensor:
     """Images of every member as channels of one batch, (B, E * C, H, W)."""
     return x_EBCHW.transpose(0, 1).flatten(1, 2)
 
 
-def apart(x_BX: Tensor, members: int) -> Tensor:
+def per_member(x_BX: Tensor, members: int) -> Tensor:
     """Features of one batch, (B, E * X), as every member's own, (E, B, X)."""
     return x_BX.unflatten(1, (members, -1)).transpose(0, 1)
 

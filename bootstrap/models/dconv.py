@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, per_member
 from deepboot.bootstrap.models.layers import Initialization, Linear, parameter, weight_start
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Image, Inputs
@@ -48,12 +48,12 @@ class DConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
-        h = side_by_side(x)
+        h = as_channels(x)
         for layer in self.layers:
             h = layer(h)
-        h = self.hidden(apart(h.flatten(1), members))
+        h = self.hidden(per_member(h.flatten(1), members))
         h = self.norm(h.transpose(0, 1).flatten(1))
-        return self.output(apart(nn.functional.relu(h), members))
+        return self.output(per_member(nn.functional.relu(h), members))
 
 
 class Layer(nn.Module):
@@ -100,5 +100,5 @@ class Full(nn.Module):
         self.linear = Linear(*sizes, bias=False, initialization=initialization)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.linear(apart(x.flatten(1), len(self.linear.weight)))
+        h = self.linear(per_member(x.flatten(1), len(self.linear.weight)))
         return h.transpose(0, 1).flatten(1)

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, per_member
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -28,7 +28,7 @@ class Activated(nn.Module):
 
 
 class Dense(nn.ModuleList):
-    """Layers of which each reads the channels of all before it, and adds its own."""
+    """Layers that each read the channels of all before them, and add their own."""
 
     def forward(self, h: Tensor, members: int) -> Tensor:
         """All channels, (B, E * C, H, W)."""
@@ -75,14 +75,14 @@ class DenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
-        h = self.stem(side_by_side(x))
+        h = self.stem(as_channels(x))
         for index, block in enumerate(self.blocks):
             if index > 0:
                 h = self.transitions[index - 1](h)
                 h = nn.functional.avg_pool2d(h, 2) if min(h.shape[-2:]) > 1 else h
             h = block(h, members)
         h = nn.functional.relu(self.norm(h)).mean((-2, -1))
-        return self.output(apart(h, members))
+        return self.output(per_member(h, members))
 
 
 def _layer(fan_in: int, growth: int, bottleneck: bool, initialization: Initialization) -> nn.Sequential:

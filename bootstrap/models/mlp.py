@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, apart
+from deepboot.bootstrap.models.convolutions import BatchNorm, per_member
 from deepboot.bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Image, Inputs, Tokens, Vector
@@ -67,7 +67,7 @@ class MLP(nn.Module):
         for index, layer in enumerate(self.hidden):
             h = layer(h)
             if self.norms is not None:
-                h = apart(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
+                h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
             h = activate(h, self.activation)
         logits = self.output(h)
         return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))

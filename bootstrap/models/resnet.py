@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, apart, images, side_by_side
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, per_member
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -62,8 +62,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
-        h = self.stem(side_by_side(x))
+        h = self.stem(as_channels(x))
         for block in self.blocks:
             h = block(h)
         h = nn.functional.relu(self.norm(h)).mean((-2, -1))
-        return self.output(apart(h, members))
+        return self.output(per_member(h, members))

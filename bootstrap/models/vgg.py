@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import Channels, Convolved, apart, halved, images, side_by_side
+from deepboot.bootstrap.models.convolutions import Channels, Convolved, as_channels, halved, images, per_member
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -39,7 +39,7 @@ class VGG(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         members = len(x)
-        h = side_by_side(x)
+        h = as_channels(x)
         for stage in self.stages:
             h = halved(stage(h))
-        return self.output(apart(h.mean((-2, -1)), members))
+        return self.output(per_member(h.mean((-2, -1)), members))

@@ -126,7 +126,7 @@ def _options_and_noise(runs: Sequence[Run], stack: Stack) -> dict[str, dict[str,
 
 
 def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-    """The options that some of these runs have, with the value that changes nothing for those that lack them."""
+    """The options that some of these runs have; runs without one get the value that changes nothing."""
     columns = {
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
         "clip_norm": ([run.clip_norm or torch.inf for run in runs], torch.inf),

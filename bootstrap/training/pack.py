@@ -37,7 +37,7 @@ class Pack:
         data: its training data.
         member_step: model, loss and optimizer of all members.
         members: their tensors.
-        groups: those that are stepped together, all of them or each alone.
+        groups: the members that are stepped together: all of them, or each alone.
     """
 
     def __init__(

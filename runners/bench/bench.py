@@ -123,9 +123,9 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
     lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]
     with guest():
         for name in names or ALONE:
-            found, told = _section(name, device)
-            figures += found
-            lines += told
+            figures_of_section, text = _section(name, device)
+            figures += figures_of_section
+            lines += text
     if out is not None:
         out.write_text(json.dumps({"machine": lines[0], "figures": [asdict(figure) for figure in figures]}, indent=2))
     if figure is not None:
@@ -152,20 +152,22 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
         peak = _peak(device)
         with Bench() as bench:
             figures = [_packed(one, contest, device, bench, peak) for one, contest in PACKED.items()]
-        told = (
+        heading = (
             f"plain loop with {cores()} threads, one run after another; ratio = harness / plain model steps a second, "
             f"evaluation included; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
         )
     elif name == "scale":
         figures = [one for contest, backend in _scaled(device) for one in _scale(contest, backend, device)]
-        told = "one process, one thread; pool, test set, state and one block of data counted as memory"
+        heading = "one process, one thread; pool, test set, state and one block of data counted as memory"
     elif name == "images":
         figures = [*race(device)]
-        told = f"batches of {BATCH} images of {SIZE} x {SIZE}, one member, {TURNS} turns each; ratio = harness / other"
+        heading = (
+            f"batches of {BATCH} images of {SIZE} x {SIZE}, one member, {TURNS} turns each; ratio = harness / other"
+        )
     else:
         figures = [_alone(name, ALONE[name])]
-        told = f"one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included"
-    return figures, [told, *(figure.line() for figure in figures)]
+        heading = f"one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included"
+    return figures, [heading, *(figure.line() for figure in figures)]
 
 
 def _alone(name: str, contest: Contest) -> Alone:

@@ -55,7 +55,7 @@ def choose(
         threads: that one process may use instead.
         plugins: files that the runs need.
         measure: carries out a trial.
-        say: is told what is tried, and how long that takes.
+        say: called with a sentence before each trial: what is tried, and how long that takes.
     """
     by_key: dict[str, list[list[Run]]] = {}
     for family in families_of(runs):

@@ -32,7 +32,7 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
         jobs: the longest first.
         workers: processes; one means this one, except on a GPU: a worker's context is lost after some errors, and
             this process has to outlive it.
-        progress: told the number of member steps done.
+        progress: called with the number of member steps done.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; checkpoints have been written.

@@ -56,7 +56,7 @@ class Progress:
                 print(self.line(), file=sys.stderr, flush=True)  # noqa: T201 (this is the log)
 
     def line(self) -> str:
-        """What a log is told: done / total, rate, time left."""
+        """A line for a log: done / total, rate, time left."""
         done, total = (number / self._scale for number in (self._done, self._total))
         return f"{done:,.0f} of {total:,.0f} {self._unit}, {self._left()}"
 

@@ -30,7 +30,7 @@ def distrust(
 
     Args:
         plan: changed in place.
-        runs: of the study, those that are to be trained.
+        runs: all that are to be trained.
         plugins: files that the runs need.
         measure: carries out a trial.
         say: is called with one sentence for each backend that is not used.

@@ -36,7 +36,7 @@ class Worker:
 
     Attributes:
         job: what it is doing.
-        dismissed: it was told that there is no more to do.
+        dismissed: whether it knows that there is no more to do.
 
     Raises:
         StudyError: the system cannot start a process, or cannot pass pipes on to one.

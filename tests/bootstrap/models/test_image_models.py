@@ -243,9 +243,9 @@ def test_channels_are_put_beside_those_of_their_own_member():
 def test_images_lie_side_by_side_and_come_apart_again():
     """(E, B, C, H, W) to (B, E * C, H, W), and its features back to (E, B, C * H * W)."""
     x = examples(Image(2, 3, 5))
-    flat = convolutions.side_by_side(x)
+    flat = convolutions.as_channels(x)
     assert torch.equal(flat[:, 2:4], x[1])
-    assert torch.equal(convolutions.apart(flat.flatten(1), 3), x.flatten(2))
+    assert torch.equal(convolutions.per_member(flat.flatten(1), 3), x.flatten(2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -315,7 +315,7 @@ def test_what_one_pixel_reaches_in_the_first_layer(sharing):
     """Nine places by a convolution or its local twin, all by the full one."""
     bound, _ = built("dconv", SMALL, width=1, sharing=sharing)
     first = bound.module.layers[0].map
-    x = convolutions.side_by_side(examples(SMALL))
+    x = convolutions.as_channels(examples(SMALL))
     changed = x.clone()
     changed[..., 4, 4] += 1
     reached = (first(changed) - first(x)).abs().view(4, 3, 8, 8) > 1e-6
@@ -333,7 +333,7 @@ def test_a_local_layer_has_a_kernel_of_its_own_at_every_place(stride):
         streams.normal(KEY, torch.arange(out.height * out.width)[None], 54).unflatten(2, (3, 18))
     )
     x = examples(image)
-    found = layer(convolutions.side_by_side(x)).view(4, 3, 3, -1)  # batch, members, channels, places
+    found = layer(convolutions.as_channels(x)).view(4, 3, 3, -1)  # batch, members, channels, places
     for e, place in itertools.product(range(3), range(out.height * out.width)):
         kernel = layer.weight[e, place].view(3, 2, 3, 3)
         expected = functional.conv2d(x[e], kernel, stride=stride, padding=1).flatten(2)[..., place]
