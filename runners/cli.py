@@ -259,11 +259,20 @@ def bench(
     json: Annotated[Path | None, arg(metavar="FILE", help="write the figures as JSON too")] = None,
     figure: Annotated[Path | None, arg(metavar="FILE", help="draw what `scale` measured, as SVG or PDF")] = None,
     device: Device = "auto",
+    budget: Annotated[float, arg(metavar="S", help="seconds for all steps of `gpu`")] = 530,
+    only: Annotated[str | None, arg(metavar="REGEX", help="the steps of `gpu` whose names match")] = None,
 ) -> None:
-    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images."""
-    from deepboot.runners.bench import bench
+    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images.
+
+    `deepboot bench gpu` asks what only a GPU can answer, step by step, and on a CPU makes a dry run of it.
+    """
+    from deepboot.runners.bench import bench, gpu
     from deepboot.runners.run import engine
 
+    if names == ("gpu",):
+        sys.exit(gpu.run(engine.choose_device(device), budget, only, json, say))
+    if "gpu" in names:
+        _fail(["`gpu` is asked alone: `deepboot bench gpu`. Run the other benchmarks by another command."])
     for line in bench.run(names, json, engine.choose_device(device), figure):
         say(line)
 

@@ -1,0 +1,136 @@
+"""Probes of speed: member steps a second of packs of every size, with the parts of a step and the memory."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.training.backend import GRAPH_STEPS
+from deepboot.bootstrap.training.coefficients import coefficients_of
+from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.execution import BackendName, Execution, torch_settings
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.runners.bench.probe_studies import STUDIES, Found, Parts, runs_with, sized
+
+MEMBERS = {"cuda": (64, 512, 1, 8, 4_096), "cpu": (1, 2)}  # of a pack, in the order in which they are asked for
+COMPILED_MEMBERS = {"cuda": (512, 64, 4_096, 1), "cpu": (2,)}  # each is compiled anew
+TIMED_SECONDS = {"cuda": 0.6, "cpu": 0.05}
+TIMES = {"cuda": 5, "cpu": 1}  # that each part of a step is timed
+
+
+def rates(backend: BackendName, device: str) -> Parts:
+    """Rates of three networks in packs of 1 to 4,096 members, with the parts of a step and the memory."""
+    own: BackendName = backend if device == "cuda" else "eager"
+    members = COMPILED_MEMBERS if backend == "compiled_graphed" else MEMBERS
+    execution = Execution(device=device, backend=own)
+    return {
+        f"{name} {count:,}": partial(rate, partial(runs_with, sized(study, device), count), execution)
+        for count in members[device]
+        for name, study in STUDIES.items()
+    }
+
+
+def rate(runs_of_pack: Callable[[], Sequence[Run]], execution: Execution) -> Found:
+    """Rate, memory and the parts of a step of one pack; a pack that the memory cannot hold is an answer too."""
+    runs = runs_of_pack()
+    named = {"members": len(runs), "backend": execution.backend, "sequential": execution.sequential}
+    try:
+        with torch_settings(runs[0], execution):
+            return named | _rate(runs, execution)
+    except torch.OutOfMemoryError as error:
+        return named | {"said": "too large for the memory", "out_of_memory": str(error).splitlines()[0]}
+
+
+def _rate(runs: Sequence[Run], execution: Execution) -> Found:
+    if execution.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    began = time.perf_counter()
+    pack = Pack(runs, execution)
+    evaluator = Evaluator(pack)
+    block = _block_steps(pack)
+    train_steps(pack, 2 * block)
+    wait(pack)
+    first_seconds = time.perf_counter() - began
+    step_ms = _step_ms(pack, block)
+    per_second = len(pack) / step_ms * 1e3
+    return {
+        "said": f"{per_second:,.0f}/s",
+        "rate": per_second,
+        "step_ms": step_ms,
+        "parts_ms": _parts_ms(pack, evaluator, block),
+        "block_steps": block,
+        "first_seconds": first_seconds,
+        **_memory(pack),
+    }
+
+
+def _block_steps(pack: Pack) -> int:
+    """Steps that one graph serves, and one block of data holds: a power of two."""
+    longest = min(GRAPH_STEPS, pack.data.longest) if pack.device.type == "cuda" else min(2, pack.data.longest)
+    return 1 << (longest.bit_length() - 1)
+
+
+def _step_ms(pack: Pack, block: int) -> float:
+    """Milliseconds of a step of the whole pack, in training without evaluations."""
+    began, first = time.perf_counter(), pack.step
+    while time.perf_counter() - began < TIMED_SECONDS[pack.device.type]:
+        train_steps(pack, pack.step + 4 * block)
+        wait(pack)
+    return 1e3 * (time.perf_counter() - began) / (pack.step - first)
+
+
+def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
+    """Milliseconds of a step's parts, and of one evaluation and one copy of all states."""
+    optimizers: list[Any] = [
+        registry.find("optimizer", run.optimizer["name"]).target(**own_settings(run.optimizer)) for run in pack.runs
+    ]
+    start, stop, noisy = pack.step, pack.step + block, pack.members.noisy
+    batch = next(pack.batches(stop))
+
+    def update() -> None:
+        pack.update(batch)
+        pack.step -= batch.steps  # so that the same batch may come again
+
+    parts: dict[str, tuple[Callable[[], Any], int]] = {
+        "data": (lambda: pack.data.block(start, stop), block),
+        "coefficients": (
+            lambda: coefficients_of(pack.runs[0], optimizers, start, stop, noisy=noisy, device=pack.device), block,
+        ),
+        "update": (update, batch.steps),
+        "evaluation": (evaluator.rows, 1),
+        "states": (pack.states, 1),
+    }  # fmt: skip
+    return {name: _milliseconds(pack, work) / steps for name, (work, steps) in parts.items()}
+
+
+def _milliseconds(pack: Pack, work: Callable[[], Any]) -> float:
+    """The median time of some work, after once without a clock."""
+    work()
+    found = []
+    for _ in range(TIMES[pack.device.type]):
+        wait(pack)
+        began = time.perf_counter()
+        work()
+        wait(pack)
+        found.append(time.perf_counter() - began)
+    return 1e3 * statistics.median(found)
+
+
+def _memory(pack: Pack) -> Found:
+    """Bytes of the device at the worst moment, per member; a CPU does not tell."""
+    if pack.device.type != "cuda":
+        return {"member_bytes": None}
+    taken, reserved = torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved()
+    return {"member_bytes": taken // len(pack), "taken_bytes": taken, "reserved_bytes": reserved}
+
+
+def wait(pack: Pack) -> None:
+    """Wait until the device has done all that it was asked for."""
+    if pack.device.type == "cuda":
+        torch.cuda.synchronize()
