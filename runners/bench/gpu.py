@@ -7,6 +7,7 @@ On a CPU the same steps run at small sizes, as a dry run.
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +25,8 @@ from deepboot.runners.run import environment
 
 LEAST_SECONDS = 10.0  # that must be left of the budget for a step to begin, unless its limit is shorter
 PROBE = ("-m", "deepboot.runners.bench.probes")
-LINE, LOG = 300, 4_000  # characters of a line, and of the end of a step's output that is kept
+PATIENCE = {"cuda": 1, "cpu": 3}  # times its limit that a step may take, since a CPU is often shared
+LINE, LOG = 600, 20_000  # characters of a line, and of the end of a step's output that is kept
 NO_TIME, TIMED_OUT, FAILED, PARTLY = "no time left", "timed out", "failed", "answered in part"
 ANSWERED, SKIPPED = "answered", "not asked"
 DRY = {"cuda": "", "cpu": "; a dry run at small sizes"}
@@ -36,7 +38,7 @@ class Step:
 
     Attributes:
         name: of the probe.
-        seconds: its limit.
+        seconds: its limit on a GPU.
         words: what Python is started with; ``--answers FILE``, ``--until TIME`` and ``--device NAME`` follow.
     """
 
@@ -62,7 +64,7 @@ STEPS = (
     Step("precisions", 45),
     Step("resnet", 80),
     Step("waits", 30),
-    Step("interrupt", 60),
+    Step("interrupt", 100),
     Step("tests", 110),
     Step("tests_compiled", 120),
 )
@@ -162,7 +164,7 @@ def _answer(step: Step, device: str, left: float, folder: Path) -> Answer:
     """What a step answers in a process of its own, in its own time or in what is left of the budget."""
     if left < min(LEAST_SECONDS, step.seconds):
         return Answer(step.name, NO_TIME)
-    limit, began = min(step.seconds, left), time.monotonic()
+    limit, began = min(PATIENCE[device] * step.seconds, left), time.monotonic()
     answers, log = folder / f"{step.name}.jsonl", folder / f"{step.name}.log"
     status = _exit_status(step.command(device, answers, time.time() + limit), log, limit, _environment(folder))
     parts = list(_parts(answers))
@@ -182,13 +184,13 @@ def _exit_status(command: Sequence[str], log: Path, limit: float, variables: dic
     except subprocess.TimeoutExpired:
         return None
     finally:
-        with suppress(ProcessLookupError):  # all of it has ended
+        with suppress(ProcessLookupError, PermissionError):  # all of it has ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Variables of a step: what it compiles and remembers goes to the plan's own folder, so that nothing is known yet."""
+    """Variables of a step: what is compiled and remembered is kept in the plan's own folder, empty at first."""
     own = {"TMPDIR": "", "XDG_CACHE_HOME": "cache", "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
     return {**os.environ, "PYTHONUNBUFFERED": "1", **{name: str(folder / place) for name, place in own.items()}}
 
@@ -217,6 +219,8 @@ def _write(device: str, began: float, answers: Sequence[Answer], out: Path | Non
         return
     found = environment.describe(device, time.monotonic() - began)
     try:
-        write_json({**found, "steps": [asdict(answer) for answer in answers]}, out)
+        write_json(
+            {**found, "command": shlex.join(sys.orig_argv), "steps": [asdict(answer) for answer in answers]}, out
+        )
     except OSError as error:
         raise ValueError(f"--json {out} cannot be written: {error.strerror}. Give another path.") from error

@@ -17,11 +17,14 @@ from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import BackendName, Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.runners.bench.probe_studies import STUDIES, Found, Parts, runs_with, sized
+from deepboot.runners.run.execute import out_of_memory
 
 MEMBERS = {"cuda": (64, 512, 1, 8, 4_096), "cpu": (1, 2)}  # of a pack, in the order in which they are asked for
-COMPILED_MEMBERS = {"cuda": (512, 64, 4_096, 1), "cpu": (2,)}  # each is compiled anew
-TIMED_SECONDS = {"cuda": 0.6, "cpu": 0.05}
-TIMES = {"cuda": 5, "cpu": 1}  # that each part of a step is timed
+COMPILED_MEMBERS = {"cuda": (512, 64, 1, 4_096), "cpu": (2,)}  # each is compiled anew
+TIMED_SECONDS = {"cuda": 0.6, "cpu": 0.05}  # of training
+BLOCK_SECONDS = 0.3  # that a block takes at most, unless one step takes more
+PART_SECONDS, TIMES = 0.3, 5  # for which, and how often at most, a part of a step is timed
+FIRST_STEPS = 2
 
 
 def rates(backend: BackendName, device: str) -> Parts:
@@ -43,8 +46,10 @@ def rate(runs_of_pack: Callable[[], Sequence[Run]], execution: Execution) -> Fou
     try:
         with torch_settings(runs[0], execution):
             return named | _rate(runs, execution)
-    except torch.OutOfMemoryError as error:
-        return named | {"said": "too large for the memory", "out_of_memory": str(error).splitlines()[0]}
+    except Exception as error:
+        if not out_of_memory(error.__context__ or error) and not out_of_memory(error):
+            raise  # the context too, since the end of a capture that failed raises something else
+        return named | {"said": "too large for the memory", "out_of_memory": True}
 
 
 def _rate(runs: Sequence[Run], execution: Execution) -> Found:
@@ -53,12 +58,12 @@ def _rate(runs: Sequence[Run], execution: Execution) -> Found:
     began = time.perf_counter()
     pack = Pack(runs, execution)
     evaluator = Evaluator(pack)
-    block = _block_steps(pack)
-    train_steps(pack, 2 * block)
-    wait(pack)
+    _timed_steps(pack, FIRST_STEPS)  # compiled, or captured, now
     first_seconds = time.perf_counter() - began
+    block = _block_steps(pack, _timed_steps(pack, FIRST_STEPS) / FIRST_STEPS)
+    train_steps(pack, pack.step + block)  # captured now
     step_ms = _step_ms(pack, block)
-    per_second = len(pack) / step_ms * 1e3
+    per_second = 1e3 * len(pack) / step_ms
     return {
         "said": f"{per_second:,.0f}/s",
         "rate": per_second,
@@ -70,19 +75,28 @@ def _rate(runs: Sequence[Run], execution: Execution) -> Found:
     }
 
 
-def _block_steps(pack: Pack) -> int:
-    """Steps that one graph serves, and one block of data holds: a power of two."""
-    longest = min(GRAPH_STEPS, pack.data.longest) if pack.device.type == "cuda" else min(2, pack.data.longest)
+def _timed_steps(pack: Pack, steps: int) -> float:
+    """Seconds of so many steps."""
+    wait(pack)
+    began = time.perf_counter()
+    train_steps(pack, pack.step + steps)
+    wait(pack)
+    return time.perf_counter() - began
+
+
+def _block_steps(pack: Pack, step_seconds: float) -> int:
+    """Steps that one graph serves, a power of two: as many as a block of data holds, and not too long."""
+    longest = min(GRAPH_STEPS, pack.data.longest, max(1, int(BLOCK_SECONDS / step_seconds)))
     return 1 << (longest.bit_length() - 1)
 
 
 def _step_ms(pack: Pack, block: int) -> float:
     """Milliseconds of a step of the whole pack, in training without evaluations."""
-    began, first = time.perf_counter(), pack.step
-    while time.perf_counter() - began < TIMED_SECONDS[pack.device.type]:
-        train_steps(pack, pack.step + 4 * block)
-        wait(pack)
-    return 1e3 * (time.perf_counter() - began) / (pack.step - first)
+    seconds, steps = 0.0, 0
+    while seconds < TIMED_SECONDS[pack.device.type]:
+        seconds += _timed_steps(pack, block)
+        steps += block
+    return 1e3 * seconds / steps
 
 
 def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
@@ -112,8 +126,8 @@ def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
 def _milliseconds(pack: Pack, work: Callable[[], Any]) -> float:
     """The median time of some work, after once without a clock."""
     work()
-    found = []
-    for _ in range(TIMES[pack.device.type]):
+    found = list[float]()
+    while len(found) < TIMES and sum(found) < PART_SECONDS:
         wait(pack)
         began = time.perf_counter()
         work()

@@ -27,8 +27,9 @@ from deepboot.runners.bench.probe_studies import (
     sized,
 )
 
-PACK_MEMBERS = {"cuda": 256, "cpu": 2}
-COMPARED_STEPS = {"cuda": 100, "cpu": 4}
+PACK_MEMBERS = {"cuda": 64, "cpu": 2}
+COMPARED_STEPS = {"cuda": 64, "cpu": 4}
+WATCHED_STEPS = 200
 FAST_IMAGES = {"precision": "bf16", "channels_last": True}
 
 
@@ -45,7 +46,7 @@ def precisions(device: str) -> Parts:
 
 
 def precise(runs_in: Callable[..., list[Run]], precision: str, execution: Execution) -> Found:
-    """The rate in one precision, and its distance from float32 after some steps as a share of the way from the start."""
+    """The rate in one precision, and how far it leads from float32: a share of the way that parameters have come."""
     found = rate(partial(runs_in, precision=precision), execution)
     if "out_of_memory" in found:
         return found
@@ -107,10 +108,10 @@ def waited(runs_of_pack: Callable[[], list[Run]], execution: Execution) -> Found
     with torch_settings(runs[0], execution):
         pack = Pack(runs, execution)
         evaluator = Evaluator(pack)
-        train_steps(pack, 200)  # captures its graphs
+        train_steps(pack, WATCHED_STEPS)  # captures its graphs
         evaluator.rows()
         wait(pack)
-        training = waiting_lines(lambda: train_steps(pack, 400))
+        training = waiting_lines(lambda: train_steps(pack, 2 * WATCHED_STEPS))
         evaluation = waiting_lines(evaluator.rows)
     return {
         "said": f"{len(training)} waits in training, {len(evaluation)} in an evaluation",
