@@ -203,7 +203,7 @@ def test_waits_are_counted_with_their_lines(monkeypatch):
     )
     found = probe_variants.waited(TINY_RUNS, execution)
     assert "training waits for the device at test_probes.py:" in found["problem"]
-    assert len(found["training"]) == 2 * probe_variants.WATCHED_STEPS
+    assert len(found["training"]) == probe_variants.WATCHED_STEPS
     assert found["evaluation"] == []
 
 
