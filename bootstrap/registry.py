@@ -6,10 +6,8 @@ for a study to validate them, list them and suggest the nearest name for a missp
 """
 
 import dataclasses
-import difflib
 import inspect
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -20,11 +18,11 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from deepboot.bootstrap import plugins
+from deepboot.bootstrap.wording import reason, shown, suggestion
 
 Kind = Literal["task", "model", "optimizer", "loss", "rule", "claim"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Target = TypeVar("Target", bound=Callable[..., Any])
-LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in a message
 
 
 @dataclass(frozen=True)
@@ -127,57 +125,6 @@ def find(kind: Kind, name: str) -> Entry:
     if name not in _entries[kind]:
         raise ValueError(f"unknown {kind} {shown(name)}. {suggestion(name, names(kind))}")
     return _entries[kind][name]
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like this one, if any is like it."""
-    near = difflib.get_close_matches(word[:LONGEST_SHOWN], list(known), n=1)
-    return near[0] if near else None
-
-
-def suggestion(word: str, known: list[str]) -> str:
-    """A sentence with the known word nearest to this one, and the list of all.
-
-    >>> suggestion("sparse_party", ["digits", "sparse_parity"])
-    "Did you mean 'sparse_parity'? Known: digits, sparse_parity."
-    """
-    near = nearest(word, known)
-    guess = f"Did you mean {near!r}? " if near is not None else ""
-    return f"{guess}Known: {', '.join(known) or 'none'}."
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it: as Python writes it, and clipped."""
-    return clipped(repr(value))
-
-
-def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
-    """A text, or the beginning of a long one and its length.
-
-    >>> clipped("abc"), clipped("abc" * 1_000)[50:]
-    ('abc', 'cabca… (3,000 characters)')
-    """
-    if len(text) <= longest:
-        return text
-    return f"{text[: longest - 25]}… ({len(text):,} characters)"
-
-
-def reason(error: BaseException, cure: str) -> str:
-    """The message of an error in a user's code, with a cure unless it has one itself, in a second sentence.
-
-    >>> reason(ValueError("No such layer. Count them."), "Mend the model.")
-    'No such layer. Count them.'
-    >>> reason(KeyError(3), "Mend the model.")
-    'KeyError: 3. Mend the model.'
-    """
-    text = " ".join(str(error).split())
-    has_cure = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
-    if has_cure or re.fullmatch(r".*[.?] .*[.?`]", text):
-        return text
-    if text.endswith("."):
-        return f"{text} {cure}"
-    line = clipped(str(error).strip().split("\n", 1)[0], LONGEST_PATH)
-    return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"
 
 
 @cache

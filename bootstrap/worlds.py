@@ -48,7 +48,7 @@ def _declared_range(rule: Rule, draws: Draws, **settings: Any) -> Range | None:
 
 
 def min_max(index: Tensor) -> Range:
-    """The smallest and the largest of some indices, for which their device is waited for."""
+    """The smallest and the largest of some indices; on a GPU this waits for the device."""
     return int(index.min()), int(index.max())
 
 

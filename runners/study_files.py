@@ -8,12 +8,12 @@ import tomli_w
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import read_study
-from deepboot.bootstrap.registry import shown, suggestion
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse, with_value
 from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.sweep import points, runs_of
 from deepboot.bootstrap.task import DATA_PATHS
+from deepboot.bootstrap.wording import shown, suggestion
 
 
 def shipped() -> dict[str, Path]:

@@ -130,12 +130,16 @@ class Embedding(nn.Module):
         self.weight = parameter((vocab, width), normal(std))
 
     def forward(self, token: Tensor) -> Tensor:
-        table = self.weight
-        if table.dim() == 2:
-            return nn.functional.embedding(token, table)
-        members, vocab, width = table.shape
-        offset = torch.arange(members, device=token.device)[:, None] * vocab
-        return nn.functional.embedding(token + offset, table.reshape(members * vocab, width))
+        return rows_of(self.weight, token)
+
+
+def rows_of(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of every member's table, (E, ..., width), or of one table, by index, int64, (E, ...) or (...)."""
+    if table.dim() == 2:
+        return nn.functional.embedding(index, table)
+    members, size, width = table.shape
+    offset = torch.arange(members, device=index.device).view(-1, *(1,) * (index.dim() - 1)) * size
+    return nn.functional.embedding(index + offset, table.reshape(members * size, width))
 
 
 class LayerNorm(nn.Module):

@@ -1,6 +1,7 @@
 """Decoder-only transformer in the forms of Power et al. and of Nanda et al."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -17,6 +18,7 @@ from deepboot.bootstrap.models.layers import (
     normal,
     parameter,
 )
+from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN, View, plain_views, shared_views
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs, Tokens
 
@@ -51,7 +53,7 @@ class Transformer(nn.Module):
                 f"model 'transformer' reads tokens, but this task gives {type(inputs).__name__.lower()} inputs. "
                 "Use model 'mlp', or a task of tokens."
             )
-        self.length, self.answers, self.width = inputs.length, inputs.answers, width
+        self.inputs = inputs
         std = 1.0 if initialization == "torch" else 1 / math.sqrt(width)
         self.embedding = Embedding(inputs.vocab, width, std=std)
         if positions == "learned":
@@ -66,19 +68,22 @@ class Transformer(nn.Module):
         self.output = Linear(width, classes, initialization=initialization, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        lead, rows = x.shape[:-2], x.shape[-2] * x.shape[-1]
-        h = self.embedding(x.reshape(*lead, rows)).unflatten(-2, (x.shape[-2], self.length))
         position: Tensor = self.position if hasattr(self, "position") else self.sinusoid  # type: ignore[assignment]
-        h = h + position.unsqueeze(-3)
-        for number, block in enumerate(self.blocks):
-            last = number == len(self.blocks) - 1
-            h = block(h, queries=self.answers if last else self.length)
-        logits = self.output(self.norm(h.flatten(-3, -2)))
-        return logits if self.answers == 1 else logits.unflatten(-2, (-1, self.answers))
+        batch, layers = x.shape[-2], len(self.blocks)
+        if batch >= SAMPLES_PER_TOKEN * self.inputs.vocab:
+            table = self.embedding.weight.unsqueeze(-2) + position.unsqueeze(-3)  # every token at every position
+            h, views = table.flatten(-3, -2), shared_views(self.inputs, layers, x)
+        else:
+            h = (self.embedding(x) + position.unsqueeze(-3)).flatten(-3, -2)
+            views = plain_views(self.inputs, layers, batch)
+        for block, views_of_block in zip(self.blocks, views, strict=True):
+            h = block(h, views_of_block)
+        logits = self.output(self.norm(h))
+        return logits if self.inputs.answers == 1 else logits.unflatten(-2, (batch, self.inputs.answers))
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a feed-forward part, each around a residual stream, (..., B, L, width).
+    """Attention and a feed-forward part, each around a residual stream of rows, (..., R, width).
 
     Raises:
         ValueError: the width is no multiple of the heads.
@@ -102,36 +107,42 @@ class TransformerBlock(nn.Module):
         self.down = Linear(feed_forward, width, initialization=initialization, bias=bias)
         self.norms = nn.ModuleList(LayerNorm(width) for _ in range(0 if norm == "none" else 2))
 
-    def forward(self, h: Tensor, *, queries: int) -> Tensor:
-        """The residual stream at the last ``queries`` positions, (..., B, queries, width)."""
-        length = h.shape[-2]
-        last = h[..., length - queries :, :]
-        seen = self._norm(0, h) if self.order == "pre" else h
-        last = last + self._attend(seen, queries)
-        if self.order == "post":
-            last = self._norm(0, last)
-        rows = last.flatten(-3, -2)
-        inner = self.norms[1](rows) if self.order == "pre" else rows
-        rows = rows + self.down(activate(self.up(inner), self.activation))
-        if self.order == "post":
-            rows = self.norms[1](rows)
-        return rows.unflatten(-2, (-1, queries))
+    def forward(self, h: Tensor, views: Sequence[View]) -> Tensor:
+        """The residual stream after this block, (..., R', width), of the one before, (..., R, width)."""
+        seen = self.norms[0](h) if self.order == "pre" else h
+        h = joined([view.wanted(h) for view in views]) + self.mix(self._attend(seen, views))
+        h = self.norms[0](h) if self.order == "post" else h
+        inner = self.norms[1](h) if self.order == "pre" else h
+        h = h + self.down(activate(self.up(inner), self.activation))
+        return self.norms[1](h) if self.order == "post" else h
 
-    def _norm(self, which: int, h: Tensor) -> Tensor:
-        return self.norms[which](h.flatten(-3, -2)).unflatten(-2, h.shape[-3:-1])
+    def _attend(self, seen: Tensor, views: Sequence[View]) -> Tensor:
+        """Attention of every view, (..., R', width), written out, so that the member axis stays one batched product."""
+        key_value = self.key_value(seen)
+        if sum(view.rows * view.queries for view in views) > seen.shape[-2]:  # fewer products before they are read
+            query = self.query(seen)
+            queries = [view.wanted(query) for view in views]
+        else:
+            query = self.query(joined([view.wanted(seen) for view in views]))
+            parts = query.split([view.rows * view.queries for view in views], -2)
+            queries = [part.unflatten(-2, (view.rows, -1)) for part, view in zip(parts, views, strict=True)]
+        return joined([
+            self._mixed(q, *view.keys(key_value).chunk(2, -1)) for q, view in zip(queries, views, strict=True)
+        ])  # fmt: skip
 
-    def _attend(self, h: Tensor, queries: int) -> Tensor:
-        """Attention written out, so that the member axis stays one batched product."""
-        batch, length, width = h.shape[-3:]
-        last = h[..., length - queries :, :]
-        q = self.query(last.flatten(-3, -2)).unflatten(-2, (batch, queries))
-        k, v = self.key_value(h.flatten(-3, -2)).unflatten(-2, (batch, length)).split(width, -1)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in (q, k, v))  # (..., B, H, L, D/H)
-        score = q @ k.transpose(-2, -1) / math.sqrt(width // self.heads)
-        if self.causal and queries > 1:
-            score = score.masked_fill(future(queries, length, h.device), -torch.inf)
-        mixed = (score.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
-        return self.mix(mixed.flatten(-3, -2)).unflatten(-2, (batch, queries))
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Values mixed by softmax attention, (..., N, P, width), of queries (..., N, P, width)."""
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in (q, k, v))  # (..., N, H, P, D/H)
+        score = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        if self.causal and q.shape[-2] > 1:
+            score = score.masked_fill(future(q.shape[-2], k.shape[-2], q.device), -torch.inf)
+        return (score.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """States of all views, each (..., N, P, width), as rows, (..., R, width)."""
+    rows = [part.flatten(-3, -2) for part in parts]
+    return rows[0] if len(rows) == 1 else torch.cat(rows, -2)
 
 
 def future(queries: int, length: int, device: torch.device) -> Tensor:

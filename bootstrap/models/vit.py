@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap.models.convolutions import images
 from deepboot.bootstrap.models.layers import Initialization, LayerNorm, Linear, normal, parameter
+from deepboot.bootstrap.models.prefixes import View
 from deepboot.bootstrap.models.transformer import Layers, TransformerBlock, Width
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -62,11 +63,11 @@ class ViT(nn.Module):
         h = self.embedding(patches(x, self.patch).flatten(1, 2)).unflatten(1, (batch, -1))
         if self.token is not None:
             h = torch.cat((h, self.token.unsqueeze(1).expand(-1, batch, -1, -1)), 2)
-        h = h + self.position.unsqueeze(1)
+        h = (h + self.position.unsqueeze(1)).flatten(1, 2)
         for number, block in enumerate(self.blocks):
             last = number == len(self.blocks) - 1
-            h = block(h, queries=1 if last and self.token is not None else self.length)
-        h = self.norm(h.flatten(1, 2)).unflatten(1, (batch, -1))  # the token alone, or all patches
+            h = block(h, [View(batch, 1 if last and self.token is not None else self.length)])
+        h = self.norm(h).unflatten(1, (batch, -1))  # the token alone, or all patches
         return self.output(h.mean(2))
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.registry import nearest
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import Data, own_settings
 from deepboot.bootstrap.task import Task, Universe
+from deepboot.bootstrap.wording import nearest
 
 
 def build_task(chosen: dict[str, Any]) -> Task:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.study.schema import Evaluation, Study
+from deepboot.bootstrap.wording import shown
 
 MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
 MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in memory until it ends

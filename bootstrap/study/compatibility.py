@@ -8,11 +8,12 @@ import torch
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.models.stacked import Stack
-from deepboot.bootstrap.registry import Entry, reason, shown
+from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import Study, own_settings
 from deepboot.bootstrap.task import Image, Inputs, Samples, Task, Universe
+from deepboot.bootstrap.wording import reason, shown
 from deepboot.bootstrap.worlds import World
 
 LARGEST_TRIAL = 50_000_000  # parameters of a model that is tried before it is trained

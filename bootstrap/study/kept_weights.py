@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepboot.bootstrap import columns
-from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import Start, Study
+from deepboot.bootstrap.wording import shown
 
 if TYPE_CHECKING:
     import pandas as pd

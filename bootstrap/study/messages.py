@@ -10,7 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from deepboot.bootstrap.registry import Settings, clipped, nearest, shown, suggestion
+from deepboot.bootstrap.registry import Settings
+from deepboot.bootstrap.wording import clipped, nearest, shown, suggestion
 
 LARGEST_INTEGER = 1 << 53  # up to which a float64 holds every one
 LARGEST_NUMBER = (2 - 2**-23) * 2.0**127  # of float32, in which models compute

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.registry import Kind, Settings, clipped, shown
+from deepboot.bootstrap.registry import Kind, Settings
 from deepboot.bootstrap.study.messages import (
     StudyError,
     key_of,
@@ -21,6 +21,7 @@ from deepboot.bootstrap.study.messages import (
     without_unwritable,
 )
 from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
+from deepboot.bootstrap.wording import clipped, shown
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
     "question": "?", "task": {}, "model": {}, "optimizer": {},

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from deepboot.bootstrap.registry import LONGEST_PATH, clipped, shown
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown
 
 
 def expanded(path: str | Path) -> Path:

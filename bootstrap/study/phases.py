@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.kept_weights import folder_problems, kept_weights
 from deepboot.bootstrap.study.messages import StudyError
@@ -11,6 +10,7 @@ from deepboot.bootstrap.study.parse import read, with_value
 from deepboot.bootstrap.study.run import Pair, Phase, Run
 from deepboot.bootstrap.study.run_worlds import unread_after
 from deepboot.bootstrap.study.schema import IN_PHASE, Change, Study
+from deepboot.bootstrap.wording import shown
 
 # from a study and the names of its faulty tables to its pairs in one phase; raises a StudyError with all that is wrong
 # beside these tables, where there are any

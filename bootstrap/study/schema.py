@@ -1,5 +1,6 @@
 """The schema of a study: its question, what is trained and what is claimed."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -14,6 +15,8 @@ Chosen = dict[str, Any]  # {"name": ..., its settings}
 TrainSize = PositiveInt | list[PositiveInt] | None
 TrainFraction = Fraction | list[Fraction] | None
 SweptValues = Annotated[list[Any], Field(min_length=1)]
+POOL = Role(per_member=True, extendable=True, in_phase=True)
+JUDGED = Role(identity=False, extendable=True, judged=True)
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
 
@@ -81,11 +84,8 @@ class Training(Settings):
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
     """
 
-    train_size: Annotated[TrainSize, Role(per_member=True, extendable=True, in_phase=True)] = None
-    # N itself is in the identity, not that it was given as a share
-    train_fraction: Annotated[TrainFraction, Role(identity=False, per_member=True, extendable=True, in_phase=True)] = (
-        None
-    )
+    train_size: Annotated[TrainSize, POOL] = None
+    train_fraction: Annotated[TrainFraction, replace(POOL, identity=False)] = None  # the identity holds N instead
     ideal: bool = True
     world: Annotated[Chosen, Role(per_member=True, in_phase=True)] = Field(default_factory=lambda: {"rule": "real"})
     batch_size: PositiveInt | Literal["full"]
@@ -105,9 +105,6 @@ class Schedule(Settings):
 
     shape: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: NonNegativeInt = 0
-
-
-JUDGED = Role(identity=False, extendable=True, judged=True)
 
 
 class Evaluation(Settings):
@@ -237,7 +234,8 @@ def own_settings(chosen: Chosen) -> dict[str, Any]:
     return {key: value for key, value in chosen.items() if key not in ("name", "rule", *ModelScales.model_fields)}
 
 
+# dotted names of a study's settings by role
 EXTENDABLE = frozenset(dotted_names(fields_where(lambda role: role.extendable, Study)))
 IN_PHASE = tuple(sorted(dotted_names(fields_where(lambda role: role.in_phase, Study))))
-JUDGING = tuple(dotted_names(fields_where(lambda role: role.judged, Evaluation)))  # settings of ``evaluation``
+JUDGING = tuple(dotted_names(fields_where(lambda role: role.judged, Evaluation)))  # inside ``evaluation``
 NO_SETTING_OF_A_RUN = tuple(name for name in Study.model_fields if not role_of(name, Study).identity)

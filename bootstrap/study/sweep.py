@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Set
 from typing import Any
 
-from deepboot.bootstrap.registry import shown
 from deepboot.bootstrap.study import checks, phases
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.cell import cell_pairs, universe_key
@@ -17,6 +16,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import second_pass_problems
 from deepboot.bootstrap.study.schema import NO_SETTING_OF_A_RUN
 from deepboot.bootstrap.task import Task
+from deepboot.bootstrap.wording import shown
 
 
 def points(raw: dict[str, Any]) -> list[dict[str, Any]]:

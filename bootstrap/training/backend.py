@@ -103,6 +103,10 @@ class Backend(ABC):
         """How many of the remaining steps to make a block of data for."""
         return remaining
 
+    def stride(self, longest: int) -> int:
+        """Steps that are done at once, of blocks of so many at most."""
+        return 1
+
     def batches(self, block: Block, coefficients: Coefficients) -> Iterator[Batch]:
         """A block and its coefficients as `update` takes them: step by step."""
         rows = {name: table.unbind(0) for name, table in coefficients.items()}
@@ -186,6 +190,9 @@ class Graphed(Compiled):
     def block_steps(self, remaining: int) -> int:
         """The largest power of two that is not too long, so that few graphs serve all."""
         return 1 << (min(remaining, GRAPH_STEPS).bit_length() - 1)
+
+    def stride(self, longest: int) -> int:
+        return self.block_steps(longest)
 
     def batches(self, block: Block, coefficients: Coefficients) -> Iterator[Batch]:
         yield Batch(block.x, block.y, coefficients, block.steps)

@@ -17,37 +17,50 @@ BLOCK_STEPS = 64  # steps whose coefficients are computed together
 Coefficients = dict[str, Tensor]  # by name, each (S, E, 1), or of one step (E, 1)
 
 
-def coefficients_of(
-    run: Run, optimizers: Sequence[Optimizer], start: int, stop: int, *, noisy: bool, device: torch.device
-) -> Coefficients:
-    """Coefficients of steps start .. stop - 1, each (S, E, 1), in the run's dtype.
+class Schedules:
+    """Coefficients of any steps of a pack, in the runs' dtype, on the device.
 
-    They are computed for whole blocks of steps, so that where a run is cut does not round them differently.
+    They are computed for whole blocks of steps, so that where a run is cut does not round them differently, and the
+    last block is kept, since several calls ask for parts of it.
 
     Args:
-        run: any of the members', which share a schedule and a budget.
+        runs: of the members, which share a schedule and a budget.
         optimizers: one per member, of one kind.
-        start, stop: updates done before the first and after the last of these steps.
         noisy: whether to add what noise needs: ``noise_rate``, and ``step``, int64, (S, 1, 1).
         device: where they are wanted.
     """
-    first = start // BLOCK_STEPS * BLOCK_STEPS
-    blocks = [_block(run, optimizers, begin, noisy=noisy) for begin in range(first, stop, BLOCK_STEPS)]
-    tables = {name: torch.cat([block[name] for block in blocks])[start - first : stop - first] for name in blocks[0]}
-    dtype = getattr(torch, run.dtype)
-    on_device = {name: to_device(table_SE.to(dtype), device)[..., None] for name, table_SE in tables.items()}
-    if noisy:
-        on_device["step"] = torch.arange(start, stop, device=device)[:, None, None]
-    return on_device
 
+    def __init__(self, runs: Sequence[Run], optimizers: Sequence[Optimizer], *, noisy: bool, device: torch.device):
+        self._run, self._optimizer, self._noisy, self._device = runs[0], optimizers[0], noisy, device
+        self._dtype = getattr(torch, runs[0].dtype)
+        self._hyper = hyperparameters(optimizers)
+        self._number, self._last = -1, Coefficients()
 
-def _block(run: Run, optimizers: Sequence[Optimizer], begin: int, *, noisy: bool) -> dict[str, Tensor]:
-    """Coefficients of one block of steps, float64, (BLOCK_STEPS, E)."""
-    step_S1 = torch.arange(begin + 1, begin + BLOCK_STEPS + 1, dtype=torch.float64)[:, None]
-    hyper = hyperparameters(optimizers)
-    hyper["lr"] = hyper["lr"] * learning_rate_factor(run, step_S1)
-    noise_rate = {"noise_rate": hyper["lr"]} if noisy else {}
-    return {**optimizers[0].coefficients(hyper, step_S1), **noise_rate}
+    def coefficients(self, start: int, stop: int) -> Coefficients:
+        """Coefficients of steps start .. stop - 1, each (S, E, 1)."""
+        first = start // BLOCK_STEPS
+        blocks = [self._block(number) for number in range(first, (stop - 1) // BLOCK_STEPS + 1)]
+        start, stop = start - first * BLOCK_STEPS, stop - first * BLOCK_STEPS
+        if len(blocks) == 1:
+            return {name: table[start:stop] for name, table in blocks[0].items()}
+        return {name: torch.cat([block[name] for block in blocks])[start:stop] for name in blocks[0]}
+
+    def _block(self, number: int) -> Coefficients:
+        """Coefficients of one block of steps, each (BLOCK_STEPS, E, 1)."""
+        if number != self._number:
+            begin = number * BLOCK_STEPS
+            step_S1 = torch.arange(begin + 1, begin + BLOCK_STEPS + 1, dtype=torch.float64)[:, None]
+            hyper = {**self._hyper, "lr": self._hyper["lr"] * learning_rate_factor(self._run, step_S1)}
+            tables = self._optimizer.coefficients(hyper, step_S1)
+            if self._noisy:
+                tables = {**tables, "noise_rate": hyper["lr"]}
+            self._number = number
+            self._last = {
+                name: to_device(table_SE.to(self._dtype), self._device)[..., None] for name, table_SE in tables.items()
+            }
+            if self._noisy:
+                self._last["step"] = torch.arange(begin, begin + BLOCK_STEPS, device=self._device)[:, None, None]
+        return self._last
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

@@ -60,15 +60,16 @@ class Members(NamedTuple):
         return "weight_noise" in self.member_options or "update_noise" in self.member_options
 
     def states(self, step: int) -> list[State]:
-        """Every member's state after so many steps, copied."""
+        """Every member's state after so many steps, copied to the host; members share the copies' memory."""
+        stacked = {
+            "parameters": self.param_EP,
+            "online": self.sums_3E.T.contiguous(),
+            **{f"buffers.{name}": buffer for name, buffer in self.buffers.items()},
+            **{f"slots.{name}": tensor for name, tensor in self.optimizer_state.items()},
+        }
+        copies = {name: tensor.to("cpu", copy=True) for name, tensor in stacked.items()}  # one transfer for all members
         return [
-            {
-                "parameters": self.param_EP[member].clone(),
-                "step": torch.tensor(step),
-                "online": self.sums_3E[:, member].clone(),
-                **{f"buffers.{name}": buffer[member].clone() for name, buffer in self.buffers.items()},
-                **{f"slots.{name}": tensor[member].clone() for name, tensor in self.optimizer_state.items()},
-            }
+            {"step": torch.tensor(step), **{name: copy[member] for name, copy in copies.items()}}
             for member in range(len(self.param_EP))
         ]
 

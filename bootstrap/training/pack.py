@@ -17,7 +17,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
 from deepboot.bootstrap.training.backend import BackendCache, Batch, MemberGroup, backend_of
-from deepboot.bootstrap.training.coefficients import coefficients_of
+from deepboot.bootstrap.training.coefficients import Schedules
 from deepboot.bootstrap.training.execution import ON_CPU, Execution
 from deepboot.bootstrap.training.members import State, initial_members, restored_members
 from deepboot.bootstrap.training.step import MemberStep
@@ -54,14 +54,15 @@ class Pack:
         self.source = SampleSource(task, runs, self.device)
         self.data = Batches(self.source, runs, getattr(torch, runs[0].dtype))
         self.member_step = MemberStep(runs[0], task, self.device)
-        self._optimizers: list[Optimizer] = [_optimizer(run) for run in runs]
+        optimizers = [_optimizer(run) for run in runs]
         if states is None:
             self.step = 0
-            self.members = initial_members(runs, self.member_step.stack, self._optimizers)
+            self.members = initial_members(runs, self.member_step.stack, optimizers)
         else:
             self.step = int(states[0]["step"])
             assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
-            self.members = restored_members(runs, states, self.member_step.stack, self._optimizers)
+            self.members = restored_members(runs, states, self.member_step.stack, optimizers)
+        self._schedules = Schedules(runs, optimizers, noisy=self.members.noisy, device=self.device)
         self.groups = self.groups_of(slice(0, len(runs)))
         self._backend = backend_of(execution, self.groups, self.member_step, cache or BackendCache())
 
@@ -72,6 +73,11 @@ class Pack:
     def param_EP(self) -> Tensor:
         """Parameters of all members, (E, P)."""
         return self.members.param_EP
+
+    @property
+    def stride(self) -> int:
+        """Steps that the backend does at once, as long as no step before their end is asked for."""
+        return self._backend.stride(self.data.longest)
 
     def groups_of(self, members: slice) -> list[MemberGroup]:
         """Some members as they are computed together: all at once, or each alone."""
@@ -87,11 +93,7 @@ class Pack:
         while self.step < until:
             steps = self._backend.block_steps(min(until - self.step, self.data.longest))
             block = self.data.block(self.step, self.step + steps)
-            coefficients = coefficients_of(
-                self.runs[0], self._optimizers, self.step, self.step + block.steps,
-                noisy=self.members.noisy, device=self.device,
-            )  # fmt: skip
-            yield from self._backend.batches(block, coefficients)
+            yield from self._backend.batches(block, self._schedules.coefficients(self.step, self.step + block.steps))
             self.flush_online_sums()  # the next block takes this one's memory
 
     def update(self, batch: Batch) -> None:

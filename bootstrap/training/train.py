@@ -121,7 +121,7 @@ def _without_ended(members: list[Outcome], states: list[State]) -> tuple[list[Ou
     """The members that go on, with their states; the others keep theirs and are removed."""
     for outcome, state in zip(members, states, strict=True):
         if outcome.ended:
-            outcome.removed, outcome.state = True, state
+            outcome.removed, outcome.state = True, {name: tensor.clone() for name, tensor in state.items()}
     going = [(outcome, state) for outcome, state in zip(members, states, strict=True) if not outcome.removed]
     return [outcome for outcome, _ in going], [state for _, state in going]
 

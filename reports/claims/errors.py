@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from deepboot.bootstrap.registry import suggestion
 from deepboot.bootstrap.results import Results, typed
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import GROUPS, Across, seeds_needed, traits_of

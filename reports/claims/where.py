@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap.registry import suggestion
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.text import setting

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from deepboot.bootstrap.events import ROUNDING
-from deepboot.bootstrap.registry import suggestion
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.survival import BROKEN

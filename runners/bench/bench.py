@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepboot.bootstrap.registry import shown, suggestion
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.runners import builtins
 from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.registry import KINDS, LONGEST_PATH, Kind, clipped, shown
+from deepboot.bootstrap.registry import KINDS, Kind
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.task import Image, Task
+from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown
 from deepboot.runners import builtins, study_files
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")

@@ -25,7 +25,7 @@ from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, sho
 from deepboot.runners.run.packing import families_of, ordered_members
 from deepboot.runners.run.trial import Rate, Trial
 
-TRY_SECONDS = 120.0  # of a whole study, above which it is tried how it is done fastest
+TRY_SECONDS = {"cpu": 120.0, "cuda": 10.0}  # of a whole study, as it is guessed, above which trials are made
 COMPILE_SECONDS = 300.0  # above which a compiled backend is tried
 WORTH = 1.05  # settings are preferred to simpler ones only if they are this many times as fast
 FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  # real runs with their ideal one
@@ -63,9 +63,9 @@ def choose(
     plan = ExecutionPlan(device=device, workers=workers)
     longest = max(by_key.values(), key=_guess, default=[])
     for key, families in by_key.items():
-        if _guess(families) / workers > TRY_SECONDS:
+        if _guess(families) / workers > TRY_SECONDS[device]:
             plan.packs[key] = _pack_settings(families, plan, plugins, measure, say)
-    if device == "cpu" and _guess(longest) / workers > TRY_SECONDS and threads > 1:
+    if device == "cpu" and _guess(longest) / workers > TRY_SECONDS[device] and threads > 1:
         say(f"Trying one process of {threads} threads: {SHORT}.")
         _choose_threads(longest, plan, threads, plugins, measure)
     return plan
@@ -130,7 +130,7 @@ def _pack_settings(
         settings.backend = backend = "eager"
         best = attempt(1, backend)
     seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
-    if seconds < TRY_SECONDS and plan.device == "cpu":
+    if seconds < TRY_SECONDS["cpu"] and plan.device == "cpu":
         return settings
     if best.rate < SEQUENTIAL_RATE * workers and len(families[0]) > 1:
         rate = attempt(1, backend, sequential=True)

@@ -73,10 +73,10 @@ def _measure(trial: Trial) -> Rate:
     pack = Pack(trial.runs, trial.execution)
     evaluator = Evaluator(pack)  # which takes memory too
     budget = trial.runs[0].max_steps
-    train_steps(pack, min(WARM_UP_STEPS, budget))
+    train_steps(pack, min(WARM_UP_STEPS * pack.stride, budget))  # the second stride is a replay
     _wait(on_gpu)
     warm, first = time.perf_counter(), pack.step
-    block = 4
+    block = max(pack.stride, 4)
     while pack.step == first or (time.perf_counter() - warm < trial.trial_seconds and pack.step < budget):
         train_steps(pack, min(pack.step + block, max(budget, pack.step + 1)))
         _wait(on_gpu)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from deepboot.bootstrap import columns
 from deepboot.bootstrap.columns import STOPPED
-from deepboot.bootstrap.registry import clipped
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.wording import clipped
 from deepboot.reports.claims.errors import claim_errors
 from deepboot.runners import builtins, study_files
 from deepboot.runners.run import checkpoints, output_folder

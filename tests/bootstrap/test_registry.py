@@ -10,7 +10,8 @@ import pytest
 from pydantic import Field, PositiveInt, ValidationError
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.registry import Entry, find, load_plugin, names, register, settings, suggestion
+from deepboot.bootstrap.registry import Entry, find, load_plugin, names, register, settings
+from deepboot.bootstrap.wording import suggestion
 
 
 @pytest.fixture(autouse=True)

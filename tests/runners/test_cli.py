@@ -135,13 +135,13 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "the same command goes on from there" in out
     assert "Traceback" not in err
     held = results.read(tmp_path / "out").runs
     assert 2 <= len(held) < 32
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert again.returncode == 0, again.stderr
     runs = results.read(tmp_path / "out").runs
     assert len(runs) == 32

@@ -22,7 +22,7 @@ FLOORS = {
         {"samples"},
         {"study"},
         {"models", "worlds", "draws", "usage", "optimizers", "losses", "results", "underway"},
-        {"task", "streams", "registry", "plugins", "metrics", "events", "columns", "files"},
+        {"task", "streams", "registry", "plugins", "metrics", "events", "columns", "files", "wording"},
     ],
     "reports": [
         {"page"},

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.bootstrap.registry import suggestion
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.claims.kind import Across, Effect, claim_kind
 from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of

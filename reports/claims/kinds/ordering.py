@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from deepboot.bootstrap.registry import suggestion
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import settings_of
 from deepboot.reports.claims.kind import Across
 from deepboot.reports.claims.kinds.shared import Event

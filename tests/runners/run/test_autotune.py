@@ -1,7 +1,7 @@
 """How a study is carried out: chosen from trials, kept with the folder, restored; packs halved for memory."""
 
 import json
-from typing import get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,10 @@ from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save
 
+from deepboot.bootstrap.samples.batches import Block
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training import pack as packs
+from deepboot.bootstrap.training.backend import Batch, Eager
 from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
@@ -169,6 +172,36 @@ def test_a_graph_that_cannot_be_captured_leaves_a_gpu_eager(monkeypatch):
     other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
     _, settings = chosen(Machine(sizes), other, device="cuda", workers=1, threads=1)
     assert (settings.backend, settings.pack_size) == ("graphed", 128)
+
+
+class Replayed(Eager):
+    """Does the steps of a block at once, as a GPU's graphs do, and notes how many."""
+
+    lengths: ClassVar[list[int]] = []
+
+    def block_steps(self, remaining):
+        return 1 << (min(remaining, 16).bit_length() - 1)
+
+    def stride(self, longest):
+        return self.block_steps(longest)
+
+    def batches(self, block, coefficients):
+        yield Batch(block.x, block.y, coefficients, block.steps)
+
+    def update(self, batch):
+        self.lengths.append(batch.steps)
+        for single in Eager.batches(self, Block(batch.x, batch.labels), batch.coefficients):
+            super().update(single)
+
+
+def test_a_trial_times_replays_and_no_captures(monkeypatch):
+    """Every length that is timed was done before, so that its graph is there."""
+    monkeypatch.setattr(packs, "backend_of", lambda execution, groups, step, cache: Replayed(groups, step))
+    monkeypatch.setattr(Replayed, "lengths", [])
+    runs = runs_of(parity(training__seeds=2, training__max_steps=10_000))
+    assert measure(Trial(runs=runs, trial_seconds=0.05)).rate > 0
+    assert Replayed.lengths[:2] == [16, 16]
+    assert set(Replayed.lengths[2:]) == {16}
 
 
 def test_a_trial_tells_rate_and_memory_or_the_reason():

@@ -1,0 +1,59 @@
+"""Parts of messages: values as they are shown, known names near a wrong one, and the reasons of errors."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in a message
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word most like this one, if any is like it."""
+    near = difflib.get_close_matches(word[:LONGEST_SHOWN], list(known), n=1)
+    return near[0] if near else None
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """A sentence with the known word nearest to this one, and the list of all.
+
+    >>> suggestion("sparse_party", ["digits", "sparse_parity"])
+    "Did you mean 'sparse_parity'? Known: digits, sparse_parity."
+    """
+    near = nearest(word, known)
+    guess = f"Did you mean {near!r}? " if near is not None else ""
+    return f"{guess}Known: {', '.join(known) or 'none'}."
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: as Python writes it, and clipped."""
+    return clipped(repr(value))
+
+
+def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
+    """A text, or the beginning of a long one and its length.
+
+    >>> clipped("abc"), clipped("abc" * 1_000)[50:]
+    ('abc', 'cabca… (3,000 characters)')
+    """
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest - 25]}… ({len(text):,} characters)"
+
+
+def reason(error: BaseException, cure: str) -> str:
+    """The message of an error in a user's code, with a cure unless it has one itself, in a second sentence.
+
+    >>> reason(ValueError("No such layer. Count them."), "Mend the model.")
+    'No such layer. Count them.'
+    >>> reason(KeyError(3), "Mend the model.")
+    'KeyError: 3. Mend the model.'
+    """
+    text = " ".join(str(error).split())
+    has_cure = isinstance(error, ValueError) and re.search(r"[.?] [A-Z]", text)  # may end in a command to be copied
+    if has_cure or re.fullmatch(r".*[.?] .*[.?`]", text):
+        return text
+    if text.endswith("."):
+        return f"{text} {cure}"
+    line = clipped(str(error).strip().split("\n", 1)[0], LONGEST_PATH)
+    return f"{type(error).__name__}{f': {line}' if line else ''}. {cure}"
