@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from deepboot.bootstrap.files import write_json
-from deepboot.bootstrap.registry import clipped, shown, suggestion
+from deepboot.bootstrap.wording import clipped, shown, suggestion
 from deepboot.runners.run import environment
 
 LEAST_SECONDS = 10.0  # that must be left of the budget for a step to begin, unless its limit is shorter

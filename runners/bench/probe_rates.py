@@ -1,5 +1,6 @@
 """Probes of speed: member steps a second of packs of every size, with the parts of a step and the memory."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -11,8 +12,8 @@ import torch
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
-from deepboot.bootstrap.training.backend import GRAPH_STEPS
-from deepboot.bootstrap.training.coefficients import coefficients_of
+from deepboot.bootstrap.training.backend import GRAPH_STEPS, Batch
+from deepboot.bootstrap.training.coefficients import BLOCK_STEPS, Schedules
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import BackendName, Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
@@ -101,26 +102,37 @@ def _step_ms(pack: Pack, block: int) -> float:
 
 def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
     """Milliseconds of a step's parts, and of one evaluation and one copy of all states."""
+    start, stop = pack.step, pack.step + block
+    batch = next(pack.batches(stop))
+    parts: dict[str, tuple[Callable[[], Any], int]] = {
+        "data": (lambda: pack.data.block(start, stop), block),
+        "coefficients": (_coefficients(pack), BLOCK_STEPS),
+        "update": (lambda: _again(pack, batch), batch.steps),
+        "evaluation": (evaluator.rows, 1),
+        "states": (pack.states, 1),
+    }
+    return {name: _milliseconds(pack, work) / steps for name, (work, steps) in parts.items()}
+
+
+def _coefficients(pack: Pack) -> Callable[[], Any]:
+    """A function that computes the coefficients of one block of steps after another."""
     optimizers: list[Any] = [
         registry.find("optimizer", run.optimizer["name"]).target(**own_settings(run.optimizer)) for run in pack.runs
     ]
-    start, stop, noisy = pack.step, pack.step + block, pack.members.noisy
-    batch = next(pack.batches(stop))
+    schedules = Schedules(pack.runs, optimizers, noisy=pack.members.noisy, device=pack.device)
+    starts = itertools.count(0, BLOCK_STEPS)  # each block once, since the last is kept
 
-    def update() -> None:
-        pack.update(batch)
-        pack.step -= batch.steps  # so that the same batch may come again
+    def block() -> None:
+        start = next(starts)
+        schedules.coefficients(start, start + BLOCK_STEPS)
 
-    parts: dict[str, tuple[Callable[[], Any], int]] = {
-        "data": (lambda: pack.data.block(start, stop), block),
-        "coefficients": (
-            lambda: coefficients_of(pack.runs[0], optimizers, start, stop, noisy=noisy, device=pack.device), block,
-        ),
-        "update": (update, batch.steps),
-        "evaluation": (evaluator.rows, 1),
-        "states": (pack.states, 1),
-    }  # fmt: skip
-    return {name: _milliseconds(pack, work) / steps for name, (work, steps) in parts.items()}
+    return block
+
+
+def _again(pack: Pack, batch: Batch) -> None:
+    """Train on a batch and count its steps as not done, so that it may come again."""
+    pack.update(batch)
+    pack.step -= batch.steps
 
 
 def _milliseconds(pack: Pack, work: Callable[[], Any]) -> float:
