@@ -26,6 +26,7 @@ INTERRUPTED = 130
 REFUTED = 1  # a claim is: an answer like another
 POLL_SECONDS = 0.05
 TEST_PROCESSES = "4"
+MARK = "@pytest.mark.gpu"
 
 
 def demo(device: str) -> Parts:
@@ -108,12 +109,13 @@ def tested(device: str, chosen: str, root: Path) -> Found:
         return {"skipped": "pytest is not installed"}
     if not (root / "tests").is_dir():
         return {"skipped": "there are no tests beside the package: they are in the repository"}
+    files = [path for path in (root / "tests").rglob("test_*.py") if MARK in path.read_text()]  # others may need more
     several = ["-n", TEST_PROCESSES] if device == "cuda" and importlib.util.find_spec("xdist") else []
     status, lines = echoed([
         sys.executable, "-m", "pytest", "--rootdir", str(root), "-c", str(root / "pyproject.toml"), "-v",
         "-o", "addopts=", "-o", "filterwarnings=default", "--import-mode=importlib", "-p", "no:cacheprovider",
         "--continue-on-collection-errors", "-m", "gpu", "-k", chosen, *several,
-        *([] if device == "cuda" else ["--collect-only", "-q"]), str(root / "tests"),
+        *([] if device == "cuda" else ["--collect-only", "-q"]), *map(str, sorted(files)),
     ])  # fmt: skip
     summary = lines[-1].strip("= ")
     return {

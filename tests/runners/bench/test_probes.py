@@ -233,6 +233,7 @@ def test_tests_that_need_a_gpu_are_run_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(probe_commands, "TEST_PROCESSES", "0")
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["gpu"]\naddopts = "--no-such"\n')
     (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_other.py").write_text("import a_module_that_is_not_here")
     (tmp_path / "tests" / "test_device.py").write_text(
         textwrap.dedent("""
             import pytest
