@@ -229,7 +229,10 @@ def _slowdown(pack: Pack) -> float:
     x, y = next(_image_batches(pack))
     seconds = []
     for precision in (torch.float32, x.dtype):
-        opponent, inputs = ImageOpponent(pack, compiled=False, bf16=precision != torch.float32), x.to(precision)
+        opponent, inputs = (
+            ImageOpponent(_network(pack), compiled=False, bf16=precision != torch.float32),
+            x.to(precision),
+        )
         opponent.update(inputs, y)
         began = time.perf_counter()
         opponent.update(inputs, y)
@@ -246,7 +249,7 @@ def image_opponent(pack: Pack, *, compiled: bool, backend: str = "inductor") -> 
         backend: of torch.compile.
     """
     bf16 = pack.runs[0].precision == "bf16"
-    opponent = ImageOpponent(pack, compiled=compiled, bf16=bf16, backend=backend)
+    opponent = ImageOpponent(_network(pack), compiled=compiled, bf16=bf16, backend=backend)
     batches = _image_batches(pack)
 
     def loop(steps: int) -> None:
@@ -260,24 +263,21 @@ class ImageOpponent:
     """One network, trained by an opponent who tries.
 
     Args:
-        pack: whose device it takes.
+        module: the network, which is changed in place.
         compiled: whether the gradient is compiled.
         bf16: whether the network computes in bfloat16.
         backend: of torch.compile.
-
-    Attributes:
-        module: the network.
     """
 
-    def __init__(self, pack: Pack, *, compiled: bool, bf16: bool = False, backend: str = "inductor"):
-        device = pack.device.type
-        self.module = module = _network(pack).to(memory_format=torch.channels_last)
+    def __init__(self, module: nn.Module, *, compiled: bool, bf16: bool = False, backend: str = "inductor"):
+        device = next(module.parameters()).device.type
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.SGD(module.parameters(), lr=0.1, fused=True)
 
         def loss(x: Tensor, y: Tensor) -> Tensor:
             with torch.autocast(device, torch.bfloat16, enabled=bf16):
                 logits = module(x)
-            return nn.functional.cross_entropy(logits.float(), y)
+            return nn.functional.cross_entropy(logits.float() if bf16 else logits, y)
 
         if compiled:
             torch.compiler.reset()

@@ -88,6 +88,8 @@ class Opponent:
         self.parameters: Parameters = dict(module.named_parameters())
         if variant.form != "loop":
             self.parameters = torch.func.stack_module_state(self.modules)[0]
+        if variant.form == "vmap":  # else its gradients would remember how they were computed
+            self.parameters = {name: parameter.detach() for name, parameter in self.parameters.items()}
         settings = {key: contest.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
         # a compiler fuses an optimizer's plain operations itself
         fused = variant.compiled != WITH_OPTIMIZER

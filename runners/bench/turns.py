@@ -196,11 +196,11 @@ class Crew:
         return Lap(sum(one.rate for one in laps), statistics.mean(one.evaluation_share for one in laps))
 
     def _ask(self, asked: Side | float) -> list[Any]:
-        for end in self._ends:
-            end.send(asked)
         try:
+            for end in self._ends:
+                end.send(asked)
             return [end.recv() for end in self._ends]
-        except EOFError:
+        except (EOFError, OSError):
             raise RuntimeError("a process of the benchmark died, perhaps because memory ran out") from None
 
 
