@@ -271,7 +271,7 @@ class ImageOpponent:
 
     def __init__(self, module: nn.Module, *, compiled: bool, bf16: bool = False, backend: str = "inductor"):
         device = next(module.parameters()).device.type
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module.to(memory_format=torch.channels_last)
         self._optimizer = torch.optim.SGD(module.parameters(), lr=0.1, fused=True)
 
         def loss(x: Tensor, y: Tensor) -> Tensor:
