@@ -28,6 +28,7 @@ from deepboot.runners.bench.turns import (
     TURNS,
     Crew,
     Harness,
+    Lap,
     Naive,
     Race,
     Side,
@@ -161,11 +162,7 @@ def _alone(name: str, contest: Contest) -> Iterator[Race]:
             execution = _fastest_execution(harness, runs, bench) if compiles else Execution()
             _build(opponent, Tried(name, variant))
             _build(harness, Harness(runs, execution))
-            laps = turns({
-                "naive": partial(naive.lap, TURN_SECONDS),
-                "opponent": partial(opponent.lap, TURN_SECONDS),
-                "harness": partial(harness.lap, TURN_SECONDS),
-            })  # fmt: skip
+            laps = turns(_laps(naive, opponent, harness))
             title = f"{name}, {'compiled where faster' if compiles else 'nobody compiles'}"
             yield race(title, laps, opponent=str(variant), harness=execution.backend)
 
@@ -189,15 +186,17 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
         _build(naive, Naive(name, device))
         _build(opponent, Tried(name, variant, device))
         _build(harness, Harness(members, execution))
-        laps = turns({
-            "naive": partial(naive.lap, TURN_SECONDS),
-            "opponent": partial(opponent.lap, TURN_SECONDS),
-            "harness": partial(harness.lap, TURN_SECONDS),
-        })  # fmt: skip
+        laps = turns(_laps(naive, opponent, harness))
     return race(
         name, laps, opponent=str(variant), harness=f"{len(members)} members, {execution.backend}",
         processes=plan.workers, threads=plan.threads, peak_steps=peak / _flops(runs[0]),
     )  # fmt: skip
+
+
+def _laps(naive: Crew, opponent: Crew, harness: Crew) -> dict[str, Callable[[], Lap]]:
+    """A turn of each side, by its name."""
+    crews = {"naive": naive, "opponent": opponent, "harness": harness}
+    return {name: partial(crew.lap, TURN_SECONDS) for name, crew in crews.items()}
 
 
 def _tried(crew: Crew, name: str, device: str) -> Callable[[Variant], float]:

@@ -6,11 +6,13 @@ over turns of the ratios, since a machine's speed wanders.
 
 import logging
 import multiprocessing
+import signal
 import statistics
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -206,29 +208,32 @@ class Crew:
 
 def _serve(end: Connection, threads: int, device: str) -> None:
     """Build sides and take turns until nobody asks any more."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks is interrupted too, and closes its end
     logging.disable(logging.WARNING)  # a compiler says that there is no GPU
     builtins.load(claims=False)
     prepare(threads)
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
     stepper: Stepper | None = None
-    with ExitStack() as whole:
-        stack = whole.enter_context(ExitStack())
+    with ExitStack() as stack, suppress(EOFError, OSError):
         while True:
-            try:
-                asked = end.recv()
-            except EOFError:
-                return
+            asked = end.recv()
             if isinstance(asked, Side):
                 stack.close()
                 stepper = None  # a device need not hold two
-                try:
-                    stepper = warm(asked.build(stack))
-                    end.send(None)
-                except Exception as error:  # no compiler, no memory, what a compiler cannot do
-                    end.send(f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}")
+                stepper, problem = _built(asked, stack)
+                end.send(problem)
             else:
                 assert stepper is not None, "nothing was built"
                 end.send(lap(stepper, asked, wait))
+
+
+def _built(side: Side, stack: ExitStack) -> tuple[Stepper | None, str | None]:
+    """A side's stepper, warm, or why there is none."""
+    try:
+        return warm(side.build(stack)), None
+    except Exception as error:  # no compiler, no memory, what a compiler cannot do
+        return None, f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
 
 
 def warm(stepper: Stepper) -> Stepper:
