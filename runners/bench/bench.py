@@ -1,83 +1,59 @@
-"""``deepboot bench``: one run, and packs of many, against the shortest honest plain PyTorch loop; cost against scale.
+"""``deepboot bench``: one run, and many, against an opponent who tries and a naive PyTorch loop; cost against scale.
 
-Both sides of a race train the same model on the same task with the same batch size on this machine, by
-turns; the ratio of their times is what is reported, since absolute times wander.
+All sides of a race train the same model on the same task with the same batch size on this machine, by turns; the
+ratio of their times is what is reported, since absolute times wander. README's rows are against the opponent.
 """
 
 import json
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from deepboot.bootstrap.study.run import Run, evaluation_steps
-from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.runners import builtins
-from deepboot.runners.bench.contests import ALONE, PACKED, Contest, plain_loop
-from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, Versus, race
-from deepboot.runners.run import autotune, environment
-from deepboot.runners.run.local import Bench, cores
+from deepboot.runners.bench.contests import ALONE, PACKED, PAIRED, Contest
+from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, NotRaced, Versus, race_images
+from deepboot.runners.bench.opponents import Variant, fastest
+from deepboot.runners.bench.turns import (
+    TURN_SECONDS,
+    TURNS,
+    Crew,
+    Harness,
+    Lap,
+    Naive,
+    Race,
+    Side,
+    Tried,
+    race,
+    trial,
+    turns,
+)
+from deepboot.runners.run import autotune, environment, trusted_backends
+from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, short_key
+from deepboot.runners.run.local import Bench, cores, note
 from deepboot.runners.run.packing import ordered_members
 from deepboot.runners.run.process import guest, prepare
 from deepboot.runners.run.trial import Trial, measure
 
-TURNS = 5
-PACK_TURNS = 3
-PACK_SEEDS = 512  # real runs of a study of packs: long enough for every pack size to be tried
+PACK_SEEDS = 512  # runs of a study of packs: enough for every pack size to be tried
+SIZES = {"cpu": (2, 4, 8), "cuda": (16, 64, 256, 1024)}  # members that an opponent may step together
 SCALE = tuple(1 << power for power in range(11))  # members of a pack
 LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs are not tried
 PEAK_SIZE, PEAK_TIMES = 1_024, 20
-
-
-@dataclass(frozen=True)
-class Alone:
-    """One run on one thread; times are milliseconds of one step, medians over turns."""
-
-    name: str
-    plain_ms: float
-    harness_ms: float
-    ratio: float
-    evaluation_share: float
-
-    def line(self) -> str:
-        """The figure as a line of a table."""
-        return (
-            f"{self.name:24} plain {self.plain_ms:8.3f} ms   harness {self.harness_ms:8.3f} ms   "
-            f"ratio {self.ratio:.2f}   evaluation {self.evaluation_share:.1%}"
-        )
-
-
-@dataclass(frozen=True)
-class Packed:
-    """Many runs by the plan chosen for them, against one after another; rates are model steps a second.
-
-    Attributes:
-        peak_share: floating-point operations of the matrix products in a second, over those of a large product.
-    """
-
-    name: str
-    plain_rate: float
-    harness_rate: float
-    ratio: float
-    execution: str
-    peak_share: float
-    evaluation_share: float
-
-    def line(self) -> str:
-        """The figure as a line of a table."""
-        return (
-            f"{self.name:24} plain {self.plain_rate:8,.0f}/s   harness {self.harness_rate:8,.0f}/s   "
-            f"ratio {self.ratio:.2f}   {self.peak_share:.0%} of peak   evaluation {self.evaluation_share:.1%}   "
-            f"{self.execution}"
-        )
+RULES = (
+    f"medians of {TURNS} turns of {TURN_SECONDS:g} s; ratio = harness / other, of member steps a second, in brackets "
+    "the lowest and highest of a turn; evaluation at the study's schedule is in the harness's time and in nobody "
+    "else's; the time that compiling takes in nobody's"
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +75,7 @@ class Scale:
         )
 
 
-Figure = Alone | Packed | Scale | Versus | EvaluationShare | Made
+Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made
 
 
 def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:
@@ -151,70 +127,98 @@ def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
     if name == "packs":
         peak = _peak(device)
         with Bench() as bench:
-            figures = [_packed(one, contest, device, bench, peak) for one, contest in PACKED.items()]
+            figures = [_packed(one, contest, device, bench, peak) for one, contest in (PACKED | PAIRED).items()]
         heading = (
-            f"plain loop with {cores()} threads, one run after another; ratio = harness / plain model steps a second, "
-            f"evaluation included; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
+            f"processes x threads of opponent and harness in the first column, naive: 1 x {cores()}, one real run "
+            f"after another; {RULES}; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
         )
     elif name == "scale":
         figures = [one for contest, backend in _scaled(device) for one in _scale(contest, backend, device)]
         heading = "one process, one thread; pool, test set, state and one block of data counted as memory"
     elif name == "images":
-        figures = [*race(device)]
+        figures = [*race_images(device)]
         heading = (
-            f"batches of {BATCH} images of {SIZE} x {SIZE}, one member, {TURNS} turns each; ratio = harness / other"
+            f"batches of {BATCH} images of {SIZE} x {SIZE}, one member; all sides 1 process x 1 thread of the host; "
+            f"training against opponent and naive loop: {RULES}; other lines: medians of {TURNS} turns, "
+            "ratio = harness / other"
         )
     else:
-        figures = [_alone(name, ALONE[name])]
-        heading = f"one thread, {TURNS} turns each; ratio = plain / harness time of a step, evaluation included"
+        figures = [*_alone(name, ALONE[name])]
+        heading = f"one run, all sides 1 process x 1 thread; {RULES}"
     return figures, [heading, *(figure.line() for figure in figures)]
 
 
-def _alone(name: str, contest: Contest) -> Alone:
-    """One run, eager, on one thread of the CPU."""
-    prepare(1)  # for both sides
-    (specification,) = contest.runs()
-    pack = Pack([specification])
-    plain = plain_loop(contest)
-    evaluator = Evaluator(pack)
-    train_steps(pack, 10)
-    plain(10)
-    plain_times, step_times, evaluation_times = [], [], []
-    for _ in range(TURNS):
-        plain_times.append(_seconds(lambda: plain(contest.steps)) / contest.steps)
-        goal = pack.step + contest.steps
-        step_times.append(_seconds(lambda goal=goal: train_steps(pack, goal)) / contest.steps)  # type: ignore[misc]
-        evaluation_times.append(_seconds(evaluator.rows))
-    evaluation = statistics.median(evaluation_times) * _evaluations_per_step(specification)
-    harness = [step + evaluation for step in step_times]
-    ratio = statistics.median(a / b for a, b in zip(plain_times, harness, strict=True))
-    middle = statistics.median(harness)
-    return Alone(name, 1e3 * statistics.median(plain_times), 1e3 * middle, ratio, evaluation / middle)
+def _note(sentence: str) -> None:
+    note(f"  {sentence}")
 
 
-def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float) -> Packed:
+def _alone(name: str, contest: Contest) -> Iterator[Race]:
+    """One run on one thread of the CPU: nobody compiles, then whoever is faster compiled does."""
+    runs = contest.runs()
+    with Crew(1, 1) as naive, Crew(1, 1) as opponent, Crew(1, 1) as harness, Bench() as bench:
+        _build(naive, Naive(name))
+        for compiles in (False, True):
+            variant = fastest(_tried(opponent, name, "cpu"), (), compiles=compiles)
+            execution = _fastest_execution(harness, runs, bench) if compiles else Execution()
+            _build(opponent, Tried(name, variant))
+            _build(harness, Harness(runs, execution))
+            laps = turns(_laps(naive, opponent, harness))
+            title = f"{name}, {'compiled where faster' if compiles else 'nobody compiles'}"
+            yield race(title, laps, opponent=str(variant), harness=execution.backend)
+
+
+def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float) -> Race:
     """Many runs as the plan chosen for a study of them carries them out."""
     runs = contest.runs(PACK_SEEDS)
-    plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench)
+    plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench, _note)
+    trusted_backends.distrust(plan, runs, [], bench, _note)
+    own = (contest.members or PACK_SEEDS) // plan.workers  # members of one process at most
     settings = plan.of(runs[0])
-    members = list(ordered_members(runs[: settings.pack_size]))
-    trial = Trial(runs=members, execution=plan.execution(runs[0]), trial_seconds=2.0)
-    prepare(cores())
-    plain = plain_loop(contest, device)
-    _timed(plain, contest.steps // 10, device)
-    evaluation = _evaluation_seconds(members, device) * _evaluations_per_step(runs[0])
-    plain_rates, rates = [], []
-    for _ in range(PACK_TURNS):
-        plain_rates.append(contest.steps / _timed(plain, contest.steps, device))
-        together = bench(trial, plan.workers).rate
-        rates.append(1 / (1 / together + evaluation / plan.workers))
-    rate = statistics.median(rates)
-    return Packed(
-        name, statistics.median(plain_rates), rate,
-        statistics.median(a / b for a, b in zip(rates, plain_rates, strict=True)),
-        f"{plan.workers} x {plan.threads} threads, {len(members)} members, {settings.backend}",
-        rate * _flops(runs[0]) / peak, evaluation / plan.workers * rate,
+    members = ordered_members(contest.runs(min(settings.pack_size, own)))
+    execution = plan.execution(runs[0])
+    with (
+        Crew(1, cores(), device) as naive,
+        Crew(plan.workers, plan.threads, device) as opponent,
+        Crew(plan.workers, plan.threads, device) as harness,
+    ):
+        sizes = [size for size in SIZES[device] if size <= own]
+        variant = fastest(_tried(opponent, name, device), sizes)
+        _build(naive, Naive(name, device))
+        _build(opponent, Tried(name, variant, device))
+        _build(harness, Harness(members, execution))
+        laps = turns(_laps(naive, opponent, harness))
+    return race(
+        name, laps, opponent=str(variant), harness=f"{len(members)} members, {execution.backend}",
+        processes=plan.workers, threads=plan.threads, peak_steps=peak / _flops(runs[0]),
     )  # fmt: skip
+
+
+def _laps(naive: Crew, opponent: Crew, harness: Crew) -> dict[str, Callable[[], Lap]]:
+    """A turn of each side, by its name."""
+    crews = {"naive": naive, "opponent": opponent, "harness": harness}
+    return {name: partial(crew.lap, TURN_SECONDS) for name, crew in crews.items()}
+
+
+def _tried(crew: Crew, name: str, device: str) -> Callable[[Variant], float]:
+    """The rate of a variant of a contest's opponent, by a trial in its processes."""
+    return lambda variant: trial(crew, Tried(name, variant, device), _note, f"{name}, opponent, {variant}")
+
+
+def _fastest_execution(crew: Crew, runs: list[Run], bench: Bench) -> Execution:
+    """The faster of eager and compiled for one run, compiled only where it trains as eager does."""
+    plan = ExecutionPlan(device="cpu", packs={short_key(runs[0]): PackSettings(backend="compiled")})
+    trusted_backends.distrust(plan, runs, [], bench, _note)
+    executions = {one.backend: one for one in (Execution(), plan.execution(runs[0]))}
+    return max(
+        executions.values(),
+        key=lambda execution: trial(crew, Harness(runs, execution), _note, f"harness, {execution.backend}"),
+    )
+
+
+def _build(crew: Crew, side: Side) -> None:
+    problem = crew.build(side)
+    if problem is not None:
+        raise ValueError(f"a side of the race cannot be built: {problem}")
 
 
 def _scaled(device: str) -> list[tuple[tuple[str, Contest], BackendName]]:
@@ -238,21 +242,6 @@ def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> list
             break
         figures.append(Scale(name, members, backend, rate.rate, rate.member_bytes, rate.first_seconds))
     return figures
-
-
-def _evaluation_seconds(runs: list[Run], device: str) -> float:
-    """Seconds that one member's evaluation takes on one thread, or on the device."""
-    prepare(1)
-    evaluator = Evaluator(Pack(runs, Execution(device=device)))
-    evaluator.rows()
-    seconds = _seconds(evaluator.rows) / len(runs)
-    prepare(cores())
-    return seconds
-
-
-def _evaluations_per_step(specification: Run) -> float:
-    """How many evaluations the default schedule has per step of the study's budget."""
-    return len(evaluation_steps(specification.evaluation, specification.max_steps)) / specification.max_steps
 
 
 def _flops(specification: Run) -> float:
@@ -279,10 +268,4 @@ def _timed(work: Callable[[int], Any], steps: int, device: str) -> float:
     work(steps)
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - began
-
-
-def _seconds(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
     return time.perf_counter() - began

@@ -1,7 +1,8 @@
-"""The studies that are raced, and the plain PyTorch loops they are raced against."""
+"""The studies that are raced, and the naive PyTorch loop: the shortest honest one, by a person in no hurry."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,15 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.pack import Pack
+from deepboot.runners.bench.opponent_models import (
+    MLP,
+    Parameters,
+    Transformer,
+    stacked_mlp,
+    stacked_transformer,
+    stacked_vector_mlp,
+    vector_mlp,
+)
 
 
 class PlainMLP(nn.Module):
@@ -82,21 +92,31 @@ def plain_resnet() -> nn.Module:
 
 @dataclass(frozen=True)
 class Contest:
-    """The same model twice: as a study for the harness, as a module for the plain loop.
+    """The same model three times: as a study for the harness, for the naive loop, and for an opponent who tries.
 
     Attributes:
         study: one real run, as raw tables.
-        module: makes the plain model.
-        steps: of one turn of the plain loop.
+        module: makes the naive loop's model.
+        tried: makes an opponent's model of one member.
+        stacked: an opponent's models of many members.
+        fresh: fills a tensor with fresh inputs and returns their labels, for the ideal world; None: a finite universe,
+            in which the ideal world reads all training cells.
+        members: runs that are raced in all, at most; None: as many as are trained fastest.
+        pairs: whether half of them are the ideal partners of the other half.
     """
 
     study: dict[str, Any]
     module: Callable[[], nn.Module]
-    steps: int
+    tried: Callable[[], nn.Module]
+    stacked: Callable[[Parameters, Tensor], Tensor]
+    fresh: Callable[[Tensor], Tensor] | None = None
+    members: int | None = None
+    pairs: bool = False
 
-    def runs(self, seeds: int = 1) -> list[Run]:
-        """The study's runs with so many seeds."""
-        return runs_of({**self.study, "training": {**self.study["training"], "seeds": seeds}})
+    def runs(self, members: int = 1) -> list[Run]:
+        """The study's runs, so many in all."""
+        training = {"seeds": members // 2 if self.pairs else members, "ideal": self.pairs}
+        return runs_of({**self.study, "training": {**self.study["training"], **training}})
 
 
 def _study(task: dict[str, Any], model: dict[str, Any], optimizer: dict[str, Any], **training: Any) -> dict[str, Any]:
@@ -114,34 +134,53 @@ def _addition(model: dict[str, Any], batch: int) -> dict[str, Any]:
     )  # fmt: skip
 
 
-MLP = {"name": "mlp", "width": 128}
-PARITY = _study(
-    {"name": "sparse_parity", "num_bits": 30, "num_relevant": 3}, MLP,
+def fresh_parity(x: Tensor, relevant: int = 3) -> Tensor:
+    """Fill a tensor with fair bits and return the parities of the first few of each vector."""
+    return x.random_(2)[..., :relevant].sum(-1).long() & 1
+
+
+MLP_TABLE = {"name": "mlp", "width": 128}
+PARITY_STUDY = _study(
+    {"name": "sparse_parity", "num_bits": 30, "num_relevant": 3}, MLP_TABLE,
     {"lr": 3e-3, "weight_decay": 0.3, "betas": [0.99, 0.98]},
     train_size=1_250, batch_size="full", max_steps=4_000,
 )  # fmt: skip
 
-ALONE = {
-    "mlp": Contest(_addition(MLP, 512), lambda: PlainMLP(97, 128), 400),
-    "transformer": Contest(
-        _addition({"name": "transformer"}, 512), lambda: PlainTransformer(97, 128, 4, 2, everywhere=False), 20
-    ),
-}
+MLP_512, MLP_64 = (
+    Contest(_addition(MLP_TABLE, batch), lambda: PlainMLP(97, 128), lambda: MLP(97, 128), stacked_mlp)
+    for batch in (512, 64)
+)
+PARITY = Contest(
+    PARITY_STUDY, lambda: vector_mlp(30, 128, 2), lambda: vector_mlp(30, 128, 2), stacked_vector_mlp, fresh_parity
+)
+TRANSFORMER, TRANSFORMER_EVERYWHERE = (
+    Contest(
+        _addition({"name": "transformer"}, 512),
+        partial(PlainTransformer, 97, 128, 4, 2, everywhere=everywhere),
+        lambda: Transformer(97, 128, 4, 2),
+        partial(stacked_transformer, heads=4, layers=2),
+    )
+    for everywhere in (False, True)
+)
+
+ALONE = {"mlp": MLP_512, "transformer": TRANSFORMER}
 PACKED = {
-    "addition, batch 64": Contest(_addition(MLP, 64), lambda: PlainMLP(97, 128), 1_000),
-    "addition, batch 512": Contest(_addition(MLP, 512), lambda: PlainMLP(97, 128), 400),
-    "parity, batch 1,250": Contest(
-        PARITY, lambda: nn.Sequential(nn.Linear(30, 128), nn.ReLU(), nn.Linear(128, 2)), 1_000
-    ),
-    "transformer, batch 512": Contest(
-        _addition({"name": "transformer"}, 512), lambda: PlainTransformer(97, 128, 4, 2, everywhere=True), 20
-    ),
+    "addition, batch 64": MLP_64,
+    "addition, batch 512": MLP_512,
+    "parity, batch 1,250": PARITY,
+    "transformer, batch 512": TRANSFORMER_EVERYWHERE,
 }
+PAIRED = {
+    f"{name}, {'8 pairs' if pairs else '16 real runs'}": replace(PACKED[name], members=16, pairs=pairs)
+    for name in ("addition, batch 64", "parity, batch 1,250")
+    for pairs in (False, True)
+}
+CONTESTS = ALONE | PACKED | PAIRED
 
 
 def plain_loop(contest: Contest, device: str = "cpu") -> Callable[[int], None]:
-    """The loop a person would write, on the same pool, reshuffled every pass unless the batch is all of it."""
-    (specification,) = contest.runs()
+    """The naive loop over one real run, on the same pool, reshuffled every pass unless the batch is all of it."""
+    (specification,) = replace(contest, pairs=False).runs()
     pool = Pack([specification], Execution(device=device)).data.groups[0].pool
     assert pool is not None
     torch.manual_seed(0)

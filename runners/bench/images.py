@@ -1,13 +1,15 @@
-"""``deepboot bench images``: loader and training loop for images, against torchvision's and a plain loop.
+"""``deepboot bench images``: loader and training loop for images, against torchvision's, a naive and a fast loop.
 
-Both sides work on the same random images of 32 x 32 pixels, by turns, on one thread of a CPU or on one GPU.
+All sides work on the same random images of 32 x 32 pixels, by turns, on one thread of a CPU or on one GPU.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,28 @@ from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.datasets.shapes.task import Shapes
 from deepboot.runners.bench.contests import plain_cnn, plain_resnet
+from deepboot.runners.bench.turns import (
+    TRIAL_SECONDS,
+    TURN_SECONDS,
+    TURNS,
+    Race,
+    Stepper,
+    harness_stepper,
+    lap,
+    race,
+    turns,
+    warm,
+)
 from deepboot.runners.run.process import prepare
 
 IMAGES, SIZE, BATCH, STEPS = 20_000, 32, 128, 39_000
-TURNS = 5
 WIDTH = 16  # of the small network on a CPU
 MODELS = {"cpu": {"name": "cnn", "width": WIDTH}, "cuda": {"name": "resnet"}}
 MADE = {"cpu": 4_096, "cuda": 1 << 18}  # images drawn at a time
+PRECISIONS = {"cpu": ("float32", "bf16"), "cuda": ("bf16",)}  # of training
+LAYOUTS = {"cpu": (False, True), "cuda": (True,)}  # of the harness's images: whether channels come last
+LAYOUT_NAMES = {False: "channels first", True: "channels last"}
+HOPELESS = 4  # times as long as in float32, above which bf16 is not raced: the processor has no instructions for it
 TIMED = {"cpu": 10, "cuda": 200}  # steps of one turn
 
 
@@ -77,25 +94,48 @@ class Made:
         return f"{self.name:28} {self.rate:12,.0f} images/s"
 
 
-def race(device: str) -> list[Versus | EvaluationShare | Made]:
-    """Loader, loop and evaluation of one member, each beside what it is compared with."""
+@dataclass(frozen=True)
+class NotRaced:
+    """A race that was not held."""
+
+    name: str
+    reason: str
+
+    def line(self) -> str:
+        """The figure as a line of a table."""
+        return f"{self.name:28} not raced: {self.reason}"
+
+
+def race_images(device: str) -> list[Race | NotRaced | Versus | EvaluationShare | Made]:
+    """Loader, loops and evaluation of one member, each beside what it is compared with."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
         labels = rng.integers(0, 10, IMAGES)
         np.savez(Path(folder) / "images.npz", x=images, y=labels)
-        augmented, plain = (_pack(Path(folder) / "images.npz", device, kind) for kind in ("crop_flip", "none"))
+        path = Path(folder) / "images.npz"
+        augmented, plain = (
+            Pack([_run(path, device, kind)], Execution(device=device)) for kind in ("crop_flip", "none")
+        )
+        runs = {
+            precision: [_run(path, device, "none", precision=precision, channels_last=one) for one in LAYOUTS[device]]
+            for precision in PRECISIONS[device]
+        }
+        packs = {name: [Pack([run], Execution(device=device)) for run in runs[name]] for name in runs}
     prepare(1)
     return [
         _loader(augmented, images, labels),
         _loop(augmented, device),
-        _whole(plain, device),
+        *(_training(precision, of_precision, device) for precision, of_precision in packs.items()),
         _evaluation(plain, device),
         *(_made(size, device) for size in (16, 32)),
     ]
 
 
-def _pack(path: Path, device: str, augmentation: str) -> Pack:
+def _run(
+    path: Path, device: str, augmentation: str, *, precision: str | None = None, channels_last: bool | None = None
+) -> Run:
+    """A run on a recording; on a GPU in bf16 and channels last, unless told otherwise."""
     run: Run
     (run,) = runs_of({
         "question": "How fast is it?", "task": {"name": "recording", "path": str(path), "num_classes": 10},
@@ -103,10 +143,11 @@ def _pack(path: Path, device: str, augmentation: str) -> Pack:
         "data": {"augmentation": augmentation},
         "training": {
             "train_size": IMAGES // 2, "batch_size": BATCH, "max_steps": STEPS, "seeds": 1, "ideal": False,
-            "precision": "bf16" if device != "cpu" else "float32", "channels_last": device != "cpu",
+            "precision": precision or ("bf16" if device != "cpu" else "float32"),
+            "channels_last": device != "cpu" if channels_last is None else channels_last,
         },
     })  # fmt: skip
-    return Pack([run], Execution(device=device))
+    return run
 
 
 def _loader(pack: Pack, images: np.ndarray, labels: np.ndarray) -> Versus:
@@ -149,17 +190,122 @@ def _loop(pack: Pack, device: str) -> Versus:
     return _versus("training with its loader", "one batch for ever", rates, BATCH * steps)
 
 
-def _whole(pack: Pack, device: str) -> Versus:
-    """Training without augmentation beside the shortest loop with the same network."""
-    train_steps(pack, 2)
-    plain = _plain(pack)
-    plain(2)
-    steps = TIMED[device]
-    rates = _rates(
-        pack.device,
-        {"ours": (lambda: train_steps(pack, pack.step + steps), 1), "theirs": (lambda: plain(steps), 1)},
-    )
-    return _versus(f"training, {pack.runs[0].model['name']}", "plain PyTorch loop", rates, BATCH * steps)
+def _training(precision: str, packs: Sequence[Pack], device: str) -> Race | NotRaced:
+    """Training without augmentation beside the naive loop, and beside the faster of an opponent's loops.
+
+    Args:
+        precision: of harness and opponent; the naive loop has its own.
+        packs: the harness's runs in every memory layout; the fastest is raced.
+        device: "cpu" or "cuda".
+    """
+    name = f"training, {packs[0].runs[0].model['name']}, {precision}"
+    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+
+    def rate(stepper: Stepper) -> float:
+        return lap(replace(stepper, evaluate=None), TRIAL_SECONDS, wait).rate
+
+    if device == "cpu" and precision == "bf16":
+        slowdown = _slowdown(packs[0])
+        if slowdown > HOPELESS:
+            return NotRaced(name, f"a step takes {slowdown:.0f} times as long as in float32 on this CPU")
+    opponents = {}
+    for compiled in (False, True):
+        update = image_opponent(packs[0], compiled=compiled)
+        with suppress(Exception):  # no compiler, or what it cannot do
+            opponents["compiled" if compiled else "eager"] = warm(Stepper(update))
+    opponent = max(opponents, key=lambda name: rate(opponents[name]))
+    harnesses = {LAYOUT_NAMES[pack.runs[0].channels_last]: warm(harness_stepper(pack)) for pack in packs}
+    harness = max(harnesses, key=lambda name: rate(harnesses[name]))
+    sides = {"naive": warm(Stepper(_plain(packs[0]))), "opponent": opponents[opponent], "harness": harnesses[harness]}
+    laps = turns({name: partial(lap, stepper, TURN_SECONDS, wait) for name, stepper in sides.items()})
+    return race(
+        name, laps, unit="images", scale=BATCH,
+        opponent=f"channels last, {opponent}", harness=f"{harness}, eager",
+    )  # fmt: skip
+
+
+def _slowdown(pack: Pack) -> float:
+    """How many times as long as in float32 a step of the opponent takes in the precision of a pack."""
+    x, y = next(_image_batches(pack))
+    seconds = []
+    for precision in (torch.float32, x.dtype):
+        opponent, inputs = (
+            ImageOpponent(_network(pack), compiled=False, bf16=precision != torch.float32),
+            x.to(precision),
+        )
+        opponent.update(inputs, y)
+        began = time.perf_counter()
+        opponent.update(inputs, y)
+        seconds.append(time.perf_counter() - began)
+    return seconds[1] / seconds[0]
+
+
+def image_opponent(pack: Pack, *, compiled: bool, backend: str = "inductor") -> Callable[[int], object]:
+    """The loop of an opponent who tries: images normalised beforehand, channels last, fused SGD, bf16 where asked for.
+
+    Args:
+        pack: whose pool and precision it takes.
+        compiled: whether the gradient is compiled.
+        backend: of torch.compile.
+    """
+    bf16 = pack.runs[0].precision == "bf16"
+    opponent = ImageOpponent(_network(pack), compiled=compiled, bf16=bf16, backend=backend)
+    batches = _image_batches(pack)
+
+    def loop(steps: int) -> None:
+        for _ in range(steps):
+            opponent.update(*next(batches))
+
+    return loop
+
+
+class ImageOpponent:
+    """One network, trained by an opponent who tries.
+
+    Args:
+        module: the network, which is changed in place.
+        compiled: whether the gradient is compiled.
+        bf16: whether the network computes in bfloat16.
+        backend: of torch.compile.
+    """
+
+    def __init__(self, module: nn.Module, *, compiled: bool, bf16: bool = False, backend: str = "inductor"):
+        device = next(module.parameters()).device.type
+        module.to(memory_format=torch.channels_last)
+        self._optimizer = torch.optim.SGD(module.parameters(), lr=0.1, fused=True)
+
+        def loss(x: Tensor, y: Tensor) -> Tensor:
+            with torch.autocast(device, torch.bfloat16, enabled=bf16):
+                logits = module(x)
+            return nn.functional.cross_entropy(logits.float() if bf16 else logits, y)
+
+        if compiled:
+            torch.compiler.reset()
+        self._loss = torch.compile(loss, fullgraph=True, dynamic=False, backend=backend) if compiled else loss
+
+    def update(self, x: Tensor, y: Tensor) -> Tensor:
+        """Train on a batch; its mean loss before."""
+        loss: Tensor = self._loss(x, y)
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+
+def _image_batches(pack: Pack) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of a pool that lies on the device with channels last, in a new order every pass."""
+    pool = pack.data.groups[0].pool
+    assert pool is not None
+    x_NHWC, y = pack.member_step.read(pool.x[:1])[0].permute(0, 2, 3, 1).contiguous(), pool.y[0]
+    if pack.runs[0].precision == "bf16":
+        x_NHWC = x_NHWC.bfloat16()
+    while True:
+        for chosen in torch.randperm(len(y), device=y.device)[: len(y) // BATCH * BATCH].split(BATCH):
+            yield x_NHWC.index_select(0, chosen).permute(0, 3, 1, 2), y.index_select(0, chosen)
+
+
+def _network(pack: Pack) -> nn.Module:
+    return (plain_cnn(WIDTH) if pack.device.type == "cpu" else plain_resnet()).to(pack.device)
 
 
 def _evaluation(pack: Pack, device: str) -> EvaluationShare:
@@ -182,13 +328,13 @@ def _made(size: int, device: str) -> Made:
 
 
 def _plain(pack: Pack) -> Callable[[int], None]:
-    """The loop a person would write: images normalised beforehand, reshuffled every pass."""
+    """The naive loop: images normalised beforehand, reshuffled every pass."""
     pool, device = pack.data.groups[0].pool, pack.device
     assert pool is not None
     x, y = pack.member_step.read(pool.x[0]), pool.y[0]
     if device.type == "cuda":
         x = x.contiguous(memory_format=torch.channels_last)
-    module = (plain_cnn(WIDTH) if device.type == "cpu" else plain_resnet()).to(device)
+    module = _network(pack)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     order, place = torch.randperm(len(x), device=device), 0
 
