@@ -25,22 +25,22 @@ class View(NamedTuple):
     Attributes:
         rows: N.
         queries: positions at which the output is wanted, P.
-        index: the row of the input at every position, (..., N, K); None where these are all of its rows, in order.
+        input_row: the row of the input at every position, (..., N, K); None where these are all of its rows, in order.
     """
 
     rows: int
     queries: int
-    index: Tensor | None = None
+    input_row: Tensor | None = None
 
     def keys(self, states: Tensor) -> Tensor:
         """States at all positions, (..., N, K, width), of the input's states or of what was computed of them."""
-        return states.unflatten(-2, (self.rows, -1)) if self.index is None else rows_of(states, self.index)
+        return states.unflatten(-2, (self.rows, -1)) if self.input_row is None else rows_of(states, self.input_row)
 
     def wanted(self, states: Tensor) -> Tensor:
         """The same at the positions where the output is wanted, (..., N, P, width)."""
-        if self.index is None:
+        if self.input_row is None:
             return self.keys(states)[..., -self.queries :, :]
-        return rows_of(states, self.index[..., -self.queries :])
+        return rows_of(states, self.input_row[..., -self.queries :])
 
 
 def plain_views(inputs: Tokens, layers: int, batch: int) -> list[list[View]]:

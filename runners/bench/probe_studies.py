@@ -6,7 +6,7 @@ from typing import Any
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.execution import BackendName
-from deepboot.runners.bench.contests import ALONE, PARITY
+from deepboot.runners.bench.contests import ALONE, PARITY_STUDY
 from deepboot.runners.run.packing import ordered_members
 
 Found = dict[str, Any]  # plain values; "said": a few words; "problem": why this is no good answer
@@ -21,7 +21,7 @@ TINY: Study = {
     "training": {"train_size": 24, "batch_size": 8, "max_steps": 400, "seeds": 1},
 }  # fmt: skip
 STUDIES: dict[str, Study] = {
-    "parity": PARITY, "addition": ALONE["mlp"].study, "transformer": ALONE["transformer"].study,
+    "parity": PARITY_STUDY, "addition": ALONE["mlp"].study, "transformer": ALONE["transformer"].study,
 }  # fmt: skip
 SMALL: Study = {"data": {"test_samples": 32}, "evaluation": {"train_samples": 32}}
 

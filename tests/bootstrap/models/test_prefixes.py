@@ -82,8 +82,8 @@ def test_views_read_the_rows_that_hold_a_samples_tokens():
     """The table's rows are token * length + position; later ones are the first token's, then the sample's own."""
     x = torch.tensor([[[3, 7, 5, 8], [4, 7, 6, 8]]])
     first, last = shared_views(EQUATION, 2, x)
-    assert first[1].index.tolist() == [[[12, 29, 22, 35], [16, 29, 26, 35]]]
-    assert first[0].index[0, :2].tolist() == [[0, 29], [4, 29]]
+    assert first[1].input_row.tolist() == [[[12, 29, 22, 35], [16, 29, 26, 35]]]
+    assert first[0].input_row[0, :2].tolist() == [[0, 29], [4, 29]]
     (samples,) = last
-    assert samples.index.tolist() == [[[6, 7, 18, 19], [8, 9, 20, 21]]]
+    assert samples.input_row.tolist() == [[[6, 7, 18, 19], [8, 9, 20, 21]]]
     assert [(view.rows, view.queries) for view in (*first, samples)] == [(9, 2), (2, 2), (2, 1)]
