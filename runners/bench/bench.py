@@ -190,7 +190,8 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
         laps = turns(_laps(naive, opponent, harness))
     return race(
         name, laps, opponent=str(variant), harness=f"{len(members)} members, {execution.backend}",
-        processes=plan.workers, threads=plan.threads, peak_steps=peak / _flops(runs[0]), single_threaded=opponent.single_threaded,
+        processes=plan.workers, threads=plan.threads, peak_steps=peak / _flops(runs[0]),
+        single_threaded=opponent.single_threaded,
     )  # fmt: skip
 
 

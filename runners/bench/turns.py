@@ -330,11 +330,12 @@ class Race:
     def line(self) -> str:
         """The figure as a line of a table."""
         peak = "" if self.peak_share is None else f"   {self.peak_share:.0%} of peak"
-        busy = "" if self.processor_ratio is None else f", {self.processor_ratio:.2f} by processor time"
+        spread = f"{self.lowest_ratio:.2f} to {self.highest_ratio:.2f}"
+        spread += "" if self.processor_ratio is None else f", {self.processor_ratio:.2f} by processor time"
         return (
             f"{self.name:36} {self.processes} x {self.threads}   naive {self.naive_rate:9,.1f}   "
             f"opponent {self.opponent_rate:9,.1f}   harness {self.harness_rate:9,.1f} {self.unit}/s   "
-            f"ratio to opponent {self.ratio_to_opponent:.2f} ({self.lowest_ratio:.2f} to {self.highest_ratio:.2f}{busy}), "
+            f"ratio to opponent {self.ratio_to_opponent:.2f} ({spread}), "
             f"to naive {self.ratio_to_naive:.2f}{peak}   evaluation {self.evaluation_share:.1%}   "
             f"[opponent: {self.opponent}; harness: {self.harness}]"
         )
