@@ -4,7 +4,7 @@ Shapes: E members, P parameters of one member, S steps.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from deepboot.bootstrap.registry import register
 
+FUSED_PARAMETERS = 2_000  # of a member, from which a kernel for each member is faster than operations on all
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Hyper = Mapping[str, Tensor]
 
@@ -45,6 +46,11 @@ class Optimizer(ABC):
         return {name: value.expand(len(step_S1), -1) for name, value in hyper.items() if name != "betas"}
 
     @staticmethod
+    def host_coefficients(hyper: Hyper, step_S1: Tensor) -> Tensor | None:
+        """Numbers for a kernel that updates members one by one, float64, (S, E, K); None where there is none."""
+        return None
+
+    @staticmethod
     @abstractmethod
     def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
         """Change the parameters and the optimizer's tensors in place.
@@ -53,7 +59,8 @@ class Optimizer(ABC):
             param_EP: parameters.
             grad_EP: gradient of every member's own mean loss; may be overwritten.
             optimizer_state: as ``init`` made it.
-            at: this step's coefficients, (E, 1).
+            at: this step's coefficients, (E, 1); with ``host``, those of `host_coefficients`, (E, K), where the update
+                may use the kernel: on a CPU, not compiled.
         """
 
 
@@ -100,6 +107,13 @@ class _Moments(Optimizer):
         }
 
     @staticmethod
+    def host_coefficients(hyper: Hyper, step_S1: Tensor) -> Tensor:
+        beta1_E, beta2_E = hyper["betas"].unbind(-1)
+        shape = hyper["lr"].shape
+        numbers = (hyper["lr"], beta1_E, beta2_E, hyper["weight_decay"], hyper["eps"], step_S1)
+        return torch.stack([number.expand(shape) for number in numbers], -1)
+
+    @staticmethod
     def direction(grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> Tensor:
         """Adam's step before it is scaled by ``rate`` and its sign is turned, (E, P)."""
         mean_EP, square_EP = optimizer_state["mean"], optimizer_state["square"]
@@ -119,6 +133,9 @@ class Adam(_Moments):
 
     @staticmethod
     def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
+        if _is_fused(param_EP, at):
+            _fused(torch._fused_adam_, param_EP, grad_EP, optimizer_state, at["host"])
+            return
         grad_EP.addcmul_(param_EP, at["decay"])
         param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
 
@@ -146,11 +163,35 @@ class AdamW(_Moments):
 
     @staticmethod
     def update(param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
+        if _is_fused(param_EP, at) and "target" not in optimizer_state:
+            _fused(torch._fused_adamw_, param_EP, grad_EP, optimizer_state, at["host"])
+            return
         if "target" in optimizer_state:
             param_EP.lerp_(optimizer_state["target"], at["shrink"])
         else:
             param_EP.mul_(at["remain"])
         param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
+
+
+def _is_fused(param_EP: Tensor, at: Hyper) -> bool:
+    """Whether members are updated by torch's own kernel: by the number of parameters alone, whoever else is there."""
+    return "host" in at and param_EP.shape[1] >= FUSED_PARAMETERS
+
+
+def _fused(
+    kernel: Callable[..., None], param_EP: Tensor, grad_EP: Tensor, optimizer_state: dict[str, Tensor], host_EK: Tensor
+) -> None:
+    """One pass over every member's numbers, by a kernel of torch.optim; members of equal settings in one call."""
+    members: dict[tuple[float, ...], list[int]] = {}
+    for member, numbers in enumerate(host_EK.tolist()):
+        members.setdefault(tuple(numbers), []).append(member)
+    rows = [tensor.unbind(0) for tensor in (param_EP, grad_EP, optimizer_state["mean"], optimizer_state["square"])]
+    for (lr, beta1, beta2, weight_decay, eps, step), own in members.items():
+        parameters, gradients, means, squares = ([row[member] for member in own] for row in rows)
+        kernel(
+            parameters, gradients, means, squares, [], [torch.tensor(step, dtype=torch.float32)] * len(own),
+            lr=lr, beta1=beta1, beta2=beta2, weight_decay=weight_decay, eps=eps, amsgrad=False, maximize=False,
+        )  # fmt: skip
 
 
 def hyperparameters(members: Sequence[Optimizer]) -> dict[str, Tensor]:

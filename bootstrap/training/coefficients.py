@@ -27,11 +27,21 @@ class Schedules:
         runs: of the members, which share a schedule and a budget.
         optimizers: one per member, of one kind.
         noisy: whether to add what noise needs: ``noise_rate``, and ``step``, int64, (S, 1, 1).
+        host: whether to add the optimizer's numbers for the host, ``host``, float64, (S, E, K), where it has any.
         device: where they are wanted.
     """
 
-    def __init__(self, runs: Sequence[Run], optimizers: Sequence[Optimizer], *, noisy: bool, device: torch.device):
-        self._run, self._optimizer, self._noisy, self._device = runs[0], optimizers[0], noisy, device
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        optimizers: Sequence[Optimizer],
+        *,
+        noisy: bool,
+        device: torch.device,
+        host: bool = False,
+    ):
+        self._run, self._optimizer, self._device = runs[0], optimizers[0], device
+        self._noisy, self._host = noisy, host
         self._dtype = getattr(torch, runs[0].dtype)
         self._hyper = hyperparameters(optimizers)
         self._number, self._last = -1, Coefficients()
@@ -60,6 +70,9 @@ class Schedules:
             }
             if self._noisy:
                 self._last["step"] = torch.arange(begin, begin + BLOCK_STEPS, device=self._device)[:, None, None]
+            numbers = self._optimizer.host_coefficients(hyper, step_S1) if self._host else None
+            if numbers is not None:
+                self._last["host"] = numbers
         return self._last
 
 

@@ -62,7 +62,8 @@ class Pack:
             self.step = int(states[0]["step"])
             assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
             self.members = restored_members(runs, states, self.member_step.stack, optimizers)
-        self._schedules = Schedules(runs, optimizers, noisy=self.members.noisy, device=self.device)
+        host = execution.device == "cpu" and execution.backend == "eager"
+        self._schedules = Schedules(runs, optimizers, noisy=self.members.noisy, host=host, device=self.device)
         self.groups = self.groups_of(slice(0, len(runs)))
         self._backend = backend_of(execution, self.groups, self.member_step, cache or BackendCache())
 

@@ -51,7 +51,8 @@ LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs a
 PEAK_SIZE, PEAK_TIMES = 1_024, 20
 RULES = (
     f"medians of {TURNS} turns of {TURN_SECONDS:g} s; ratio = harness / other, of member steps a second, in brackets "
-    "the lowest and highest of a turn; evaluation at the study's schedule is in the harness's time and in nobody "
+    "the lowest and highest of a turn and, for a machine that does other work too, the ratio by the time that the "
+    "processes were given a processor; evaluation at the study's schedule is in the harness's time and in nobody "
     "else's; the time that compiling takes in nobody's"
 )
 
@@ -190,6 +191,7 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
     return race(
         name, laps, opponent=str(variant), harness=f"{len(members)} members, {execution.backend}",
         processes=plan.workers, threads=plan.threads, peak_steps=peak / _flops(runs[0]),
+        single_threaded=opponent.single_threaded,
     )  # fmt: skip
 
 

@@ -202,7 +202,8 @@ def _training(precision: str, packs: Sequence[Pack], device: str) -> Race | NotR
     wait = torch.cuda.synchronize if device != "cpu" else lambda: None
 
     def rate(stepper: Stepper) -> float:
-        return lap(replace(stepper, evaluate=None), TRIAL_SECONDS, wait).rate
+        tried = lap(replace(stepper, evaluate=None), TRIAL_SECONDS, wait)
+        return tried.processor_rate if device == "cpu" else tried.rate
 
     if device == "cpu" and precision == "bf16":
         slowdown = _slowdown(packs[0])
@@ -220,7 +221,7 @@ def _training(precision: str, packs: Sequence[Pack], device: str) -> Race | NotR
     laps = turns({name: partial(lap, stepper, TURN_SECONDS, wait) for name, stepper in sides.items()})
     return race(
         name, laps, unit="images", scale=BATCH,
-        opponent=f"channels last, {opponent}", harness=f"{harness}, eager",
+        opponent=f"channels last, {opponent}", harness=f"{harness}, eager", single_threaded=device == "cpu",
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ TURN_SECONDS = 2.0
 TRIAL_SECONDS = 1.0
 WARM_UP_STEPS = 3
 GONE_SECONDS = 10  # for a process to end
+TINY = 1e-9  # seconds
 LOOKS = 8  # at the clock in a turn
 
 
@@ -59,10 +60,13 @@ class Lap:
 
     Attributes:
         rate: member steps a second, evaluations at the study's schedule included where they are the side's work.
+        processor_rate: the same by the time that the process was given a processor, whatever else the machine did; of
+            use where all of the work is one thread of a CPU.
         evaluation_share: share of the time that evaluations take.
     """
 
     rate: float
+    processor_rate: float
     evaluation_share: float = 0.0
 
 
@@ -135,22 +139,34 @@ def lap(stepper: Stepper, seconds: float, wait: Callable[[], None] = lambda: Non
         wait: waits for the device.
     """
     wait()
-    steps, block, began = 0, 1, time.perf_counter()
+    steps, block, began = 0, 1, _now()
     while True:
         stepper.advance(block)
         wait()
         steps += block
-        passed = time.perf_counter() - began
-        if passed >= seconds:
+        passed = _since(began)
+        if passed[0] >= seconds:
             break
-        block = max(1, round(steps / passed * seconds / LOOKS))
-    step = passed / steps
-    if stepper.evaluate is None:
-        return Lap(stepper.members / step)
-    began = time.perf_counter()
-    stepper.evaluate()
-    evaluation = (time.perf_counter() - began) * stepper.evaluations_per_step
-    return Lap(stepper.members / (step + evaluation), evaluation / (step + evaluation))
+        block = max(1, round(steps / passed[0] * seconds / LOOKS))
+    evaluation = (0.0, 0.0)
+    if stepper.evaluate is not None:
+        began = _now()
+        stepper.evaluate()
+        evaluation = _since(began)
+    spent = [a / steps + b * stepper.evaluations_per_step for a, b in zip(passed, evaluation, strict=True)]
+    share = evaluation[0] * stepper.evaluations_per_step / spent[0]
+    return Lap(stepper.members / spent[0], stepper.members / max(spent[1], TINY), share)
+
+
+def _now() -> tuple[float, float]:
+    """The time, and that in which this process was given a processor."""
+    return time.perf_counter(), time.process_time()
+
+
+def _since(began: tuple[float, float]) -> tuple[float, float]:
+    """Seconds of both kinds since then."""
+    now = _now()
+    return now[0] - began[0], now[1] - began[1]
 
 
 class Crew:
@@ -161,12 +177,16 @@ class Crew:
         threads: of each.
         device: "cpu" or "cuda".
 
+    Attributes:
+        single_threaded: whether all of its work is one thread a process, on a CPU.
+
     Raises:
         RuntimeError: one of them died while it was asked for something.
     """
 
     def __init__(self, processes: int, threads: int, device: str = "cpu"):
         context = multiprocessing.get_context("spawn")
+        self.single_threaded = device == "cpu" and threads == 1
         self._ends: list[Connection] = []
         self._processes = []
         for _ in range(processes):
@@ -195,7 +215,11 @@ class Crew:
     def lap(self, seconds: float) -> Lap:
         """Let all processes work for so long; their rates are added."""
         laps = self._ask(seconds)
-        return Lap(sum(one.rate for one in laps), statistics.mean(one.evaluation_share for one in laps))
+        return Lap(
+            sum(one.rate for one in laps),
+            sum(one.processor_rate for one in laps),
+            statistics.mean(one.evaluation_share for one in laps),
+        )
 
     def _ask(self, asked: Side | float) -> list[Any]:
         try:
@@ -245,10 +269,17 @@ def warm(stepper: Stepper) -> Stepper:
 
 
 def trial(crew: Crew, side: Side, say: Callable[[str], None], name: str) -> float:
-    """Member steps a second of a side that is built for it, 0 where it fails, said in a sentence."""
+    """Member steps a second of a side that is built for it, 0 where it fails, said in a sentence.
+
+    By the time on a processor where that tells, since other work must not choose for us.
+    """
     problem = crew.build(side)
-    rate = 0.0 if problem is not None else max(crew.lap(TRIAL_SECONDS / 2).rate for _ in range(2))
-    say(f"{name}: {problem or f'{rate:,.0f}/s'}")
+    if problem is not None:
+        say(f"{name}: {problem}")
+        return 0.0
+    tried = crew.lap(TRIAL_SECONDS)
+    rate = tried.processor_rate if crew.single_threaded else tried.rate
+    say(f"{name}: {rate:,.1f}/s")
     return rate
 
 
@@ -273,6 +304,7 @@ class Race:
         opponent, harness: which variant of each.
         ratio_to_opponent, ratio_to_naive: of the harness's rate to theirs.
         lowest_ratio, highest_ratio: to the opponent, in any turn.
+        processor_ratio: to the opponent by the time on a processor, where each of their processes is one thread.
         evaluation_share: of the harness's time.
         peak_share: the harness's floating-point operations of matrix products over those of a large product in that
             time.
@@ -291,16 +323,19 @@ class Race:
     ratio_to_naive: float
     lowest_ratio: float
     highest_ratio: float
+    processor_ratio: float | None
     evaluation_share: float
     peak_share: float | None = None
 
     def line(self) -> str:
         """The figure as a line of a table."""
         peak = "" if self.peak_share is None else f"   {self.peak_share:.0%} of peak"
+        spread = f"{self.lowest_ratio:.2f} to {self.highest_ratio:.2f}"
+        spread += "" if self.processor_ratio is None else f", {self.processor_ratio:.2f} by processor time"
         return (
             f"{self.name:36} {self.processes} x {self.threads}   naive {self.naive_rate:9,.1f}   "
             f"opponent {self.opponent_rate:9,.1f}   harness {self.harness_rate:9,.1f} {self.unit}/s   "
-            f"ratio to opponent {self.ratio_to_opponent:.2f} ({self.lowest_ratio:.2f} to {self.highest_ratio:.2f}), "
+            f"ratio to opponent {self.ratio_to_opponent:.2f} ({spread}), "
             f"to naive {self.ratio_to_naive:.2f}{peak}   evaluation {self.evaluation_share:.1%}   "
             f"[opponent: {self.opponent}; harness: {self.harness}]"
         )
@@ -309,6 +344,7 @@ class Race:
 def race(
     name: str, laps: Mapping[str, list[Lap]], *, opponent: str, harness: str, unit: str = "steps",
     processes: int = 1, threads: int = 1, peak_steps: float | None = None, scale: float = 1.0,
+    single_threaded: bool = True,
 ) -> Race:  # fmt: skip
     """The figures of three sides' laps.
 
@@ -320,7 +356,9 @@ def race(
         processes, threads: of opponent and harness.
         peak_steps: steps a second at which the harness would do as many operations as a large product.
         scale: units of a step.
+        single_threaded: whether opponent and harness are one thread a process, on a CPU.
     """
+    by_processor = [a.processor_rate / b.processor_rate for a, b in zip(laps["harness"], laps["opponent"], strict=True)]
     rates = {side: [one.rate * scale for one in laps[side]] for side in ("naive", "opponent", "harness")}
     ratios = {
         side: [a / b for a, b in zip(rates["harness"], rates[side], strict=True)] for side in ("naive", "opponent")
@@ -331,6 +369,7 @@ def race(
         opponent_rate=middle["opponent"], opponent=opponent, harness_rate=middle["harness"], harness=harness,
         ratio_to_opponent=statistics.median(ratios["opponent"]), ratio_to_naive=statistics.median(ratios["naive"]),
         lowest_ratio=min(ratios["opponent"]), highest_ratio=max(ratios["opponent"]),
+        processor_ratio=statistics.median(by_processor) if single_threaded else None,
         evaluation_share=statistics.median(one.evaluation_share for one in laps["harness"]),
         peak_share=None if peak_steps is None else middle["harness"] / peak_steps,
     )  # fmt: skip

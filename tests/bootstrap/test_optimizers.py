@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap import optimizers, registry, streams
 from deepboot.bootstrap.optimizers import SGD, Adam, AdamW, hyperparameters
 
 STEPS = 300
@@ -48,7 +48,7 @@ def lr_factor(steps):
     return (torch.arange(1, steps + 1, dtype=torch.float64)[:, None] / 10).clamp(max=1)
 
 
-def stacked(members, param_EP, steps, *, scheduled=False, block=64):
+def stacked(members, param_EP, steps, *, scheduled=False, block=64, fused=False):
     """Parameters after the steps, coefficients made a block of steps at a time as training does."""
     param_EP = param_EP.clone()
     optimizer_state = type(members[0]).init(param_EP, members)
@@ -62,6 +62,8 @@ def stacked(members, param_EP, steps, *, scheduled=False, block=64):
         assert all(table.shape == (stop - begin, len(members)) for table in tables.values())
         for place in range(stop - begin):
             at = {name: table[place].to(param_EP.dtype)[:, None] for name, table in tables.items()}
+            if fused:
+                at["host"] = type(members[0]).host_coefficients(hyper, step_S1)[place]
             leaf_EP = param_EP.clone().requires_grad_()
             loss = torch.stack([loss_of(param_P, begin + place) for param_P in leaf_EP]).sum()
             type(members[0]).update(param_EP, torch.autograd.grad(loss, leaf_EP)[0], optimizer_state, at)
@@ -116,6 +118,44 @@ def test_a_member_alone_is_bit_equal_to_itself_in_a_stack(name):
     for place, member in enumerate(STACKS[name]):
         alone = stacked([member], start()[place : place + 1], 20, block=7)
         assert torch.equal(alone[0], both[place])
+
+
+FUSED = [name for name, members in STACKS.items() if isinstance(members[0], Adam | AdamW)]
+
+
+@pytest.fixture
+def fused(monkeypatch):
+    """Torch's own kernel is used however few the parameters are."""
+    monkeypatch.setattr(optimizers, "FUSED_PARAMETERS", 1)
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_the_fused_update_follows_torch(name, scheduled, fused):
+    """Every member with its own lr, betas, eps and decay, in float64 and, to rounding, in float32."""
+    for dtype, steps, tolerance in ((torch.float64, STEPS, 1e-10), (torch.float32, 100, 2e-4)):
+        found = stacked(STACKS[name], start(dtype), steps, scheduled=scheduled, fused=True)
+        for member, param_P, found_P in zip(STACKS[name], start(dtype), found, strict=True):
+            expected = by_torch(member, param_P, steps, scheduled=scheduled)
+            assert torch.allclose(found_P, expected, rtol=0, atol=tolerance)
+        assert not torch.equal(found, stacked(STACKS[name], start(dtype), steps, scheduled=scheduled))  # another kernel
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_member_alone_is_bit_equal_to_itself_in_a_fused_stack(name, fused):
+    """Beside members of other settings, and of its own."""
+    members = [STACKS[name][0], STACKS[name][1], STACKS[name][0]]
+    both = stacked(members, start(), 20, fused=True)
+    for index, member in enumerate(members):
+        alone = stacked([member], start()[index : index + 1], 20, block=7, fused=True)
+        assert torch.equal(alone[0], both[index])
+
+
+def test_small_members_are_not_fused(monkeypatch):
+    """A kernel for each of many small members would cost more than it saves."""
+    monkeypatch.setattr(torch, "_fused_adamw_", lambda *_, **__: pytest.fail("fused"))
+    members = [AdamW(lr=0.01)] * 3
+    stacked(members, start(), 2, fused=True)
 
 
 def test_every_registered_optimizer_is_compared_with_torch():

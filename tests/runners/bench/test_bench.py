@@ -19,7 +19,7 @@ class Crew:
     """Processes whose speed follows from what is built in them."""
 
     def __init__(self, processes, threads, device="cpu"):
-        self.processes, self.threads, self.built = processes, threads, []
+        self.processes, self.threads, self.built, self.single_threaded = processes, threads, [], True
         crews.append(self)
 
     def __enter__(self):
@@ -34,8 +34,10 @@ class Crew:
     def lap(self, seconds):
         side = self.built[-1]
         if isinstance(side, Harness):
-            return Lap(40.0 if side.execution.compiles else 25.0, 0.02)
-        return Lap(10.0 if isinstance(side, Naive) else RATES.get(str(side.variant), 15.0))
+            rate = 40.0 if side.execution.compiles else 25.0
+            return Lap(rate, rate, 0.02)
+        rate = 10.0 if isinstance(side, Naive) else RATES.get(str(side.variant), 15.0)
+        return Lap(rate, rate)
 
 
 @pytest.fixture(autouse=True)
