@@ -45,7 +45,7 @@ from deepboot.runners.run.process import guest, prepare
 from deepboot.runners.run.trial import Trial, measure
 
 PACK_SEEDS = 512  # runs of a study of packs: enough for every pack size to be tried
-SIZES = {"cpu": (2, 4, 8), "cuda": (16, 64, 256, 1024)}  # members that an opponent may step together
+SIZES = {"cpu": (1, 2, 4, 8), "cuda": (1, 16, 64, 256, 1024)}  # members that an opponent may step together
 SCALE = tuple(1 << power for power in range(11))  # members of a pack
 LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs are not tried
 PEAK_SIZE, PEAK_TIMES = 1_024, 20
@@ -159,7 +159,7 @@ def _alone(name: str, contest: Contest) -> Iterator[Race]:
     with Crew(1, 1) as naive, Crew(1, 1) as opponent, Crew(1, 1) as harness, Bench() as bench:
         _build(naive, Naive(name))
         for compiles in (False, True):
-            variant = fastest(_tried(opponent, name, "cpu"), (), compiles=compiles)
+            variant = fastest(_tried(opponent, name, "cpu"), (1,), compiles=compiles)
             execution = _fastest_execution(harness, runs, bench) if compiles else Execution()
             _build(opponent, Tried(name, variant))
             _build(harness, Harness(runs, execution))
@@ -182,7 +182,7 @@ def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float)
         Crew(plan.workers, plan.threads, device) as opponent,
         Crew(plan.workers, plan.threads, device) as harness,
     ):
-        sizes = [size for size in SIZES[device] if size <= own]
+        sizes = [size for size in SIZES[device] if size <= own and not (contest.pairs and size % 2)]
         variant = fastest(_tried(opponent, name, device), sizes)
         _build(naive, Naive(name, device))
         _build(opponent, Tried(name, variant, device))

@@ -11,7 +11,7 @@ from deepboot.runners.bench.opponents import Variant
 from deepboot.runners.bench.turns import Harness, Lap, Naive, Tried
 from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, short_key
 
-RATES = {"bmm of 4, eager": 30.0, "bmm of 8, compiled": 99.0, "one run, compiled": 20.0}
+RATES = {"bmm of 4, eager": 30.0, "bmm of 8, compiled": 99.0, "vmap of 1, compiled": 20.0}
 crews = []
 
 
@@ -60,7 +60,7 @@ def test_one_run_is_raced_without_compiling_and_with_it():
     without, compiled = bench._alone("mlp", ALONE["mlp"])
     assert (without.opponent, without.harness, without.ratio_to_naive) == ("one run, eager", "eager", 2.5)
     assert without.ratio_to_opponent == 25 / 15
-    assert (compiled.opponent, compiled.harness) == ("one run, compiled", "compiled")
+    assert (compiled.opponent, compiled.harness) == ("vmap of 1, compiled", "compiled")
     assert (compiled.ratio_to_opponent, compiled.evaluation_share) == (2.0, 0.02)
     assert {(crew.processes, crew.threads) for crew in crews} == {(1, 1)}
 
