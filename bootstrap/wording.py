@@ -41,6 +41,16 @@ def clipped(text: str, longest: int = LONGEST_SHOWN) -> str:
     return f"{text[: longest - 25]}… ({len(text):,} characters)"
 
 
+def error_line(error: BaseException) -> str:
+    """An error in one line: its type and the first line of its message.
+
+    >>> error_line(RuntimeError("no compiler" + chr(10) + "and a long trace"))
+    'RuntimeError: no compiler'
+    """
+    lines = str(error).strip().splitlines() or ["no message"]
+    return f"{type(error).__name__}: {lines[0]}"
+
+
 def reason(error: BaseException, cure: str) -> str:
     """The message of an error in a user's code, with a cure unless it has one itself, in a second sentence.
 

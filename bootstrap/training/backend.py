@@ -78,7 +78,10 @@ class BackendCache:
         if self._compiled is None or self._compiled[0] != step.key:
             self._compiled = None
             torch.compiler.reset()
-            self._compiled = step.key, torch.compile(_pure_step(step), fullgraph=True, dynamic=False)
+            self._compiled = (
+                step.key,
+                torch.compile(_whole_step(step, _pure_gradient(step)), fullgraph=True, dynamic=False),
+            )
         return self._compiled[1]
 
     def stream(self, device: torch.device) -> torch.cuda.Stream:
@@ -128,7 +131,7 @@ def backend_of(execution: Execution, groups: Sequence[MemberGroup], step: Member
     if execution.compiles:
         steps = [cache.compiled(step)] * len(groups)
     else:
-        steps = [_eager_step(step, _gradient(group.members, step)) for group in groups]
+        steps = [_whole_step(step, torch.enable_grad()(_bound_gradient(group.members, step))) for group in groups]
     return Graphed(groups, step, steps, cache) if execution.replays else Compiled(groups, step, steps)
 
 
@@ -140,7 +143,7 @@ class Eager(Backend):
 
     def __init__(self, groups: Sequence[MemberGroup], step: MemberStep):
         super().__init__(groups, step)
-        self._gradients = [_gradient(group.members, step) for group in groups]
+        self._gradients = [_bound_gradient(group.members, step) for group in groups]
         self._noted: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in groups]
         self._numbers = 0
         self._most = NOTED_NUMBERS[groups[0].members.param_EP.device.type]
@@ -228,12 +231,12 @@ class Graphed(Compiled):
         return graph
 
 
-def _gradient(members: Members, step: MemberStep) -> Gradient:
-    """Their gradient by a module that is bound to their parameters, or to noisy ones, which are copied to it."""
+def _bound_gradient(members: Members, step: MemberStep) -> Gradient:
+    """These members' gradient by a module bound to their parameters, or to noisy ones, which are copied to it."""
     with_noise = "weight_noise" in members.member_options
     bound = BoundStack(step.stack, members.param_EP.clone() if with_noise else members.param_EP, members.buffers)
 
-    def gradient(param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+    def gradient(members: Members, param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         if param_EP is not bound.param_EP:
             bound.param_EP.copy_(param_EP)
         return bound.gradient(x, objective)
@@ -241,24 +244,19 @@ def _gradient(members: Members, step: MemberStep) -> Gradient:
     return gradient
 
 
-def _eager_step(step: MemberStep, gradient: Gradient) -> WholeStep:
-    """The step with its counting, for a graph that sees all of it at once."""
+def _pure_gradient(step: MemberStep) -> Gradient:
+    """Any members' gradient as a function of tensors alone, which a compiler can fuse."""
+
+    def gradient(members: Members, param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
+        return step.stack.gradient(param_EP, members.buffers, x, objective)
+
+    return gradient
+
+
+def _whole_step(step: MemberStep, gradient: Gradient) -> WholeStep:
+    """The step with its counting, for a compiler or a graph that sees all of it at once."""
 
     def whole_step(members: Members, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]) -> None:
-        with torch.enable_grad():
-            logits_EBV, loss_E = step.update(members, gradient, x_EB, label_EB, coefficients)
-        accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
-
-    return whole_step
-
-
-def _pure_step(step: MemberStep) -> WholeStep:
-    """The step with its counting, as a function of tensors alone, for a compiler."""
-
-    def whole_step(members: Members, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]) -> None:
-        def gradient(param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
-            return step.stack.gradient(param_EP, members.buffers, x, objective)
-
         logits_EBV, loss_E = step.update(members, gradient, x_EB, label_EB, coefficients)
         accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
 

@@ -10,6 +10,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.wording import error_line
 
 CHECKED_STEPS = 12  # before an evaluation, and again after it
 TOLERANCE = {"float64": 1e-6, "float32": 1e-2, "tf32": 0.1, "bf16": 0.1}  # relative; small sums are rounded otherwise
@@ -44,8 +45,7 @@ def disagreement(runs: Sequence[Run], execution: Execution) -> str | None:
     try:
         fast = _trained(runs, execution)
     except Exception as error:  # a compiler or a device may raise anything
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        return f"{type(error).__name__}: {first_line}"
+        return error_line(error)
     precision = runs[0].precision if runs[0].dtype == "float32" else runs[0].dtype
     differences = {"parameters": _parameter_difference(plain, fast), "losses": _loss_difference(plain, fast)}
     for name, difference in differences.items():

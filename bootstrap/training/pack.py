@@ -37,6 +37,7 @@ class Pack:
         data: its training data.
         member_step: model, loss and optimizer of all members.
         members: their tensors.
+        schedules: the optimizer's coefficients of any steps.
         groups: the members that are stepped together: all of them, or each alone.
     """
 
@@ -63,7 +64,7 @@ class Pack:
             assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
             self.members = restored_members(runs, states, self.member_step.stack, optimizers)
         host = execution.device == "cpu" and execution.backend == "eager"
-        self._schedules = Schedules(runs, optimizers, noisy=self.members.noisy, host=host, device=self.device)
+        self.schedules = Schedules(runs, optimizers, noisy=self.members.noisy, host=host, device=self.device)
         self.groups = self.groups_of(slice(0, len(runs)))
         self._backend = backend_of(execution, self.groups, self.member_step, cache or BackendCache())
 
@@ -94,7 +95,7 @@ class Pack:
         while self.step < until:
             steps = self._backend.block_steps(min(until - self.step, self.data.longest))
             block = self.data.block(self.step, self.step + steps)
-            yield from self._backend.batches(block, self._schedules.coefficients(self.step, self.step + block.steps))
+            yield from self._backend.batches(block, self.schedules.coefficients(self.step, self.step + block.steps))
             self.flush_online_sums()  # the next block takes this one's memory
 
     def update(self, batch: Batch) -> None:

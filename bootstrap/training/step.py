@@ -19,8 +19,8 @@ from deepboot.bootstrap.training.members import Members
 
 IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
 
-# of parameters, inputs and an objective: the gradient of every member's mean loss, and what the objective adds
-Gradient = Callable[[Tensor, Tensor, Objective], tuple[Tensor, Any]]
+# of members, parameters, inputs and an objective: the gradient of every member's mean loss, and what the objective adds
+Gradient = Callable[[Members, Tensor, Tensor, Objective], tuple[Tensor, Any]]
 
 
 class MemberStep:
@@ -95,7 +95,7 @@ class MemberStep:
         options, param_EP = members.member_options, members.param_EP
         if "weight_noise" in options:
             param_EP = param_EP + options["weight_noise"] * _noise(members, "weights", coefficients["step"])
-        grad_EP, (logits_EBV, loss_EB) = gradient(param_EP, self.read(x_EB), objective)
+        grad_EP, (logits_EBV, loss_EB) = gradient(members, param_EP, self.read(x_EB), objective)
         with torch.no_grad():
             if "clip_norm" in options:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)

@@ -41,7 +41,7 @@ from deepboot.runners.run import autotune, environment, trusted_backends
 from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, short_key
 from deepboot.runners.run.local import Bench, cores, note
 from deepboot.runners.run.packing import ordered_members
-from deepboot.runners.run.process import guest, prepare
+from deepboot.runners.run.process import guest, prepare, wait_for
 from deepboot.runners.run.trial import Trial, measure
 
 PACK_SEEDS = 512  # runs of a study of packs: enough for every pack size to be tried
@@ -94,7 +94,7 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
     known = [*ALONE, "packs", "scale", "images"]
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, known)}")
+            raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, [*known, 'gpu'])}")
     builtins.load()
     figures: list[Figure] = []
     lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]
@@ -264,10 +264,8 @@ def _peak(device: str) -> float:
 
 def _timed(work: Callable[[int], Any], steps: int, device: str) -> float:
     """Seconds for so many steps, the device waited for."""
-    if device != "cpu":
-        torch.cuda.synchronize()
+    wait_for(device)
     began = time.perf_counter()
     work(steps)
-    if device != "cpu":
-        torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter() - began

@@ -24,14 +24,8 @@ from deepboot.runners.bench.opponent_models import (
 )
 
 
-class PlainMLP(nn.Module):
-    """Two embedded operands, one hidden layer: what a person would write."""
-
-    def __init__(self, modulus: int, width: int):
-        super().__init__()
-        self.embedding = nn.Embedding(modulus + 2, width)
-        self.hidden = nn.Linear(2 * width, width)
-        self.output = nn.Linear(width, modulus)
+class PlainMLP(MLP):
+    """The opponent's network with its operands picked by a list, which is copied at every step."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(torch.relu(self.hidden(self.embedding(x[:, [0, 2]]).flatten(1))))
@@ -113,6 +107,11 @@ class Contest:
     members: int | None = None
     pairs: bool = False
 
+    @property
+    def adamw_settings(self) -> dict[str, Any]:
+        """What torch.optim.AdamW is called with."""
+        return {key: self.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
+
     def runs(self, members: int = 1) -> list[Run]:
         """The study's runs, so many in all."""
         training = {"seeds": members // 2 if self.pairs else members, "ideal": self.pairs}
@@ -187,8 +186,7 @@ def plain_loop(contest: Contest, device: str = "cpu") -> Callable[[int], None]:
     x, y = pool.x[0], pool.y[0].flatten()
     x = x.float() if x.dtype == torch.int32 else x
     model = contest.module().to(device)
-    settings = {key: contest.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
-    optimizer = torch.optim.AdamW(model.parameters(), **settings)
+    optimizer = torch.optim.AdamW(model.parameters(), **contest.adamw_settings)
     batch = specification.batch_size
 
     def loop(steps: int) -> None:

@@ -39,7 +39,7 @@ from deepboot.runners.bench.turns import (
     turns,
     warm,
 )
-from deepboot.runners.run.process import prepare
+from deepboot.runners.run.process import prepare, wait_for
 
 IMAGES, SIZE, BATCH, STEPS = 20_000, 32, 128, 39_000
 WIDTH = 16  # of the small network on a CPU
@@ -199,11 +199,10 @@ def _training(precision: str, packs: Sequence[Pack], device: str) -> Race | NotR
         device: "cpu" or "cuda".
     """
     name = f"training, {packs[0].runs[0].model['name']}, {precision}"
-    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+    wait = partial(wait_for, device)
 
     def rate(stepper: Stepper) -> float:
-        tried = lap(replace(stepper, evaluate=None), TRIAL_SECONDS, wait)
-        return tried.processor_rate if device == "cpu" else tried.rate
+        return lap(replace(stepper, evaluate=None), TRIAL_SECONDS, wait).trial_rate(single_threaded=device == "cpu")
 
     if device == "cpu" and precision == "bf16":
         slowdown = _slowdown(packs[0])
@@ -386,8 +385,7 @@ def _rates(device: torch.device, sides: dict[str, tuple[Callable[[], Any], int]]
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter()
 
 

@@ -90,10 +90,9 @@ class Opponent:
             self.parameters = torch.func.stack_module_state(self.modules)[0]
         if variant.form == "vmap":  # else its gradients would remember how they were computed
             self.parameters = {name: parameter.detach() for name, parameter in self.parameters.items()}
-        settings = {key: contest.study["optimizer"][key] for key in ("lr", "weight_decay", "betas")}
         # a compiler fuses an optimizer's plain operations itself
         fused = variant.compiled != WITH_OPTIMIZER
-        self._optimizer = torch.optim.AdamW(self.parameters.values(), fused=fused, **settings)
+        self._optimizer = torch.optim.AdamW(self.parameters.values(), fused=fused, **contest.adamw_settings)
         self._step: Callable[[], Any] = self._optimizer.step
 
         def loss_of_one(x: Tensor, y: Tensor) -> Tensor:

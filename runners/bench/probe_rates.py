@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 
-from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.training.backend import GRAPH_STEPS, Batch
 from deepboot.bootstrap.training.coefficients import BLOCK_STEPS, Schedules
 from deepboot.bootstrap.training.evaluate import Evaluator
@@ -19,6 +17,7 @@ from deepboot.bootstrap.training.execution import BackendName, Execution, torch_
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.runners.bench.probe_studies import STUDIES, Found, Parts, runs_with, sized
 from deepboot.runners.run.execute import out_of_memory
+from deepboot.runners.run.process import wait_for
 
 MEMBERS = {"cuda": (64, 512, 1, 8, 4_096), "cpu": (1, 2)}  # of a pack, in the order in which they are asked for
 COMPILED_MEMBERS = {"cuda": (512, 64, 1, 4_096), "cpu": (2,)}  # each is compiled anew
@@ -78,10 +77,10 @@ def _rate(runs: Sequence[Run], execution: Execution) -> Found:
 
 def _timed_steps(pack: Pack, steps: int) -> float:
     """Seconds of so many steps."""
-    wait(pack)
+    wait_for(pack.device)
     began = time.perf_counter()
     train_steps(pack, pack.step + steps)
-    wait(pack)
+    wait_for(pack.device)
     return time.perf_counter() - began
 
 
@@ -106,7 +105,7 @@ def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
     batch = next(pack.batches(stop))
     parts: dict[str, tuple[Callable[[], Any], int]] = {
         "data": (lambda: pack.data.block(start, stop), block),
-        "coefficients": (_coefficients(pack), BLOCK_STEPS),
+        "coefficients": (_coefficients(pack.schedules), BLOCK_STEPS),
         "update": (lambda: _again(pack, batch), batch.steps),
         "evaluation": (evaluator.rows, 1),
         "states": (pack.states, 1),
@@ -114,12 +113,8 @@ def _parts_ms(pack: Pack, evaluator: Evaluator, block: int) -> dict[str, float]:
     return {name: _milliseconds(pack, work) / steps for name, (work, steps) in parts.items()}
 
 
-def _coefficients(pack: Pack) -> Callable[[], Any]:
+def _coefficients(schedules: Schedules) -> Callable[[], Any]:
     """A function that computes the coefficients of one block of steps after another."""
-    optimizers: list[Any] = [
-        registry.find("optimizer", run.optimizer["name"]).target(**own_settings(run.optimizer)) for run in pack.runs
-    ]
-    schedules = Schedules(pack.runs, optimizers, noisy=pack.members.noisy, device=pack.device)
     starts = itertools.count(0, BLOCK_STEPS)  # each block once, since the last is kept
 
     def block() -> None:
@@ -140,10 +135,10 @@ def _milliseconds(pack: Pack, work: Callable[[], Any]) -> float:
     work()
     found = list[float]()
     while len(found) < TIMES and sum(found) < PART_SECONDS:
-        wait(pack)
+        wait_for(pack.device)
         began = time.perf_counter()
         work()
-        wait(pack)
+        wait_for(pack.device)
         found.append(time.perf_counter() - began)
     return 1e3 * statistics.median(found)
 
@@ -154,9 +149,3 @@ def _memory(pack: Pack) -> Found:
         return {"member_bytes": None}
     taken, reserved = torch.cuda.max_memory_allocated(), torch.cuda.memory_reserved()
     return {"member_bytes": taken // len(pack), "taken_bytes": taken, "reserved_bytes": reserved}
-
-
-def wait(pack: Pack) -> None:
-    """Wait until the device has done all that it was asked for."""
-    if pack.device.type == "cuda":
-        torch.cuda.synchronize()

@@ -15,7 +15,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import BackendName, Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
-from deepboot.runners.bench.probe_rates import rate, wait
+from deepboot.runners.bench.probe_rates import rate
 from deepboot.runners.bench.probe_studies import (
     ONLY_ON_A_GPU,
     STUDIES,
@@ -26,6 +26,7 @@ from deepboot.runners.bench.probe_studies import (
     runs_with,
     sized,
 )
+from deepboot.runners.run.process import wait_for
 
 PACK_MEMBERS = {"cuda": 64, "cpu": 2}
 COMPARED_STEPS = {"cuda": 64, "cpu": 4}
@@ -110,7 +111,7 @@ def waited(runs_of_pack: Callable[[], list[Run]], execution: Execution) -> Found
         evaluator = Evaluator(pack)
         train_steps(pack, WATCHED_STEPS)  # captures its graphs
         evaluator.rows()
-        wait(pack)
+        wait_for(pack.device)
         training = waiting_lines(lambda: train_steps(pack, 2 * WATCHED_STEPS))
         evaluation = waiting_lines(evaluator.rows)
     return {

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from deepboot.bootstrap.wording import error_line
 from deepboot.runners import builtins
 from deepboot.runners.bench import probe_commands, probe_exactness, probe_rates, probe_variants
 from deepboot.runners.bench.probe_studies import Found, Parts
@@ -66,8 +67,7 @@ def asked(ask: Callable[[], Found]) -> Found:
         return ask()
     except Exception as error:  # a compiler or a device may raise anything
         traceback.print_exc()
-        first_line = (str(error).strip().splitlines() or ["no message"])[0]
-        return {"problem": f"{type(error).__name__}: {first_line}"}
+        return {"problem": error_line(error)}
     finally:
         gc.collect()
         if torch.cuda.is_available():

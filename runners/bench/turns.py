@@ -14,19 +14,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
-
-import torch
 
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
+from deepboot.bootstrap.wording import error_line
 from deepboot.runners import builtins
 from deepboot.runners.bench.contests import CONTESTS, plain_loop
 from deepboot.runners.bench.opponents import Variant, opponent_loop
-from deepboot.runners.run.process import prepare
+from deepboot.runners.run.process import prepare, wait_for
 
 TURNS = 5
 TURN_SECONDS = 2.0
@@ -68,6 +68,10 @@ class Lap:
     rate: float
     processor_rate: float
     evaluation_share: float = 0.0
+
+    def trial_rate(self, *, single_threaded: bool) -> float:
+        """The rate to choose by: by the time on a processor where that tells, since other work must not choose."""
+        return self.processor_rate if single_threaded else self.rate
 
 
 class Side(ABC):
@@ -237,7 +241,7 @@ def _serve(end: Connection, threads: int, device: str) -> None:
     logging.disable(logging.WARNING)  # a compiler says that there is no GPU
     builtins.load(claims=False)
     prepare(threads)
-    wait = torch.cuda.synchronize if device != "cpu" else lambda: None
+    wait = partial(wait_for, device)
     stepper: Stepper | None = None
     with ExitStack() as stack, suppress(EOFError, OSError):
         while True:
@@ -257,7 +261,7 @@ def _built(side: Side, stack: ExitStack) -> tuple[Stepper | None, str | None]:
     try:
         return warm(side.build(stack)), None
     except Exception as error:  # no compiler, no memory, what a compiler cannot do
-        return None, f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0]}"
+        return None, error_line(error)
 
 
 def warm(stepper: Stepper) -> Stepper:
@@ -269,16 +273,12 @@ def warm(stepper: Stepper) -> Stepper:
 
 
 def trial(crew: Crew, side: Side, say: Callable[[str], None], name: str) -> float:
-    """Member steps a second of a side that is built for it, 0 where it fails, said in a sentence.
-
-    By the time on a processor where that tells, since other work must not choose for us.
-    """
+    """Member steps a second of a side that is built for it, as `Lap.trial_rate`; 0 where it fails, with a sentence."""
     problem = crew.build(side)
     if problem is not None:
         say(f"{name}: {problem}")
         return 0.0
-    tried = crew.lap(TRIAL_SECONDS)
-    rate = tried.processor_rate if crew.single_threaded else tried.rate
+    rate = crew.lap(TRIAL_SECONDS).trial_rate(single_threaded=crew.single_threaded)
     say(f"{name}: {rate:,.1f}/s")
     return rate
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -102,11 +102,12 @@ def run_study(
             for sentence in repair(folder, request.runs):
                 note(sentence)
             output_folder.prepare(folder, study_files.resolved(request.raw), request.all_runs)
+            facts = facts_of(request.runs)
             if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
-                output_folder.merge(folder, request.runs, facts_of(request.runs))
+                output_folder.merge(folder, request.runs, facts)
             execution_plan = _execution_plan(request, folder, chosen_device, workers, pack_size, backend)
             work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
-            failures = _train(work, folder, execution_plan, checkpoint_seconds)
+            failures = _train(work, folder, facts, execution_plan, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
                 f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
@@ -155,9 +156,12 @@ def _pending(request: Work, folder: Path) -> list[Run]:
     return [run for pack in remaining(request, folder, lambda run: 1).packs for run in pack.runs]
 
 
-def _train(work: Work, folder: Path, execution_plan: ExecutionPlan, checkpoint_seconds: float) -> list[Failure]:
+def _train(
+    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan,
+    checkpoint_seconds: float,
+) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
-    started, facts = time.time(), facts_of(work.runs)
+    started = time.time()
     if work.packs:
         output_folder.announce(folder, work.runs, facts)
     jobs = [

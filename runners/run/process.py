@@ -25,6 +25,12 @@ def prepare(threads: int) -> None:
     _keep_freed_memory()
 
 
+def wait_for(device: torch.device | str) -> None:
+    """Wait until a GPU has done all that it was asked for; a CPU always has."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
 @contextmanager
 def guest() -> Iterator[None]:
     """Threads and subnormal numbers are treated as before afterwards: a notebook goes on with its own work."""

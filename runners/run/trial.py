@@ -12,7 +12,8 @@ from deepboot.bootstrap.training.backend_check import disagreement
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
-from deepboot.runners.run.process import guest, prepare
+from deepboot.bootstrap.wording import error_line
+from deepboot.runners.run.process import guest, prepare, wait_for
 
 WARM_UP_STEPS = 2
 TRIAL_SECONDS = 0.5
@@ -60,8 +61,7 @@ def measure(trial: Trial) -> Rate:
             with torch_settings(trial.runs[0], trial.execution):
                 return _measure(trial)
         except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
-            lines = str(error).strip().splitlines() or ["no message"]
-            return Rate(rate=0.0, problem=f"{type(error).__name__}: {lines[0]}")
+            return Rate(rate=0.0, problem=error_line(error))
 
 
 def _measure(trial: Trial) -> Rate:
@@ -74,12 +74,12 @@ def _measure(trial: Trial) -> Rate:
     evaluator = Evaluator(pack)  # which takes memory too
     budget = trial.runs[0].max_steps
     train_steps(pack, min(WARM_UP_STEPS * pack.stride, budget))  # the second stride is a replay
-    _wait(on_gpu)
+    wait_for(pack.device)
     warm, first = time.perf_counter(), pack.step
     block = max(pack.stride, 4)
     while pack.step == first or (time.perf_counter() - warm < trial.trial_seconds and pack.step < budget):
         train_steps(pack, min(pack.step + block, max(budget, pack.step + 1)))
-        _wait(on_gpu)
+        wait_for(pack.device)
         block *= 2 if (time.perf_counter() - warm) * 4 < trial.trial_seconds else 1
     seconds = max(time.perf_counter() - warm, 1e-9)
     taken = torch.cuda.max_memory_allocated() if on_gpu else sum(map(_bytes, _tensors(pack, evaluator)))
@@ -88,11 +88,6 @@ def _measure(trial: Trial) -> Rate:
         member_bytes=taken // len(pack),
         first_seconds=warm - began,
     )
-
-
-def _wait(on_gpu: bool) -> None:
-    if on_gpu:
-        torch.cuda.synchronize()
 
 
 def _bytes(tensor: torch.Tensor) -> int:

@@ -14,12 +14,11 @@ from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import all_of
 from deepboot.reports.claims.kinds.shared import (
     alone,
-    at_start,
     counts,
     cut_note,
     delay_notes,
-    no_ratio,
     open_where_unknown,
+    unless_at_start,
 )
 from deepboot.reports.measures.events import ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval, order_rank, seeds_for_median
@@ -64,7 +63,7 @@ def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "rea
         note=delay_notes(runs),
         lost=evidence.lost(world),
     )
-    return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
+    return unless_at_start(effect, runs)
 
 
 @claim_kind(

@@ -70,7 +70,7 @@ def ratio(
     note = notes_of(
         (typical.censored, f"of {typical.n} with a run that {EVENT_WORDS[event].never}"),
         (typical.diverged, f"of {typical.n} with a run that diverged before"),
-        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
+        (unpaired, _without_other(unpaired)),
     )
     return Effect(
         name, region, both, "pairs", typical.estimate, typical.interval, reason, note, cells=2, total=both + unpaired
@@ -89,7 +89,7 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     note = notes_of(
         (int(np.isnan(differences).sum()) - unpaired,
          f"of {plural(len(pairs), 'pair')} with a run that diverged, failed or is unfinished"),
-        (unpaired, f"{'run' if unpaired == 1 else 'runs'} without the other of its seed"),
+        (unpaired, _without_other(unpaired)),
     )  # fmt: skip
     return differences, Bounds(low - high, high - low), note
 
@@ -149,6 +149,11 @@ def ratio_of(
     typical = paired_ratio(top_low, top_high, bottom_low, bottom_high, confidence)
     typical = replace(typical, censored=int((outcomes == "censored").any(axis=1).sum()))
     return typical, both, len(seeds_of(top, bottom)) - both
+
+
+def _without_other(runs: int) -> str:
+    """The note on runs of seeds that only one of the groups has, without their number."""
+    return f"{'run' if runs == 1 else 'runs'} without the other of its seed"
 
 
 def seeds_of(one: Evidence, other: Evidence) -> pd.Index:

@@ -129,8 +129,10 @@ def delay_notes(runs: pd.DataFrame) -> str:
     return "; ".join(filter(None, notes))
 
 
-def no_ratio(effect: Effect) -> Effect:
-    """The effect of a ratio that is defined in no run."""
+def unless_at_start(effect: Effect, runs: pd.DataFrame) -> Effect:
+    """The effect of a ratio to the memorisation step; without a verdict where all runs memorised at step 0."""
+    if not len(runs) or at_start(runs) < len(runs):
+        return effect
     reason = f"all {plural(effect.n, 'run')} memorised at step 0, where no ratio is defined"
     return replace(effect, estimate=None, interval=None, reason=reason)
 

@@ -14,16 +14,15 @@ from deepboot.reports.claims.kinds.shared import (
     Rate,
     Ratio,
     alone,
-    at_start,
     counts,
     delay_notes,
     for_median,
     for_rate,
-    no_ratio,
     open_where_unknown,
     region_of,
     share_effect,
     undecided,
+    unless_at_start,
 )
 from deepboot.reports.measures.events import event_bounds, ratio_bounds, run_times
 from deepboot.reports.statistics.intervals import (
@@ -61,7 +60,7 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
         note=delay_notes(runs),
         lost=evidence.lost(world),
     )
-    return effect if not len(runs) or at_start(runs) < len(runs) else no_ratio(effect)
+    return unless_at_start(effect, runs)
 
 
 @claim_kind(

@@ -8,7 +8,8 @@ import torch
 
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.bootstrap.training.backend import BackendCache
+from deepboot.bootstrap.training import pack as packs
+from deepboot.bootstrap.training.backend import BackendCache, Compiled
 from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
@@ -69,6 +70,23 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_
         if model["name"] == "mlp":
             assert torch.equal(one.state["parameters"], other.state["parameters"])
             assert str(one.rows) == str(other.rows)  # NaN included
+
+
+def test_the_step_that_a_graph_replays_is_the_eager_one(monkeypatch):
+    """One operation after another, with its counting and noise: weights and sums are equal to the last bit."""
+    raw = parity(training__seeds=2, training__max_steps=20, evaluation__schedule=10, model__width=128)
+    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
+    runs = runs_of(raw)
+    plain, make = train(runs), packs.backend_of
+
+    def replayed(execution, groups, step, cache):
+        graphed = make(Execution(backend="graphed"), groups, step, cache)
+        return Compiled(groups, step, graphed._steps)
+
+    monkeypatch.setattr(packs, "backend_of", replayed)
+    for one, other in zip(plain, train(runs), strict=True):
+        assert str(one.rows) == str(other.rows)
+        assert all(torch.equal(one.state[name], other.state[name]) for name in one.state)
 
 
 @pytest.mark.gpu
