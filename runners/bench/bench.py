@@ -4,7 +4,7 @@ All sides of a race train the same model on the same task with the same batch si
 ratio of their times is what is reported, since absolute times wander. README's rows are against the opponent.
 """
 
-import json
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
@@ -79,12 +80,16 @@ class Scale:
 Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made
 
 
-def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None) -> list[str]:
+def run(
+    names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None
+) -> Iterator[str]:
     """Run the named benchmarks, "packs", "scale", "images" and those of one run, or all of one run; lines to print.
+
+    Each line comes as soon as it is measured, so that whoever interrupts keeps those before.
 
     Args:
         names: which.
-        out: where to write the figures as JSON.
+        out: where to write the figures as JSON, those so far after each.
         device: "cpu" or "cuda".
         figure: where to draw those of "scale".
 
@@ -96,18 +101,20 @@ def run(names: Sequence[str], out: Path | None = None, device: str = "cpu", figu
         if name not in known:
             raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, [*known, 'gpu'])}")
     builtins.load()
-    figures: list[Figure] = []
-    lines = [f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()]
+    machine = f"{environment.processor()}, {cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
+    yield machine
+    rows: list[dict[str, Any]] = []
     with guest():
         for name in names or ALONE:
-            figures_of_section, text = _section(name, device)
-            figures += figures_of_section
-            lines += text
-    if out is not None:
-        out.write_text(json.dumps({"machine": lines[0], "figures": [asdict(figure) for figure in figures]}, indent=2))
+            heading, figures = _section(name, device)
+            yield heading
+            for one in figures:
+                rows.append({"kind": type(one).__name__, **asdict(one)})
+                if out is not None:
+                    write_json({"machine": machine, "figures": rows}, out)
+                yield one.line()
     if figure is not None:
-        _draw([asdict(one) for one in figures if isinstance(one, Scale)], figure)
-    return lines
+        _draw([row for row in rows if row["kind"] == Scale.__name__], figure)
 
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -122,31 +129,28 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     canvas.savefig(path)
 
 
-def _section(name: str, device: str) -> tuple[list[Figure], list[str]]:
-    """The figures of one benchmark, with what a reader must know to read them."""
-    figures: list[Figure]
+def _section(name: str, device: str) -> tuple[str, Iterator[Figure]]:
+    """What a reader must know to read the figures of one benchmark, and the figures as they are measured."""
     if name == "packs":
         peak = _peak(device)
-        with Bench() as bench:
-            figures = [_packed(one, contest, device, bench, peak) for one, contest in (PACKED | PAIRED).items()]
         heading = (
             f"processes x threads of opponent and harness in the first column, naive: 1 x {cores()}, one real run "
             f"after another; {RULES}; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
         )
-    elif name == "scale":
-        figures = [one for contest, backend in _scaled(device) for one in _scale(contest, backend, device)]
+        return heading, (_packed(one, contest, device, peak) for one, contest in (PACKED | PAIRED).items())
+    if name == "scale":
         heading = "one process, one thread; pool, test set, state and one block of data counted as memory"
-    elif name == "images":
-        figures = [*race_images(device)]
+        return heading, itertools.chain.from_iterable(
+            _scale(contest, backend, device) for contest, backend in _scaled(device)
+        )
+    if name == "images":
         heading = (
             f"batches of {BATCH} images of {SIZE} x {SIZE}, one member; all sides 1 process x 1 thread of the host; "
             f"training against opponent and naive loop: {RULES}; other lines: medians of {TURNS} turns, "
             "ratio = harness / other"
         )
-    else:
-        figures = [*_alone(name, ALONE[name])]
-        heading = f"one run, all sides 1 process x 1 thread; {RULES}"
-    return figures, [heading, *(figure.line() for figure in figures)]
+        return heading, race_images(device)
+    return f"one run, all sides 1 process x 1 thread; {RULES}", _alone(name, ALONE[name])
 
 
 def _note(sentence: str) -> None:
@@ -168,11 +172,12 @@ def _alone(name: str, contest: Contest) -> Iterator[Race]:
             yield race(title, laps, opponent=str(variant), harness=execution.backend)
 
 
-def _packed(name: str, contest: Contest, device: str, bench: Bench, peak: float) -> Race:
+def _packed(name: str, contest: Contest, device: str, peak: float) -> Race:
     """Many runs as the plan chosen for a study of them carries them out."""
     runs = contest.runs(PACK_SEEDS)
-    plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench, _note)
-    trusted_backends.distrust(plan, runs, [], bench, _note)
+    with Bench() as bench:
+        plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench, _note)
+        trusted_backends.distrust(plan, runs, [], bench, _note)
     own = (contest.members or PACK_SEEDS) // plan.workers  # members of one process at most
     settings = plan.of(runs[0])
     members = ordered_members(contest.runs(min(settings.pack_size, own)))
@@ -229,12 +234,11 @@ def _scaled(device: str) -> list[tuple[tuple[str, Contest], BackendName]]:
     return [(item, backend) for item in PACKED.items() for backend in backends]
 
 
-def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> list[Scale]:
+def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> Iterator[Scale]:
     """Packs of 1, 2, 4 … members, as far as memory and patience go."""
     name, contest = item
-    figures: list[Scale] = []
+    last: Scale | None = None
     for members in SCALE:
-        last = figures[-1] if figures else None
         too_large = last and last.member_bytes * members > autotune.FREE_SHARE * autotune.free_memory(device)
         if too_large or (last and members / last.rate > LONGEST_STEP):
             break
@@ -242,8 +246,8 @@ def _scale(item: tuple[str, Contest], backend: BackendName, device: str) -> list
         rate = measure(Trial(runs=runs, execution=Execution(device=device, backend=backend), trial_seconds=1.0))
         if rate.problem is not None:
             break
-        figures.append(Scale(name, members, backend, rate.rate, rate.member_bytes, rate.first_seconds))
-    return figures
+        last = Scale(name, members, backend, rate.rate, rate.member_bytes, rate.first_seconds)
+        yield last
 
 
 def _flops(specification: Run) -> float:

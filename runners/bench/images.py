@@ -106,7 +106,7 @@ class NotRaced:
         return f"{self.name:28} not raced: {self.reason}"
 
 
-def race_images(device: str) -> list[Race | NotRaced | Versus | EvaluationShare | Made]:
+def race_images(device: str) -> Iterator[Race | NotRaced | Versus | EvaluationShare | Made]:
     """Loader, loops and evaluation of one member, each beside what it is compared with."""
     with tempfile.TemporaryDirectory() as folder:
         rng = np.random.default_rng(0)
@@ -123,13 +123,11 @@ def race_images(device: str) -> list[Race | NotRaced | Versus | EvaluationShare 
         }
         packs = {name: [Pack([run], Execution(device=device)) for run in runs[name]] for name in runs}
     prepare(1)
-    return [
-        _loader(augmented, images, labels),
-        _loop(augmented, device),
-        *(_training(precision, of_precision, device) for precision, of_precision in packs.items()),
-        _evaluation(plain, device),
-        *(_made(size, device) for size in (16, 32)),
-    ]
+    yield _loader(augmented, images, labels)
+    yield _loop(augmented, device)
+    yield from (_training(precision, of_precision, device) for precision, of_precision in packs.items())
+    yield _evaluation(plain, device)
+    yield from (_made(size, device) for size in (16, 32))
 
 
 def _run(

@@ -1,6 +1,8 @@
 """The rows of the benchmark, with the sides' speeds given."""
 
+import json
 from contextlib import nullcontext
+from itertools import islice
 
 import pytest
 
@@ -68,7 +70,7 @@ def test_one_run_is_raced_without_compiling_and_with_it():
 def test_many_runs_are_raced_with_as_many_processes_on_both_sides():
     """The opponent's best size is compiled though it is not the best of all when compiled; the naive loop is alone."""
     name = "addition, batch 64"
-    found = bench._packed(name, PACKED[name], "cpu", None, 1e9)
+    found = bench._packed(name, PACKED[name], "cpu", 1e9)
     assert (found.opponent, found.harness) == ("bmm of 4, eager", "16 members, compiled")
     assert (found.processes, found.threads, found.ratio_to_opponent, found.ratio_to_naive) == (2, 1, 40 / 30, 4.0)
     assert found.peak_share > 0
@@ -82,7 +84,7 @@ def test_sixteen_runs_are_eight_in_a_process():
     """Of pairs, four real runs and their ideal ones."""
     for name, contest in PAIRED.items():
         crews.clear()
-        found = bench._packed(name, contest, "cpu", None, 1e9)
+        found = bench._packed(name, contest, "cpu", 1e9)
         runs = crews[2].built[-1].runs
         assert (found.harness, len(runs)) == ("8 members, compiled", 8)
         assert [run.rule for run in runs].count("ideal") == (4 if "pairs" in name else 0)
@@ -99,3 +101,14 @@ def test_an_unbuilt_side_ends_the_race(monkeypatch):
     monkeypatch.setattr(Crew, "build", lambda crew, side: "MemoryError: none left")
     with pytest.raises(ValueError, match=r"a side of the race cannot be built: MemoryError: none left"):
         bench._build(Crew(1, 1), Naive("mlp"))
+
+
+def test_an_interrupted_benchmark_keeps_what_was_measured(tmp_path):
+    """After the machine and the heading come the rows, one by one, and the file holds those so far."""
+    lines = bench.run(["packs"], tmp_path / "figures.json")
+    machine, _, first, second = islice(lines, 4)
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert written["machine"] == machine
+    assert [row["name"] for row in written["figures"]] == list(PACKED)[:2]
+    assert first.startswith("addition, batch 64")
+    assert second.startswith("addition, batch 512")
