@@ -104,6 +104,16 @@ class _Affine(torch.autograd.Function):
         )
 
 
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight^T + bias``, (..., rows, out), of every member or of one."""
+    if weight.dim() == 2:
+        return nn.functional.linear(x, weight, None if bias is None else bias[0])
+    if torch.is_autocast_enabled(x.device.type):
+        out = x @ weight.mT
+        return out if bias is None else out + bias
+    return _Affine.apply(x, weight, bias)
+
+
 class Linear(nn.Module):
     """Affine map of the last axis; inputs are (..., rows, in), outputs (..., rows, out)."""
 
@@ -114,12 +124,7 @@ class Linear(nn.Module):
         self.bias = parameter((1, out), start) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.dim() == 3 and torch.is_autocast_enabled(x.device.type):
-            out = x @ self.weight.mT
-            return out if self.bias is None else out + self.bias
-        if self.weight.dim() == 3:
-            return _Affine.apply(x, self.weight, self.bias)
-        return nn.functional.linear(x, self.weight, None if self.bias is None else self.bias[0])
+        return affine(x, self.weight, self.bias)
 
 
 class Embedding(nn.Module):
@@ -135,11 +140,22 @@ class Embedding(nn.Module):
 
 def rows_of(table: Tensor, index: Tensor) -> Tensor:
     """Rows of every member's table, (E, ..., width), or of one table, by index, int64, (E, ...) or (...)."""
+    return nn.functional.embedding(*_of_one_table(table, index))
+
+
+def sums_of_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Sums of K rows of every member's table, (E, B, width), or of one table, by index, int64, (E, B, K) or (B, K)."""
+    row, rows = _of_one_table(table, index)
+    return nn.functional.embedding_bag(row.flatten(0, -2), rows, mode="sum").unflatten(0, index.shape[:-1])
+
+
+def _of_one_table(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Index into the tables of all members, one after another, and that one table, (E * size, width)."""
     if table.dim() == 2:
-        return nn.functional.embedding(index, table)
+        return index, table
     members, size, width = table.shape
     offset = torch.arange(members, device=index.device).view(-1, *(1,) * (index.dim() - 1)) * size
-    return nn.functional.embedding(index + offset, table.reshape(members * size, width))
+    return index + offset, table.reshape(members * size, width)
 
 
 class LayerNorm(nn.Module):

@@ -8,7 +8,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from deepboot.bootstrap.models.convolutions import BatchNorm, per_member
-from deepboot.bootstrap.models.layers import Activation, Embedding, Initialization, Linear, activate
+from deepboot.bootstrap.models.layers import (
+    Activation,
+    Embedding,
+    Initialization,
+    Linear,
+    activate,
+    affine,
+    sums_of_rows,
+)
+from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Image, Inputs, Tokens, Vector
 
@@ -23,7 +32,8 @@ class MLP(nn.Module):
     Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
     one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
     positions are concatenated, or summed after the same input weights (``operands = "sum"``, the
-    tied form relu(h_a + h_b) of PAIR's modular addition).
+    tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples as there are
+    tokens does the first layer's products once for each token; logits and gradients are the same up to rounding.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -63,14 +73,32 @@ class MLP(nn.Module):
         self.output = Linear(widths[-1], self.answers * classes, bias=bias, initialization=initialization)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self._embed(x) if self.varying else x.flatten(2)
-        for index, layer in enumerate(self.hidden):
-            h = layer(h)
+        first, *others = (*self.hidden, self.output)
+        if self.varying and x.shape[-2] >= SAMPLES_PER_TOKEN * self.vocab:
+            h = self._by_token(x, first)
+        else:
+            h = first(self._embed(x) if self.varying else x.flatten(2))
+        for index, layer in enumerate(others):
             if self.norms is not None:
                 h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
-            h = activate(h, self.activation)
-        logits = self.output(h)
-        return logits if self.answers == 1 else logits.unflatten(-1, (self.answers, self.classes))
+            h = layer(activate(h, self.activation))
+        return h if self.answers == 1 else h.unflatten(-1, (self.answers, self.classes))
+
+    def _by_token(self, x: Tensor, first: Linear) -> Tensor:
+        """The first layer of the embedded operands, with a product for each token instead of one for each sample.
+
+        The layer is linear, so an operand adds what its token contributes at its position, whatever the others are.
+        """
+        operands = len(self.varying)
+        weights = [first.weight] * operands if self.operands == "sum" else first.weight.chunk(operands, -1)
+        if self.embeddings:
+            tables = [self.embeddings[i % len(self.embeddings)].weight for i in range(operands)]
+            contributions = [affine(table, weight) for table, weight in zip(tables, weights, strict=True)]
+        else:
+            contributions = [weight.mT for weight in weights]
+        row = x[..., self.positions] + self.vocab * torch.arange(operands, device=x.device)
+        h = sums_of_rows(torch.cat(contributions, -2), row)
+        return h if first.bias is None else h + first.bias
 
     def _embed(self, x: Tensor) -> Tensor:
         if len(self.embeddings) == 1:  # one table: look all operands up at once
