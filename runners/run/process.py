@@ -13,9 +13,9 @@ from contextlib import contextmanager
 
 import torch
 
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt, malloc.h
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # glibc's names for mallopt, malloc.h
 SUBNORMAL = 1e-310
-BLOCK_BYTES, HELD_BYTES = 32 << 20, 1 << 30
+HELD_BYTES = 1 << 30
 
 
 def prepare(threads: int) -> None:
@@ -43,9 +43,9 @@ def guest() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc, where that is the C library, to keep blocks up to 32 MiB, 1 GiB in all."""
+    """Tell glibc, where that is the C library, to keep 1 GiB, and to map no block by itself, however large."""
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(MMAP_THRESHOLD, BLOCK_BYTES)
+            libc.mallopt(MMAP_MAX, 0)
             libc.mallopt(TRIM_THRESHOLD, HELD_BYTES)
