@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 
 from deepboot.reports.figures.style import COLORS, GREY, INK, PALE, new_axes, step_axis
 from deepboot.reports.text import measure
 
-FAINTEST = 1e-3  # share of the power at which the map of a spectrum ends
 MARKERS = "osD^vP*X"
 
 
@@ -29,7 +27,7 @@ def plot_spectrum(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     share = table.pivot(index="frequency", columns="step", values="share").sort_index(ascending=False)
     every_x, every_y = (max(1, size // 12) for size in share.shape[::-1])
     sns.heatmap(
-        share.clip(lower=FAINTEST).astype(float), norm=LogNorm(FAINTEST, 1), cmap="mako_r", ax=ax,
+        share.astype(float), vmin=0, cmap="mako_r", ax=ax,
         xticklabels=every_x, yticklabels=every_y, cbar_kws={"label": "share of power"},
     )  # fmt: skip
     ax.set(xlabel="kept step", ylabel="frequency")

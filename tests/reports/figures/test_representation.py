@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from deepboot.reports.figures.representation import (
-    FAINTEST,
     plot_bits,
     plot_chain,
     plot_circle,
@@ -26,11 +25,12 @@ def named(ax, gid):
 
 
 def test_spectra_are_a_map_of_frequency_over_step():
-    """Frequency 1 is at the bottom, steps ascend as numbers, and shares below the faintest are one colour."""
+    """Frequency 1 is at the bottom, steps ascend as numbers, and colours begin at a share of 0."""
     table = pd.DataFrame({"step": [20, 20, 100, 100], "frequency": [1, 2, 1, 2], "share": [0.25, 0.75, 0.0, 1.0]})
     ax = plot_spectrum(table)
     values = ax.collections[0].get_array().reshape(2, 2)
-    assert values.tolist() == [[0.75, 1.0], [0.25, FAINTEST]]
+    assert values.tolist() == [[0.75, 1.0], [0.25, 0.0]]
+    assert ax.collections[0].get_clim() == (0, 1)
     assert [label.get_text() for label in ax.get_xticklabels()] == ["20", "100"]
 
 

@@ -48,7 +48,7 @@ def test_subgroups_have_their_orders(name):
 
 
 def test_cosets_on_both_sides():
-    """Of the permutations that fix 4, left ones tell where 4 goes, right ones what goes to 4; of A5 both are the sign."""
+    """Left cosets of those that fix 4 tell where 4 goes, right ones what goes to 4; of A5 both tell the sign."""
     table, images = products(5), permutations(5)
     fixing = subgroup([number_of(cycles, 5) for cycles in SUBGROUPS["S4"]], table)
     left, right = (cosets(fixing, table, side) for side in ("left", "right"))
