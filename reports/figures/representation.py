@@ -3,6 +3,7 @@
 Each draws a table of `reports.representation` for one run (and, but for spectra and bits, one step).
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from deepboot.reports.figures.style import COLORS, GREY, INK, PALE, new_axes, step_axis
+from deepboot.reports.figures.style import GREY, INK, OTHERS, PALE, new_axes, step_axis
 from deepboot.reports.text import measure
 
 MARKERS = "osD^vP*X"
@@ -62,7 +63,7 @@ def plot_chain(table: pd.DataFrame, *, stride: int, ax: Axes | None = None) -> A
     ax = ax or new_axes()
     points_P2 = table.sort_values("position")[["x", "y"]].to_numpy(float)
     for start, end in zip(points_P2, np.roll(points_P2, -stride, axis=0), strict=True):
-        ax.plot(*zip(start, end, strict=True), color=COLORS["real"], linewidth=0.8, alpha=0.7, gid="link", zorder=1)
+        ax.plot(*zip(start, end, strict=True), color=INK, linewidth=0.8, alpha=0.7, gid="link", zorder=1)
     _tokens(ax, table)
     ax.set_title(f"n joined to n + {stride}")
     return ax
@@ -96,13 +97,13 @@ def plot_neurons(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax = ax or new_axes()
     for phase, norm in table[["phase", "input_norm"]].to_numpy(float):
         end = norm * np.cos(phase), norm * np.sin(phase)
-        ax.plot([0, end[0]], [0, end[1]], color=COLORS["real"], linewidth=1.2, marker="o", markevery=[1], markersize=3)
+        ax.plot([0, end[0]], [0, end[1]], color=INK, linewidth=1.2, marker="o", markevery=[1], markersize=3)
     ax.plot(0, 0, color=INK, marker="+", markersize=6)
     return _bare(ax)
 
 
 def plot_bits(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Norm of every bit's input weights over kept steps: the relevant bits in colour, the others grey and dashed.
+    """Norm of every bit's input weights over kept steps: the relevant bits black, the others grey and dashed.
 
     Args:
         table: ``step, bit, relevant, norm`` of `bits.bit_table`, of one run.
@@ -110,7 +111,7 @@ def plot_bits(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or new_axes()
     for (relevant, bit), rows in table.sort_values("step").groupby(["relevant", "bit"]):
-        style: Any = {"color": COLORS["real"]} if relevant else {"color": GREY, "linestyle": (0, (5, 2)), "alpha": 0.6}
+        style: Any = {"color": INK} if relevant else {"color": GREY, "linestyle": (0, (5, 2)), "alpha": 0.6}
         label = ("relevant bits" if relevant else "other bits") if bit in _first_bits(table) else None
         ax.plot(rows["step"].astype(float), rows["norm"], linewidth=1.1, label=label, gid=f"bit {bit}", **style)
     step_axis(ax, table["step"])
@@ -129,7 +130,8 @@ def plot_interpolation(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     ax = ax or new_axes()
     long = table.melt("share", var_name="metric")
-    sns.lineplot(long, x="share", y="value", hue="metric", style="metric", ax=ax)
+    colors = dict(zip(long["metric"].unique(), itertools.cycle([INK, *(color for color, _ in OTHERS)]), strict=False))
+    sns.lineplot(long, x="share", y="value", hue="metric", style="metric", palette=colors, ax=ax)
     ax.set(xlabel="share of the second checkpoint", ylabel="")
     ax.legend(title="")
     return ax

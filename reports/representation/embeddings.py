@@ -23,7 +23,7 @@ def principal_components(values_PD: ArrayLike, components: int = 2) -> tuple[NDA
     Each axis points to where its largest coordinate is positive, so that the same layer gives the same picture.
 
     >>> points_P1, share = principal_components([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]], components=1)
-    >>> points_P1[:, 0].round(6).tolist(), share.round(6).tolist()
+    >>> (points_P1[:, 0].round(6) + 0).tolist(), share.round(6).tolist()
     ([5.0, 0.0, -5.0], [1.0])
     """
     values_PD = np.asarray(values_PD, dtype=float)
