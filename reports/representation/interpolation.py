@@ -5,7 +5,7 @@ The forward pass is the caller's, since nothing here loads torch: ``evaluate`` t
 Source: Goodfellow et al. 2015, arXiv 1412.6544; the barrier: Frankle et al. 2020, arXiv 1912.05671.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ SHARES = tuple(np.linspace(0, 1, 21).round(2).tolist())
 
 
 def interpolated(
-    first: Weights, second: Weights, shares: Sequence[float] = SHARES
+    first: Weights, second: Weights, shares: Iterable[float] = SHARES
 ) -> Iterator[tuple[float, dict[str, NDArray[Any]]]]:
     """Each share t with the weights (1 − t) · first + t · second, in the first's dtypes; exactly these at 0 and 1.
 
@@ -46,7 +46,7 @@ def interpolation_table(
     first: Weights,
     second: Weights,
     evaluate: Callable[[Weights], Mapping[str, float]],
-    shares: Sequence[float] = SHARES,
+    shares: Iterable[float] = SHARES,
 ) -> pd.DataFrame:
     """The caller's metrics on the line between two checkpoints: ``share``, then what ``evaluate`` names.
 

@@ -11,7 +11,7 @@ def test_the_ends_are_the_two_checkpoints():
     """To the last bit and in their dtype; between them lies the weighted mean."""
     random = np.random.default_rng(0)
     first, second = ({"w": random.normal(size=(3, 2)).astype("float32")} for _ in range(2))
-    (_, start), (_, middle), (_, end) = interpolated(first, second, [0.0, 0.25, 1.0])
+    (_, start), (_, middle), (_, end) = interpolated(first, second, np.array([0.0, 0.25, 1.0]))
     assert (start["w"] == first["w"]).all()
     assert (end["w"] == second["w"]).all()
     assert middle["w"] == pytest.approx(0.75 * first["w"] + 0.25 * second["w"])

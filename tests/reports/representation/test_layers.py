@@ -7,7 +7,13 @@ import torch
 from deepboot.bootstrap.models.mlp import MLP
 from deepboot.bootstrap.models.transformer import Transformer
 from deepboot.bootstrap.task import Tokens
-from deepboot.reports.representation.layers import group_layer, group_tokens, powers_of_a_root, token_layers
+from deepboot.reports.representation.layers import (
+    group_layer,
+    group_layers,
+    group_tokens,
+    powers_of_a_root,
+    token_layers,
+)
 
 INPUTS = Tokens(vocab=9, length=4, varying=(0, 2))
 RUN = {"task": "binary_operations", "task.operation": "x+y", "task.modulus": 7, "model": "mlp"}
@@ -55,6 +61,16 @@ def test_multiplication_adds_positions(operation, sign):
     for x, y in [(3, 8), (9, 9), (0, 7)]:
         answer = token[x] * pow(token[y], sign, 11) % 11
         assert token.index(answer) == (x + sign * y) % 10
+
+
+def test_layers_follow_the_order_of_the_tokens():
+    """Embedding, input and output have the same token in each row."""
+    _, _, weights = filled(MLP(INPUTS, 7, width=6, embedding=5, operands="sum"))
+    plain = token_layers(weights, np.arange(7), 9)
+    layers = group_layers(weights, RUN | {"task.operation": "x*y"})
+    assert set(layers) == {"embedding", "input", "output"}
+    for name, layer in layers.items():
+        assert (layer == plain[name][[1, 3, 2, 6, 4, 5]]).all()
 
 
 def test_tokens_of_other_tasks_come_as_numbered():
