@@ -114,10 +114,8 @@ def coset_table(
                 for side in SIDES:
                     parts = coset_parts(generators, degree, side)
                     found = best_partition(points_GD, parts, shuffles=shuffles, seed=seed)
-                    number = int(parts[0].max()) + 1
-                    yield {"layer": layer, "space": space, "subgroup": name, "side": side, "cosets": number} | vars(
-                        found
-                    )
+                    row = {"layer": layer, "space": space, "subgroup": name, "side": side}
+                    yield {**row, "cosets": int(parts[0].max()) + 1, **vars(found)}
 
     return over_kept(source, agreements, where=where, steps=steps)
 

@@ -33,13 +33,11 @@ def interpolated(
         name = differing[0]
         raise ValueError(
             f"expected two checkpoints of one model, but {name!r} has the shapes {shapes[0].get(name)} "
-            f"and {shapes[1].get(name)}. Choose runs of one cell."
+            f"and {shapes[1].get(name)}. Choose runs of one model."
         )
     for share in shares:
-        yield (
-            share,
-            {name: ((1 - share) * array + share * second[name]).astype(array.dtype) for name, array in first.items()},
-        )
+        mixed = {name: (1 - share) * array + share * second[name] for name, array in first.items()}
+        yield share, {name: array.astype(first[name].dtype) for name, array in mixed.items()}
 
 
 def interpolation_table(

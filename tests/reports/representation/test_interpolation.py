@@ -36,7 +36,7 @@ def test_a_straight_and_a_sagging_loss_have_no_barrier():
 
 def test_checkpoints_of_two_models_are_refused():
     """By the first parameter that differs; and shares that do not go from end to end."""
-    sentence = "expected two checkpoints of one model, but 'b' has the shapes (2,) and None. Choose runs of one cell."
+    sentence = "expected two checkpoints of one model, but 'b' has the shapes (2,) and None. Choose runs of one model."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         next(interpolated({"a": np.zeros(2), "b": np.zeros(2)}, {"a": np.zeros(2)}))
     sentence = "shares must ascend from 0 to 1, got 0 … 0.5. Sort the table by share."
