@@ -28,7 +28,7 @@ FLOORS = {
         {"page"},
         {"tables", "figures", "planning"},
         {"claims"},
-        {"measures"},
+        {"measures", "representation"},
         {"comparison"},
         {"cells", "statistics"},
         {"text", "time_axis"},
