@@ -7,7 +7,7 @@ for a study to validate them, list them and suggest the nearest name for a missp
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -57,6 +57,30 @@ class Settings(BaseModel):
     """Base of every settings schema: frozen, and unknown keys are mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Later:
+    """Mark of a setting that came after the first release, beside its type in ``Annotated``.
+
+    At its default it is left out of the identity of runs, so that those of before keep theirs.
+    """
+
+
+LATER = Later()
+
+
+def later_defaults(schema: type[Settings], values: Mapping[str, Any]) -> list[str]:
+    """Names of later settings that have their default among these values.
+
+    Args:
+        schema: of the settings.
+        values: by name.
+    """
+    return [
+        name
+        for name, field_ in schema.model_fields.items()
+        if any(isinstance(mark, Later) for mark in field_.metadata) and values.get(name) == field_.default
+    ]
 
 
 _entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}

@@ -4,12 +4,13 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from deepboot.bootstrap.models.convolutions import BatchNorm, per_member
 from deepboot.bootstrap.models.layers import (
     Activation,
+    Bias,
     Embedding,
     Initialization,
     Linear,
@@ -18,10 +19,11 @@ from deepboot.bootstrap.models.layers import (
     sums_of_rows,
 )
 from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 from deepboot.bootstrap.task import Image, Inputs, Tokens, Vector
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
+Size = Annotated[int, Field(ge=0, le=65_536)]
 Depth = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -35,6 +37,11 @@ class MLP(nn.Module):
     tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples as there are
     tokens does the first layer's products once for each token; logits and gradients are the same up to rounding.
 
+    Forms of single papers: hidden biases that are weights of an input fixed at 1 (``bias = "input"``); an output bias
+    of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to
+    ``projection`` numbers between the last activation and the output, whose weights may be the embedding's rows of the
+    classes (``tied``), as in PAIR's modular addition.
+
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
 
@@ -42,11 +49,24 @@ class MLP(nn.Module):
 
     def __init__(
         self, inputs: Inputs, classes: int, *, width: Width = 128, depth: Depth = 1,
-        activation: Activation = "relu", bias: bool = True, initialization: Initialization = "he",
-        embedding: Annotated[int, Field(ge=0, le=65_536)] = 128, shared_embedding: bool = True,
+        activation: Activation = "relu", bias: Bias = True, initialization: Initialization = "he",
+        embedding: Size = 128, shared_embedding: bool = True,
         operands: Literal["concat", "sum"] = "concat", batch_norm: bool = False,
+        output_bias: Annotated[bool | None, LATER] = None, single_logit: Annotated[bool, LATER] = False,
+        embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
+        tied: Annotated[bool, LATER] = False,
     ):  # fmt: skip
         super().__init__()
+        if single_logit and classes != 2:
+            raise ValueError(
+                f"model 'mlp' has one logit for two classes only, this task has {classes}. "
+                "Set model.single_logit = false."
+            )
+        if tied and not (isinstance(inputs, Tokens) and shared_embedding and embedding == projection > 0):
+            raise ValueError(
+                "model 'mlp' can tie its output to one shared embedding of tokens only, as wide as its projection. "
+                f"Set model.projection = {embedding or 128} and model.shared_embedding = true, or model.tied = false."
+            )
         self.activation, self.operands, self.classes = activation, operands, classes
         self.answers, self.vocab = 1, 0
         self.varying: tuple[int, ...] = ()
@@ -59,7 +79,9 @@ class MLP(nn.Module):
             self.answers, self.varying, self.vocab = inputs.answers, inputs.varying, inputs.vocab
             size = embedding or inputs.vocab
             tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
-            self.embeddings = nn.ModuleList(Embedding(inputs.vocab, embedding) for _ in range(tables))
+            self.embeddings = nn.ModuleList(
+                Embedding(inputs.vocab, embedding, std=embedding_std) for _ in range(tables)
+            )
             fan_in = size if operands == "sum" else size * len(inputs.varying)
             # on the device, since an index that comes from the host is copied at every step
             self.register_buffer("positions", torch.tensor(inputs.varying), persistent=False)
@@ -70,18 +92,39 @@ class MLP(nn.Module):
         widths = [fan_in, *[width] * depth]
         self.hidden = nn.ModuleList(Linear(a, b, bias=bias, initialization=initialization) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(BatchNorm(each) for each in widths[1:]) if batch_norm else None
-        self.output = Linear(widths[-1], self.answers * classes, bias=bias, initialization=initialization)
+        self.single_logit, outputs = single_logit, 1 if single_logit else self.answers * classes
+        self.projection = (
+            Linear(widths[-1], projection, bias=False, initialization=initialization) if projection else None
+        )
+        has_bias = bool(bias) if output_bias is None else output_bias
+        last = projection or widths[-1]
+        self.output = None if tied else Linear(last, outputs, bias=has_bias, initialization=initialization)
 
     def forward(self, x: Tensor) -> Tensor:
-        first, *others = (*self.hidden, self.output)
+        first, *others = self._layers()
         if self.varying and x.shape[-2] >= SAMPLES_PER_TOKEN * self.vocab:
             h = self._by_token(x, first)
         else:
-            h = first(self._embed(x) if self.varying else x.flatten(2))
+            h = first(self._embed(x, first.weight.dtype) if self.varying else x.flatten(2))
         for index, layer in enumerate(others):
             if self.norms is not None:
                 h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
             h = layer(activate(h, self.activation))
+        return self._logits(h)
+
+    def _layers(self) -> list[Linear]:
+        """The layers with an activation before each but the first: all, or all up to the projection."""
+        last = self.output if self.projection is None else self.projection
+        return [layer for layer in (*self.hidden, last) if isinstance(layer, Linear)]
+
+    def _logits(self, h: Tensor) -> Tensor:
+        """Logits of the last layer's outputs, or of what its projection gives."""
+        if self.output is None:
+            h = affine(h, self._table()[..., : self.classes, :])
+        elif self.projection is not None:
+            h = self.output(h)
+        if self.single_logit:
+            h = torch.cat((torch.zeros_like(h), h), -1)
         return h if self.answers == 1 else h.unflatten(-1, (self.answers, self.classes))
 
     def _by_token(self, x: Tensor, first: Linear) -> Tensor:
@@ -92,15 +135,20 @@ class MLP(nn.Module):
         operands = len(self.varying)
         weights = [first.weight] * operands if self.operands == "sum" else first.weight.chunk(operands, -1)
         if self.embeddings:
-            tables = [self.embeddings[i % len(self.embeddings)].weight for i in range(operands)]
-            contributions = [affine(table, weight) for table, weight in zip(tables, weights, strict=True)]
+            contributions = [affine(self._table(operand), weight) for operand, weight in enumerate(weights)]
         else:
             contributions = [weight.mT for weight in weights]
         row = x[..., self.positions] + self.vocab * torch.arange(operands, device=x.device)
         h = sums_of_rows(torch.cat(contributions, -2), row)
         return h if first.bias is None else h + first.bias
 
-    def _embed(self, x: Tensor) -> Tensor:
+    def _table(self, operand: int = 0) -> Tensor:
+        """The embedding of an operand, which all may share."""
+        embedding = self.embeddings[operand % len(self.embeddings)]
+        assert isinstance(embedding, Embedding)
+        return embedding.weight
+
+    def _embed(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         if len(self.embeddings) == 1:  # one table: look all operands up at once
             evenly = _evenly(self.varying)
             token = x[..., self.positions if evenly is None else evenly]
@@ -109,7 +157,7 @@ class MLP(nn.Module):
         parts = []
         for index, position in enumerate(self.varying):
             if not self.embeddings:
-                parts.append(nn.functional.one_hot(x[..., position], self.vocab).to(self.output.weight.dtype))
+                parts.append(nn.functional.one_hot(x[..., position], self.vocab).to(dtype))
             else:
                 parts.append(self.embeddings[index](x[..., position]))
         return torch.stack(parts).sum(0) if self.operands == "sum" else torch.cat(parts, -1)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
+from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.registry import Settings
 from deepboot.bootstrap.study.roles import Role, fields_where
@@ -147,6 +148,9 @@ class Run(Settings):
         for name in ("partner", "first_unread"):
             if not full[name]:
                 del full[name]
+        for kind in CHOICES:
+            for name in registry.later_defaults(registry.settings(kind, full[kind]["name"]), full[kind]):
+                del full[kind][name]
         if "data" in self.code:
             for name in DATA_PATHS:
                 full["task"].pop(name, None)  # a recording is its contents, whatever its path

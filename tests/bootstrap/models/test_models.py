@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.models import layers, mlp
 from deepboot.bootstrap.models.layers import Distribution, _Affine, activate
 from deepboot.bootstrap.models.stacked import BoundStack, Stack
@@ -360,6 +362,65 @@ def test_the_mlp_does_a_product_for_each_token_from_two_samples_a_token_on(monke
     with FlopCounterMode(display=False) as counter:
         gradient(bound, examples(inputs, 1, 512), torch.sin)
     assert counts[512] < 0.5 * counter.get_total_flops()
+
+
+def test_a_bias_may_be_a_weight_of_an_input_that_is_always_one():
+    """He: the variance of weights and bias is 2 / (inputs + 1); the network without it has one more input."""
+    bound, _ = built("mlp", Vector(7), width=4_000, bias="input", output_bias=False)
+    parameters = named(bound)
+    assert set(parameters) == {"hidden.0.weight", "hidden.0.bias", "output.weight"}
+    for name in ("hidden.0.weight", "hidden.0.bias"):
+        assert math.isclose(parameters[name].var(), 2 / 8, rel_tol=0.05)
+    x = examples(Vector(7))
+    wide = torch.cat((x, torch.ones(*x.shape[:-1], 1)), -1)
+    weight = torch.cat((parameters["hidden.0.weight"], parameters["hidden.0.bias"].mT), -1)
+    logits = torch.relu(wide @ weight.mT) @ parameters["output.weight"].mT
+    torch.testing.assert_close(bound(x), logits)
+
+
+def test_one_logit_is_the_log_odds_of_the_second_class():
+    """The cross-entropy of (0, z) and its gradient are those of torch's binary loss of z; one class more is refused."""
+    bound, _ = built("mlp", VECTOR, classes=2, width=8, single_logit=True, dtype=torch.float64)
+    x, label_EB = examples(VECTOR).double(), torch.tensor([[0, 1, 1, 0]]).expand(3, -1)
+    logits = bound(x)
+    assert named(bound)["output.weight"].shape == (3, 1, 8)
+    assert not logits[..., 0].any()
+    binary = functional.binary_cross_entropy_with_logits(logits[..., 1], label_EB.double(), reduction="none")
+    torch.testing.assert_close(cross_entropy(logits, label_EB), binary)
+    sentence = "model 'mlp' has one logit for two classes only, this task has 7. Set model.single_logit = false."
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        built("mlp", VECTOR, single_logit=True)
+
+
+def test_the_networks_of_pairs_modular_addition():
+    """relu(h_a + h_b) of one shared embedding, projected and read by its own transpose; or by a matrix of its own."""
+    inputs, settings = Tokens(9, 4, (0, 2)), {"operands": "sum", "bias": False, "embedding": 6, "width": 5}
+    settings |= {"initialization": "truncated", "embedding_std": 0.5}
+    tied, _ = built("mlp", inputs, projection=6, tied=True, **settings)
+    parameters, x = named(tied), examples(inputs)
+    table = parameters["embeddings.0.weight"]
+    assert list(parameters) == ["embeddings.0.weight", "hidden.0.weight", "projection.weight"]
+    member = torch.arange(3)[:, None]
+    h = torch.relu((table[member, x[..., 0]] + table[member, x[..., 2]]) @ parameters["hidden.0.weight"].mT)
+    projected = h @ parameters["projection.weight"].mT
+    torch.testing.assert_close(tied(x), projected @ table[:, :7].mT)
+    untied, _ = built("mlp", inputs, projection=6, **settings)
+    torch.testing.assert_close(untied(x), projected @ named(untied)["output.weight"].mT)
+    sentence = (
+        "model 'mlp' can tie its output to one shared embedding of tokens only, as wide as its projection. "
+        "Set model.projection = 6 and model.shared_embedding = true, or model.tied = false."
+    )
+    for wrong in ({"projection": 5}, {}, {"projection": 6, "shared_embedding": False}):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            built("mlp", inputs, tied=True, **settings | wrong)
+
+
+def test_truncated_normals_lie_within_two_standard_deviations():
+    """And have 0.8796 of the standard deviation; by Kolmogorov and Smirnov they are SciPy's."""
+    values = Distribution("truncated", 0.5).draw(KEY[:1], torch.Size((20_000,)))[0]
+    assert values.abs().max() < 1
+    assert math.isclose(values.std(), 0.8796 * 0.5, rel_tol=0.02)
+    assert stats.kstest(values.double().numpy(), stats.truncnorm(-2, 2, scale=0.5).cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize(("settings", "tables"), [({"embedding": 0}, 0), ({}, 1), ({"shared_embedding": False}, 3)])

@@ -192,3 +192,13 @@ def test_identity_changes_with_the_contents_of_a_recording(tmp_path):
     after = ids(recording(path, labels=np.arange(30) // 15))
     assert not set(before) & set(after)
     assert ids(recording(path, labels=np.arange(30) % 2)) == before
+
+
+def test_identity_leaves_out_a_later_setting_at_its_default():
+    """So that runs of before it keep theirs; any other value is another run, in another cell."""
+    before = runs_of(parity())[0]
+    assert "single_logit" in before.model
+    assert "single_logit" not in before._configuration()["model"]
+    same, other = (runs_of(parity(model__single_logit=value))[0] for value in (False, True))
+    assert same.run_id == before.run_id
+    assert (other.run_id == before.run_id, other.cell_id == before.cell_id) == (False, False)
