@@ -5,7 +5,7 @@ its evaluations sorted by step, and never on an imputed value.
 """
 
 import inspect
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -180,5 +180,5 @@ def _values(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
     return rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-def _measured(rows: pd.DataFrame, column: str) -> Any:
-    return column in rows and rows[column].notna().any()
+def _measured(rows: pd.DataFrame, column: str) -> bool:
+    return column in rows and not np.isnan(_values(rows, column)).all()

@@ -16,6 +16,7 @@ import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
 from deepboot.bootstrap.results import Results, typed, with_metric
+from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
@@ -191,6 +192,40 @@ class Comparison:
     @cached_property
     def _pairs_at_cache(self) -> dict[tuple[When, str | None], pd.DataFrame]:
         """Tables that `pairs_at` has made so far: claims ask for the same ones in every cell."""
+        return {}
+
+    def tables_of(self, cell_id: str, world: str) -> CellTables:
+        """The tables of one cell; the same object whoever asks, so that each is made once."""
+        return self._cell_tables.setdefault((cell_id, world), CellTables(self, cell_id, world))
+
+    @cached_property
+    def runs_by_id(self) -> pd.DataFrame:
+        """The runs, by run_id."""
+        return self.runs.set_index("run_id")
+
+    @cached_property
+    def runs_by_cell(self) -> dict[Any, pd.DataFrame]:
+        """The runs of each cell, by cell_id and world."""
+        return dict(list(self.runs.groupby(KEY, sort=False)))
+
+    @cached_property
+    def pairs_by_cell(self) -> dict[Any, pd.DataFrame]:
+        """The pairs of each cell, by cell_id and world."""
+        return dict(list(self._pairs.groupby(KEY, sort=False)))
+
+    def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:
+        """The pairs of each cell at one of their steps, by cell_id and world."""
+        if (when, metric) not in self._pairs_at_by_cell:
+            groups = self.pairs_at(when, metric).groupby(KEY, sort=False)
+            self._pairs_at_by_cell[when, metric] = dict(list(groups))
+        return self._pairs_at_by_cell[when, metric]
+
+    @cached_property
+    def _cell_tables(self) -> dict[tuple[str, str], CellTables]:
+        return {}
+
+    @cached_property
+    def _pairs_at_by_cell(self) -> dict[tuple[When, str | None], dict[Any, pd.DataFrame]]:
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:
