@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class CellTables:
     @cached_property
     def ideal_runs(self) -> pd.DataFrame:
         """The ideal partners of the cell's runs; of an ideal cell its own runs."""
-        runs = self.comparison.runs
-        return self.runs if self.world == "ideal" else runs[runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
+        if self.world == "ideal":
+            return self.runs
+        found = self.comparison.runs_by_id.index.get_indexer(self.runs["ideal_run_id"].dropna().unique())
+        return self.comparison.runs.iloc[np.sort(found[found >= 0])]
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
