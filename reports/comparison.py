@@ -66,7 +66,7 @@ class Comparison:
 
     def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
-        return cell_table(self.runs.drop(columns="cell"))
+        return self._cells.copy()
 
     def pairs(self) -> pd.DataFrame:
         """One row per pair: the real run's columns, the ideal partner's under ``ideal_…``, ``last_common_step``.
@@ -176,6 +176,10 @@ class Comparison:
         """
         curves = self.panels().merge(self.evaluations, on="run_id", how="inner")
         return on_one_grid(curves) if self.axis == "seconds" else curves
+
+    @cached_property
+    def _cells(self) -> pd.DataFrame:
+        return cell_table(self.runs.drop(columns="cell"))
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
