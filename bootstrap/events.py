@@ -5,7 +5,8 @@ its evaluations sorted by step, and never on an imputed value.
 """
 
 import inspect
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 ROUNDING = 1e-7  # errors are means of float32 zeros and ones: 7 wrong of 100 reach an accuracy of 0.93
 LOSSES = ("train_loss", "test_loss", "online_loss")
+ERRORS = ("train_error", "test_error", "online_error")
+
+Curves = Mapping[str, NDArray[np.float64]]  # what a run measured: by column float, (evaluations,), NaN where null
 
 
 class Interval(NamedTuple):
@@ -89,13 +93,13 @@ def run_events(
         stopping_metric: a column of ``rows``.
         stopping_threshold: at most this value stops.
     """
-    rows = finite_rows(rows)
-    memorizing = "online_error" if world == "ideal" or not _measured(rows, "train_error") else "train_error"
-    can_stop = world != "ideal" and _measured(rows, stopping_metric)
+    steps, curves = _finite_curves(rows, stopping_metric)
+    memorizing = "online_error" if world == "ideal" or not _measured(curves, "train_error") else "train_error"
+    can_stop = world != "ideal" and _measured(curves, stopping_metric)
     intervals = {
-        "stopping": stopping(_steps(rows), _values(rows, stopping_metric), stopping_threshold) if can_stop else None,
-        "memorization": _reached(rows, memorizing, threshold, streak),
-        "grokking": _reached(rows, "test_error", threshold, streak),
+        "stopping": stopping(steps, curves[stopping_metric], stopping_threshold) if can_stop else None,
+        "memorization": _reached(steps, curves, memorizing, threshold, streak),
+        "grokking": _reached(steps, curves, "test_error", threshold, streak),
     }
     return {
         f"{event}_{end}": getattr(interval, end, None)
@@ -113,14 +117,31 @@ def finite_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
     A loss that is null at every step is not measured; the online loss of step 0 does not exist.
     """
-    if rows.empty:
-        return rows
-    finite = np.ones(len(rows), dtype=bool)
+    return rows.iloc[: _finite_length(_curves(rows, LOSSES), len(rows))]
+
+
+def _finite_length(curves: Curves, evaluations: int) -> int:
+    """Evaluations up to the last one where every loss is finite."""
+    finite = np.ones(evaluations, dtype=bool)
     for name in LOSSES:
-        if _measured(rows, name):
-            values = _values(rows, name)
+        if _measured(curves, name):
+            values = curves[name]
             finite &= np.isfinite(values) | (np.isnan(values) if name == "online_loss" else False)
-    return rows.iloc[: int(finite.nonzero()[0][-1]) + 1 if finite.any() else 0]
+    return int(finite.nonzero()[0][-1]) + 1 if finite.any() else 0
+
+
+def _finite_curves(rows: pd.DataFrame, *more: str) -> tuple[NDArray[np.int64], Curves]:
+    """Steps, losses and errors, and more columns, up to the last evaluation where every loss is finite."""
+    curves = _curves(rows, dict.fromkeys((*LOSSES, *ERRORS, *more)))
+    length = _finite_length(curves, len(rows))
+    steps = rows["step"].to_numpy(dtype=np.int64)[:length] if length else np.zeros(0, dtype=np.int64)
+    return steps, {name: values[:length] for name, values in curves.items()}
+
+
+def _curves(rows: pd.DataFrame, names: Iterable[str]) -> Curves:
+    """Those of these columns that a table has, in one conversion: pandas takes most of the time of small tables."""
+    held = [name for name in names if name in rows]
+    return dict(zip(held, rows[held].to_numpy(dtype=np.float64, na_value=np.nan).T, strict=True))
 
 
 def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> list[int]:
@@ -128,15 +149,15 @@ def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> li
 
     Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
     """
-    rows = finite_rows(rows)
-    grokked = _reached(rows, "test_error", threshold, streak).high
+    steps, curves = _finite_curves(rows)
+    grokked = _reached(steps, curves, "test_error", threshold, streak).high
     if grokked is None:
         return []
-    errors = _values(rows, "test_error")
-    later = (_steps(rows) >= grokked) & ~np.isnan(errors)
+    errors = curves["test_error"]
+    later = (steps >= grokked) & ~np.isnan(errors)
     below = errors[later] > 1 - threshold + ROUNDING
     falls = below & ~np.concatenate([[False], below[:-1]])
-    return [int(step) for step in _steps(rows)[later][falls]]
+    return [int(step) for step in steps[later][falls]]
 
 
 def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> float | None:
@@ -147,13 +168,13 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     at 90 % at the first evaluation at or above it after that, both interpolated linearly in steps.
     None as well where there is no rise: grokked at the first evaluation.
     """
-    rows = finite_rows(rows)
-    grokked = _reached(rows, "test_error", threshold, streak).high
+    all_steps, curves = _finite_curves(rows)
+    grokked = _reached(all_steps, curves, "test_error", threshold, streak).high
     if grokked is None:
         return None
-    until_grokked = (_steps(rows) <= grokked) & ~np.isnan(_values(rows, "test_error"))
-    steps = _steps(rows)[until_grokked].astype(float)
-    accuracy = 1 - _values(rows, "test_error")[until_grokked]
+    until_grokked = (all_steps <= grokked) & ~np.isnan(curves["test_error"])
+    steps = all_steps[until_grokked].astype(float)
+    accuracy = 1 - curves["test_error"][until_grokked]
     rise = accuracy[-1] - accuracy[0]
     if rise <= 0:
         return None
@@ -165,20 +186,12 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     return float(end - start)
 
 
-def _reached(rows: pd.DataFrame, column: str, threshold: float, streak: int) -> Interval:
+def _reached(steps: NDArray[np.int64], curves: Curves, column: str, threshold: float, streak: int) -> Interval:
     """Interval in which the accuracy of an error column reaches the threshold for a streak of evaluations."""
-    if not _measured(rows, column):
+    if not _measured(curves, column):
         return Interval(None, None)
-    return crossing(_steps(rows), _values(rows, column) <= 1 - threshold + ROUNDING, streak)
+    return crossing(steps, curves[column] <= 1 - threshold + ROUNDING, streak)
 
 
-def _steps(rows: pd.DataFrame) -> NDArray[np.int64]:
-    return rows["step"].to_numpy(dtype=np.int64)
-
-
-def _values(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    return rows[column].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _measured(rows: pd.DataFrame, column: str) -> Any:
-    return column in rows and rows[column].notna().any()
+def _measured(curves: Curves, column: str) -> bool:
+    return column in curves and not np.isnan(curves[column]).all()

@@ -99,7 +99,8 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     runs, evaluations = (
         read_table(path, columns) for path, columns in zip(paths, (RUN_COLUMNS, EVALUATION_COLUMNS), strict=True)
     )
-    without_rows = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(evaluations["run_id"]), "run_id"]
+    measured = evaluations["run_id"].unique()  # pandas takes the values that it looks for one by one
+    without_rows = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(measured), "run_id"]
     if len(without_rows):
         raise DamagedFileError(
             paths[1], f"it has no rows of {len(without_rows)} of the {len(runs)} runs, such as {without_rows.iloc[0]}"

@@ -16,6 +16,7 @@ import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
 from deepboot.bootstrap.results import Results, typed, with_metric
+from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
@@ -65,7 +66,7 @@ class Comparison:
 
     def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
-        return cell_table(self.runs.drop(columns="cell"))
+        return self._cells.copy()
 
     def pairs(self) -> pd.DataFrame:
         """One row per pair: the real run's columns, the ideal partner's under ``ideal_…``, ``last_common_step``.
@@ -177,6 +178,10 @@ class Comparison:
         return on_one_grid(curves) if self.axis == "seconds" else curves
 
     @cached_property
+    def _cells(self) -> pd.DataFrame:
+        return cell_table(self.runs.drop(columns="cell"))
+
+    @cached_property
     def _pairs(self) -> pd.DataFrame:
         columns = [
             "status",
@@ -191,6 +196,40 @@ class Comparison:
     @cached_property
     def _pairs_at_cache(self) -> dict[tuple[When, str | None], pd.DataFrame]:
         """Tables that `pairs_at` has made so far: claims ask for the same ones in every cell."""
+        return {}
+
+    def tables_of(self, cell_id: str, world: str) -> CellTables:
+        """The tables of one cell; the same object whoever asks, so that each is made once."""
+        return self._cell_tables.setdefault((cell_id, world), CellTables(self, cell_id, world))
+
+    @cached_property
+    def runs_by_id(self) -> pd.DataFrame:
+        """The runs, by run_id."""
+        return self.runs.set_index("run_id")
+
+    @cached_property
+    def runs_by_cell(self) -> dict[Any, pd.DataFrame]:
+        """The runs of each cell, by cell_id and world."""
+        return dict(list(self.runs.groupby(KEY, sort=False)))
+
+    @cached_property
+    def pairs_by_cell(self) -> dict[Any, pd.DataFrame]:
+        """The pairs of each cell, by cell_id and world."""
+        return dict(list(self._pairs.groupby(KEY, sort=False)))
+
+    def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:
+        """The pairs of each cell at one of their steps, by cell_id and world."""
+        if (when, metric) not in self._pairs_at_by_cell:
+            groups = self.pairs_at(when, metric).groupby(KEY, sort=False)
+            self._pairs_at_by_cell[when, metric] = dict(list(groups))
+        return self._pairs_at_by_cell[when, metric]
+
+    @cached_property
+    def _cell_tables(self) -> dict[tuple[str, str], CellTables]:
+        return {}
+
+    @cached_property
+    def _pairs_at_by_cell(self) -> dict[tuple[When, str | None], dict[Any, pd.DataFrame]]:
         return {}
 
     def final(self, metric: str = "test_error") -> pd.Series:

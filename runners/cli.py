@@ -129,9 +129,10 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     _load_own_kinds(read)
     if out is None and len(folders) > 1:
         out = folders[0].parent / "comparison.html"
-    path = write_report(read[0] if len(read) == 1 else read, out, axis=axis)
+    comparison = compare(read)
+    path = write_report(comparison, out, axis=axis)
     say()
-    for sentence in finding(compare(read)):
+    for sentence in finding(comparison):
         say(sentence)
     say(f"\nReport: {path}")
 

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
@@ -123,16 +124,23 @@ class Run(Settings):
         seed: int | None = getattr(self.streams, stream)
         return self.seed if seed is None else seed
 
-    @property
+    @cached_property  # asked for a dozen times a run, of a specification that never changes
     def run_id(self) -> str:
         """Hash of all that changes weights or evaluated rows, 16 hexadecimal digits."""
         source = [self.start.run_id, self.start.step] if self.start is not None else []
         return _digest({**self._configuration(), "seed": self.seed, "source": source})
 
-    @property
+    @cached_property
     def cell_id(self) -> str:
         """Hash of the configuration, the same for all seeds."""
         return _digest(self._configuration())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which has an identity of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("run_id", "cell_id"):
+            copied.__dict__.pop(name, None)
+        return copied
 
     def _configuration(self) -> dict[str, Any]:
         """Everything in the identity that seeds have in common."""

@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from deepboot.bootstrap.registry import find, register, settings
+from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect
 from deepboot.reports.comparison import Comparison, When
@@ -53,12 +54,12 @@ class Evidence:
     @property
     def runs(self) -> pd.DataFrame:
         """The cell's own runs."""
-        return self._of_cell(self.comparison.runs)
+        return self._tables.runs
 
     @property
     def pairs(self) -> pd.DataFrame:
         """The cell's pairs, as in `Comparison.pairs`."""
-        return self._of_cell(self.comparison.pairs())
+        return self._tables.pairs
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -68,33 +69,26 @@ class Evidence:
 
     def runs_of(self, world: str) -> pd.DataFrame:
         """The cell's own runs, or for "ideal" their ideal partners."""
-        if world != "ideal" or self.world == "ideal":
-            return self.runs
-        return self.comparison.runs[self.comparison.runs["run_id"].isin(self.runs["ideal_run_id"].dropna())]
+        return self._tables.ideal_runs if world == "ideal" else self.runs
 
     def lost(self, world: str) -> int:
         """How many runs of a world have no row, although other runs name them as their partners.
 
         The other runs are the cell's own, or of an ideal cell all runs of the cells that it has partners in.
         """
-        runs = self.comparison.runs
-        named = self.runs
-        if self.world == "ideal":
-            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
-            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
-        return len(set(named["ideal_run_id"].dropna()) - set(runs["run_id"])) if world == "ideal" else 0
+        return self._tables.lost_partners if world == "ideal" else 0
 
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The cell's pairs, and the rows of their ideal runs in the same order, null where there is no such run."""
-        pairs = self.pairs
-        return pairs, self.comparison.runs.set_index("run_id").reindex(pairs["ideal_run_id"]).set_axis(pairs.index)
+        return self.pairs, self._tables.partners
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
-        return self._of_cell(self.comparison.pairs_at(when, metric))
+        return self._tables.pairs_at(when, metric)
 
-    def _of_cell(self, table: pd.DataFrame) -> pd.DataFrame:
-        return table[(table["cell_id"] == self.cell_id) & (table["world"] == self.world)]
+    @property
+    def _tables(self) -> CellTables:
+        return self.comparison.tables_of(self.cell_id, self.world)
 
 
 @dataclass(frozen=True)

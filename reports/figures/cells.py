@@ -5,7 +5,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
@@ -208,6 +207,8 @@ def plot_phase_map(table: pd.DataFrame, *, over: tuple[str, str], ax: Axes | Non
     shape: dict[str, Any] = {"index": up, "columns": across}
     share = table.pivot(values="share", **shape).sort_index(ascending=False)
     text = table.pivot(values="text", **shape).reindex_like(share).fillna("")
+    import seaborn as sns  # only few reports need it
+
     sns.heatmap(
         share.astype(float), annot=text.to_numpy(), fmt="", vmin=0, vmax=1, cmap="crest", linewidths=0.6,
         annot_kws={"fontsize": 7}, cbar_kws={"label": "share that grokked"}, ax=ax,
@@ -224,6 +225,8 @@ def plot_scale(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         ax: where to draw; new axes otherwise.
     """
     ax = ax or new_axes()
+    import seaborn as sns  # only `deepboot bench` needs it here
+
     sns.lineplot(table, x="members", y="rate", hue="name", style="name", markers=True, dashes=False, ax=ax)
     ax.set(xscale="log", yscale="log", xlabel="members stepped together", ylabel="model steps per second")
     ax.set_xscale("log", base=2)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from deepboot.reports.figures.style import TRAIN_DASH, mark_step, new_axes, ordered, round_ticks, step_axis, world_style
@@ -77,11 +76,11 @@ def by_run(table: pd.DataFrame, column: str) -> pd.DataFrame:
 def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
     """A line per run, the paler the more there are."""
     alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
-    rows, before = _long(wide), len(ax.lines)
     seed_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
-    sns.lineplot(rows, x="step", y="value", units="run_id", estimator=None, legend=False, ax=ax, **seed_style)
-    for line, run_id in zip(ax.lines[before:], sorted(rows["run_id"].unique()), strict=True):
-        line.set_gid(f"seed {run_id}")
+    for run_id, curve in sorted(wide.items()):
+        kept = curve.dropna()
+        if len(kept):
+            ax.plot(kept.index.to_numpy(), kept.to_numpy(), gid=f"seed {run_id}", **seed_style)
 
 
 def _divergence_marks(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
@@ -97,28 +96,18 @@ def mean_and_band(
     ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, label: str, limits: tuple[float, float]
 ) -> None:
     """The mean of all runs and, from three on, its t interval at each step, cut off at the limits."""
-
-    def band(values: pd.Series) -> tuple[float, float]:
-        interval = t_interval(values.to_numpy())
-        assert interval is not None, "a band is asked for from three runs on"
-        low, high = np.clip(interval, *limits)
-        return float(low), float(high)
-
-    _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label, band=band if wide.shape[1] >= T_MIN else None)
+    whole = _mean_line(ax, wide, color=color, dash=dash, width=1.9, label=label)
+    if wide.shape[1] >= T_MIN and len(whole):
+        low, high = np.clip([t_interval(values) for values in whole.to_numpy()], *limits).T
+        ax.fill_between(whole.index.to_numpy(), low, high, color=color, alpha=0.16, linewidth=0, zorder=1.5)
 
 
 def _mean_line(
-    ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str | None = None, band: Any = None
-) -> None:
-    """The mean of all runs and its band, at the steps where every one of them has a value."""
+    ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any, width: float, label: str | None = None
+) -> pd.DataFrame:
+    """Draw the mean of all runs at the steps where every one of them has a value; the values of these steps."""
+    whole = wide.dropna()
     mean_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": width, "zorder": 3}
-    shade = {"alpha": 0.16, "linewidth": 0, "zorder": 1.5}
-    rows = _long(wide.dropna())
-    sns.lineplot(
-        rows, x="step", y="value", errorbar=band, err_kws=shade, label=label, legend=False, ax=ax, **mean_style
-    )
-
-
-def _long(wide: pd.DataFrame) -> pd.DataFrame:
-    """One row per step and run that has a value: ``step, run_id, value``."""
-    return wide.rename_axis(columns="run_id").reset_index().melt("step", value_name="value").dropna()
+    if not whole.empty:
+        ax.plot(whole.index.to_numpy(), whole.to_numpy().mean(axis=1), label=label, **mean_style)
+    return whole

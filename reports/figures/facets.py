@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def rendered(name: str, figure: Figure, caption: str) -> Drawing:
 def _number_marks(figure: Figure) -> None:
     """Number marks whose name occurs in several panels or rows: a page must not hold an identifier twice."""
     seen: Counter[str] = Counter()
-    for artist in figure.findobj():
+    for artist in chain.from_iterable(ax.get_children() for ax in figure.axes):  # no mark is part of another one
         if name := artist.get_gid():
             seen[name] += 1
             artist.set_gid(name if seen[name] == 1 else f"{name} ({seen[name]})")

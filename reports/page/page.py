@@ -34,12 +34,12 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 def write_report(
-    source: Results | Path | Sequence[Path | Results], out: Path | None = None, *, axis: Axis = "step"
+    source: Results | Path | Sequence[Path | Results] | Comparison, out: Path | None = None, *, axis: Axis = "step"
 ) -> Path:
     """Write ``report.html``, ``report.md`` and ``figures/`` and return the path of the page.
 
     Args:
-        source: an output folder, results already read, or several of them side by side.
+        source: an output folder, results already read, several of them side by side, or their comparison.
         out: the page's file; the text takes its name and both lie beside ``figures/``. By default
             ``report.html`` in the output folder.
         axis: unit of time in the figures and in the tables of steps and delays; claims are judged in steps.
@@ -48,10 +48,10 @@ def write_report(
         ValueError: no folder to write to, or a folder without results.
         StudyError: the report cannot be written.
     """
-    several = list(source) if isinstance(source, Sequence) else [source]
-    results = [one if isinstance(one, Results) else read(one) for one in several]
+    comparison = source if isinstance(source, Comparison) else compare(_read(source))
+    results = list(comparison.sources)
     page = _page_file(results, out)
-    context = _context(compare(results), axis)
+    context = _context(comparison, axis)
     try:
         _write(page, context)
     except OSError as error:
@@ -60,6 +60,11 @@ def write_report(
             f"file with --out, and write it again with `deepboot report {' '.join(_folders(results))}`."
         ]) from error  # fmt: skip
     return page
+
+
+def _read(source: Results | Path | Sequence[Path | Results]) -> list[Results]:
+    several = list(source) if isinstance(source, Sequence) else [source]
+    return [one if isinstance(one, Results) else read(one) for one in several]
 
 
 def _write(page: Path, context: dict[str, Any]) -> None:

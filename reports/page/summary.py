@@ -1,6 +1,7 @@
 """The findings of a comparison in plain sentences, for the page and for the command line."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -20,16 +21,15 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
 
     Every sentence has its n. Only the first four cells have sentences, and one more counts the others.
     """
-    steps = step_table(comparison, confidence)
+    cells, keys = _first_cells(comparison)
+    shown = _of_cells(comparison, [key for keys_of_cell in keys.values() for key in keys_of_cell])
+    steps = step_table(shown, confidence)
     timing: dict[Any, pd.DataFrame] = dict(list(steps.groupby(KEY, sort=False))) if len(steps) else {}
-    at_stopping, at_end = comparison.at_stopping(confidence=confidence), comparison.at_end(confidence=confidence)
+    at_stopping, at_end = shown.at_stopping(confidence=confidence), shown.at_end(confidence=confidence)
     errors = {one["cell_id"]: (one, two) for one, two in zip(_rows(at_stopping), _rows(at_end), strict=True)}
-    panels = comparison.panels()
-    cells = list(panels["cell_id"].unique())
     sentences: dict[Any, str] = {}
-    for cell in cells[:MOST_CELLS]:
-        shown = panels.loc[panels["cell_id"] == cell, "run_id"]
-        for key in _cells_of(comparison.runs[comparison.runs["run_id"].isin(shown)]):
+    for cell, keys_of_cell in keys.items():
+        for key in keys_of_cell:
             if key in timing:
                 sentences.setdefault(key, _timing(timing[key], confidence))
         if cell in errors:
@@ -41,6 +41,21 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
         else []
     )
     return [*progress(comparison), *sentences.values(), *more, *excluded(comparison)]
+
+
+def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tuple[Any, ...]]]]:
+    """The panels' cells, and for each of the first ones the keys of the cells of the runs in it, the ideal ones last."""
+    panels, runs = comparison.panels(), comparison.runs
+    cells = [str(cell) for cell in panels["cell_id"].unique()]
+    by_cell = {cell: panels.loc[panels["cell_id"] == cell, "run_id"] for cell in cells[:MOST_CELLS]}
+    return cells, {cell: _cells_of(runs[runs["run_id"].isin(shown)]) for cell, shown in by_cell.items()}
+
+
+def _of_cells(comparison: Comparison, keys: list[tuple[Any, ...]]) -> Comparison:
+    """The comparison of these cells alone: a study may have thousands, and has sentences for a few."""
+    tables = comparison.runs_by_cell
+    kept = [tables[key].index for key in dict.fromkeys(keys)]
+    return replace(comparison, runs=comparison.runs.loc[sorted(index for part in kept for index in part)])
 
 
 def progress(comparison: Comparison) -> list[str]:

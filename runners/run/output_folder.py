@@ -108,21 +108,37 @@ def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         DamagedFileError: one of them cannot be read.
     """
-    runs, evaluations = [], []
     tables = results.read_tables(folder)
-    if tables is not None:
-        runs.append(tables[0])
-        evaluations.append(tables[1])
-    for path in sorted((folder / "shards").glob("*.json")):
-        done, measured = read_shard(path)
-        runs.append(pd.DataFrame(done))
-        evaluations.append(results.typed(measured, EVALUATION_COLUMNS))
+    shards = [read_shard(path) for path in _shards(folder)]
+    runs = ([tables[0]] if tables else []) + [pd.DataFrame(done) for done, _ in shards]
+    evaluations = ([tables[1]] if tables else []) + [results.typed(rows, EVALUATION_COLUMNS) for _, rows in shards]
     if not runs:
         return results.typed([], RUN_COLUMNS), results.typed([], EVALUATION_COLUMNS)
-    run_table = pd.concat(runs, ignore_index=True).drop_duplicates("run_id", keep="last")
     rows = pd.concat([part for part in evaluations if len(part)] or evaluations[:1], ignore_index=True)
     rows = rows.drop_duplicates(["run_id", "step"], keep="last").sort_values(["run_id", "step"], ignore_index=True)
-    return results.typed(run_table, RUN_COLUMNS), results.typed(rows, EVALUATION_COLUMNS)
+    return _latest(runs), results.typed(rows, EVALUATION_COLUMNS)
+
+
+def known_runs(folder: Path) -> pd.DataFrame:
+    """The runs of `collect`, without reading the evaluations of the tables, which are most of a folder.
+
+    Raises:
+        DamagedFileError: one of the files cannot be read.
+    """
+    tables = [folder / name for name in ("runs.parquet", "evaluations.parquet")]
+    held = [results.read_table(tables[0], RUN_COLUMNS)] if all(path.exists() for path in tables) else []
+    return _latest([*held, *(pd.DataFrame(read_shard(path)[0]) for path in _shards(folder))])
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted((folder / "shards").glob("*.json"))
+
+
+def _latest(runs: list[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of runs in one, the latest row of each run kept."""
+    if not runs:
+        return results.typed([], RUN_COLUMNS)
+    return results.typed(pd.concat(runs, ignore_index=True).drop_duplicates("run_id", keep="last"), RUN_COLUMNS)
 
 
 def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:

@@ -95,7 +95,7 @@ def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], folder: Path) 
     planned = pd.DataFrame([{**specification_row(run), **facts.get(run.run_id, {})} for run in runs])
     problems = claim_errors(claims, planned)
     if problems and (folder / "runs.parquet").is_file():
-        held = output_folder.collect(folder)[0]
+        held = output_folder.known_runs(folder)
         outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
         both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
         problems = claim_errors(claims, both)
@@ -145,7 +145,7 @@ def shard_of(runs: list[Run], shard: str) -> list[Run]:
 
 def _start_steps(folder: Path, runs: list[Run]) -> dict[str, int]:
     """The step from which each run of the folder goes on; its whole budget where it is done."""
-    known, _ = output_folder.collect(folder)
+    known = output_folder.known_runs(folder).reindex(columns=["run_id", "status", "last_step", STOPPED])
     wanted = {run.run_id: run for run in runs}
     steps: dict[str, int] = {}
     for row in output_folder.records(known):
