@@ -4,7 +4,6 @@ Shapes: E members of a pack, M of a group under one rule, S steps of a block, B 
 """
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
