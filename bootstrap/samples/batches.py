@@ -19,10 +19,11 @@ from deepboot.bootstrap.study.run_worlds import world_of
 from deepboot.bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4
-BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
-# Steps of a block however many numbers they are: a CUDA graph is no longer than a block, and its launch and the making
-# of the block are paid once for all of its steps. Memory for them grows with members and batch as activations do.
-LEAST_STEPS = {"cpu": 1, "cuda": 8}
+BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of input made at a time
+# A block of large batches has a few steps nevertheless: the operations that make its samples are then as many as for
+# one step, and no CUDA graph is longer than a block. They take several times its own memory, which bounds this.
+LEAST_STEPS = {"cpu": 4, "cuda": 8}
+LARGEST_BYTES = {"cpu": 16 << 20, "cuda": 8 << 30}
 REPEATED_STEPS = 64  # of a block that is stored as one step: more would be as fast, and take larger coefficients
 
 
@@ -156,8 +157,9 @@ def longest_block(samples: int, example: Tensor, device: str) -> int:
         example: one input as the task stores it.
         device: "cpu" or "cuda".
     """
-    smaller = FLOAT_BYTES // min(example.element_size(), FLOAT_BYTES)  # four bytes take no more than one float
-    return max(LEAST_STEPS[device], BLOCK_NUMBERS[device] * smaller // (samples * example.numel()))
+    step_bytes = samples * example.numel() * min(example.element_size(), FLOAT_BYTES)  # float64 makes none shorter
+    least = min(LEAST_STEPS[device], LARGEST_BYTES[device] // step_bytes)
+    return max(1, least, BLOCK_BYTES[device] // step_bytes)
 
 
 def _read_pool(pool: LabelledBatch, world: World) -> Read:

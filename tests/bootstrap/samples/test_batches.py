@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from deepboot.bootstrap.samples.batches import BLOCK_NUMBERS, LEAST_STEPS, REPEATED_STEPS, longest_block
+from deepboot.bootstrap.samples.batches import BLOCK_BYTES, LARGEST_BYTES, REPEATED_STEPS, longest_block
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from tests.bootstrap.conftest import parity
@@ -18,25 +18,29 @@ def held(block):
     return sum(part.untyped_storage().nbytes() for part in (block.x, block.y))
 
 
-@pytest.mark.parametrize(("members", "steps"), [(1, 1_342), (64, 20), (900, 8), (4_096, 8)])
-def test_blocks_on_a_gpu_are_eight_steps_at_least(members, steps):
-    """Of parity with 40 inputs and batch 1,250: more while few members fit, and never fewer."""
+@pytest.mark.parametrize(("members", "steps"), [(1, 1_342), (64, 20), (900, 8), (4_096, 8), (10_000, 4), (90_000, 1)])
+def test_blocks_on_a_gpu_have_eight_steps_within_eight_gibibytes(members, steps):
+    """Of parity with 40 inputs and batch 1,250: more while these take less than 256 MiB, and one step at least."""
     assert longest_block(members * 1_250, BITS, "cuda") == steps
 
 
-def test_blocks_on_a_cpu_are_one_step_at_least_and_as_long_in_bytes():
-    """Images of one byte a pixel make blocks four times as long; float64 inputs no shorter ones."""
-    assert longest_block(900 * 1_250, BITS, "cpu") == 1
-    assert longest_block(10, BITS, "cpu") == (1 << 20) // 400
-    assert longest_block(10, BITS.to(torch.uint8), "cpu") == (1 << 22) // 400
-    assert longest_block(10, BITS.double(), "cpu") == (1 << 20) // 400
-    assert BLOCK_NUMBERS.keys() == LEAST_STEPS.keys()
+@pytest.mark.parametrize(("members", "steps"), [(1, 20), (16, 4), (40, 2), (900, 1)])
+def test_blocks_on_a_cpu_have_four_steps_within_sixteen_mebibytes(members, steps):
+    """Of the same batches."""
+    assert longest_block(members * 1_250, BITS, "cpu") == steps
+
+
+def test_small_numbers_make_long_blocks():
+    """Images of one byte a pixel four times as long ones; float64 inputs no shorter ones."""
+    found = [longest_block(100, BITS.to(dtype), "cpu") for dtype in (torch.uint8, torch.float32, torch.float64)]
+    assert found == [1_048, 262, 262]
 
 
 @pytest.mark.parametrize("task", [{}, {"task": ANSWERS, "data": {"allow_reuse": True}}])
 def test_a_repeated_pool_is_stored_once(task, monkeypatch):
     """All steps of all blocks lie at one address, and blocks are long where a step's data fill one alone."""
-    monkeypatch.setitem(BLOCK_NUMBERS, "cpu", 1)
+    monkeypatch.setitem(BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setitem(LARGEST_BYTES, "cpu", 1)
     data = Pack(runs_of(parity(training__ideal=False, **FULL, **task))).data
     (group,) = data.groups
     assert data.longest == REPEATED_STEPS
