@@ -68,12 +68,12 @@ def threefry(key0: Tensor, key1: Tensor, counter0: Tensor, counter1: Tensor) -> 
     word0, word1 = word0.contiguous(), word1.contiguous()
     for group in range(5):
         for rotation in _ROTATIONS[group % 2]:
-            word0 = word0 + word1
+            word0.add_(word1)
             # ">>" on int32 copies the sign bit: mask what a logical shift would have cleared.
             low = (word1 >> (32 - rotation)).bitwise_and_((1 << rotation) - 1)
-            word1 = (word1 << rotation).bitwise_or_(low).bitwise_xor_(word0)
-        word0 = word0 + schedule[(group + 1) % 3]
-        word1 = word1 + schedule[(group + 2) % 3] + (group + 1)
+            word1 = low.add_(word1, alpha=1 << rotation).bitwise_xor_(word0)  # "<<" and "|" in one operation
+        word0.add_(schedule[(group + 1) % 3])
+        word1.add_(schedule[(group + 2) % 3] + (group + 1))
     return word0, word1
 
 
@@ -91,18 +91,18 @@ def words(key_E2: Tensor, index: Tensor, count: int) -> Tensor:
     key0, key1 = (key_E2[..., i].reshape(key_E2.shape[:-1] + trailing) for i in (0, 1))
     lane = torch.arange(pairs, dtype=torch.int32, device=index.device)
     low, high = index.to(torch.int32)[..., None], ((index >> 32) << 16).to(torch.int32)[..., None]
-    low, high, key0, key1 = torch.broadcast_tensors(low, high | lane, key0, key1)
-    pair = torch.stack(_in_blocks(key0, key1, low, high), -1)
+    pair = torch.stack(_in_blocks(key0, key1, low, high | lane), -1)
     return pair.reshape(*pair.shape[:-2], 2 * pairs)[..., :count]
 
 
-def _in_blocks(key0: Tensor, key1: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+def _in_blocks(*parts: Tensor) -> tuple[Tensor, Tensor]:
     """The words of ``threefry``, enciphered in blocks of the size of a cache where the device is a CPU."""
-    if low.is_cuda or torch.compiler.is_compiling() or low.numel() <= _BLOCK:
-        return threefry(key0, key1, low, high)
-    flat = [part.reshape(-1).split(_BLOCK) for part in (key0, key1, low, high)]
+    shape = torch.broadcast_shapes(*(part.shape for part in parts))
+    if parts[0].is_cuda or torch.compiler.is_compiling() or shape.numel() <= _BLOCK:
+        return threefry(*parts)
+    flat = [part.expand(shape).reshape(-1).split(_BLOCK) for part in parts]
     blocks = [threefry(*block) for block in zip(*flat, strict=True)]
-    word0, word1 = (torch.cat(parts).reshape(low.shape) for parts in zip(*blocks, strict=True))
+    word0, word1 = (torch.cat(pieces).reshape(shape) for pieces in zip(*blocks, strict=True))
     return word0, word1
 
 
@@ -162,8 +162,8 @@ def sort_keys(key_E2: Tensor, number: Tensor, size: int) -> Tensor:
     sorts them alike. Two items draw the same random bits, and keep their order, once in 2**32 pairs.
     """
     named = words(subkeys(key_E2, "permutation"), number, 2)[..., None, :]  # the number, enciphered, is the key
-    counter = torch.arange((size + 1) // 2, dtype=torch.int32, device=number.device).expand(*number.shape, -1)
-    pair = _in_blocks(*torch.broadcast_tensors(named[..., 0], named[..., 1], counter, torch.zeros_like(counter)))
+    counter = torch.arange((size + 1) // 2, dtype=torch.int32, device=number.device)
+    pair = _in_blocks(named[..., 0], named[..., 1], counter, torch.zeros_like(counter))
     word = torch.stack(pair, -1).flatten(-2)[..., :size].to(torch.int64)
     return (word << _item_bits(size).bit_length()).bitwise_or_(torch.arange(size, device=number.device))
 

@@ -109,6 +109,8 @@ class _Affine(torch.autograd.Function):
         ctx.save_for_backward(x_ERI, weight_EOI)
         if bias_E1O is None:
             return torch.bmm(x_ERI, weight_EOI.mT)
+        if torch.compiler.is_compiling():  # which fuses a sum with the activation after it, but no part of a product
+            return torch.bmm(x_ERI, weight_EOI.mT) + bias_E1O
         return torch.baddbmm(bias_E1O, x_ERI, weight_EOI.mT)
 
     @staticmethod

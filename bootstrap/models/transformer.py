@@ -25,6 +25,7 @@ from deepboot.bootstrap.task import Inputs, Tokens
 Norm = Literal["pre", "post", "none"]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Layers = Annotated[int, Field(ge=1, le=100)]
+FEW_KEYS = 8  # of a GPU's attention, up to which a batched matrix product would leave most of its threads idle
 
 
 @register("model", "transformer")
@@ -133,10 +134,16 @@ class TransformerBlock(nn.Module):
     def _mixed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Values mixed by softmax attention, (..., N, P, width), of queries (..., N, P, width)."""
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(-3, -2) for part in (q, k, v))  # (..., N, H, P, D/H)
-        score = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+        product = small_product if q.is_cuda and k.shape[-2] <= FEW_KEYS else torch.matmul
+        score = product(q, k.transpose(-2, -1)) / math.sqrt(q.shape[-1])
         if self.causal and q.shape[-2] > 1:
             score = score.masked_fill(future(q.shape[-2], k.shape[-2], q.device), -torch.inf)
-        return (score.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
+        return product(score.softmax(-1), v).transpose(-3, -2).flatten(-2)
+
+
+def small_product(left: Tensor, right: Tensor) -> Tensor:
+    """The matrix product, (..., P, R), of (..., P, Q) and (..., Q, R), multiplied and summed entry by entry."""
+    return (left.unsqueeze(-1) * right.unsqueeze(-3)).sum(-2)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

@@ -4,7 +4,6 @@ Shapes: E members of a pack, M of a group under one rule, S steps of a block, B 
 """
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,12 @@ from deepboot.bootstrap.study.run_worlds import world_of
 from deepboot.bootstrap.worlds import World, ideal, real
 
 FLOAT_BYTES = 4
-BLOCK_NUMBERS = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers of input made at a time
+BLOCK_BYTES = {"cpu": 4 << 20, "cuda": 256 << 20}  # of input made at a time
+# A block of large batches has a few steps nevertheless: the operations that make its samples are then as many as for
+# one step, and no CUDA graph is longer than a block. They take several times its own memory, which bounds this.
+LEAST_STEPS = {"cpu": 4, "cuda": 8}
+LARGEST_BYTES = {"cpu": 16 << 20, "cuda": 8 << 30}
+REPEATED_STEPS = 64  # of a block that is stored as one step: more would be as fast, and take larger coefficients
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class Block:
     def batches(self) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
         """Inputs, (E, B, ...), and labels, (E, B * answers), step by step."""
         return iter(self.x.unbind(1)), iter(self.y.flatten(2).unbind(1))
+
+    def first(self, steps: int) -> "Block":
+        """Its first steps, in the same memory; a block of one step holds that step as often as asked for."""
+        parts = (part[:, :steps] for part in (self.x, self.y))
+        return Block(*(part.expand(-1, steps, *part.shape[2:]) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,12 @@ class Batches:
         self.batch = runs[0].batch_size
         self._key_E2 = run_keys(runs, "augment", self.device)
         example = self.source.test()
-        numbers = len(runs) * self.batch * math.prod(example.x.shape[2:])
-        smaller = FLOAT_BYTES // min(example.x.element_size(), FLOAT_BYTES)  # four bytes take no more than one float
-        self.longest = max(1, BLOCK_NUMBERS[self.device.type] * smaller // numbers)
+        self.longest = longest_block(len(runs) * self.batch, example.x[0, 0], self.device.type)
         self.groups = list(self._groups())
         self._augment = AUGMENTATIONS.get(runs[0].data.augmentation)
+        self._repeats = self._augment is None and all(group.world.repeats for group in self.groups)
+        if self._repeats:
+            self.longest = max(self.longest, REPEATED_STEPS)
         self._held: Block | None = None
         self._shapes = (example.x.shape[2:], example.y.shape[2:])
         self._dtype, self._label_dtype = (
@@ -120,7 +130,7 @@ class Batches:
         steps = min(stop - start, self.longest)
         is_first = self._held is None
         if self._held is None:
-            shape = (len(self.runs), self.longest, self.batch)
+            shape = (len(self.runs), 1 if self._repeats else self.longest, self.batch)
             self._held = Block(
                 torch.empty(*shape, *self._shapes[0], dtype=self._dtype, device=self.device),
                 torch.empty(*shape, *self._shapes[1], dtype=self._label_dtype, device=self.device),
@@ -136,7 +146,20 @@ class Batches:
                 x = self._augment(x, self._key_E2[group.range], group.world.draws(start, start + steps).number_MSB)
             self._held.x[group.range, :steps] = x
             self._held.y[group.range, :steps] = y
-        return Block(self._held.x[:, :steps], self._held.y[:, :steps])
+        return self._held.first(steps)
+
+
+def longest_block(samples: int, example: Tensor, device: str) -> int:
+    """Steps of the longest block that holds the data of every step.
+
+    Args:
+        samples: of one step, of all members.
+        example: one input as the task stores it.
+        device: "cpu" or "cuda".
+    """
+    step_bytes = samples * example.numel() * min(example.element_size(), FLOAT_BYTES)  # float64 makes none shorter
+    least = min(LEAST_STEPS[device], LARGEST_BYTES[device] // step_bytes)
+    return max(1, least, BLOCK_BYTES[device] // step_bytes)
 
 
 def _read_pool(pool: LabelledBatch, world: World) -> Read:

@@ -91,7 +91,8 @@ def _measure(trial: Trial) -> Rate:
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+    """Bytes of a tensor; one that is expanded takes no more than its memory."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:

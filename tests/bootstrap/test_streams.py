@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from scipy import stats
 
 from deepboot.bootstrap import streams
+from tests.bootstrap.training.test_pack import Called
 
 ONE = streams.keys([0], "data")
 TWO = streams.keys([0, 1], "data")
@@ -48,6 +50,31 @@ def test_threefry_gives_the_published_known_answers(key, counter, expected):
     """Zeros, ones and the digits of pi of Random123's file kat_vectors, threefry2x32 with 20 rounds."""
     found = streams.threefry(*map(word, key), *map(word, counter))
     assert tuple(unsigned(w).item() for w in found) == expected
+
+
+def test_threefry_leaves_its_arguments_as_they_are():
+    """It computes in place, in memory of its own, also where a key or a counter is as large as the result."""
+    for shapes in itertools.product([(), (1,), (3,)], repeat=4):
+        parts = [torch.full(shape, 7, dtype=torch.int32) for shape in shapes]
+        both = streams.threefry(*parts)
+        assert all((part == 7).all() for part in parts)
+        assert both[0].data_ptr() != both[1].data_ptr()
+
+
+def test_threefry_takes_five_operations_a_round():
+    """Each is a kernel of its own on a GPU: 20 rounds of five, and 19 to make and add the parts of the key."""
+    with Called() as called:
+        streams.threefry(*torch.ones(4, 9, dtype=torch.int32).unbind())
+    views = {"aten.unbind.int", "aten.ones.default", "aten.expand.default"}
+    assert len([name for name in called.names if name not in views]) <= 20 * 5 + 19
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
+def test_compiled_words_are_the_eager_ones():
+    """To the last bit, as the noise of a compiled step draws them."""
+    index = torch.tensor([[0, 2**32 + 5, FAR - 1, *range(30)]]).expand(2, -1)
+    assert torch.equal(torch.compile(streams.words)(TWO, index, 5), streams.words(TWO, index, 5))
 
 
 def test_threefry_is_a_bijection_of_its_counter():
@@ -302,7 +329,7 @@ def test_permutations_of_a_member_are_the_same_alone_and_beside_others():
 def test_blocks_change_nothing(extra):
     """More elements than one cache-sized block, a whole number of blocks or not, are what threefry gives at once."""
     low = torch.arange((1 << 15) * 2 + extra, dtype=torch.int32)
-    parts = torch.broadcast_tensors(TWO[0, 0], TWO[0, 1], low, word(3))
+    parts = TWO[0, 0], TWO[0, 1], low, word(3)
     for blocked, direct in zip(streams._in_blocks(*parts), streams.threefry(*parts), strict=True):
         assert torch.equal(blocked, direct)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,9 +18,10 @@ from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.models import layers, mlp
 from deepboot.bootstrap.models.layers import Distribution, _Affine, activate
 from deepboot.bootstrap.models.stacked import BoundStack, Stack
-from deepboot.bootstrap.models.transformer import future, sinusoids
+from deepboot.bootstrap.models.transformer import FEW_KEYS, TransformerBlock, future, sinusoids, small_product
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Image, Inputs, Task, Tokens, Vector
+from tests.bootstrap.training.test_pack import Called
 
 KEY = streams.keys([0, 1, 2], "init")
 TOKENS = Tokens(vocab=9, length=5, varying=(0, 2, 3))
@@ -258,6 +260,18 @@ def test_the_affine_map_is_that_of_torch_per_member():
         assert torch.allclose(layer(x), torch.stack(expected), atol=1e-6)
         layer.weight, layer.bias = nn.Parameter(weight[1]), nn.Parameter(offset[1]) if bias else None
         assert torch.allclose(layer(x[1]), expected[1], atol=1e-6)
+
+
+def test_a_bias_is_added_to_the_product_where_a_compiler_can_fuse_the_sum(monkeypatch):
+    """One operation while nothing is compiled, else two of the same value to rounding."""
+    x, weight, bias = (torch.randn(3, rows, 6, dtype=torch.float64) for rows in (5, 6, 1))
+    found = {}
+    for compiling in (False, True):
+        monkeypatch.setattr(torch.compiler, "is_compiling", lambda compiling=compiling: compiling)
+        with Called() as called:
+            found[compiling] = _Affine.apply(x, weight, bias)
+        assert ("aten.baddbmm.default" in called.names) == (not compiling)
+    torch.testing.assert_close(found[True], found[False], rtol=1e-12, atol=1e-12)
 
 
 def test_embedding_and_layer_norm_are_those_of_torch_per_member():
@@ -504,6 +518,29 @@ def test_every_position_reaches_the_last_answer():
         changed = x.clone()
         changed[..., position] = (x[..., position] + 1) % 9
         assert (bound(x).view(3, 4, 3, 7)[:, :, 2] != bound(changed).view(3, 4, 3, 7)[:, :, 2]).any(-1).all()
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(4, 32, 4), (1, 4, 32), (3, 1, 1)])
+def test_a_small_product_is_the_matrix_product(rows, inner, columns):
+    """Values and both gradients to 1e-12 in float64, with leading axes and a transposed factor."""
+    left = torch.randn(2, 5, rows, inner, dtype=torch.float64, requires_grad=True)
+    right = torch.randn(2, 5, columns, inner, dtype=torch.float64, requires_grad=True)
+    pairs = []
+    for product in (small_product, torch.matmul):
+        out = product(left, right.mT)
+        pairs.append((out, *torch.autograd.grad(out.sin().sum(), (left, right))))
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("device", "keys", "batched"), [("cuda", FEW_KEYS, 0), ("cuda", 9, 2), ("cpu", 4, 2)])
+def test_few_keys_on_a_gpu_are_attended_to_without_matrix_products(device, keys, batched):
+    """On a GPU that does not exist; many keys, and any on a CPU, take two batched products."""
+    block = TransformerBlock(8, 2, 8, "relu", "pre", True, "torch")
+    with FakeTensorMode(), Called() as called:
+        q, k, v = (torch.empty(3, 5, positions, 8, device=device) for positions in (2, keys, keys))
+        assert block._mixed(q, k, v).shape == (3, 5, 2, 8)
+    assert called.names.count("aten.bmm.default") == batched
 
 
 def test_the_mask_lets_the_last_queries_see_what_lies_before_them():

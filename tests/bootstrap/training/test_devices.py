@@ -66,11 +66,12 @@ def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
         {"training__clip_norm": 1.0, "training__weight_noise": 0.1, "training__update_noise": 0.1},
         {"data__label_noise": 0.1, "training__train_size": [40, 60]},
         {"data__labels": "random"},
+        {"training__train_size": 20, "training__ideal": False},
         {"task": ADDITION, "model": TRANSFORMER, "model__output_scale": 2.0, "training__train_size": 60},
     ],
 )
 def test_no_trait_waits_for_the_device(changes, monkeypatch):
-    """Noise, clipping, scales, noisy and random labels and attention run through without a value."""
+    """Noise, clipping, scales, noisy and random labels, full batches and attention run through without a value."""
     pack = pretended(monkeypatch, **changes)
     with FAKE:
         train_steps(pack, 10)

@@ -20,7 +20,7 @@ from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
 from deepboot.runners import cli, run_study
-from deepboot.runners.run import autotune, checkpoints, engine, execute, work
+from deepboot.runners.run import autotune, checkpoints, engine, execute, trial, work
 from deepboot.runners.run.execution_plan import PLAN_FILE, ExecutionPlan, read_plan
 from deepboot.runners.run.local import Bench
 from deepboot.runners.run.trial import Rate, Trial, measure
@@ -133,6 +133,25 @@ def test_large_models_are_stepped_one_after_another_where_that_is_faster():
     other = runs_of(parity(model__width=17, training__seeds=64, training__max_steps=200_000))
     _, settings = chosen(Machine({(2, "eager"): 100, (4, "eager"): 90}, sequential_rate=90), other, threads=1)
     assert not settings.sequential
+
+
+def test_a_trial_counts_what_is_stored_once_once():
+    """An expanded tensor takes no more than its memory, a part of a tensor no more than itself."""
+    stored = torch.zeros(6)
+    assert trial._bytes(stored[None].expand(1_000, -1)) == 24
+    assert trial._bytes(stored[:2]) == 8
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "eager"), ("cuda", "graphed")])
+@pytest.mark.parametrize("slow", [True, False])
+def test_members_are_tried_one_after_another_where_one_may_fill_the_device(device, backend, slow, monkeypatch):
+    """By the rate of a pair, below a rate of each device's own."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "none")
+    monkeypatch.setattr(autotune, "free_memory", lambda device: 0)
+    limit = autotune.SEQUENTIAL_RATE[device]
+    machine = Machine({(2, backend): limit * (0.9 if slow else 1.1)}, sequential_rate=10 * limit)
+    _, settings = chosen(machine, study_of(64), device=device, workers=1, threads=1)
+    assert settings.sequential == slow
 
 
 def test_a_pack_size_of_one_steps_the_runs_of_a_pair_one_after_another(study, tmp_path, monkeypatch):
