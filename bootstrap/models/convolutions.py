@@ -68,7 +68,9 @@ class Conv2d(nn.Module):
     """Convolution with square kernels of odd size, padded by half; inputs (B, E * C, H, W), outputs (B, E * O, H', W').
 
     An axis of one pixel is read with stride 1, which gives the same: oneDNN leaves parts of the weight's gradient
-    unwritten where the stride is longer than the image (bfloat16 on a CPU, torch 2.15).
+    unwritten where the stride is longer than the image (bfloat16 on a CPU, torch 2.15). A kernel of one pixel reads
+    the pixels that it is for with stride 1: with a stride, on images stored pixel by pixel, oneDNN writes beyond its
+    memory where the channels are no multiple of 8 (float32, torch 2.15).
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Conv2d(nn.Module):
         members = len(self.weight)
         bias = None if self.bias is None else self.bias.flatten()
         stride = [self.stride if size > 1 else 1 for size in x.shape[-2:]]
+        if self.padding == 0 and self.stride > 1:
+            x, stride = x[..., :: self.stride, :: self.stride], [1, 1]
         return nn.functional.conv2d(x, self.weight.flatten(0, 1), bias, stride, self.padding, groups=members)
 
 
