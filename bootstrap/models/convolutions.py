@@ -4,11 +4,18 @@ Images of all members lie side by side as channels, (B, E * C, H, W), from the f
 convolution has E groups, a batch norm knows channels only, and neither moves memory. One member alone is an
 ordinary network.
 
+On a CPU they are stored pixel by pixel (torch's ``channels_last``). That makes a step of 128 images 1.2 to 1.6 times
+as fast for one member of cnn, vgg and densenet, 1.2 to 1.4 times for two and four, and resnet 1.1 to 1.2 times, at
+widths of 4 to 16 (AVX2, one thread); ResNet-18 of width 64 is as fast either way, and so is a convolution for each
+member by itself. Equal members must come out equal wherever they lie in a pack, so `BatchNorm` and `mean_over_pixels`
+avoid kernels of torch that round a channel by its place.
+
 Shapes: E members, B images, C channels, H height, W width, O channels out.
 """
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,6 +26,8 @@ Channels = Annotated[int, Field(ge=1, le=4_096)]
 
 MOMENTUM = 0.1  # share of the newest batch in the running statistics
 EPSILON = 1e-5
+# bytes that a CPU's vector instructions read at once
+VECTOR_BYTES = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
 
 
 def images(inputs: Inputs, model: str) -> Image:
@@ -35,8 +44,9 @@ def images(inputs: Inputs, model: str) -> Image:
 
 
 def as_channels(x_EBCHW: Tensor) -> Tensor:
-    """Images of every member as channels of one batch, (B, E * C, H, W)."""
-    return x_EBCHW.transpose(0, 1).flatten(1, 2)
+    """Images of every member as channels of one batch, (B, E * C, H, W); on a CPU stored pixel by pixel."""
+    x = x_EBCHW.transpose(0, 1).flatten(1, 2)
+    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
 def per_member(x_BX: Tensor, members: int) -> Tensor:
@@ -49,11 +59,18 @@ def halved(x: Tensor) -> Tensor:
     return nn.functional.max_pool2d(x, 2) if min(x.shape[-2:]) > 1 else x
 
 
+def mean_over_pixels(x: Tensor) -> Tensor:
+    """Mean of every channel over the image, (B, E * C), rounded alike wherever the channel lies."""
+    return x.contiguous().mean((-2, -1))
+
+
 class Conv2d(nn.Module):
     """Convolution with square kernels of odd size, padded by half; inputs (B, E * C, H, W), outputs (B, E * O, H', W').
 
     An axis of one pixel is read with stride 1, which gives the same: oneDNN leaves parts of the weight's gradient
-    unwritten where the stride is longer than the image (bfloat16 on a CPU, torch 2.15).
+    unwritten where the stride is longer than the image (bfloat16 on a CPU, torch 2.15). A kernel of one pixel reads
+    the pixels that it is for with stride 1: with a stride, on images stored pixel by pixel, oneDNN writes beyond its
+    memory where the channels are no multiple of 8 (float32, torch 2.15).
     """
 
     def __init__(
@@ -70,6 +87,8 @@ class Conv2d(nn.Module):
         members = len(self.weight)
         bias = None if self.bias is None else self.bias.flatten()
         stride = [self.stride if size > 1 else 1 for size in x.shape[-2:]]
+        if self.padding == 0 and self.stride > 1:
+            x, stride = x[..., :: self.stride, :: self.stride], [1, 1]
         return nn.functional.conv2d(x, self.weight.flatten(0, 1), bias, stride, self.padding, groups=members)
 
 
@@ -78,6 +97,10 @@ class BatchNorm(nn.Module):
 
     In training with the batch's own statistics, which also enter the running ones that evaluations use. Both
     worlds are treated alike: each has its own running statistics, of the batches that it trained on.
+
+    Where channels lie beside each other in memory, the gradient of those that fill no whole vector of a CPU is rounded
+    otherwise (torch 2.15), so that a run would depend on its place in a pack. Such batches are copied first: one
+    channel after another, or as they lie if a single member has them all.
     """
 
     mean: Tensor
@@ -91,6 +114,19 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", buffer((channels,), 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return self._normalised(x)
+        members, channels = self.weight.shape
+        vector = VECTOR_BYTES // x.element_size()
+        if x[0, 0].numel() == 1:
+            return self._normalised_rows(x) if channels % vector else self._normalised(x)
+        return self._normalised(x.contiguous() if members > 1 and x.shape[1] % vector else x)
+
+    def _normalised_rows(self, x: Tensor) -> Tensor:
+        """Of one number a channel: as one image whose pixels are the batch."""
+        return self._normalised(x.flatten(1).t().contiguous()[None])[0].t().reshape(x.shape)
+
+    def _normalised(self, x: Tensor) -> Tensor:
         return nn.functional.batch_norm(
             x, self.mean.view(-1), self.variance.view(-1), self.weight.flatten(), self.bias.flatten(),
             self.training, MOMENTUM, EPSILON,

@@ -6,7 +6,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, per_member
+from deepboot.bootstrap.models.convolutions import (
+    BatchNorm,
+    Channels,
+    Conv2d,
+    as_channels,
+    images,
+    mean_over_pixels,
+    per_member,
+)
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -81,7 +89,7 @@ class DenseNet(nn.Module):
                 h = self.transitions[index - 1](h)
                 h = nn.functional.avg_pool2d(h, 2) if min(h.shape[-2:]) > 1 else h
             h = block(h, members)
-        h = nn.functional.relu(self.norm(h)).mean((-2, -1))
+        h = mean_over_pixels(nn.functional.relu(self.norm(h)))
         return self.output(per_member(h, members))
 
 
@@ -93,7 +101,8 @@ def _layer(fan_in: int, growth: int, bottleneck: bool, initialization: Initializ
 
 def beside(old: Tensor, new: Tensor, members: int) -> Tensor:
     """Every member's new channels behind its own old ones, (B, E * (C + D), H, W)."""
-    return torch.cat([part.unflatten(1, (members, -1)) for part in (old, new)], 2).flatten(1, 2)
+    pairs = zip(old.chunk(members, 1), new.chunk(members, 1), strict=True)
+    return torch.cat([part for pair in pairs for part in pair], 1)  # unlike with a member axis, stored as they are
 
 
 def layers_of(depth: int, bottleneck: bool) -> int:

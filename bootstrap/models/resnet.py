@@ -5,7 +5,15 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, per_member
+from deepboot.bootstrap.models.convolutions import (
+    BatchNorm,
+    Channels,
+    Conv2d,
+    as_channels,
+    images,
+    mean_over_pixels,
+    per_member,
+)
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -65,5 +73,5 @@ class ResNet(nn.Module):
         h = self.stem(as_channels(x))
         for block in self.blocks:
             h = block(h)
-        h = nn.functional.relu(self.norm(h)).mean((-2, -1))
+        h = mean_over_pixels(nn.functional.relu(self.norm(h)))
         return self.output(per_member(h, members))

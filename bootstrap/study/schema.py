@@ -78,7 +78,8 @@ class Training(Settings):
         dtype: of parameters and activations.
         precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; or ``bf16``, the forward
             and backward pass under autocast, with parameters and losses in float32.
-        channels_last: whether images are stored pixel by pixel in memory, for members that are stepped sequentially.
+        channels_last: whether images are stored pixel by pixel in a GPU's memory, for members that are stepped
+            sequentially; convolutions on a CPU always store them so.
         clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.

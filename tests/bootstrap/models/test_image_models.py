@@ -248,6 +248,72 @@ def test_images_lie_side_by_side_and_come_apart_again():
     assert torch.equal(convolutions.per_member(flat.flatten(1), 3), x.flatten(2))
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_images_are_stored_pixel_by_pixel_on_a_cpu(members):
+    """As channels of one batch, through convolution, norm and pooling, and beside each other."""
+    h = convolutions.as_channels(examples(Image(3, 6, 6), members=members))
+    layer = convolutions.Conv2d(3, 8)
+    layer.weight = nn.Parameter(torch.ones(members, 8, 3, 3, 3))
+    norm = convolutions.BatchNorm(8)
+    for name in ("weight", "bias", "mean", "variance"):
+        setattr(norm, name, type(getattr(norm, name))(torch.ones(members, 8)))
+    for each in (h, out := norm(layer(h)), convolutions.halved(out), beside(out, out, members)):
+        assert each.is_contiguous(memory_format=torch.channels_last)
+        assert not each.is_contiguous()
+
+
+def test_one_members_images_that_are_stored_so_are_not_copied():
+    """Of ``training.channels_last``, for members that are stepped one after another."""
+    x = examples(SMALL, members=1)
+    x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(x)
+    assert convolutions.as_channels(x).data_ptr() == x.data_ptr()
+
+
+@pytest.mark.parametrize("image", [(), (1, 1), (5, 5)])
+@pytest.mark.parametrize("members", [2, 3, 6])
+@pytest.mark.parametrize("channels", [3, 4, 10, 16])
+def test_equal_members_are_normalised_and_pooled_equally_wherever_they_lie(channels, members, image):
+    """Outputs, statistics and all gradients of one member, repeated, bit for bit; torch's own are not."""
+    values = streams.normal(streams.keys([0, 1], "data"), torch.arange(33)[None], channels * math.prod(image))
+    x, gradient = (each.view(33, channels, *image).repeat(1, members, *[1] * len(image)) for each in values)
+    if image:
+        x, gradient = (each.contiguous(memory_format=torch.channels_last) for each in (x, gradient))
+    norm = convolutions.BatchNorm(channels)
+    for name, value in (("weight", 0.7), ("bias", 0.3)):
+        setattr(norm, name, nn.Parameter(torch.full((members, channels), value)))
+    norm.mean, norm.variance = torch.zeros(members, channels), torch.ones(members, channels)
+    x.requires_grad_()
+    out = norm(x)
+    stored = torch.empty_like(out).copy_(gradient)  # as the next layer's is
+    found = [out, *torch.autograd.grad(out, [x, norm.weight, norm.bias], stored, retain_graph=True)]
+    found += [norm.mean, norm.variance, *([convolutions.mean_over_pixels(x)] if image else [])]
+    for each in found:
+        own = each if len(each) == members else each.unflatten(1, (members, -1)).transpose(0, 1)
+        assert all(torch.equal(own[0], other) for other in own[1:])
+    expected = nn.functional.batch_norm(
+        x.double(), None, None, norm.weight.flatten().double(), norm.bias.flatten().double(), training=True
+    )
+    torch.testing.assert_close(out.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (8, 8), (5, 6)])
+def test_a_strided_convolution_of_one_pixel_is_that_of_torch(size, members):
+    """Outputs and gradients, against float64 with a stride; with one torch writes beyond its memory."""
+    layer = convolutions.Conv2d(3, 6, 1, stride=2)
+    weight = streams.normal(streams.keys(list(range(members)), "init"), torch.arange(6)[None], 3)
+    layer.weight = nn.Parameter(weight[..., None, None])
+    x = convolutions.as_channels(examples(Image(3, *size), members=members)).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    weight = layer.weight.detach().double().flatten(0, 1).requires_grad_()
+    out, expected = layer(x), functional.conv2d(wide, weight, stride=2, groups=members)
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-6)
+    found = torch.autograd.grad(out.sin().sum(), [x, layer.weight])
+    wanted = torch.autograd.grad(expected.sin().sum(), [wide, weight])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double().view_as(other), other, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 4), (5, 6)])
 def test_a_strided_convolution_of_few_pixels_has_the_right_gradient(size, dtype):
@@ -367,6 +433,7 @@ EXECUTIONS = [
     pytest.param(False, {}, id="stacked"),
     pytest.param(True, {}, id="sequential"),
     pytest.param(True, {"training__channels_last": True, "training__precision": "bf16"}, id="channels_last"),
+    pytest.param(False, {"training__precision": "bf16"}, id="bf16"),
 ]
 
 
