@@ -29,7 +29,7 @@ FLOORS = {
         {"tables", "figures", "planning"},
         {"claims"},
         {"measures"},
-        {"comparison"},
+        {"comparison", "cell_tables"},
         {"cells", "statistics"},
         {"text", "time_axis"},
     ],
