@@ -5,7 +5,7 @@ its evaluations sorted by step, and never on an imputed value.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -112,38 +112,6 @@ def run_events(
 CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
-def finite_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """A run's evaluations up to the last one where every loss it measures is finite.
-
-    A loss that is null at every step is not measured; the online loss of step 0 does not exist.
-    """
-    return rows.iloc[: _finite_length(_curves(rows, LOSSES), len(rows))]
-
-
-def _finite_length(curves: Curves, evaluations: int) -> int:
-    """Evaluations up to the last one where every loss is finite."""
-    finite = np.ones(evaluations, dtype=bool)
-    for name in LOSSES:
-        if _measured(curves, name):
-            values = curves[name]
-            finite &= np.isfinite(values) | (np.isnan(values) if name == "online_loss" else False)
-    return int(finite.nonzero()[0][-1]) + 1 if finite.any() else 0
-
-
-def _finite_curves(rows: pd.DataFrame, *more: str) -> tuple[NDArray[np.int64], Curves]:
-    """Steps, losses and errors, and more columns, up to the last evaluation where every loss is finite."""
-    curves = _curves(rows, dict.fromkeys((*LOSSES, *ERRORS, *more)))
-    length = _finite_length(curves, len(rows))
-    steps = rows["step"].to_numpy(dtype=np.int64)[:length] if length else np.zeros(0, dtype=np.int64)
-    return steps, {name: values[:length] for name, values in curves.items()}
-
-
-def _curves(rows: pd.DataFrame, names: Iterable[str]) -> Curves:
-    """Those of these columns that a table has, in one conversion: pandas takes most of the time of small tables."""
-    held = [name for name in names if name in rows]
-    return dict(zip(held, rows[held].to_numpy(dtype=np.float64, na_value=np.nan).T, strict=True))
-
-
 def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> list[int]:
     """Steps at which test accuracy falls below the threshold again after grokking; their number is the count.
 
@@ -184,6 +152,29 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     start = np.interp(0.1, share[leaves : leaves + 2], steps[leaves : leaves + 2])
     end = np.interp(0.9, share[arrives - 1 : arrives + 1], steps[arrives - 1 : arrives + 1])
     return float(end - start)
+
+
+def _finite_curves(rows: pd.DataFrame, *more: str) -> tuple[NDArray[np.int64], Curves]:
+    """Steps, losses and errors, and more columns, up to the last evaluation where every loss is finite."""
+    held = [name for name in dict.fromkeys((*LOSSES, *ERRORS, *more)) if name in rows]
+    values = rows[held].to_numpy(dtype=np.float64, na_value=np.nan)  # at once: each access to a table costs
+    curves = dict(zip(held, values.T, strict=True))
+    length = _finite_length(curves, len(rows))
+    steps = rows["step"].to_numpy(dtype=np.int64)[:length] if length else np.zeros(0, dtype=np.int64)
+    return steps, {name: curve[:length] for name, curve in curves.items()}
+
+
+def _finite_length(curves: Curves, evaluations: int) -> int:
+    """Evaluations up to the last one where every loss that is measured is finite.
+
+    A loss that is null at every step is not measured; the online loss of step 0 does not exist.
+    """
+    finite = np.ones(evaluations, dtype=bool)
+    for name in LOSSES:
+        if _measured(curves, name):
+            values = curves[name]
+            finite &= np.isfinite(values) | (np.isnan(values) if name == "online_loss" else False)
+    return int(finite.nonzero()[0][-1]) + 1 if finite.any() else 0
 
 
 def _reached(steps: NDArray[np.int64], curves: Curves, column: str, threshold: float, streak: int) -> Interval:

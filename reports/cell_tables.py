@@ -38,7 +38,7 @@ class CellTables:
         """The ideal partners of the cell's runs; of an ideal cell its own runs."""
         if self.world == "ideal":
             return self.runs
-        found = self.comparison.runs_by_id.index.get_indexer(self.runs["ideal_run_id"].dropna().unique())
+        found = self.comparison.runs_by_id.index.get_indexer(pd.Index(self.runs["ideal_run_id"].dropna().unique()))
         return self.comparison.runs.iloc[np.sort(found[found >= 0])]
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -20,11 +19,13 @@ class Case:
 
     Attributes:
         judgements: one in every cell that it selects, or one over all cells.
+        significance: the p value of the overall verdict; see `over_cells`.
         holm, benjamini_hochberg: p values adjusted over the family of claims. None: not of the family, or no p value.
         family: which claims are adjusted for each other, "primary" or "all", and their number.
     """
 
     judgements: tuple[Judgement, ...]
+    significance: Significance
     holm: float | None = None
     benjamini_hochberg: float | None = None
     family: tuple[str, int] = ("all", 1)
@@ -42,16 +43,7 @@ class Case:
     @property
     def quantifier(self) -> Quantifier:
         """Whether it is claimed for all cells or for any."""
-        return self.first.claim.get("quantifier", "all")
-
-    @cached_property
-    def significance(self) -> Significance:
-        """The p value of the overall verdict; see `over_cells`."""
-        questions = [judgement.question for judgement in self.judgements]
-        known = [question for question in questions if question]
-        if len(self.judgements) > MOST_TESTED and len(known) == len(questions):
-            return over_many(known, self.quantifier)
-        return over_cells([judgement.significance for judgement in self.judgements], self.quantifier)
+        return _quantifier(self.judgements)
 
     def significance_of(self, judgement: Judgement) -> Significance | None:
         """The p value in one cell; None over so many cells that it is not computed."""
@@ -77,9 +69,24 @@ def cases(judgements: Iterable[Judgement]) -> list[Case]:
     The family is the primary claims of one folder, or all of its claims where none is primary; withdrawn ones stay in
     it. A claim that has no p value counts as p = 1.
     """
-    claims = [Case(tuple(group)) for _, group in groupby(judgements, key=lambda one: (one.folder, one.number))]
+    groups = [tuple(group) for _, group in groupby(judgements, key=lambda one: (one.folder, one.number))]
+    claims = [Case(group, _significance(group)) for group in groups]
     folders = groupby(claims, key=lambda claim: claim.first.folder)
     return [claim for _, group in folders for claim in _adjusted(list(group))]
+
+
+def _significance(judgements: tuple[Judgement, ...]) -> Significance:
+    """The p value of the overall verdict of a claim with these judgements."""
+    quantifier = _quantifier(judgements)
+    questions = [judgement.question for judgement in judgements]
+    known = [question for question in questions if question]
+    if len(judgements) > MOST_TESTED and len(known) == len(questions):
+        return over_many(known, quantifier)
+    return over_cells([judgement.significance for judgement in judgements], quantifier)
+
+
+def _quantifier(judgements: tuple[Judgement, ...]) -> Quantifier:
+    return judgements[0].claim.get("quantifier", "all")
 
 
 def _adjusted(claims: list[Case]) -> list[Case]:
@@ -89,7 +96,7 @@ def _adjusted(claims: list[Case]) -> list[Case]:
     p_values = [_p_or_1(claims[index].significance) for index in family]
     adjusted = dict(zip(family, zip(holm(p_values), benjamini_hochberg(p_values), strict=True), strict=True))
     return [
-        Case(claim.judgements, *_adjusted_p(claim, adjusted.get(index)), (name, len(family)))
+        Case(claim.judgements, claim.significance, *_adjusted_p(claim, adjusted.get(index)), (name, len(family)))
         for index, claim in enumerate(claims)
     ]
 

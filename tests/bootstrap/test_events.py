@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepboot.bootstrap.events import Interval, crossing, finite_rows, relapses, run_events, stopping, transition_width
+from deepboot.bootstrap.events import Interval, crossing, relapses, run_events, stopping, transition_width
 
 NAN = float("nan")
 
@@ -125,7 +125,7 @@ def test_empty_and_wholly_diverged_runs_measured_nothing():
     """No finite evaluation, no interval."""
     for rows in (curve([]), curve([NAN, NAN], test_loss=[NAN, np.inf])):
         assert set(run_events(rows, world="real").values()) == {None}
-    assert finite_rows(curve([])).empty
+    assert relapses(curve([])) == []
 
 
 def test_one_row_is_censored():

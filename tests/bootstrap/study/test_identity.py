@@ -202,3 +202,15 @@ def test_identity_leaves_out_a_later_setting_at_its_default():
     same, other = (runs_of(parity(model__single_logit=value))[0] for value in (False, True))
     assert same.run_id == before.run_id
     assert (other.run_id == before.run_id, other.cell_id == before.cell_id) == (False, False)
+
+
+def test_a_changed_copy_of_a_run_has_an_identity_of_its_own():
+    """Ids are computed once a run, and a copy must not take over those of the original."""
+    one, other = runs_of(parity(training__seeds=[4, 5], training__ideal=False))
+    before = (one.run_id, one.cell_id)
+    copy = one.model_copy(update={"seed": 5})
+    assert (copy.run_id, copy.cell_id) == (other.run_id, other.cell_id)
+    assert copy == other
+    assert one.model_copy(update={"optimizer": {**one.optimizer, "lr": 0.9}}).cell_id != one.cell_id
+    assert (one.run_id, one.cell_id) == before
+    assert "run_id" not in one.model_dump()

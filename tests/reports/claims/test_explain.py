@@ -262,7 +262,7 @@ def test_evidence_of_a_users_own_kind(make_pairs):
 
     claim = {"kind": "own_evidence"}
     (one,) = across(make_pairs, [[LATE] * 2, [LATE, NEVER]], claim)
-    found = evidence_of(Case((one,)), one)
+    found = evidence_of(Case((one,), one.significance), one)
     assert found.figures == ("steps",)
     assert found.runs == ("Real world of train_size 500: seed 1 never grokked by step 4,000.",)
     assert found.compared == ("The 2 cells differ in train_size (250, 500). All other settings are the same.",)
