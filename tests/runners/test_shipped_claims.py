@@ -21,7 +21,7 @@ from deepboot.runners import study_files
 
 BUDGET = 100_000
 STEPS = (0, 5_000, BUDGET)
-EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0}
+EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0, "later": 1.0}
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
     "low": {"level": 0.0},
@@ -35,6 +35,8 @@ PICTURES = {
     "ideal late": {"slower": 1 / 8},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
+    "later cells late": {"later": 4.0},
+    "later cells soon": {"later": 1 / 4},
 }
 APART = ("equal", "real worse", "ideal worse")
 OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
@@ -47,6 +49,7 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
     **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
 }
+EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
 OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
 IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
@@ -88,18 +91,19 @@ def results_of(raw, picture):
     drawn, cells, seeds = EQUAL | picture, cells_of(raw), raw["training"]["seeds"]
     scatter = np.random.default_rng(0).normal(0, 0.001, (len(cells), 2, seeds))
     scatter -= scatter.mean(axis=2, keepdims=True)  # what is alike is alike in the mean
-    late = 100 * drawn["delay"]
-    soon = late / drawn["slower"] if np.isfinite(late) else 300.0
     runs, rows = [], []
     for place, cell in enumerate(cells):
         along = place / max(len(cells) - 1, 1)
+        memorizes = 100 * drawn["later"] ** along
+        late = memorizes * drawn["delay"]
+        soon = late / drawn["slower"] if np.isfinite(late) else 300.0
         for seed in range(seeds):
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
                 run_id = f"{world}-{place}-{seed}"
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
-                run |= event("memorization", 100) | event("grokking", groks)
+                run |= event("memorization", memorizes) | event("grokking", groks)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
                 rows += [evaluation(run_id, step, error) for step in STEPS]
@@ -128,15 +132,21 @@ def verdicts(study, scale, picture):
     return {one.number - 1: one.overall for one in judge(results_of(raw, drawn))}
 
 
+def opposites_of(claim):
+    """The neutral picture and the two ends that a claim speaks of."""
+    equal = claim["kind"] == "ratio" and {"min_ratio", "max_ratio"} <= set(claim)
+    return EQUAL_CELLS if equal else OPPOSITES[claim["kind"]]
+
+
 def pictures_of(claim):
     """The pictures that a claim is looked at in: those of its kind, and one in a claimed level that has two ends."""
     level = claim["kind"] == "final_error" and {"min", "max"} <= set(claim)
-    return [*OPPOSITES[claim["kind"]], *([(claim["min"] + claim["max"]) / 2] if level else [])]
+    return [*opposites_of(claim), *([(claim["min"] + claim["max"]) / 2] if level else [])]
 
 
 def problems(claim, found, *, batch):
     """Why a claim tests less than it seems to, from its verdict in each of its pictures."""
-    neutral, *ends = OPPOSITES[claim["kind"]]
+    neutral, *ends = opposites_of(claim)
     lacking = {"supported", "refuted"} - set(found.values())
     equality = found[neutral] == "supported" and claim["kind"] not in OF_ONE_WORLD
     if lacking:
