@@ -44,7 +44,7 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
 
 
 def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tuple[Any, ...]]]]:
-    """The panels' cells, and for each of the first ones the keys of the cells of the runs in it, the ideal ones last."""
+    """The panels' cells, and for each of the first ones the keys of the cells of its runs, the ideal ones last."""
     panels, runs = comparison.panels(), comparison.runs
     cells = [str(cell) for cell in panels["cell_id"].unique()]
     by_cell = {cell: panels.loc[panels["cell_id"] == cell, "run_id"] for cell in cells[:MOST_CELLS]}
