@@ -68,7 +68,7 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
          "Change its type or value."),
         ({"optimizer__lr": "big"}, "`optimizer.lr`: expected a number, got 'big'. Change its type or value."),
         ({"optimizer__betas": 0.9}, "`optimizer.betas`: expected a list, got 0.9. Change its type or value."),
-        ({"model__bias": "true"}, "`model.bias`: expected true or false, got 'true'. Change its type or value."),
+        ({"model__batch_norm": "true"}, "`model.batch_norm`: expected true or false, got 'true'. Change its type or value."),
         ({"model__init_scale": "x"}, "`model.init_scale`: expected a number, got 'x'. Change its type or value."),
         ({"model__width": 1.0}, "`model.width`: expected a whole number, got 1.0. Change its type or value."),
         ({"task__encoding": "02"}, "`task.encoding`: expected '01' or '+-1', got '02'. Choose one of these."),
