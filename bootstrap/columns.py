@@ -25,6 +25,8 @@ RUN_COLUMNS = {
     "memorization_high": "Int64",
     "grokking_low": "Int64",
     "grokking_high": "Int64",
+    "stable_low": "Int64",  # from which on the test accuracy stays; null in tables older than this column
+    "stable_high": "Int64",
     "seconds": "Float64",
 }
 EVALUATION_COLUMNS = {

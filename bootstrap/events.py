@@ -55,6 +55,27 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     return Interval(int(steps[-1]), None)
 
 
+def lasting(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
+    """Interval (last evaluation below, first at or above] from which on every evaluation reaches it, to the last one.
+
+    Args:
+        steps: int, (evaluations,), increasing.
+        reached: bool, (evaluations,). False or NaN: not reached.
+        streak: evaluations that this takes, at least 1; fewer at the end are censored.
+
+    >>> lasting([0, 10, 20, 30, 40], [False, True, False, True, True], streak=2)
+    Interval(low=20, high=30)
+    >>> lasting([0, 10, 20, 30, 40], [False, True, True, True, False], streak=2)
+    Interval(low=40, high=None)
+    """
+    steps = np.asarray(steps, dtype=np.int64)
+    below = (np.asarray(reached, dtype=float) != 1).nonzero()[0]
+    first = int(below[-1]) + 1 if len(below) else 0  # of those that last
+    if steps.size - first < max(streak, 1):
+        return Interval(int(steps[-1]), None) if steps.size else Interval(None, None)
+    return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
+
+
 def stopping(steps: ArrayLike, values: ArrayLike, threshold: float) -> Interval:
     """Interval that ends at the first evaluation with a value of at most ``threshold``; one such evaluation is enough.
 
@@ -79,10 +100,11 @@ def run_events(
     stopping_metric: str = "train_soft_error",
     stopping_threshold: float = 0.01,
 ) -> dict[str, int | None]:
-    """The six event columns of ``runs``, for one run.
+    """The event columns of ``runs``, for one run.
 
     Evaluations after the last one with finite losses do not count: a run that diverged is censored
-    there. What was not measured is None at both ends (the stopping step of an ideal world).
+    there, and nothing of it is stable. What was not measured is None at both ends (the stopping step of an ideal
+    world).
 
     Args:
         rows: the run's evaluations, sorted by step.
@@ -100,6 +122,7 @@ def run_events(
         "stopping": stopping(steps, curves[stopping_metric], stopping_threshold) if can_stop else None,
         "memorization": _reached(steps, curves, memorizing, threshold, streak),
         "grokking": _reached(steps, curves, "test_error", threshold, streak),
+        "stable": _lasting(steps, curves, threshold, streak, diverged=len(steps) < len(rows)),
     }
     return {
         f"{event}_{end}": getattr(interval, end, None)
@@ -182,6 +205,15 @@ def _reached(steps: NDArray[np.int64], curves: Curves, column: str, threshold: f
     if not _measured(curves, column):
         return Interval(None, None)
     return crossing(steps, curves[column] <= 1 - threshold + ROUNDING, streak)
+
+
+def _lasting(steps: NDArray[np.int64], curves: Curves, threshold: float, streak: int, *, diverged: bool) -> Interval:
+    """Interval from which on test accuracy stays at or above the threshold to the end of the run."""
+    if not _measured(curves, "test_error"):
+        return Interval(None, None)
+    if diverged:
+        return Interval(int(steps[-1]), None)
+    return lasting(steps, curves["test_error"] <= 1 - threshold + ROUNDING, streak)
 
 
 def _measured(curves: Curves, column: str) -> bool:

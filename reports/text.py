@@ -44,6 +44,7 @@ class EventWords:
 EVENT_WORDS = {  # by the event's name in the columns of ``runs``, in the order in which a reader asks
     "memorization": EventWords("memorisation", "memorisation", "memorise", "memorises", "memorised"),
     "grokking": EventWords("grokking", "grokking", "grok", "groks", "grokked"),
+    "stable": EventWords("stable grokking", "stable grokking", "grok for good", "groks for good", "grokked for good"),
     "stopping": EventWords(
         "stopping",
         "the stopping step",

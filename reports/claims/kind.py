@@ -181,7 +181,8 @@ def claim_kind(
             best one first. A page links to the first that it has. Where these depend on the setting ``event``, a
             mapping from its values.
         events: of "memorization", "grokking" and "stopping", the ones that a run must reach to count in full; a page
-            names the runs that did not. Settings called ``event`` or ``at`` decide it where a kind has them.
+            names the runs that did not. Settings called ``event``, in the place of "grokking", or ``at`` decide it
+            where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
         pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
         unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
@@ -222,7 +223,8 @@ def events_of(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     (('memorization',), ('stopping',))
     """
     if "event" in given:
-        return (given["event"],) if given["event"] in EVENTS else ()
+        named = (given["event"],) if given["event"] in EVENTS else ()
+        return (*(event for event in traits_of(kind).events if event != "grokking"), *named)
     if "at" in given:
         return ("stopping",) if "stopping" in str(given["at"]) else ()
     return traits_of(kind).events

@@ -30,13 +30,16 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
         return None
     shown = panels[panels["cell_id"].isin(cells)]
     worlds = [str(world) for world in shown["world"].unique()]
-    outcomes = set(shown["memorization_outcome"].dropna()) | set(shown["grokking_outcome"].dropna())
+    *nouns, last = (EVENT_WORDS[event].noun for event in event_rows(shown))
+    outcomes = {outcome for event in event_rows(shown) for outcome in shown[f"{event}_outcome"].dropna()}
     caption = (
-        f"Memorisation and grokking steps, {seed_counts(shown)}. Dot: first evaluation of the streak; bar: back to "
-        f"the evaluation before it. Open circle: not reached by the last evaluation.{UNITS[comparison.axis].note}{rest}"
+        f"{', '.join(nouns).capitalize()} and {last} steps, {seed_counts(shown)}. Dot: first evaluation of the streak; "
+        f"bar: back to the evaluation before it. Open circle: not reached by the last evaluation."
+        f"{UNITS[comparison.axis].note}{rest}"
     )
     with mpl.rc_context(rc_style("steps")):
-        figure = Figure(figsize=(WIDTH, 0.75 + (0.25 + 0.36 * len(worlds)) * len(cells)), layout="constrained")
+        height = 0.25 + 0.18 * len(event_rows(shown)) * len(worlds)
+        figure = Figure(figsize=(WIDTH, 0.75 + height * len(cells)), layout="constrained")
         plot_steps(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, step_handles(worlds, outcomes), length=1.0)
         return rendered("steps", figure, caption)
@@ -93,10 +96,17 @@ def unknown_runs(runs: pd.DataFrame) -> str:
     return f"; of {' and '.join(parts)} nothing is known (crosses), and they open both ends"
 
 
-EVENT_ROWS = ("memorization", "grokking")  # events in the figure of steps, one row each
-GROUP = 2.8  # height of a cell in the figure of steps: two rows and its name
+NAME_ROWS = 0.8  # height of a cell's name in the figure of steps, in rows
 BROKEN_DASH = (0, (1, 1.2))
 DOT: dict[str, Any] = {"linestyle": "", "markersize": 4.5}  # of a legend
+
+
+def event_rows(table: pd.DataFrame) -> list[str]:
+    """The events of the figure of steps, a row each: stable grokking only where some run fell again after grokking."""
+    parts = ("outcome", "low", "high")
+    grokking, stable = (table[[f"{event}_{part}" for part in parts]] for event in ("grokking", "stable"))
+    same = stable.set_axis(grokking.columns, axis=1).equals(grokking)
+    return ["memorization", "grokking", *([] if same else ["stable"])]
 
 
 def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "step") -> Axes:
@@ -113,11 +123,13 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     ax = ax or new_axes()
     worlds = ordered(table["world"])
     cells = list(table["cell"].unique())
-    ends = table[["memorization_low", "memorization_high", "grokking_low", "grokking_high"]].to_numpy(dtype=float)
+    events = event_rows(table)
+    group_rows = len(events) + NAME_ROWS
+    ends = table[[f"{event}_{end}" for event in events for end in ("low", "high")]].to_numpy(dtype=float)
     known = ends[np.isfinite(ends)]
     last = float(np.max(known, initial=0.0)) or 1.0
-    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(EVENT_ROWS)):
-        top = group * GROUP + row
+    for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(events)):
+        top = group * group_rows + row
         for world in worlds:
             runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
             heights = top + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
@@ -125,9 +137,10 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     positive = known[known > 0]
     first = float(np.min(positive)) / 1.5 if len(positive) and (known > 0).all() else None
     step_axis(ax, pd.Series(known), axis, low=first, high=1.35)
-    rows = [group * GROUP + row for group in range(len(cells)) for row in (0, 1)]
-    name_rows(ax, rows, [EVENT_WORDS[event].noun for event in EVENT_ROWS] * len(cells))
-    headings(ax, [(group * GROUP, str(cell)) for group, cell in enumerate(cells)], (len(cells) - 1) * GROUP + 1.6)
+    rows = [group * group_rows + row for group in range(len(cells)) for row in range(len(events))]
+    name_rows(ax, rows, [EVENT_WORDS[event].noun for event in events] * len(cells))
+    tops = [group * group_rows for group in range(len(cells))]
+    headings(ax, list(zip(tops, map(str, cells), strict=True)), tops[-1] + len(events) - 0.4)
     return ax
 
 

@@ -26,13 +26,13 @@ def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
 
     Args:
         runs: rows of ``runs``.
-        event: "memorization", "grokking" or "stopping".
+        event: "memorization", "grokking", "stable" (grokking from which the run does not fall again) or "stopping".
 
     Returns:
         with the index of ``runs``: ``outcome`` (reached, censored, diverged, failed; null where not measured),
         ``low`` and ``high``. Reached: between two evaluations, from step 0 where the first evaluation was
         enough. Censored: from the last evaluation to infinity. Diverged or failed before: infinite at both
-        ends. Not measured: NaN.
+        ends. Not measured: NaN. What is stable so far in a run under way may still end, so it counts as censored.
     """
     assert event in EVENTS
     low, high = (runs[f"{event}_{end}"].to_numpy(dtype=float, na_value=np.nan) for end in ("low", "high"))
@@ -41,6 +41,9 @@ def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     unmeasured = np.isnan(low) & ~reached & ~broken
     if event == "stopping":
         unmeasured |= (runs["world"] == "ideal").to_numpy(dtype=bool, na_value=False)
+    if event == "stable":
+        reached &= status != "unfinished"
+        unmeasured |= not np.isfinite([low, high]).any()  # the tables are older than this event
     outcome = np.where(reached, "reached", np.where(broken, status, "censored")).astype(object)
     outcome[unmeasured] = None
     low = np.where(reached, np.nan_to_num(low), np.where(broken, np.inf, low))
@@ -51,6 +54,8 @@ def event_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
 
 def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame:
     """Memorisation, grokking and stopping steps, one row per cell, world and event.
+
+    Stable grokking has a row where it differs from grokking in some run: one fell below the threshold again.
 
     Returns:
         ``cell_id, cell, world, event, n`` (runs), ``reached, censored, diverged, failed`` (counts that sum to
@@ -64,7 +69,7 @@ def step_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFrame
     for key, runs in _by_cell(comparison.runs):
         for event in EVENTS:
             bounds = event_bounds(runs, event).dropna(subset="outcome")
-            if len(bounds):
+            if len(bounds) and not (event == "stable" and bounds.equals(event_bounds(runs, "grokking"))):
                 rows.append(key | {"event": event} | _step_summary(bounds, runs, event, confidence))
     return pd.DataFrame(rows)
 
@@ -110,18 +115,20 @@ def delay_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
     return pd.DataFrame([key | _delay_summary(cell, confidence) for key, cell in _by_cell(times)])
 
 
-def ratio_bounds(above: pd.DataFrame, below: pd.DataFrame, over: str = "memorization") -> pd.DataFrame:
-    """Bounds of the grokking step of one set of runs over an event of another, row by row: ``low, high``.
+def ratio_bounds(
+    above: pd.DataFrame, below: pd.DataFrame, over: str = "memorization", event: str = "grokking"
+) -> pd.DataFrame:
+    """Bounds of an event's step in one set of runs over the step of one in another, row by row: ``low, high``.
 
     A censored run's bound is carried through (> 4,000 over 100–200 is above 20). Both ends are open (0 and
     infinity) where a run diverged or failed before its event, both are censored, or the lower event was there at
     step 0, over which nothing has a ratio.
 
     Args:
-        above: runs with the grokking steps in the numerator.
+        above: runs with the steps of ``event`` in the numerator.
         below: as many runs, with the steps of the event ``over`` in the denominator.
     """
-    top_low, top_high = _known_bounds(above, "grokking").to_numpy().T
+    top_low, top_high = _known_bounds(above, event).to_numpy().T
     bottom_low, bottom_high = _known_bounds(below, over).to_numpy().T
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where((top_low == 0) | (bottom_high == 0) | np.isinf(bottom_high), 0, top_low / bottom_high)

@@ -2,7 +2,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepboot.bootstrap.events import Interval, crossing, relapses, run_events, stopping, transition_width
+from deepboot.bootstrap.events import (
+    Interval,
+    crossing,
+    lasting,
+    relapses,
+    run_events,
+    stopping,
+    transition_width,
+)
 
 NAN = float("nan")
 
@@ -59,6 +67,23 @@ def test_crossing_agrees_with_a_slow_search():
         assert crossing(steps, reached, 2) == expected
 
 
+def stable(rows):
+    """The interval of the stable event."""
+    events = run_events(rows, world="real")
+    return events["stable_low"], events["stable_high"]
+
+
+def test_lasting_agrees_with_a_slow_search():
+    """Random curves give the start of what they end with."""
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        reached = random.random(random.integers(1, 12)) < 0.7
+        steps = np.cumsum(random.integers(1, 9, reached.size))
+        starts = [i for i in range(reached.size - 1) if reached[i:].all()]
+        expected = (steps[-1], None) if not starts else (steps[starts[0] - 1] if starts[0] else None, steps[starts[0]])
+        assert lasting(steps, reached, 2) == expected
+
+
 def test_stopping_needs_no_streak():
     """One evaluation at most at the threshold is enough, NaN never is."""
     assert stopping([0, 10, 20, 30], [0.9, NAN, 0.01, 0.5], 0.01) == (10, 20)
@@ -72,7 +97,7 @@ def test_a_threshold_is_reached_in_spite_of_rounding():
 
 
 def test_run_events_of_a_grokking_run():
-    """All six columns, from train and test curves."""
+    """All event columns, from train and test curves."""
     rows = curve([1, 1, 1, 0.5, 0, 0, 0], train_error=[1, 0.3, 0.005, 0, 0, 0, 0])
     assert run_events(rows, world="real") == {
         "stopping_low": 10,
@@ -81,7 +106,24 @@ def test_run_events_of_a_grokking_run():
         "memorization_high": 20,
         "grokking_low": 30,
         "grokking_high": 40,
+        "stable_low": 30,
+        "stable_high": 40,
     }
+
+
+def test_grokking_is_stable_from_after_the_last_fall():
+    """The first streak groks; where the test accuracy falls again, its last rise counts, if that lasts for a streak."""
+    errors = [1, 0, 0, 0, 0.5, 0, 0, 0.2, 0, 0, 0]
+    assert stable(curve(errors)) == (70, 80)
+    assert run_events(curve(errors), world="real")["grokking_high"] == 10
+    assert stable(curve(errors[:-1])) == (90, None)
+    assert stable(curve([0, 0, 0])) == (None, 0)
+    assert stable(curve([0, 0])) == (10, None)
+
+
+def test_nothing_of_a_diverged_run_is_stable():
+    """However long it stayed above the threshold before."""
+    assert stable(curve([1, 0, 0, 0, 1], test_loss=[1, 0, 0, 0, np.inf])) == (30, None)
 
 
 def test_run_events_of_an_ideal_run():

@@ -144,7 +144,7 @@ def row(run_id, ideal_id, cell_id, world, *, seed, size, status, rows):
 def by_hand(pairs, *, claims=(), registered=None, cell="a", **settings):
     """Results of one cell from bare numbers, one dictionary per pair.
 
-    Keys of a pair: ``memorization, grokking, ideal_grokking, ideal_memorization`` (intervals),
+    Keys of a pair: ``memorization, grokking, stable`` and the same with ``ideal_`` (intervals),
     ``stopping`` (a step of 0, 10, 20 or 30), ``differences`` (bootstrap error at those steps), ``status``.
     """
     runs, tables = [], []
@@ -169,6 +169,7 @@ def by_hand(pairs, *, claims=(), registered=None, cell="a", **settings):
                 }
                 | interval("memorization", pair.get("memorization" if real else "ideal_memorization", (None, None)))
                 | interval("grokking", pair.get("grokking" if real else "ideal_grokking", (None, None)))
+                | interval("stable", pair.get("stable" if real else "ideal_stable", (None, None)))
             )
             differences = np.array(pair.get("differences", [0.0, 0.0, 0.0, 0.0]), dtype=float)
             errors = 0.3 + (differences if real else 0)

@@ -13,6 +13,7 @@ from pydantic import Field
 from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import all_of
 from deepboot.reports.claims.kinds.shared import (
+    Grokking,
     alone,
     counts,
     cut_note,
@@ -23,7 +24,7 @@ from deepboot.reports.claims.kinds.shared import (
 from deepboot.reports.measures.events import ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval, order_rank, seeds_for_median
 from deepboot.reports.statistics.power import POWER, share_for_count
-from deepboot.reports.text import measure, percent, plural
+from deepboot.reports.text import EVENT_WORDS, measure, percent, plural
 
 MaxRatio = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
@@ -46,21 +47,23 @@ def _runs_within_ratio(given: Any, n: int, confidence: float) -> str:
     tailored=True,
     clause=_runs_within_ratio,
 )
-def no_delay(evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real") -> Effect:
+def no_delay(
+    evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real", event: Grokking = "grokking"
+) -> Effect:
     """Grokking comes with memorisation: neither step is more than ``max_ratio`` times the other, in the median run.
 
     The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, nothing is
-    known of one that diverged or failed before, nor of one that memorised at step 0, where no ratio is defined. Two
-    one-sided sign tests, inverted, on the conservative bounds.
+    known of one that diverged or failed before, nor of one that memorised at step 0, where no ratio is defined.
+    ``event`` as in `grokking_delay`. Two one-sided sign tests, inverted, on the conservative bounds.
     """
     runs = evidence.runs_of(world)
     effect = _median_ratio_near_1(
-        f"median ratio of the grokking step to the memorisation step in the {world} world",
-        ratio_bounds(runs, runs),
+        f"median ratio of the {EVENT_WORDS[event].step} to the memorisation step in the {world} world",
+        ratio_bounds(runs, runs, event=event),
         max_ratio,
         items="runs",
         evidence=evidence,
-        note=delay_notes(runs),
+        note=delay_notes(runs, event),
         lost=evidence.lost(world),
     )
     return unless_at_start(effect, runs)
@@ -84,11 +87,10 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     symmetry, and one such pair among nine does not open the interval.
     """
     pairs, ideal = evidence.partners()
-    memorized = pairs.assign(grokking_low=pairs["memorization_low"], grokking_high=pairs["memorization_high"])
     notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners "), alone(ideal)]
     return _median_ratio_near_1(
         f"median ratio of the {evidence.world} world's memorisation step to its ideal partner's",
-        ratio_bounds(memorized, ideal, over="memorization"),
+        ratio_bounds(pairs, ideal, over="memorization", event="memorization"),
         max_ratio,
         items="pairs",
         evidence=evidence,

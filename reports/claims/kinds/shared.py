@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,9 @@ from deepboot.reports.text import EVENT_WORDS, measure, percent, plural, setting
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Event = Literal["grokking", "memorization"]
-FIGURES_OF_EVENT = {"grokking": ("survival", "steps"), "memorization": ("steps",)}  # survival is that of grokking
+Event = Literal["grokking", "memorization", "stable"]
+Grokking = Literal["grokking", "stable"]
+FIGURES_OF_EVENT = dict.fromkeys(get_args(Event), ("steps",)) | {"grokking": ("survival", "steps")}
 
 
 def for_median(_: Any, confidence: float) -> int:
@@ -117,13 +118,15 @@ def at_start(runs: pd.DataFrame) -> int:
     return int((runs["memorization_high"] == 0).sum())
 
 
-def delay_notes(runs: pd.DataFrame) -> str:
+def delay_notes(runs: pd.DataFrame, event: str = "grokking") -> str:
     """How many runs never grokked, and how many have no ratio of grokking to memorisation."""
-    bounds = event_bounds(runs, "grokking")
+    bounds = event_bounds(runs, event)
     none = len(runs) > 0 and bool((bounds["outcome"] == "censored").all())
     start = at_start(runs)
     notes = [
-        f"none of {len(runs)} grokked, so that it is known from below only" if none else counts(runs),
+        f"none of {len(runs)} {EVENT_WORDS[event].reached}, so that it is known from below only"
+        if none
+        else counts(runs, event),
         f"{start} of {len(runs)} memorised at step 0, where no ratio is defined" if start else "",
     ]
     return "; ".join(filter(None, notes))

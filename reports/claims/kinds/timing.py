@@ -11,6 +11,7 @@ from deepboot.reports.claims.kinds.clauses import median_clause, share_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
     Event,
+    Grokking,
     Rate,
     Ratio,
     alone,
@@ -42,22 +43,25 @@ from deepboot.reports.text import EVENT_WORDS, percent, plural
     events=("memorization", "grokking"),
     clause=median_clause,
 )
-def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real") -> Effect:
+def grokking_delay(
+    evidence: Evidence, *, min_ratio: Ratio, world: str = "real", event: Grokking = "grokking"
+) -> Effect:
     """Grokking comes at least ``min_ratio`` times as late as memorisation, if at all, in the median run.
 
     The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, with its
     budget as lower bound. So a cell in which no run grokked can support the claim, by lower bounds alone, and it says
     so. Nothing is known of a run that diverged or failed before, nor of one that memorised at step 0, where no ratio
-    is defined; where all runs did, nothing is judged. Interval: sign test, inverted, on the conservative bounds.
+    is defined; where all runs did, nothing is judged. With ``event = "stable"`` it is the step from which the run does
+    not fall below the threshold again. Interval: sign test, inverted, on the conservative bounds.
     """
     runs = evidence.runs_of(world)
     effect = _median_ratio(
-        f"median ratio of the grokking step to the memorisation step in the {world} world",
-        ratio_bounds(runs, runs),
+        f"median ratio of the {EVENT_WORDS[event].step} to the memorisation step in the {world} world",
+        ratio_bounds(runs, runs, event=event),
         Bounds(min_ratio, math.inf),
         items="runs",
         confidence=evidence.confidence,
-        note=delay_notes(runs),
+        note=delay_notes(runs, event),
         lost=evidence.lost(world),
     )
     return unless_at_start(effect, runs)
@@ -71,19 +75,21 @@ def grokking_delay(evidence: Evidence, *, min_ratio: Ratio, world: str = "real")
     pairs=True,
     clause=median_clause,
 )
-def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0) -> Effect:
+def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "grokking") -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
     A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
-    nothing and counts against both verdicts, as does one without its ideal run.
+    nothing and counts against both verdicts, as does one without its ideal run. ``event`` as in `grokking_delay`.
     """
     pairs, ideal = evidence.partners()
-    ratios = ratio_bounds(pairs, ideal, over="grokking")
-    neither = int((pairs["grokking_high"].isna() & ideal["grokking_high"].isna() & ratios["low"].notna()).sum())
-    notes = [counts(pairs), f"in {neither} of {len(pairs)} neither world grokked" if neither else "", alone(ideal)]
+    ratios, words = ratio_bounds(pairs, ideal, over=event, event=event), EVENT_WORDS[event]
+    tied = _neither(pairs, ideal, event) & ratios["low"].notna()
+    neither = f"in {tied.sum()} of {len(pairs)} neither world {words.reached}" if tied.any() else ""
+    notes = [counts(pairs, event), neither, alone(ideal)]
     return _median_ratio(
-        f"median ratio of the {evidence.world} world's grokking step to its ideal partner's",
-        _unless_tied(ratios, pairs, ideal),
+        f"median ratio of the {evidence.world} world's {words.step} to its ideal partner's",
+        # nothing is known of a pair's ratio where neither world grokked, whatever their budgets
+        ratios.assign(low=ratios["low"].mask(tied, 0.0), high=ratios["high"].mask(tied, math.inf)),
         Bounds(min_ratio, math.inf),
         items="pairs",
         confidence=evidence.confidence,
@@ -129,10 +135,10 @@ def _median_ratio(
     return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total)
 
 
-def _unless_tied(bounds: pd.DataFrame, real: pd.DataFrame, ideal: pd.DataFrame) -> pd.DataFrame:
-    """Nothing is known of a pair's ratio where neither world grokked, whatever their budgets."""
-    tied = real["grokking_high"].isna() & ideal["grokking_high"].isna() & bounds["low"].notna()
-    return bounds.assign(low=bounds["low"].mask(tied, 0.0), high=bounds["high"].mask(tied, math.inf))
+def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
+    """Whether neither run of a pair has reached an event."""
+    outcomes = (event_bounds(runs, event)["outcome"] for runs in (real, ideal))
+    return ~np.logical_or.reduce([outcome == "reached" for outcome in outcomes])
 
 
 @claim_kind(

@@ -83,6 +83,7 @@ def test_events_follow_from_the_settings():
     assert events_of("bootstrap_error", {"at": "end"}) == ()
     assert events_of("equivalent", {"at": "until_stopping"}) == ("stopping",)
     assert events_of("grokking_delay", {"min_ratio": 2.0}) == ("memorization", "grokking")
+    assert events_of("grokking_delay", {"min_ratio": 2.0, "event": "stable"}) == ("memorization", "stable")
     assert events_of("nobody's", {}) == ()
 
 

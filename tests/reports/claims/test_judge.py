@@ -92,6 +92,27 @@ def test_grokking_delay_by_hand(make_pairs):
     )
 
 
+def test_claims_about_time_take_stable_grokking(make_pairs):
+    """Runs that grok at 1,000 and stay from 3,000 on; their ideal partners stay at once."""
+    pair = LATE | {"stable": (2000, 3000), "ideal_grokking": (90, 100), "ideal_stable": (90, 100)}
+    delay = {"kind": "grokking_delay", "min_ratio": 15.0}
+    assert [verdict(make_pairs, [pair] * 6, delay | more) for more in ({}, {"event": "stable"})] == [
+        "refuted", "supported"
+    ]  # fmt: skip
+    faster = {"kind": "faster", "min_ratio": 15.0}
+    (one,) = judged(make_pairs, [pair] * 6, faster | {"event": "stable"})
+    assert one.sentence == (
+        "Supported: the median ratio of the real world's stable grokking step to its ideal partner's is 20.0–33.3 "
+        "(95 % interval 20.0 to 33.3; 6 of 6 pairs); claimed: at least 15."
+    )
+    (short,) = judged(
+        make_pairs, [pair | {"stable": (4000, None)}] * 6, {"kind": "rate", "event": "stable", "max_rate": 0.5}
+    )
+    assert short.sentence.startswith("Supported: the share of runs that grok for good in the real world is 0")
+    no_delay = {"kind": "no_delay", "max_ratio": 2.0, "event": "stable"}
+    assert verdict(make_pairs, [pair | {"stable": (90, 100)}] * 6, no_delay) == "supported"
+
+
 def test_a_claim_that_cannot_be_judged_says_why(make_pairs):
     """Two seeds are inconclusive, with the number that a verdict needs."""
     (one,) = judged(make_pairs, [LATE] * 2, DELAY)

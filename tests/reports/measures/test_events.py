@@ -67,6 +67,28 @@ def test_ideal_world_has_no_stopping_row(make_pairs):
     assert table.loc[table["event"] == "stopping", "world"].tolist() == ["real"]
 
 
+def test_stable_grokking_has_a_row_where_a_run_fell_again(make_pairs):
+    """Where all stay, and in tables without its columns, there is none."""
+    stays, falls = REACHED | {"stable": REACHED["grokking"]}, REACHED | {"stable": (4000, None)}
+    for pairs, expected in (([stays, stays], 0), ([REACHED, REACHED], 0), ([stays, falls], 1)):
+        table = step_table(compare(make_pairs(pairs)))
+        assert (table["event"] == "stable").sum() == expected
+    (row,) = table[table["event"] == "stable"].to_dict("records")
+    assert (row["reached"], row["censored"], row["note"]) == (
+        1,
+        1,
+        "1 of 2 never grokked for good; 2 seeds: no interval",
+    )
+
+
+def test_what_is_stable_so_far_in_a_run_under_way_is_not_known_to_last(make_pairs):
+    """It may still fall: at the earliest it is stable where it is now."""
+    pair = REACHED | {"stable": (900, 1000), "status": "unfinished"}
+    runs = compare(make_pairs([pair])).runs
+    real = event_bounds(runs, "stable")[(runs["world"] == "real").to_numpy()]
+    assert real.iloc[0].tolist() == ["censored", 900.0, math.inf]
+
+
 def test_event_bounds_of_a_run_that_had_it_from_the_start(make_pairs):
     """Left-censored: from step 0 to the first evaluation."""
     runs = compare(make_pairs([{"grokking": (None, 10)}])).runs

@@ -10,16 +10,42 @@ ASKED_AGAIN = """
 import resource, torch
 from deepboot.runners.run.process import prepare
 prepare(1)
-kept = torch.zeros(1)
-for _ in range(3):
+for _ in range(12):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(64 << 18)  # 64 MiB
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+EQUAL_MEMBERS = """
+import torch
+from deepboot.runners import builtins
+from deepboot.runners.run.process import prepare
+builtins.load()
+prepare(1)
+from deepboot.bootstrap.training.pack import Pack, train_steps
+from tests.bootstrap.conftest import parity
+from deepboot.bootstrap.study.sweep import runs_of
+for width in (3, 25, 129):
+    for batch in (33, 50):
+        (run,) = runs_of(parity(
+            model__width=width, training__seeds=1, training__ideal=False, training__train_size=100,
+            training__batch_size=batch, task__num_bits=30,
+        ))
+        pack = Pack([run] * 4)
+        train_steps(pack, 6)
+        print(all(torch.equal(pack.param_EP[0], other) for other in pack.param_EP[1:]))
+"""
+
+
+def test_equal_members_stay_equal_wherever_they_lie():
+    """To the last bit, at widths and batches for which rows of memory begin anywhere."""
+    ran = subprocess.run([sys.executable, "-c", EQUAL_MEMBERS], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["True"] * 6
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_large_blocks_are_not_asked_for_anew():
-    """64 MiB, freed and taken again, are the same pages of 4 KiB: no page faults but a few of the interpreter's own."""
+    """64 MiB, freed and taken again, are before long the same pages: no page faults but a few of the interpreter's."""
     ran = subprocess.run([sys.executable, "-c", ASKED_AGAIN], capture_output=True, text=True, check=True)
     assert int(ran.stdout) < 200
