@@ -6,6 +6,7 @@ TRAINING = (  # what training needs
     "deepboot.bootstrap.losses",
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",
+    "deepboot.bootstrap.penalties",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )

@@ -61,7 +61,9 @@ def universe_key(task: dict[str, Any]) -> str:
 
 def _code(study: Study, task: Task) -> dict[str, str]:
     """The part of a run's identity beside its settings: the task's version, recorded files, plugins' sources."""
+    penalty = study.training.penalty
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
+    entries += [registry.find("penalty", penalty["name"])] if penalty is not None else []
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
     return {

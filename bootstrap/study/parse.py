@@ -61,6 +61,8 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     training = choices.get("training")
     world = training.get("world") if isinstance(training, dict) else None
     rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
+    penalty = training.get("penalty") if isinstance(training, dict) else None
+    penalty = _choice("penalty", penalty, "training.penalty", "name", more) if penalty is not None else None
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
         _claim(claim, f"claims[{number}]", more)
@@ -72,7 +74,7 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     contradictions = _contradiction_problems(study, faulty)
     faulty |= {table_of(problem) for problem in contradictions}
     if rule is not None:
-        resolved["training"] = study.training.model_copy(update={"world": rule})
+        resolved["training"] = study.training.model_copy(update={"world": rule, "penalty": penalty})
     sound = {name: value for name, value in resolved.items() if name not in faulty}
     return study.model_copy(update=sound), faulty, problems + contradictions
 

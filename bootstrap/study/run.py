@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
-from deepboot.bootstrap.registry import Settings
+from deepboot.bootstrap.registry import LATER, Settings
 from deepboot.bootstrap.study.roles import Role, fields_where
 from deepboot.bootstrap.study.schema import (
     CHOICES,
@@ -80,6 +80,7 @@ class Run(Settings):
     dtype: Literal["float32", "float64"]
     precision: Precision
     channels_last: bool
+    penalty: Annotated[Chosen | None, LATER] = None
     clip_norm: float | None
     weight_noise: float
     update_noise: float
@@ -144,7 +145,7 @@ class Run(Settings):
 
     def _configuration(self) -> dict[str, Any]:
         """Everything in the identity that seeds have in common."""
-        full = self.model_dump(mode="json", exclude=NOT_IDENTITY)
+        full = self.as_json(NOT_IDENTITY)
         del full["seed"]
         full["phases"] = [[phase.at_step, phase.run._configuration()] for phase in self.phases]
         if self.schedule.shape == "constant":
@@ -156,13 +157,19 @@ class Run(Settings):
         for name in ("partner", "first_unread"):
             if not full[name]:
                 del full[name]
-        for kind in CHOICES:
-            for name in registry.later_defaults(registry.settings(kind, full[kind]["name"]), full[kind]):
-                del full[kind][name]
         if "data" in self.code:
             for name in DATA_PATHS:
                 full["task"].pop(name, None)  # a recording is its contents, whatever its path
         return {"meaning": MEANING, **full}
+
+    def as_json(self, exclude: dict[str, Any]) -> dict[str, Any]:
+        """Its fields as JSON values, without these, and without later settings at their default."""
+        full = self.model_dump(mode="json", exclude=exclude)
+        schemas = [(full, type(self)), *((full[kind], registry.settings(kind, full[kind]["name"])) for kind in CHOICES)]
+        for values, schema in schemas:
+            for name in registry.later_defaults(schema, values):
+                del values[name]
+        return full
 
     def settings(self) -> dict[str, Any]:
         """Every setting by its dotted name, as in the tables and in ``where``, then those that its phases change."""

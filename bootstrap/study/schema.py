@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from deepboot.bootstrap.registry import Kind, Settings
+from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -80,6 +80,8 @@ class Training(Settings):
             and backward pass under autocast, with parameters and losses in float32.
         channels_last: whether images are stored pixel by pixel in a GPU's memory, for members that are stepped
             sequentially; convolutions on a CPU always store them so.
+        penalty: what the parameters add to the loss, ``{ name = "l1", strength = 1e-4 }``: ``l1``, ``l2`` or ``linf``.
+            It is in the gradient, not in the losses of the tables.
         clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
@@ -96,6 +98,7 @@ class Training(Settings):
     dtype: Literal["float32", "float64"] = "float32"
     precision: Precision = "float32"
     channels_last: bool = False
+    penalty: Annotated[Chosen | None, Role(in_phase=True), LATER] = None
     clip_norm: Annotated[PositiveFloat | None, Role(per_member=True, in_phase=True)] = None
     weight_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
     update_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0

@@ -15,6 +15,7 @@ from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
+from deepboot.bootstrap.study.schema import own_settings
 
 # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "step", "online" (3,)
 State = dict[str, Tensor]
@@ -29,7 +30,8 @@ class Members(NamedTuple):
         optimizer_state: the optimizer's own tensors, each (E, P).
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
-            ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1). Left out where no member has it.
+            ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength``
+            and so on, (E,). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
     """
 
@@ -141,6 +143,9 @@ def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.devic
     }
     if "output_scale" in options:
         options["output_scale"] = options["output_scale"][..., None]
+    for name in own_settings(runs[0].penalty or {}):
+        column = [run.penalty[name] for run in runs if run.penalty is not None]
+        options[f"penalty.{name}"] = torch.tensor(column, dtype=dtype, device=device)
     return options
 
 

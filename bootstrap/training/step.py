@@ -12,6 +12,7 @@ from torch import Tensor
 from deepboot.bootstrap import metrics, registry, streams
 from deepboot.bootstrap.models.stacked import Objective, Stack
 from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.penalties import penalty_gradient
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
@@ -44,10 +45,12 @@ class MemberStep:
         self.evaluated_stack = self._stack(run, task, device, training=False)
         self.optimizer = cast("type[Optimizer]", registry.find("optimizer", run.optimizer["name"]).target)
         self._task, self._dtype, self._channels_last = task, self.stack.dtype, run.channels_last
+        self._penalty: str | None = run.penalty["name"] if run.penalty else None
         self._loss = registry.find("loss", run.loss["name"]).target
-        self._loss_settings = own_settings(run.loss)
+        self._loss_settings, self._penalty_settings = own_settings(run.loss), tuple(own_settings(run.penalty or {}))
         model = run.model["name"], own_settings(run.model)
-        parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, run.loss, run.optimizer["name"])
+        rules = run.loss, self._penalty, run.optimizer["name"]
+        parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, *rules)
         self.key = " ".join(map(str, parts))
 
     @staticmethod
@@ -97,6 +100,9 @@ class MemberStep:
             param_EP = param_EP + options["weight_noise"] * _noise(members, "weights", coefficients["step"])
         grad_EP, (logits_EBV, loss_EB) = gradient(members, param_EP, self.read(x_EB), objective)
         with torch.no_grad():
+            if self._penalty is not None:
+                settings = {name: options[f"penalty.{name}"] for name in self._penalty_settings}
+                grad_EP = grad_EP + penalty_gradient(self._penalty, param_EP, settings)
             if "clip_norm" in options:
                 norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)
                 grad_EP = grad_EP * (options["clip_norm"] / norm_E1).clamp(max=1)

@@ -18,7 +18,8 @@ from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown
 from deepboot.runners import builtins, study_files
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
-PLURALS: dict[str, Kind] = {("losses" if kind == "loss" else f"{kind}s"): kind for kind in KINDS}
+IRREGULAR = {"loss": "losses", "penalty": "penalties"}
+PLURALS: dict[str, Kind] = {IRREGULAR.get(kind, f"{kind}s"): kind for kind in KINDS}
 
 
 def lines(plural: str) -> list[str]:

@@ -107,10 +107,12 @@ def _unfinished(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
 def pack_key(run: Run) -> str:
     """All that the members of a pack have in common: every setting that is not each member's own.
 
-    Numbers of an optimizer are each member's own, its texts choose the update that is computed for all of them.
+    Numbers of an optimizer and of a penalty are each member's own, its texts choose what is computed for all of them.
     """
-    common = run.model_dump(mode="json", exclude=PER_MEMBER)
-    common["model"] = {name: value for name, value in run.model.items() if name not in PER_MEMBER_SCALES}
-    common["optimizer"] = {name: value for name, value in run.optimizer.items() if isinstance(value, str)}
+    common = run.as_json(PER_MEMBER)
+    common["model"] = {name: value for name, value in common["model"].items() if name not in PER_MEMBER_SCALES}
+    for kind in ("optimizer", "penalty"):
+        if kind in common:
+            common[kind] = {name: value for name, value in common[kind].items() if isinstance(value, str)}
     common["phases"] = [[phase.at_step, pack_key(phase.run)] for phase in run.phases]
     return json.dumps(common, sort_keys=True)

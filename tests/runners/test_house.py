@@ -21,7 +21,7 @@ FLOORS = {
         {"training"},
         {"samples"},
         {"study"},
-        {"models", "worlds", "draws", "usage", "optimizers", "losses", "results", "underway"},
+        {"models", "worlds", "draws", "usage", "optimizers", "losses", "penalties", "results", "underway"},
         {"task", "streams", "registry", "plugins", "metrics", "events", "columns", "files", "wording"},
     ],
     "reports": [

@@ -194,6 +194,16 @@ def test_identity_changes_with_the_contents_of_a_recording(tmp_path):
     assert ids(recording(path, labels=np.arange(30) % 2)) == before
 
 
+def test_a_penalty_is_part_of_the_identity_and_its_absence_is_not():
+    """Runs of before there were penalties keep their ids."""
+    plain, weak, strong = (
+        runs_of(parity(**({"training__penalty": {"name": "l1", "strength": strength}} if strength else {})))[0]
+        for strength in (None, 0.1, 0.2)
+    )
+    assert len({one.run_id for one in (plain, weak, strong)}) == 3
+    assert "penalty" not in plain._configuration()
+
+
 def test_identity_leaves_out_a_later_setting_at_its_default():
     """So that runs of before it keep theirs; any other value is another run, in another cell."""
     before = runs_of(parity())[0]

@@ -35,6 +35,50 @@ def test_a_gradient_is_clipped_as_torch_clips_it():
     assert torch.equal(after(clip_norm=1e6)[1], free)
 
 
+NORMS = {"l1": lambda w: w.abs().sum(), "l2": lambda w: w.square().sum(), "linf": lambda w: w.abs().max()}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_penalty_is_in_the_gradient_as_torch_differentiates_it(name):
+    """One step of gradient descent on the loss and the penalty together; the loss of the tables stays the plain one."""
+    before, free = after()
+    leaf = torch.nn.Parameter(before.clone())
+    (added,) = torch.autograd.grad(0.01 * NORMS[name](leaf), leaf)
+    _, penalised = after(penalty={"name": name, "strength": 0.01})
+    torch.testing.assert_close(penalised, free - SGD["lr"] * added, rtol=1e-5, atol=1e-7)
+    assert torch.equal(after(penalty={"name": name, "strength": 0.0})[1], free)
+
+
+def test_members_of_one_pack_have_penalties_of_their_own_strength():
+    """Each is what it is alone; clipping comes after the penalty, which is part of the loss."""
+    raw = parity(optimizer=SGD, training__ideal=False, training__clip_norm=0.1)
+    raw["sweep"] = {"training.penalty": [{"name": "l1", "strength": strength} for strength in (0.0, 0.02, 0.5)]}
+    runs = runs_of(raw)
+    together = Pack(runs)
+    train_steps(together, 5)
+    for member, run in enumerate(runs):
+        alone = Pack([run])
+        train_steps(alone, 5)
+        assert torch.equal(alone.param_EP[0], together.param_EP[member])
+    first = Pack(runs[2:])
+    before = first.param_EP.clone()
+    train_steps(first, 1)
+    assert (first.param_EP - before).norm() == pytest.approx(SGD["lr"] * 0.1, rel=1e-4)
+
+
+def test_an_l1_penalty_empties_the_weights_of_distracting_bits():
+    """What plain training leaves in them, the penalty takes away."""
+    raw = parity(training__ideal=False, training__seeds=1, training__max_steps=600, training__train_size=200)
+    left = []
+    for strength in (0.0, 3e-3):
+        raw["training"]["penalty"] = {"name": "l1", "strength": strength}
+        pack = Pack(runs_of(raw))
+        train_steps(pack, 600)
+        weight_OI = pack.weights(0)["hidden.0.weight"]
+        left.append((weight_OI[:, 2:].square().sum() / weight_OI.square().sum()).item())
+    assert left[1] < 0.2 * left[0]
+
+
 def test_update_noise_is_normal_with_the_learning_rate_times_its_scale():
     """What it adds to one update has mean 0 and the stated spread; the next update's is another."""
     _, free = after()

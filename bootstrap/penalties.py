@@ -1,0 +1,59 @@
+"""Penalties: what the parameters of a member add to its loss. Shapes: E members, P parameters of one member.
+
+A plugin's penalty is one registered function, too. It is differentiated by torch, and its settings are numbers, which
+members of a pack may differ in: they are given as tensors, (E,).
+
+    @register("penalty", "group")
+    def group(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
+"""
+
+from typing import Any
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor
+
+from deepboot.bootstrap.registry import find, register
+
+
+@register("penalty", "l1")
+def l1(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
+    """The strength times the sum of the absolute values of all parameters, (E,).
+
+    >>> l1(torch.tensor([[3.0, -4.0]]), strength=0.1)
+    tensor([0.7000])
+    """
+    return strength * param_EP.abs().sum(1)
+
+
+@register("penalty", "l2")
+def l2(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
+    """The strength times the sum of the squares of all parameters, (E,).
+
+    >>> l2(torch.tensor([[3.0, -4.0]]), strength=0.1)
+    tensor([2.5000])
+    """
+    return strength * param_EP.square().sum(1)
+
+
+@register("penalty", "linf")
+def linf(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
+    """The strength times the largest absolute value of all parameters, (E,), as in Mohamadi et al. 2024, 2407.12332.
+
+    >>> linf(torch.tensor([[3.0, -4.0]]), strength=0.1)
+    tensor([0.4000])
+    """
+    return strength * param_EP.abs().amax(1)
+
+
+def penalty_gradient(name: str, param_EP: Tensor, settings: dict[str, Any]) -> Tensor:
+    """Gradient of every member's penalty, (E, P).
+
+    Args:
+        name: of the penalty.
+        param_EP: parameters.
+        settings: every member's, by name, each (E,).
+    """
+    penalty = find("penalty", name).target
+    gradient: Tensor = torch.func.grad(lambda param: penalty(param, **settings).sum())(param_EP)
+    return gradient
