@@ -180,7 +180,8 @@ def _packed(name: str, contest: Contest, device: str, peak: float) -> Race:
         trusted_backends.distrust(plan, runs, [], bench, _note)
     own = (contest.members or PACK_SEEDS) // plan.workers  # members of one process at most
     settings = plan.of(runs[0])
-    members = ordered_members(contest.runs(min(settings.pack_size, own)))
+    whole = 2 if contest.pairs else 1  # what was tried with real runs may be a pack of one
+    members = ordered_members(contest.runs(max(whole, min(settings.pack_size, own))))
     execution = plan.execution(runs[0])
     with (
         Crew(1, cores(), device) as naive,

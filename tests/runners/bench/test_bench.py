@@ -90,6 +90,18 @@ def test_sixteen_runs_are_eight_in_a_process():
         assert [run.rule for run in runs].count("ideal") == (4 if "pairs" in name else 0)
 
 
+def test_a_pack_of_one_is_a_whole_pair_where_runs_have_partners(monkeypatch):
+    """What is remembered of a study's real runs may be that each is best alone."""
+    alone = PackSettings(pack_size=1, backend="eager")
+    monkeypatch.setattr(
+        bench.autotune, "choose",
+        lambda runs, device, *_: ExecutionPlan(device=device, workers=2, packs={short_key(runs[0]): alone}),
+    )  # fmt: skip
+    name = "parity, batch 1,250, 8 pairs"
+    bench._packed(name, PAIRED[name], "cpu", 1e9)
+    assert [run.rule for run in crews[2].built[-1].runs] == ["real", "ideal"]
+
+
 def test_the_faster_backend_is_raced():
     """Of eager and compiled, unless compiled is not trusted."""
     runs = ALONE["mlp"].runs()
