@@ -203,7 +203,9 @@ def export(
 
 @app.command(name="list")
 def list_(
-    kind: Positional[Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]] = "all",
+    kind: Positional[
+        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
+    ] = "all",
     /,
 ) -> None:
     """List what a study can name."""

@@ -54,8 +54,9 @@ def test_what_may_change_when_a_study_is_extended():
 def test_what_may_change_in_a_phase():
     """In the order in which a message lists it."""
     assert IN_PHASE == (
-        "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.train_fraction",
-        "training.train_size", "training.update_noise", "training.weight_noise", "training.world",
+        "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.penalty",
+        "training.train_fraction", "training.train_size", "training.update_noise", "training.weight_noise",
+        "training.world",
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def test_what_rows_are_judged_by():
 def test_settings_of_training_that_a_run_has_as_the_study_gives_them():
     """Every other one has a column of its own, or decides which runs there are."""
     assert TRAINING == (
-        "streams", "dtype", "precision", "channels_last", "clip_norm", "weight_noise", "update_noise",
+        "streams", "dtype", "precision", "channels_last", "penalty", "clip_norm", "weight_noise", "update_noise",
     )  # fmt: skip
     assert {*Training.model_fields} - {*TRAINING} - {*RUN_COLUMNS} == {"ideal", "seeds"}
 
