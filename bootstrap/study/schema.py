@@ -9,7 +9,7 @@ from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Precision = Literal["float32", "tf32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16", "bf16_products"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
 TrainSize = PositiveInt | list[PositiveInt] | None
@@ -76,8 +76,10 @@ class Training(Settings):
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
         dtype: of parameters and activations.
-        precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; or ``bf16``, the forward
-            and backward pass under autocast, with parameters and losses in float32.
+        precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; ``bf16``, the forward
+            and backward pass under autocast, with parameters and losses in float32; or ``bf16_products``, all numbers
+            in float32, but the operands of matrix products rounded to bfloat16 where the device has units for that, as
+            processors with AMX do, and products in float32 elsewhere.
         channels_last: whether images are stored pixel by pixel in a GPU's memory, for members that are stepped
             sequentially; convolutions on a CPU always store them so.
         penalty: what the parameters add to the loss, ``{ name = "l1", strength = 1e-4 }``: ``l1``, ``l2`` or ``linf``.

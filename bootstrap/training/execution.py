@@ -13,6 +13,7 @@ from deepboot.bootstrap.study.run import Run
 
 BackendName = Literal["eager", "compiled", "graphed", "compiled_graphed"]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+MATMUL = {"tf32": "high", "bf16_products": "medium"}  # torch's names for precisions of float32 products
 VARIANTS = 64  # numbers of members, say, that one architecture is compiled for
 
 
@@ -51,9 +52,9 @@ def torch_settings(run: Run, execution: Execution) -> Iterator[None]:
     precision, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
     flags = cudnn.allow_tf32, cudnn.deterministic
     try:
+        torch.set_float32_matmul_precision(MATMUL.get(run.precision, "highest"))
         if execution.device != "cpu":
-            torch.set_float32_matmul_precision("high" if run.precision == "tf32" else "highest")
-            cudnn.allow_tf32 = run.precision == "tf32"
+            cudnn.allow_tf32 = run.precision in MATMUL
             cudnn.deterministic = True  # else the two worlds' convolutions round differently
         if not execution.compiles:
             yield

@@ -49,7 +49,8 @@ PACK_SEEDS = 512  # runs of a study of packs: enough for every pack size to be t
 SIZES = {"cpu": (1, 2, 4, 8), "cuda": (1, 16, 64, 256, 1024)}  # members that an opponent may step together
 SCALE = tuple(1 << power for power in range(11))  # members of a pack
 LONGEST_STEP = 1.0  # seconds of one step of a pack, beyond which larger packs are not tried
-PEAK_SIZE, PEAK_TIMES = 1_024, 20
+PEAK_SIZE = {"cpu": 1_024, "cuda": 8_192}  # of a square product that fills the device
+PEAK_TIMES = 20
 RULES = (
     f"medians of {TURNS} turns of {TURN_SECONDS:g} s; ratio = harness / other, of member steps a second, in brackets "
     "the lowest and highest of a turn and, for a machine that does other work too, the ratio by the time that the "
@@ -135,7 +136,7 @@ def _section(name: str, device: str) -> tuple[str, Iterator[Figure]]:
         peak = _peak(device)
         heading = (
             f"processes x threads of opponent and harness in the first column, naive: 1 x {cores()}, one real run "
-            f"after another; {RULES}; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE:,}-square float32 product"
+            f"after another; {RULES}; peak {peak / 1e9:,.0f} GFLOP/s of a {PEAK_SIZE[device]:,}-square float32 product"
         )
         return heading, (_packed(one, contest, device, peak) for one, contest in (PACKED | PAIRED).items())
     if name == "scale":
@@ -262,9 +263,10 @@ def _flops(specification: Run) -> float:
 def _peak(device: str) -> float:
     """Floating-point operations a second of a large float32 matrix product, on all cores or on the device."""
     prepare(cores())
-    a, b = (torch.randn(PEAK_SIZE, PEAK_SIZE, device=device) for _ in range(2))
+    size = PEAK_SIZE[device]
+    a, b = (torch.randn(size, size, device=device) for _ in range(2))
     times = [_timed(lambda steps: [torch.mm(a, b) for _ in range(steps)], PEAK_TIMES, device) for _ in range(TURNS)]
-    return 2 * PEAK_SIZE**3 * PEAK_TIMES / min(times)
+    return 2 * size**3 * PEAK_TIMES / min(times)
 
 
 def _timed(work: Callable[[int], Any], steps: int, device: str) -> float:

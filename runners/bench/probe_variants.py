@@ -42,7 +42,7 @@ def precisions(device: str) -> Parts:
             precise, partial(runs_with, sized(STUDIES[name], device), PACK_MEMBERS[device]), precision, execution
         )
         for name in ("addition", "transformer")
-        for precision in ("float32", "tf32", "bf16")
+        for precision in ("float32", "tf32", "bf16", "bf16_products")
     }
 
 

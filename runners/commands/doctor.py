@@ -8,6 +8,7 @@ from deepboot.bootstrap import streams
 from deepboot.runners.run import environment
 from deepboot.runners.run.local import cores
 
+NO_UNITS = 'no units for it: training.precision = "bf16" is slow here, and "bf16_products" is float32'
 KNOWN_ANSWER = (0x6B200159, 0x99BA4EFE)  # Threefry-2x32-20 of zeros, Salmon et al. 2011
 
 
@@ -18,6 +19,7 @@ def examine() -> tuple[list[str], bool]:
         f"deep-bootstrap  {environment.version('deep-bootstrap')}",
         *(f"{name:15} {environment.version(name)}" for name in environment.PACKAGES),
         f"{'processor':15} {environment.processor()}, {cores()} cores usable of {os.cpu_count()}",
+        f"{'bfloat16':15} {'multiplied by the processor' if environment.multiplies_bfloat16('cpu') else NO_UNITS}",
         f"{'cuda':15} {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}",
     ]
     healthy = True

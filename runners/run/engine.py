@@ -107,6 +107,7 @@ def run_study(
                 output_folder.merge(folder, request.runs, facts)
             execution_plan = _execution_plan(request, folder, chosen_device, workers, pack_size, backend)
             work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
+            _note_precision(work.runs, chosen_device)
             failures = _train(work, folder, facts, execution_plan, checkpoint_seconds)
         except OSError as error:
             raise StudyError([
@@ -149,6 +150,15 @@ def _execution_plan(
             trusted_backends.distrust(plan, _pending(request, folder), plugins, bench, note)
     write_plan(plan, folder)
     return plan
+
+
+def _note_precision(runs: list[Run], device: str) -> None:
+    """Say it where products of bfloat16 are asked for and cannot be had."""
+    if any(run.precision == "bf16_products" for run in runs) and not environment.multiplies_bfloat16(device):
+        note(
+            'training.precision = "bf16_products": this machine has no units for products of bfloat16, so they are '
+            "computed in float32. Times and results are those of float32."
+        )
 
 
 def _pending(request: Work, folder: Path) -> list[Run]:

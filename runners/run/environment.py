@@ -22,11 +22,21 @@ def describe(device: str, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu, {processor()}",
         "cores": os.cpu_count(),
+        "multiplies bfloat16": multiplies_bfloat16(device),
         "system": platform.platform(),
         "python": platform.python_version(),
         "deep-bootstrap": version("deep-bootstrap"),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a device has units for products of bfloat16: of a processor, AVX-512 or AMX instructions."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def version(package: str) -> str:

@@ -3,6 +3,8 @@
 import copy
 import re
 
+import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +48,12 @@ FUZZ = settings(
     max_examples=300, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_numbers():
+    """What trained in this process before may have left subnormal numbers as zero, which Hypothesis refuses."""
+    torch.set_flush_denormal(False)
 
 
 def only_refused(raw):

@@ -5,6 +5,7 @@ import torch
 
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
+from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
@@ -77,6 +78,21 @@ def test_an_l1_penalty_empties_the_weights_of_distracting_bits():
         weight_OI = pack.weights(0)["hidden.0.weight"]
         left.append((weight_OI[:, 2:].square().sum() / weight_OI.square().sum()).item())
     assert left[1] < 0.2 * left[0]
+
+
+@pytest.mark.parametrize(
+    ("precision", "matmul"),
+    [("float32", "highest"), ("tf32", "high"), ("bf16", "highest"), ("bf16_products", "medium")],
+)
+def test_products_of_float32_have_the_precision_that_a_study_asks_for(precision, matmul):
+    """While it trains; torch's own setting is put back."""
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch_settings(runs_of(parity(training__precision=precision))[0], Execution()):
+            assert torch.get_float32_matmul_precision() == matmul
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_update_noise_is_normal_with_the_learning_rate_times_its_scale():

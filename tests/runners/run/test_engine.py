@@ -414,3 +414,16 @@ def test_a_shard_that_is_none_is_refused(study):
         assert caught.value.problems == [
             f"--shard {wrong}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
         ]
+
+
+@pytest.mark.parametrize("has_units", [True, False])
+def test_a_precision_that_the_machine_does_not_have_is_said(study, tmp_path, monkeypatch, capsys, has_units):
+    """On the terminal and in environment.json; the study is trained in float32 then."""
+    monkeypatch.setattr(engine.environment, "multiplies_bfloat16", lambda device: has_units)
+    read = run_study(study(training__precision="bf16_products", training__seeds=1), tmp_path / "out", workers=1)
+    assert read.environment["multiplies bfloat16"] is has_units
+    said = (
+        'training.precision = "bf16_products": this machine has no units for products of bfloat16, so they are '
+        "computed in float32. Times and results are those of float32."
+    )
+    assert (said in capsys.readouterr().err) is not has_units
