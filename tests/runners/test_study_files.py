@@ -70,7 +70,7 @@ def test_a_missing_plugin_hides_no_other_mistake(study, tmp_path):
         "--scale: this study has no scale 'none'. Known: none.",
         "--set 'training.max_steps': expected key=value. Write for instance --set training.seeds=2.",
         f"`plugins`: plugin file {tmp_path}/none.py does not exist. Give a path relative to the study's folder.",
-        "`training.precision`: expected 'float32', 'tf32' or 'bf16', got 'tf33'. Choose one of these.",
+        "`training.precision`: expected 'float32', 'tf32', 'bf16' or 'bf16_products', got 'tf33'. Choose one of these.",
         "`optimizer.lr`: expected a number above 0, got -1. Change it.",
     ]
 
