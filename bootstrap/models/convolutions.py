@@ -64,6 +64,11 @@ def mean_over_pixels(x: Tensor) -> Tensor:
     return x.contiguous().mean((-2, -1))
 
 
+def pooled(x: Tensor, members: int) -> Tensor:
+    """Mean of every member's channels over the image, (E, B, C), of (B, E * C, H, W)."""
+    return per_member(mean_over_pixels(x), members)
+
+
 class Conv2d(nn.Module):
     """Convolution with square kernels of odd size, padded by half; inputs (B, E * C, H, W), outputs (B, E * O, H', W').
 

@@ -6,15 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import (
-    BatchNorm,
-    Channels,
-    Conv2d,
-    as_channels,
-    images,
-    mean_over_pixels,
-    per_member,
-)
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, pooled
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -89,8 +81,7 @@ class DenseNet(nn.Module):
                 h = self.transitions[index - 1](h)
                 h = nn.functional.avg_pool2d(h, 2) if min(h.shape[-2:]) > 1 else h
             h = block(h, members)
-        h = mean_over_pixels(nn.functional.relu(self.norm(h)))
-        return self.output(per_member(h, members))
+        return self.output(pooled(nn.functional.relu(self.norm(h)), members))
 
 
 def _layer(fan_in: int, growth: int, bottleneck: bool, initialization: Initialization) -> nn.Sequential:

@@ -5,15 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import (
-    BatchNorm,
-    Channels,
-    Conv2d,
-    as_channels,
-    images,
-    mean_over_pixels,
-    per_member,
-)
+from deepboot.bootstrap.models.convolutions import BatchNorm, Channels, Conv2d, as_channels, images, pooled
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -73,5 +65,4 @@ class ResNet(nn.Module):
         h = self.stem(as_channels(x))
         for block in self.blocks:
             h = block(h)
-        h = mean_over_pixels(nn.functional.relu(self.norm(h)))
-        return self.output(per_member(h, members))
+        return self.output(pooled(nn.functional.relu(self.norm(h)), members))

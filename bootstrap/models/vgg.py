@@ -5,15 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from deepboot.bootstrap.models.convolutions import (
-    Channels,
-    Convolved,
-    as_channels,
-    halved,
-    images,
-    mean_over_pixels,
-    per_member,
-)
+from deepboot.bootstrap.models.convolutions import Channels, Convolved, as_channels, halved, images, pooled
 from deepboot.bootstrap.models.layers import Initialization, Linear
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Inputs
@@ -50,4 +42,4 @@ class VGG(nn.Module):
         h = as_channels(x)
         for stage in self.stages:
             h = halved(stage(h))
-        return self.output(per_member(mean_over_pixels(h), members))
+        return self.output(pooled(h, members))
