@@ -204,7 +204,7 @@ def export(
 @app.command(name="list")
 def list_(
     kind: Positional[
-        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
+        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "probes", "studies", "claims"]
     ] = "all",
     /,
 ) -> None:
