@@ -1,4 +1,7 @@
-"""The empirical neural tangent kernel. Shapes: E members, P parameters of one member, N samples, A answers, V classes."""
+"""The empirical neural tangent kernel.
+
+Shapes: E members, P parameters of one member, N samples, K logits of a sample.
+"""
 
 import torch
 from pydantic import PositiveInt
@@ -14,9 +17,9 @@ from deepboot.bootstrap.registry import register
 def ntk_distance(measured: Measured, *, samples: PositiveInt = 32) -> Tensor:
     """One minus the cosine between the tangent kernel's Gram matrix now and at step 0, in [0, 1].
 
-    The kernel is that of one number per sample: its logits times a fixed vector of normal numbers, the same for all runs.
-    Its mean over such vectors is the kernel summed over logits. (The plain sum of logits would not do: it is what no
-    probability depends on.) It holds ``samples`` gradients of every member in memory, twice.
+    The kernel is that of one number per sample: its logits times a fixed vector of normal numbers, the same for all
+    runs. Its mean over such vectors is the kernel summed over logits. (The plain sum of the logits is what no
+    probability depends on.) The ``samples`` gradients of every member are in memory at once.
 
     Args:
         measured: with at least one test sample.

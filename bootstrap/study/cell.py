@@ -13,6 +13,8 @@ from deepboot.bootstrap.study.run import TRAINING, Pair, Run
 from deepboot.bootstrap.study.schema import CHOICES, Study
 from deepboot.bootstrap.task import Task, Universe
 
+AS_GIVEN = ("data", "schedule", "evaluation", "keep", "probes", "stop")  # tables that a run has as the study has them
+
 
 def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[Pair]:
     """A pair of runs for every pool and seed, without phases and without weights to start from.
@@ -36,7 +38,7 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     training = study.training
     seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
     common = {
-        **{name: getattr(study, name) for name in (*CHOICES, "data", "schedule", "evaluation", "keep", "probes", "stop")},
+        **{name: getattr(study, name) for name in (*CHOICES, *AS_GIVEN)},
         **{name: getattr(training, name) for name in ("max_steps", *TRAINING)},
         "start": None,
         "largest_pool": max(largest.get(universe_key(study.task), 0), *(size for size, _ in pools)),

@@ -24,8 +24,8 @@ from deepboot.bootstrap.training.members import initial_weights
 class Prober:
     """Measures the probes of a pack's runs on the samples that its evaluations use.
 
-    Members that are stepped together and have one index rule are measured together, by copies of their tensors: no probe
-    changes what is trained.
+    Members that are stepped together and have one index rule are measured together, on copies of their tensors: no
+    probe changes what is trained.
 
     Args:
         evaluator: of the pack.
