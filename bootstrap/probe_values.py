@@ -1,4 +1,4 @@
-"""Values of probes: from what a pack measured to the table ``probes``, and runs of a study with probes that lack them."""
+"""Values of probes: the table ``probes`` of what packs measured, and the runs that should have values and have none."""
 
 from collections.abc import Iterable
 from pathlib import Path

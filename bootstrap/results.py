@@ -1,7 +1,7 @@
 """The tables of an output folder: their columns, how they are written and read.
 
-``runs`` has one row per run, ``evaluations`` one per run and evaluated step, ``probes`` one per value of a probe. Steps and counts are
-nullable integers (a censored event has no upper bound), measurements are float64.
+``runs`` has one row per run, ``evaluations`` one per run and evaluated step, ``probes`` one per value of a probe. Steps
+and counts are nullable integers (a censored event has no upper bound), measurements are float64.
 """
 
 from collections.abc import Callable
@@ -86,13 +86,17 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """
     with reading(path):
         table = pd.read_parquet(path)
-        needed = (
-            ("run_id", "status") if "status" in columns else ("run_id", "step", *columns.keys() & {"name", "value"})
-        )
-        missing = [name for name in needed if name not in table]
+        missing = [name for name in _needed(columns) if name not in table]
         if missing:
             raise ValueError(f"it has no column {' or '.join(missing)}")
         return typed(table, columns)
+
+
+def _needed(columns: dict[str, str]) -> tuple[str, ...]:
+    """The columns of a table without which its rows say nothing."""
+    if columns is PROBE_COLUMNS:
+        return tuple(columns)
+    return ("run_id", "status") if "status" in columns else ("run_id", "step")
 
 
 def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -129,9 +133,9 @@ def read_probes(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
         probes, found = probe_values.long_rows([]), False
     without = probe_values.unmeasured(folder, runs, probes)
     if without:
-        lost = f"it has no rows of {len(without)} of the {len(runs)} runs, such as {without[0]}"
+        beginning = "it has" if found else "it is missing, and there are"
         raise DamagedFileError(
-            path, lost if found else f"it is missing, and {len(without)} runs have no values without it"
+            path, f"{beginning} no rows of {len(without)} of the {len(runs)} runs, such as {without[0]}"
         )
     return probes
 

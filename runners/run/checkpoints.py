@@ -173,17 +173,11 @@ def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
     for name, tensor in tensors.items():
         member, _, own_name = name.partition(".")
         states[int(member)][own_name] = tensor
-    return [
-        Outcome(
-            run,
-            one["rows"],
-            one["status"],
-            one["last_step"],
-            one["seconds"],
-            state,
-            one["stopped"],
-            one["left"],
-            one.get("probes", []),
-        )  # fmt: skip
-        for run, one, state in zip(runs, records, states, strict=True)
-    ]
+    return [_outcome(run, one, state) for run, one, state in zip(runs, records, states, strict=True)]
+
+
+def _outcome(run: Run, record: dict[str, Any], state: State) -> Outcome:
+    return Outcome(
+        run, record["rows"], record["status"], record["last_step"], record["seconds"], state, record["stopped"],
+        record["left"], record.get("probes", []),
+    )  # fmt: skip
