@@ -7,6 +7,7 @@ TRAINING = (  # what training needs
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.penalties",
+    "deepboot.bootstrap.probes",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )

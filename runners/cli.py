@@ -198,13 +198,13 @@ def export(
     _at_least_one(folder, "export")
     for path in export_tables(folder, out, format):
         say(str(path))
-    say("Next: open them in pandas, R or a spreadsheet; run_id joins the two tables.")
+    say("Next: open them in pandas, R or a spreadsheet; run_id joins the tables.")
 
 
 @app.command(name="list")
 def list_(
     kind: Positional[
-        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
+        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "probes", "studies", "claims"]
     ] = "all",
     /,
 ) -> None:

@@ -8,9 +8,12 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.compatibility import compatibility_problems, pools_of, task_and_problems
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.probe_checks import probe_problems
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
 from deepboot.bootstrap.study.schema import CHOICES, Study
 from deepboot.bootstrap.task import Task, Universe
+
+AS_GIVEN = ("data", "schedule", "evaluation", "keep", "probes", "stop")  # tables that a run has as the study has them
 
 
 def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[Pair]:
@@ -28,12 +31,14 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and faulty.isdisjoint(("data", "loss", "training")):
         pools, more = pools_of(study, task.size if isinstance(task, Universe) else None)
         problems += more or compatibility_problems(study, task, [size for size, _ in pools])
+    if task is not None and not problems and faulty.isdisjoint(("model", "loss", "probes")):
+        problems = probe_problems(study, task)
     if problems or faulty or task is None:
         raise StudyError(problems)
     training = study.training
     seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
     common = {
-        **{name: getattr(study, name) for name in (*CHOICES, "data", "schedule", "evaluation", "keep", "stop")},
+        **{name: getattr(study, name) for name in (*CHOICES, *AS_GIVEN)},
         **{name: getattr(training, name) for name in ("max_steps", *TRAINING)},
         "start": None,
         "largest_pool": max(largest.get(universe_key(study.task), 0), *(size for size, _ in pools)),

@@ -20,7 +20,7 @@ from deepboot.bootstrap.study.messages import (
     validation_problems,
     without_unwritable,
 )
-from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
+from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, ProbeCommon, Study
 from deepboot.bootstrap.wording import clipped, shown
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
@@ -63,6 +63,10 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
     penalty = training.get("penalty") if isinstance(training, dict) else None
     penalty = _choice("penalty", penalty, "training.penalty", "name", more) if penalty is not None else None
+    probes = choices.get("probes")
+    if isinstance(probes, dict):
+        found = {name: _probe(name, settings, more) for name, settings in probes.items()}
+        resolved["probes"] = {name: settings for name, settings in found.items() if settings is not None}
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
         _claim(claim, f"claims[{number}]", more)
@@ -176,13 +180,35 @@ def _choice(kind: Kind, raw: Any, key: str, name_key: str, problems: list[str]) 
         problems.append(f"`{key}.{name_key}`: {error}")
         return None
     common: type[Settings] = ModelScales if kind == "model" else Settings
+    given = {setting: value for setting, value in raw.items() if setting != name_key}
+    settings = _filled_in(schema, common, given, key, name, problems)
+    return None if settings is None else {name_key: name, **settings}
+
+
+def _probe(name: str, raw: Any, problems: list[str]) -> dict[str, Any] | None:
+    """The settings of a probe, filled in; None where that fails, and the reasons are added to the problems."""
+    try:
+        schema = registry.settings("probe", name)
+    except ValueError as error:
+        problems.append(f"`probes.{name}`: {error}")
+        return None
+    return _filled_in(schema, ProbeCommon, raw, f"probes.{name}", name, problems) if isinstance(raw, dict) else None
+
+
+def _filled_in(
+    schema: type[Settings], common: type[Settings], raw: dict[str, Any], key: str, name: str, problems: list[str]
+) -> dict[str, Any] | None:
+    """The settings of something registered, its own and then those that all of its kind have, with their defaults.
+
+    None where they cannot be had; the reasons are added to the problems.
+    """
     raw_common = {name: value for name, value in raw.items() if name in common.model_fields}
-    raw_specific = {name: value for name, value in raw.items() if name != name_key and name not in raw_common}
-    specific, scales = _validated(schema, raw_specific, key, problems), _validated(common, raw_common, key, problems)
-    if specific is None or scales is None:
+    raw_own = {name: value for name, value in raw.items() if name not in raw_common}
+    own, shared = _validated(schema, raw_own, key, problems), _validated(common, raw_common, key, problems)
+    if own is None or shared is None:
         return None
     try:
-        return {name_key: name, **specific.model_dump(mode="json", warnings="error"), **scales.model_dump()}
+        return {**own.model_dump(mode="json", warnings="error"), **shared.model_dump()}
     except PydanticSerializationError as error:
         reason = str(error).split("\n")[-1].strip().rstrip(".")
         problems.append(f"`{key}`: a default of {name!r} is no value that a study can give: {reason}. "

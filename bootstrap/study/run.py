@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+from pydantic import Field
+
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.registry import LATER, Settings
@@ -76,6 +78,7 @@ class Run(Settings):
     schedule: Schedule
     evaluation: Evaluation
     keep: Keep
+    probes: Annotated[dict[str, Chosen], LATER] = Field(default={})
     streams: Streams
     dtype: Literal["float32", "float64"]
     precision: Precision

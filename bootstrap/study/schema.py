@@ -209,6 +209,7 @@ class Study(Settings):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     keep: Annotated[Keep, Role(identity=False, extendable=True)] = Keep()
+    probes: Annotated[dict[str, Chosen], Role(identity=False)] = Field(default_factory=dict)  # settings by name
     stop: Stop | None = None
     start: Annotated[Start | None, Role(per_member=True)] = None
     phases: list[Change] = Field(default_factory=list)
@@ -222,6 +223,16 @@ class ModelScales(Settings):
 
     init_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
     output_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
+
+
+class ProbeCommon(Settings):
+    """Settings that every probe has.
+
+    Attributes:
+        every: measured at every so many evaluations of the schedule, from the first one on.
+    """
+
+    every: PositiveInt = 1
 
 
 class ClaimCommon(Settings):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepboot.bootstrap import streams
-from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.models.stacked import Buffers, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
@@ -89,6 +89,18 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     Raises:
         ValueError: a run starts from kept weights that do not fit.
     """
+    param_EP, buffers = initial_weights(runs, stack)
+    sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
+    optimizer_state = optimizers[0].init(param_EP, optimizers)
+    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+
+
+def initial_weights(runs: Sequence[Run], stack: Stack) -> tuple[Tensor, Buffers]:
+    """Parameters, (E, P), and buffers of all members at step 0.
+
+    Raises:
+        ValueError: a run starts from kept weights that do not fit.
+    """
     key_E2 = run_keys(runs, "init", stack.device)
     scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=stack.device)
     param_EP = stack.initial(key_E2, scale_E1).to(stack.dtype)
@@ -97,9 +109,7 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
         if run.start is not None:
             views = {**stack.named(param_EP), **buffers}
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
-    sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
-    optimizer_state = optimizers[0].init(param_EP, optimizers)
-    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+    return param_EP, buffers
 
 
 def restored_members(

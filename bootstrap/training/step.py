@@ -11,7 +11,7 @@ from torch import Tensor
 
 from deepboot.bootstrap import metrics, registry, streams
 from deepboot.bootstrap.models.convolutions import pixel_by_pixel
-from deepboot.bootstrap.models.stacked import Objective, Stack
+from deepboot.bootstrap.models.stacked import Buffers, Objective, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.penalties import penalty_gradient
 from deepboot.bootstrap.study.run import Run
@@ -75,7 +75,11 @@ class MemberStep:
 
     def evaluate(self, members: Members, x: Tensor) -> Tensor:
         """Logits of members in evaluation mode, (E, B * answers, V), of inputs as the task stores them."""
-        return scaled(self.evaluated_stack.logits(members.param_EP, members.buffers, self.read(x)), members)
+        return self.evaluate_at(members.param_EP, members.buffers, members, x)
+
+    def evaluate_at(self, param_EP: Tensor, buffers: Buffers, members: Members, x: Tensor) -> Tensor:
+        """The same of other parameters and buffers, with the members' options."""
+        return scaled(self.evaluated_stack.logits(param_EP, buffers, self.read(x)), members)
 
     def update(
         self, members: Members, gradient: Gradient, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]

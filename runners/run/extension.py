@@ -4,10 +4,13 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
+from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.files import read_study
+from deepboot.bootstrap.results import read_table
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import EXTENDABLE
 
+NAMED = 3  # runs that are named; beyond, they are counted
 POOL = ("training.train_size", "training.train_fraction")
 
 
@@ -22,6 +25,7 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         old = read_study(folder / "study.toml")
     except FileNotFoundError:
         return
+    _refuse_more_probes(folder, old, study)
     before, now = _fixed(old), _fixed(study)
     different = [key for key in before | now if before.get(key) != now.get(key) and not _is_swept(key, old, study)]
     if different:
@@ -29,6 +33,27 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         raise StudyError(
             [f"output folder {folder} holds another study: it differs in {keys}. Choose another with --out."]
         )
+
+
+def _refuse_more_probes(folder: Path, old: dict[str, Any], study: dict[str, Any]) -> None:
+    """Refuse a folder whose runs were trained without some of the study's probes.
+
+    Raises:
+        StudyError: the probes and the runs without them are named.
+    """
+    more = [name for name in study.get("probes", {}) if name not in old.get("probes", {})]
+    if not more:
+        return
+    try:
+        trained = read_table(folder / "runs.parquet", RUN_COLUMNS)["run_id"].tolist()
+    except FileNotFoundError:
+        trained = []
+    rest = f" and {len(trained) - NAMED} more" if len(trained) > NAMED else ""
+    runs = f"its {len(trained)} runs ({', '.join(trained[:NAMED])}{rest})" if trained else "its runs"
+    raise StudyError([
+        f"output folder {folder}: {runs} lack the probe {' and '.join(more)}, and no run is trained again for a probe. "
+        "Choose another folder with --out, where all runs are measured, or remove it from [probes]."
+    ])  # fmt: skip
 
 
 def _is_swept(key: str, old: dict[str, Any], study: dict[str, Any]) -> bool:

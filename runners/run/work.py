@@ -83,22 +83,23 @@ def requested(
     raw = study_files.load(study, scale=scale, changes=list(changes))
     all_runs = runs_of(raw)
     runs = shard_of(all_runs, shard) if shard is not None else all_runs
-    _refuse_claims(raw.get("claims", []), all_runs, folder if folder is not None else default_folder(study))
+    _refuse_claims(raw, all_runs, folder if folder is not None else default_folder(study))
     return Work(raw, all_runs, runs, [], 0)
 
 
-def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], folder: Path) -> None:
-    """Refuse claims that can never be judged on these runs, nor on those that a folder holds beside them."""
+def _refuse_claims(raw: dict[str, Any], runs: list[Run], folder: Path) -> None:
+    """Refuse claims that can never be judged on a study's runs, nor on those that a folder holds beside them."""
+    claims, probes = raw.get("claims", []), raw.get("probes", {})
     if not claims:
         return
     facts = facts_of(runs) if "facts." in str(claims) else {}
     planned = pd.DataFrame([{**specification_row(run), **facts.get(run.run_id, {})} for run in runs])
-    problems = claim_errors(claims, planned)
+    problems = claim_errors(claims, planned, probes)
     if problems and (folder / "runs.parquet").is_file():
         held = output_folder.known_runs(folder)
         outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
         both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
-        problems = claim_errors(claims, both)
+        problems = claim_errors(claims, both, probes)
     if problems:
         raise StudyError(problems)
 

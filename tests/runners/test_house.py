@@ -21,8 +21,8 @@ FLOORS = {
         {"training"},
         {"samples"},
         {"study"},
-        {"models", "worlds", "draws", "usage", "optimizers", "losses", "penalties", "results", "underway"},
-        {"task", "streams", "registry", "plugins", "metrics", "events", "columns", "files", "wording"},
+        {"models", "probes", "worlds", "draws", "usage", "optimizers", "losses", "penalties", "results", "underway"},
+        {"task", "streams", "registry", "plugins", "metrics", "events", "cyclic", "columns", "files", "wording"},
     ],
     "reports": [
         {"page"},

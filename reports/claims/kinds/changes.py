@@ -24,7 +24,7 @@ from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import effect_for_difference
-from deepboot.reports.text import EVENT_WORDS
+from deepboot.reports.text import EVENT_WORDS, metric_words
 
 Moment = Literal["start", "memorization", "grokking", "stable", "end"]
 EVENTS: tuple[str, ...] = get_args(Event)
@@ -81,7 +81,7 @@ def change(
         changes, limits = later - earlier, Bounds(low - high, high - low)
     changes = np.append(np.where(np.isfinite(changes), changes, np.nan), np.full(lost, np.nan))
     what = "ratio of the" if as_ratio else "change of the"
-    name = f"mean {what} {metric.replace('_', ' ')} from {WORDS[since]} to {WORDS[until]}{within(world)}"
+    name = f"mean {what} {metric_words(metric)} from {WORDS[since]} to {WORDS[until]}{within(world)}"
     note = "; ".join(filter(None, (broken(runs, lost), _unreached(runs, since, until))))
     effect = mean_effect(name, region, changes, "runs", evidence.confidence, limits, note=note)
     return _as_ratio(effect) if as_ratio else effect

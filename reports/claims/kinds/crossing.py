@@ -16,7 +16,7 @@ from deepboot.reports.claims.kinds.scaling import half_size, threshold_of
 from deepboot.reports.claims.kinds.shared import Number, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import metric_words, percent, plural
 
 
 def _for_crossing(settings: Any, confidence: float) -> int:
@@ -70,7 +70,7 @@ def crossing(
     lie on either side. Estimate: where isotonic rates pass a half. Interval: the sign test on seeds, as in `threshold`.
     """
     region = region_of("crossing", "value", min=min, max=max)
-    name = f"{over} from which the final {metric.replace('_', ' ')} of one group exceeds the other's{within(world)}"
+    name = f"{over} from which the final {metric_words(metric)} of one group exceeds the other's{within(world)}"
     groups, why = _groups_along(across, over, of, to, world)
     if why:
         return Effect(name, region, 0, "seeds", reason=why)

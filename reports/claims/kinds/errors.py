@@ -12,7 +12,7 @@ from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
 from deepboot.reports.statistics.prediction import explained_share
-from deepboot.reports.text import plural
+from deepboot.reports.text import metric_words, plural
 
 
 @claim_kind(
@@ -97,7 +97,7 @@ def final_error(
     judged). Interval: `incomplete.mean_interval`, over runs.
     """
     region = region_of("final_error", "mean", min=min, max=max)
-    name = f"mean final {metric.replace('_', ' ')} in the {world} world"
+    name = f"mean final {metric_words(metric)} in the {world} world"
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     values = finite(runs["run_id"].map(evidence.comparison.final(metric)))
     values, limits = np.append(values, np.full(lost, np.nan)), evidence.comparison.limits(metric, runs)

@@ -27,7 +27,7 @@ from deepboot.reports.claims.where import select
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import Bounds, seeds_for_median
 from deepboot.reports.statistics.ratio import PairedRatio, paired_ratio
-from deepboot.reports.text import EVENT_WORDS, percent, plural
+from deepboot.reports.text import EVENT_WORDS, metric_words, percent, plural
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:
@@ -119,7 +119,7 @@ def final_difference(
     as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
     """
     region = region_of("final_difference", "mean", min=min, max=max)
-    name = f"mean difference of the final {metric.replace('_', ' ')}{within(world)}"
+    name = f"mean difference of the final {metric_words(metric)}{within(world)}"
     groups, why = _two_groups(across, of, to, world)
     if groups is None:
         return Effect(name, region, 0, "pairs", reason=why)
