@@ -8,6 +8,7 @@ from deepboot.reports.figures.cells import draw_phase_map, draw_scatter, draw_su
 from deepboot.reports.figures.delays import draw_delays
 from deepboot.reports.figures.events import draw_incidence, draw_steps
 from deepboot.reports.figures.facets import Drawing, draw_worlds
+from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.figures.probes import draw_probes
 from deepboot.reports.time_axis import Axis
 
@@ -26,6 +27,7 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
         draw_worlds(timed, "test_error"),
         draw_worlds(timed, "test_soft_error"),
         *_probes(comparison, axis),
+        draw_learned(comparison),
         _bootstrap_error(comparison, axis),
         draw_scatter(comparison),
         draw_steps(timed),
