@@ -66,3 +66,19 @@ def test_the_figures_of_the_readme_are_there():
     assert len(paths) == 2
     for path in paths:
         assert (ROOT / path).read_text().lstrip().startswith("<?xml")
+
+
+def test_the_probes_of_the_readme_work(tmp_path):
+    """Those of its study are known, and the user's own, pasted into a plugin, is measured in both worlds."""
+    builtins.load()
+    (tables,) = [tomllib.loads(block) for block in BLOCKS if "[probes]" in block]
+    probed = train(runs_of(parity(probes=tables["probes"])))
+    assert all({name.partition(".")[0] for name in one.probes[0]["values"]} == set(tables["probes"]) for one in probed)
+    (text,) = [block for block in BLOCKS if '@register("probe"' in block]
+    assert len(text.strip().splitlines()) <= 5
+    imports = ["from torch import Tensor", "from deepboot.bootstrap.registry import register"]
+    imports += ["from deepboot.bootstrap.probes.measured import Measured"]
+    (tmp_path / "mine.py").write_text("\n".join([*imports, text]))
+    registry.load_plugin(tmp_path / "mine.py")
+    for outcome in train(runs_of(parity(probes={"largest_weight": {}}))):
+        assert outcome.probes[-1]["values"]["largest_weight"] > 0

@@ -32,12 +32,12 @@ def task_and_problems(study: Study, faulty: set[str]) -> tuple[Task | None, list
                 f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
             ]
         _check_properties(task)
-        _cached(_two_samples, task)
+        cached(_two_samples, task)
     except (Exception, SystemExit) as error:  # a plugin's task may raise anything
         return None, [f"`task`: {reason(error, 'Mend the task.')}"]
     try:
         if "model" not in faulty:
-            _cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
+            cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
     except StudyError as error:
         return task, error.problems
     return task, []
@@ -57,7 +57,7 @@ def _check_properties(task: Task) -> None:
         _ = task.mirror(torch.arange(1)), task.reference
 
 
-def _cached(function: Any, task: Task, *arguments: Any) -> Any:
+def cached(function: Any, task: Task, *arguments: Any) -> Any:
     """The result of a cached function of a task; it is computed anew where a plugin's task is not hashable."""
     return (function if _is_hashable(task) else function.__wrapped__)(task, *arguments)
 
@@ -85,7 +85,7 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
         if stack.size > LARGEST_TRIAL:
             return
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
-        x, y = _cached(_two_samples, task)
+        x, y = cached(_two_samples, task)
         logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(1), task.decode(x))
         shape, expected = tuple(logits.shape), (1, y.numel(), task.classes)
     except (Exception, SystemExit) as error:  # a plugin's model may raise anything

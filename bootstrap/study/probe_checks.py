@@ -1,5 +1,7 @@
 """Whether a study's probes fit its task, model and loss, by measuring them on two samples of an untrained member."""
 
+import json
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -8,7 +10,9 @@ from torch import Tensor
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
-from deepboot.bootstrap.study.schema import ProbeCommon, Study, own_settings
+from deepboot.bootstrap.registry import Entry
+from deepboot.bootstrap.study.compatibility import cached
+from deepboot.bootstrap.study.schema import Chosen, ProbeCommon, Study, own_settings
 from deepboot.bootstrap.task import Samples, Task
 from deepboot.bootstrap.wording import reason
 
@@ -19,11 +23,20 @@ def probe_problems(study: Study, task: Task) -> list[str]:
     """Problems of probes with a task, model and loss that are not faulty."""
     if not study.probes:
         return []
-    stack = Stack(study.model["name"], own_settings(study.model), task, training=False)
+    chosen = [registry.find("model", study.model["name"]), registry.find("loss", study.loss["name"])]
+    entries = (*chosen, *(registry.find("probe", name) for name in study.probes))
+    return list(cached(_problems, task, json.dumps([study.model, study.loss, study.probes]), entries))
+
+
+@lru_cache(maxsize=256)
+def _problems(task: Task, tables: str, entries: tuple[Entry, ...]) -> list[str]:
+    """Problems of probes with a task, and with a model and loss that are given as JSON, with all of their entries."""
+    model, loss, probes = json.loads(tables)
+    stack = Stack(model["name"], own_settings(model), task, training=False)
     if stack.size > LARGEST_TRIAL:
         return []
-    measured, problems = _untrained(study, task, stack), []
-    for name, settings in study.probes.items():
+    measured, problems = _untrained(task, stack, loss), []
+    for name, settings in probes.items():
         try:
             measure(name, probe_settings(settings), measured)
         except (Exception, SystemExit) as error:  # a plugin's probe may raise anything
@@ -36,11 +49,11 @@ def probe_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in ProbeCommon.model_fields}
 
 
-def _untrained(study: Study, task: Task, stack: Stack) -> Measured:
+def _untrained(task: Task, stack: Stack, chosen_loss: Chosen) -> Measured:
     """One member at its start, with two samples as its pool and as its test set."""
     key_12 = torch.zeros(1, 2, dtype=torch.int32)
     x, y = task.sample(key_12, torch.arange(2)[None])
-    loss = registry.find("loss", study.loss["name"]).target
+    loss = registry.find("loss", chosen_loss["name"]).target
     own_12 = torch.ones(1, 2, dtype=torch.bool)
 
     def initial() -> tuple[Tensor, dict[str, Tensor]]:
@@ -55,7 +68,7 @@ def _untrained(study: Study, task: Task, stack: Stack) -> Measured:
         buffers=buffers,
         initial=initial,
         forward=lambda param_EP, buffers, x: stack.logits(param_EP, buffers, task.decode(x)),
-        loss=lambda logits_EBV, label_EB: loss(logits_EBV, label_EB, **own_settings(study.loss)),
+        loss=lambda logits_EBV, label_EB: loss(logits_EBV, label_EB, **own_settings(chosen_loss)),
         test=Samples(x, y),
         test_block=2,
         pool=PoolSamples(x, y, y, own_12, own_12),

@@ -39,7 +39,7 @@ class Prober:
         self._steps = {name: frozenset(steps[:: settings["every"]]) for name, settings in run.probes.items()}
         self._settings = {name: probe_settings(settings) for name, settings in run.probes.items()}
         if run.probes:
-            pools = {members.start: self._pool(members, *samples) for members, *samples in evaluator.pools}
+            pools = {pool[0].start: self._pool(*pool) for pool in evaluator.pools}
             self._parts = [(group.range, pools.get(group.range.start)) for group in self._pack.data.groups]
 
     @torch.no_grad()

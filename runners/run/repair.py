@@ -115,9 +115,9 @@ def _repair_tables(folder: Path, runs: list[Run]) -> list[str]:
             shards.write(folder, RECOVERED, kept, kept_rows)
         damaged = [*TABLES, *([PROBES] if probes is None else [])]  # whole values wait for their runs
         aside = [output_folder.set_aside(folder / name).name for name in damaged if (folder / name).exists()]
-        several = "All three tables" if len(aside) > len(TABLES) else "Both tables"
+        tables_are = ("No table is", "One table is", "Both tables are", "All three tables are")[len(aside)]
         return [
-            f"{damage.path} is damaged: {damage.what}. {several} are kept, as {' and '.join(aside)}. "
+            f"{damage.path} is damaged: {damage.what}. {tables_are} kept, as {' and '.join(aside)}. "
             f"{len(kept)} runs are whole without it; the others are trained again."
         ]
     return []

@@ -28,9 +28,9 @@ def test_what_is_no_part_of_a_runs_identity():
     """Another partner, other kept files, N given as a share, and all settings that only judge rows."""
     assert sorted(dotted_names(NOT_IDENTITY)) == [
         "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak", "evaluation.threshold",
-        "ideal_run_id", "keep", "train_fraction",
+        "ideal_run_id", "keep", "probes", "train_fraction",
     ]  # fmt: skip
-    assert NO_SETTING_OF_A_RUN == ("question", "source", "plugins", "keep", "sweep", "scale", "claims")
+    assert NO_SETTING_OF_A_RUN == ("question", "source", "plugins", "keep", "probes", "sweep", "scale", "claims")
 
 
 def test_what_members_of_a_pack_may_differ_in():

@@ -10,6 +10,7 @@ from torch import nn
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.study import probe_checks
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.execution import Execution
@@ -177,6 +178,15 @@ def test_a_users_probe_that_returns_something_else_is_refused_before_training(re
     with pytest.raises(StudyError) as caught:
         runs_of(parity(probes={"test_bad": {}}))
     assert caught.value.problems == [f"`probes.test_bad`: {message}"]
+
+
+def test_probes_of_a_large_model_are_tried_when_they_are_measured(monkeypatch):
+    """Planning would take too long; what is wrong with them then ends their pack."""
+    monkeypatch.setattr(probe_checks, "LARGEST_TRIAL", 100)
+    register("probe", "test_bad")(lambda measured: {})
+    runs = runs_of(parity(probes={"test_bad": {}}))
+    with pytest.raises(ValueError, match=r"^probe 'test_bad' returned no value\. Return NaN where there is nothing "):
+        train(runs)
 
 
 def test_a_probe_has_the_same_names_for_all_members():

@@ -12,6 +12,7 @@ from deepboot.bootstrap.files import DamagedFileError
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study
 from deepboot.runners.run import checkpoints, execute, local
+from deepboot.runners.run.extension import refuse_another
 from tests.runners.run.test_engine import equal as equal_runs
 
 PROBES = {"layer_norms": {}, "logit_scale": {}, "sharpness": {"every": 3, "iterations": 2}}
@@ -151,6 +152,17 @@ def test_a_probe_that_comes_after_the_runs_is_refused(study, tmp_path, monkeypat
     assert names == []
     run_study(study(training__seeds=2, probes=PROBES), tmp_path / "new", workers=1)
     equal_runs(out, tmp_path / "new")
+
+
+def test_a_folder_that_was_begun_without_a_probe_is_refused_before_it_has_runs(tmp_path):
+    """Its checkpoints may hold evaluations already."""
+    (tmp_path / "study.toml").write_text('question = "?"\ntask = {}\n')
+    with pytest.raises(StudyError) as caught:
+        refuse_another(tmp_path, {"question": "?", "probes": {"layer_norms": {"every": 1}}})
+    assert caught.value.problems == [
+        f"output folder {tmp_path}: its runs lack the probe layer_norms, and no run is trained again for a probe. "
+        "Choose another folder with --out, where all runs are measured, or remove it from [probes]."
+    ]
 
 
 def test_a_damaged_table_is_named_and_its_runs_are_trained_again(study, tmp_path, monkeypatch):
