@@ -7,6 +7,7 @@ TRAINING = (  # what training needs
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.penalties",
+    "deepboot.bootstrap.transforms",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )
