@@ -147,8 +147,7 @@ def rescaling_problems(runs: list[Run]) -> list[str]:
     """Problems of phases of these runs that ask for another initial scale of a layer, once it is drawn."""
     problems = [
         f"`phases[{number}].set`: the initial scale of layer {shown(layer)} is {_init_scale(run, layer):g} and cannot "
-        f"change within a run, got {_init_scale(phase.run, layer):g}. Change lr and weight_decay alone, for instance "
-        f'"training.layers.{layer}.lr".'
+        f"change within a run, got {_init_scale(phase.run, layer):g}. Change its lr or weight_decay alone."
         for run in runs
         for number, phase in enumerate(run.phases)
         for layer in {**run.layers, **phase.run.layers}

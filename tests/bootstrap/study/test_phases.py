@@ -141,8 +141,8 @@ def test_phases_are_part_of_the_identity_and_of_the_table():
         (
             (20, {"training.batch_size": 4}),
             "`phases[0].set`: 'training.batch_size' cannot change within a run. Change one of data.label_noise, "
-            "data.labels, optimizer, training.clip_norm, training.penalty, training.train_fraction, "
-            "training.train_size, training.update_noise, training.weight_noise, training.world.",
+            "data.labels, optimizer, training.layers, training.penalty, training.train_fraction, "
+            "training.train_size, training.transforms, training.update_noise, training.weight_noise, training.world.",
         ),
         (
             (40, {"training.train_size": 12}),
