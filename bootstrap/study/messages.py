@@ -251,9 +251,9 @@ def _schema_at(schema: type[Settings], path: tuple[int | str, ...]) -> type[Sett
 
 
 def _table_in(annotation: Any) -> type[Settings] | None:
-    """The schema of a table inside an annotation such as ``list[Change]`` or ``Stop | None``."""
+    """The schema of a table inside an annotation such as ``list[Change]`` or ``Stop | None``, or of named tables."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
-    if get_origin(annotation) not in (list, Union, UnionType, Annotated):
+    if get_origin(annotation) not in (list, dict, Union, UnionType, Annotated):
         return None
     return next((table for table in map(_table_in, get_args(annotation)) if table is not None), None)

@@ -145,6 +145,16 @@ def test_phases_are_part_of_the_identity_and_of_the_table():
             "training.train_size, training.transforms, training.update_noise, training.weight_noise, training.world.",
         ),
         (
+            (20, {"training.layers": {"output": {"init_scale": 2.0}}}),
+            "`phases[0].set`: the initial scale of layer 'output' is 1 and cannot change within a run, got 2. "
+            "Change its lr or weight_decay alone.",
+        ),
+        (
+            (20, {"training.transforms.0.norm": 2.0}),
+            "`training.transforms.0.norm`: expected an index into a list of 0, where 0 is the first, got '0'. "
+            "Check the dotted name.",
+        ),
+        (
             (40, {"training.train_size": 12}),
             "`phases[0].at_step`: expected a step between 1 and 39, got 40. Phases follow each other within "
             "training.max_steps.",
