@@ -239,7 +239,8 @@ def test_infinite_settings_are_refused(key):
          "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
          "normalize."),
         ({"training__transforms": [{}]},
-         "`training.transforms[0].name`: expected the name of a transform, got None. Known: clip, grokfast, normalize."),
+         "`training.transforms[0].name`: expected the name of a transform, got None. "
+         "Known: clip, grokfast, normalize."),
         ({"claims": [{"kind": "grokking_dely"}]},
          "`claims[0].kind`: unknown claim 'grokking_dely'. Did you mean 'grokking_delay'? "
          f"Known: {CLAIMS}."),

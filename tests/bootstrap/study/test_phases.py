@@ -151,8 +151,7 @@ def test_phases_are_part_of_the_identity_and_of_the_table():
         ),
         (
             (20, {"training.transforms.0.norm": 2.0}),
-            "`training.transforms.0.norm`: expected an index into a list of 0, where 0 is the first, got '0'. "
-            "Check the dotted name.",
+            "phases[0]: `training.transforms`: expected a list, got {'0': {'norm': 2.0}}. Change its type or value.",
         ),
         (
             (40, {"training.train_size": 12}),
