@@ -60,3 +60,13 @@ def test_another_number_of_a_transform_is_another_study(study, tmp_path):
         f"output folder {tmp_path / 'out'} holds another study: it differs in training.transforms.0.norm. "
         "Choose another with --out."
     ]
+
+
+def test_a_longer_budget_goes_on_with_the_state_of_the_transforms(study, tmp_path):
+    """From the files that the shorter one left, to the tables of one that was long at once."""
+    settings = {"training__transforms": [{"name": "grokfast"}], "training__layers": {"hidden": {"lr": 0.5}}}
+    run_study(study(**settings, training__max_steps=20), tmp_path / "grown", workers=1)
+    long = study("long.toml", **settings, training__max_steps=40)
+    run_study(long, tmp_path / "grown", workers=1)
+    run_study(long, tmp_path / "whole", workers=1)
+    equal(tmp_path / "grown", tmp_path / "whole")
