@@ -8,6 +8,7 @@ TRAINING = (  # what training needs
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.penalties",
     "deepboot.bootstrap.probes",
+    "deepboot.bootstrap.transforms",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )

@@ -204,7 +204,19 @@ def export(
 @app.command(name="list")
 def list_(
     kind: Positional[
-        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "probes", "studies", "claims"]
+        Literal[
+            "all",
+            "tasks",
+            "models",
+            "optimizers",
+            "losses",
+            "penalties",
+            "transforms",
+            "rules",
+            "probes",
+            "studies",
+            "claims",
+        ]
     ] = "all",
     /,
 ) -> None:

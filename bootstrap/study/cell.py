@@ -69,11 +69,12 @@ def _code(study: Study, task: Task) -> dict[str, str]:
     penalty = study.training.penalty
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
     entries += [registry.find("penalty", penalty["name"])] if penalty is not None else []
+    entries += [registry.find("transform", transform["name"]) for transform in study.training.transforms]
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
     return {
         "task_version": str(task.version),
-        **{entry.kind: entry.source for entry in entries if entry.source},
+        **{_part(entry): entry.source for entry in entries if entry.source},
         **versions,
         **({"data": fingerprint} if fingerprint else {}),
     }
@@ -87,4 +88,9 @@ def _rule_code(study: Study) -> dict[str, str]:
 
 def _version(entry: Entry) -> dict[str, str]:
     """The ``version`` of a registered thing under its kind; empty where it has none."""
-    return {f"{entry.kind}_version": entry.version} if entry.version is not None else {}
+    return {f"{_part(entry)}_version": entry.version} if entry.version is not None else {}
+
+
+def _part(entry: Entry) -> str:
+    """The part that a registered thing has in a run: its kind; of transforms, of which a run may have several, more."""
+    return f"transform {entry.name}" if entry.kind == "transform" else entry.kind

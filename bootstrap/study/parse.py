@@ -59,10 +59,7 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
         kind: _choice(kind, choices[kind], kind, "name", more) for kind in CHOICES if kind in choices
     }
     training = choices.get("training")
-    world = training.get("world") if isinstance(training, dict) else None
-    rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
-    penalty = training.get("penalty") if isinstance(training, dict) else None
-    penalty = _choice("penalty", penalty, "training.penalty", "name", more) if penalty is not None else None
+    chosen_in_training = _choices_in_training(training if isinstance(training, dict) else {}, more)
     probes = choices.get("probes")
     if isinstance(probes, dict):
         found = {name: _probe(name, settings, more) for name, settings in probes.items()}
@@ -77,10 +74,23 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
         study = _stand_in(raw, faulty)
     contradictions = _contradiction_problems(study, faulty)
     faulty |= {table_of(problem) for problem in contradictions}
-    if rule is not None:
-        resolved["training"] = study.training.model_copy(update={"world": rule, "penalty": penalty})
+    if chosen_in_training["world"] is not None:
+        resolved["training"] = study.training.model_copy(update=chosen_in_training)
     sound = {name: value for name, value in resolved.items() if name not in faulty}
     return study.model_copy(update=sound), faulty, problems + contradictions
+
+
+def _choices_in_training(training: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """World, penalty and transforms with all their settings filled in; None for each that fails, or is not there."""
+    world, penalty, transforms = (training.get(name) for name in ("world", "penalty", "transforms"))
+    return {
+        "world": _choice("rule", world, "training.world", "rule", problems) if world is not None else None,
+        "penalty": _choice("penalty", penalty, "training.penalty", "name", problems) if penalty is not None else None,
+        "transforms": [
+            _choice("transform", transform, f"training.transforms[{index}]", "name", problems)
+            for index, transform in enumerate(transforms if isinstance(transforms, list) else [])
+        ],
+    }
 
 
 def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
@@ -91,32 +101,49 @@ def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
 
 
 def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """A copy of a nested dictionary with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
+    """A copy of nested tables and lists with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
 
     >>> with_value({"sweep": {}}, 'sweep."model.width"', [8, 16])
     {'sweep': {'model.width': [8, 16]}}
+    >>> with_value({"transforms": [{"name": "clip", "norm": 1}]}, "transforms.0.norm", 2)
+    {'transforms': [{'name': 'clip', 'norm': 2}]}
 
     Raises:
-        StudyError: something on the way is not a table, or the name is not written as TOML writes it.
+        StudyError: something on the way is no table and no list, or a list has no value of that index; or the name is
+            not written as TOML writes it.
     """
-    *tables, last = _names(dotted)
-    inner = changed = dict(raw)
-    for name in tables:
-        table = inner.get(name, {})
-        if not isinstance(table, dict):
+    *path, last = names_in(dotted)
+    changed = dict(raw)
+    inner: Any = changed
+    for name in path:
+        key: Any = _key(inner, name, dotted)
+        held = inner[key] if isinstance(inner, list) else inner.get(key, {})
+        if not isinstance(held, dict | list):
             raise StudyError([
-                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(table)}. Check the dotted name."
+                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(held)}. Check the dotted name."
             ])  # fmt: skip
-        inner[name] = dict(table)
-        inner = inner[name]
-    inner[last] = copy.deepcopy(value)
+        inner[key] = copy.copy(held)
+        inner = inner[key]
+    inner[_key(inner, last, dotted)] = copy.deepcopy(value)
     return changed
 
 
-def _names(dotted: str) -> list[str]:
+def _key(inner: dict[str, Any] | list[Any], name: str, dotted: str) -> str | int:
+    """The key of a name in a table, or its index in a list."""
+    if isinstance(inner, dict):
+        return name
+    if re.fullmatch("[0-9]{1,9}", name) and int(name) < len(inner):
+        return int(name)
+    raise StudyError([
+        f"`{clipped(dotted)}`: expected an index into a list of {len(inner):,}, where 0 is the first, "
+        f"got {shown(name)}. Check the dotted name."
+    ])  # fmt: skip
+
+
+def names_in(dotted: str) -> list[str]:
     """The single names of a dotted name, of which some may be in quotes.
 
-    >>> _names('sweep."model.width"')
+    >>> names_in('sweep."model.width"')
     ['sweep', 'model.width']
     """
     if '"' not in dotted:
@@ -237,7 +264,8 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
             "`training`: expected exactly one of train_size and train_fraction, "
             f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
         )
-    for key, values in training:
+    for key in ("train_size", "train_fraction", "seeds"):
+        values = getattr(training, key)
         if isinstance(values, list) and not values:
             problems.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
         elif isinstance(values, list) and len(set(values)) < len(values):

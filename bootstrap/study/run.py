@@ -19,12 +19,14 @@ from deepboot.bootstrap.study.schema import (
     Data,
     Evaluation,
     Keep,
+    LayerFactors,
     Precision,
     Schedule,
     Stop,
     Streams,
     Study,
     Training,
+    own_settings,
 )
 from deepboot.bootstrap.task import DATA_PATHS
 
@@ -84,7 +86,8 @@ class Run(Settings):
     precision: Precision
     channels_last: bool
     penalty: Annotated[Chosen | None, LATER] = None
-    clip_norm: float | None
+    transforms: Annotated[list[Chosen], LATER] = Field(default_factory=list)
+    layers: Annotated[dict[str, LayerFactors], LATER] = Field(default_factory=dict)
     weight_noise: float
     update_noise: float
     stop: Stop | None
@@ -163,7 +166,8 @@ class Run(Settings):
         if "data" in self.code:
             for name in DATA_PATHS:
                 full["task"].pop(name, None)  # a recording is its contents, whatever its path
-        return {"meaning": MEANING, **full}
+        # clipping was a setting of its own once, and its absence stays in the ids of all runs
+        return {"meaning": MEANING, "clip_norm": None, **full}
 
     def as_json(self, exclude: dict[str, Any]) -> dict[str, Any]:
         """Its fields as JSON values, without these, and without later settings at their default."""
@@ -183,12 +187,18 @@ class Run(Settings):
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
-            "training": self.model_dump(include={"world", *TRAINING}),
+            "training": self.model_dump(include={"world", *TRAINING}) | self._names_in_order(),
+            **{f"training.transforms.{index}": own_settings(one) for index, one in enumerate(self.transforms)},
+            **{f"training.layers.{name}": factors.model_dump() for name, factors in self.layers.items()},
             "stop": self.stop.model_dump() if self.stop is not None else {},
             **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
         }
         return dict(_flat(nested))
+
+    def _names_in_order(self) -> dict[str, list[str] | None]:
+        """Names of the transforms, and of the layers with factors of their own; None where there are none."""
+        return {"transforms": [one["name"] for one in self.transforms] or None, "layers": sorted(self.layers) or None}
 
 
 NOT_IDENTITY = fields_where(lambda role: not role.identity, Run, Training, Study)

@@ -63,6 +63,20 @@ class Data(Settings):
     allow_reuse: bool = False
 
 
+class LayerFactors(Settings):
+    """Factors on what the optimizer and the model have for all parameters, for those of one layer.
+
+    Attributes:
+        lr: on the learning rate; 0 leaves the layer as it starts. Weight noise and update noise know no factors.
+        weight_decay: on the weight decay.
+        init_scale: on the parameters as they are drawn; kept weights to start from are taken as they are.
+    """
+
+    lr: NonNegativeFloat = 1.0
+    weight_decay: NonNegativeFloat = 1.0
+    init_scale: NonNegativeFloat = 1.0
+
+
 class Training(Settings):
     """Pools, worlds, budget and replicates.
 
@@ -84,7 +98,9 @@ class Training(Settings):
             them so.
         penalty: what the parameters add to the loss, ``{ name = "l1", strength = 1e-4 }``: ``l1``, ``l2`` or ``linf``.
             It is in the gradient, not in the losses of the tables.
-        clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
+        transforms: what is done to a member's gradient before the optimizer, one after another, after the penalty:
+            ``[{ name = "clip", norm = 1.0 }]``. See `deepboot.bootstrap.transforms`.
+        layers: factors by the beginnings of parameters' names; a parameter takes those of the longest that fits it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
     """
@@ -101,7 +117,8 @@ class Training(Settings):
     precision: Precision = "float32"
     channels_last: bool = False
     penalty: Annotated[Chosen | None, Role(in_phase=True), LATER] = None
-    clip_norm: Annotated[PositiveFloat | None, Role(per_member=True, in_phase=True)] = None
+    transforms: Annotated[list[Chosen], Role(in_phase=True), LATER] = Field(default_factory=list)
+    layers: Annotated[dict[str, LayerFactors], Role(in_phase=True), LATER] = Field(default_factory=dict)
     weight_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
     update_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
 

@@ -90,19 +90,20 @@ def _modular(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) ->
     strongest = points[points["frequency"] == points["frequency"].iloc[0]] if len(points) else points
     if len(strongest):
         plot_circle(strongest, ax=axes[1])
-    chains = chain_table(comparison, where=where, shuffles=SHUFFLES).set_index("layer")
+    chains = chain_table(comparison, where=where, shuffles=SHUFFLES)
+    best = chains[chains["layer"] == "output"].to_dict("records")[0]
     output = point_table(comparison, layer="output", space="pca", where=where)
-    plot_chain(output, stride=int(chains.loc["output", "stride"]), ax=axes[2])
+    plot_chain(output, stride=int(best["stride"]), ax=axes[2])
     last = spectrum[spectrum["step"] == spectrum["step"].max()]
-    p = float(chains.loc["output", "p"])
+    p = float(best["p"])
     return f"{int(last['key'].sum())} of {len(last)} frequencies hold 90 % of the {layer}'s power, chain p {measure(p)}"
 
 
 def _permutations(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) -> str:
     table = coset_table(comparison, where=where, shuffles=SHUFFLES)
     table = table[table["layer"] == "output"]
-    best = table.loc[table["share"].idxmax()]
-    degree = int(comparison.runs.set_index("run_id").loc[where["run_id"], "task.degree"])
+    best = table.sort_values("share", kind="stable").to_dict("records")[-1]
+    degree = int(comparison.runs.loc[comparison.runs["run_id"] == where["run_id"], "task.degree"].iloc[0])
     parts = coset_parts(SUBGROUPS[str(best["subgroup"])], degree, best["side"])
     points = point_table(comparison, layer="output", space="t-sne", where=where)
     plot_cosets(points, part=parts[int(best["best"])], ax=axes[0])

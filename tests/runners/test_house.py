@@ -30,6 +30,7 @@ FLOORS = {
             "optimizers",
             "losses",
             "penalties",
+            "transforms",
             "results",
             "underway",
             "probe_values",

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from pydantic import Field
 
 from deepboot.bootstrap import registry
+from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.compatibility import _try_model
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import chosen
@@ -232,6 +235,12 @@ def test_infinite_settings_are_refused(key):
         ({"training__world": {"rule": "reel"}},
          "`training.world.rule`: unknown rule 'reel'. Did you mean 'real'? "
          "Known: fresh, ideal, real, redraw, sliding, switch."),
+        ({"training__transforms": [{"name": "normalize"}, {"name": "clop", "norm": 1.0}]},
+         "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
+         "normalize."),
+        ({"training__transforms": [{}]},
+         "`training.transforms[0].name`: expected the name of a transform, got None. "
+         "Known: clip, grokfast, normalize."),
         ({"claims": [{"kind": "grokking_dely"}]},
          "`claims[0].kind`: unknown claim 'grokking_dely'. Did you mean 'grokking_delay'? "
          f"Known: {CLAIMS}."),
@@ -244,6 +253,87 @@ def test_infinite_settings_are_refused(key):
 def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
     """Tasks, models, optimizers, losses, rules and claims."""
     assert problems(parity(**changes)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "expected"),
+    [
+        ("clip", ["`training.transforms`: expected a list, got 'clip'. Change its type or value."]),
+        (["clip"], ["`training.transforms[0]`: expected a table, got 'clip'. Change its type or value."]),
+        ([{"name": "clip"}],
+         ["`training.transforms[0].norm`: expected a value, but the key is missing. Add it."]),
+        ([{"name": "normalize"}, {"name": "clip", "norm": 0}],
+         ["`training.transforms[1].norm`: expected a number above 0, got 0. Change it."]),
+        ([{"name": "grokfast", "alpha": 1, "lamb": -1}],
+         ["`training.transforms[0].alpha`: expected a number below 1, got 1. Change it.",
+          "`training.transforms[0].lamb`: expected a number at least 0, got -1. Change it."]),
+        ([{"name": "grokfast", "lambda": 2.0}],
+         ["`training.transforms[0].lambda`: unknown key. Did you mean 'lamb'? Known: alpha, lamb."]),
+    ],
+)  # fmt: skip
+def test_a_wrong_transform_is_refused_by_its_number(transforms, expected):
+    """The first one is number 0, as in a sweep."""
+    assert problems(parity(training__transforms=transforms)) == expected
+
+
+CLIP = 'this is a transform now. Write training.transforms = [{ name = "clip", norm = 1.0 }].'
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"training__clip_norm": 0.5}, [f"`training.clip_norm`: {CLIP}"]),
+        ({"sweep": {"training.clip_norm": [0.5, 1.0]}}, [f"`training.clip_norm`: {CLIP}"]),
+        ({"phases": [{"at_step": 3, "set": {"training.clip_norm": 0.5}}]}, [f"`phases[0].set`: {CLIP}"]),
+    ],
+)
+def test_the_former_setting_for_clipping_is_answered_with_the_transform(changes, expected):
+    """In the study's table, in a sweep and in a phase."""
+    assert problems(parity(**changes)) == expected
+
+
+PARAMETERS = "hidden.0.weight, hidden.0.bias, output.weight, output.bias"
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ({"embedding": {}, "hidden": {}},
+         ["`training.layers`: expected beginnings of the names of the model's parameters, got 'embedding'. "
+          f"Known: {PARAMETERS}."]),
+        ({"hidden": {"lr": -1.0}},
+         ["`training.layers.hidden.lr`: expected a number at least 0, got -1. Change it."]),
+        ({"hidden": {"weight_deccay": 0.0}},
+         ["`training.layers.hidden.weight_deccay`: unknown key. Did you mean 'weight_decay'? "
+          "Known: init_scale, lr, weight_decay."]),
+        ({"hidden": 0.5}, ["`training.layers.hidden`: expected a table, got 0.5. Change its type or value."]),
+        (["hidden"], ["`training.layers`: expected a table, got ['hidden']. Change its type or value."]),
+    ],
+)  # fmt: skip
+def test_wrong_layers_are_refused(layers, expected):
+    """Names that no parameter begins with, with those that there are; and factors that are none."""
+    assert problems(parity(training__layers=layers)) == expected
+
+
+def test_a_factor_on_a_weight_decay_that_an_optimizer_lacks_is_refused():
+    """Other factors are not, nor is the factor 1."""
+
+    @register("optimizer", "test_bare")
+    @dataclass(frozen=True, kw_only=True)
+    class Bare(Optimizer):
+        """Gradient descent without decay."""
+
+        @staticmethod
+        def update(param_EP, grad_EP, optimizer_state, at):
+            param_EP.addcmul_(grad_EP, at["lr"], value=-1)
+
+    layers = {"hidden": {"lr": 0.1}, "output": {"weight_decay": 0.5}}
+    assert problems(parity(optimizer={"name": "test_bare"}, training__layers=layers)) == [
+        "`training.layers.output.weight_decay`: optimizer 'test_bare' has no weight decay that a factor could act on, "
+        "got 0.5. Remove the key."
+    ]
+    layers["output"]["weight_decay"] = 1.0
+    assert len(runs_of(parity(optimizer={"name": "test_bare"}, training__layers=layers))) == 2
 
 
 @pytest.mark.parametrize(
