@@ -19,9 +19,11 @@ from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page.summary import excluded, finding, progress
+from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import cells, verdicts
 from deepboot.reports.tables.across_tasks import profiles, tasks
 from deepboot.reports.tables.pairing import gap_shares, noise, pairing, predictions
+from deepboot.reports.tables.replication import beside_published
 from deepboot.reports.tables.table import Table
 from deepboot.reports.tables.time_to_event import equality, incidence, means, ratios, time_ratios
 from deepboot.reports.text import plural
@@ -107,6 +109,7 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "pairs": plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": plural(len(comparison.cells()), "cell"),
         "judged": _judged(comparison),
+        "published": beside_published(replications(comparison)),
         "so_far": progress(comparison),
         "unfinished": int((runs["status"] == "unfinished").sum()),
         "finding": finding(comparison),

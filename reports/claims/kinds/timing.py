@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import median_clause, share_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
@@ -42,6 +42,7 @@ from deepboot.reports.text import EVENT_WORDS, percent, plural
     figure=("delays", "steps"),
     events=("memorization", "grokking"),
     clause=median_clause,
+    quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
 )
 def grokking_delay(
     evidence: Evidence, *, min_ratio: Ratio, world: str = "real", event: Grokking = "grokking"
@@ -74,6 +75,7 @@ def grokking_delay(
     events=("grokking",),
     pairs=True,
     clause=median_clause,
+    quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
 )
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "grokking") -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
@@ -97,7 +99,14 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
     )
 
 
-@claim_kind("rate", min_seeds=for_rate("rate"), figure=FIGURES_OF_EVENT, clause=share_clause, refutable_early=True)
+@claim_kind(
+    "rate",
+    min_seeds=for_rate("rate"),
+    figure=FIGURES_OF_EVENT,
+    clause=share_clause,
+    refutable_early=True,
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
+)
 def rate(
     evidence: Evidence,
     *,
@@ -148,6 +157,7 @@ def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
     events=("grokking",),
     clause=share_clause,
     refutable_early=True,
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
 )
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
