@@ -214,12 +214,22 @@ def list_(
     kind: Positional[
         Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
     ] = "all",
+    name: Annotated[Positional[str | None], arg(metavar="NAME", help="of a study, to read all about it")] = None,
     /,
+    markdown: Annotated[bool, arg(help="the studies of grokking as the table of the README")] = False,
 ) -> None:
-    """List what a study can name."""
-    from deepboot.runners.commands import listing
+    """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours."""
+    from deepboot.runners.commands import listing, studies
 
-    for line in listing.lines(kind):
+    if kind != "studies" and (name is not None or markdown):
+        _fail([f"NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list {kind}`."
+               " Write for instance `deepboot list studies demo`."])  # fmt: skip
+    found = (
+        listing.lines(kind) if kind != "studies"
+        else [studies.markdown()] if markdown
+        else studies.lines() if name is None else studies.details(name)
+    )  # fmt: skip
+    for line in found:
         say(line)
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.parse import settings_problems
 from deepboot.bootstrap.study.schema import PUBLISHED_AS, Published
+from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.claims.errors import errors_by_key
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.replication.ledger import as_claim
@@ -46,12 +47,14 @@ def _entry_errors(raw: Mapping[str, Any], key: str) -> Iterator[str]:
             f"Choose one of {', '.join(quantities())}."
         )
         return
-    given = {name: value for name, value in raw.items() if name not in Published.model_fields}
-    for name in quantity.bounds:
-        if name in given:
+    known = sorted({*Published.model_fields, *registry.settings("claim", kind).model_fields} - {*quantity.bounds})
+    for name in raw:
+        if name in quantity.bounds:
             yield (
                 f"`{key}.{name}`: a published number is no claim and has no {name}. "
                 f"Give it as one of {', '.join(PUBLISHED_AS)}."
             )
-    settings = {name: value for name, value in given.items() if name not in quantity.bounds}
+        elif name not in known:
+            yield f"`{key}.{name}`: unknown key. {suggestion(name, known)}"
+    settings = {name: raw[name] for name in known if name in raw and name not in Published.model_fields}
     yield from settings_problems("claim", kind, {**quantity.bounds, **settings}, key)
