@@ -22,7 +22,7 @@ def beside_published(replications: Sequence[Replication]) -> Table:
             one.entry.source,
             one.entry.evidence,
             one.entry.unspecified,
-            notes_of(one.entry.text, one.reason),
+            notes_of(one.entry.text.removesuffix(".") if one.reason else one.entry.text, one.reason),
         )
         for one in replications
     ]
@@ -38,5 +38,5 @@ def lines(replications: Sequence[Replication]) -> Iterator[str]:
     if replications:
         yield f"{TITLE}:"
     for one in replications:
-        ours = f"ours {one.estimate}, {one.counted}"
+        ours = f"ours {notes_of(f'{one.estimate}, {one.counted}', one.reason)}"
         yield f"{one.outcome:15} {one.quantity}: published {published_text(one.entry)}, {ours} ({one.entry.source})"

@@ -39,7 +39,13 @@ def markdown() -> str:
     for name in study_files.shipped():
         raw = study_files.load(name)
         if asks_about_grokking(raw):
-            first, *others = _rows(name, raw)
+            commands = [
+                f" (`{entry['command']}`)" if entry.get("command") else "" for entry in raw.get("published", [])
+            ]
+            first, *others = [
+                (*row, f"{ours}{command}")
+                for (*row, ours), command in zip(_rows(name, raw), commands or [""], strict=True)
+            ]
             rows.append((f"`{name}`", raw["question"], paper(raw), *first[1:]))
             rows += [("", "", *row) for row in others]
     return Table("", ("study", "question", "paper", *COLUMNS[1:]), rows, frozenset(("runs",))).markdown

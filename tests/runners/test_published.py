@@ -37,7 +37,7 @@ def test_a_number_is_printed_after_a_run_and_may_be_added_to_a_folder(study, tmp
     ran = deepboot("run", study(training__seeds=2, published=[RATE]), "--out", out, "--workers", 1)
     line = (
         "agrees          share of runs that grok in the real world: published at most 0.9, "
-        "ours 0.00 (0.00 to 0.84), 2 of 2 (A 2020)"
+        "ours 0.00 (0.00 to 0.84), 2 of 2; share: 0 of 2 (A 2020)"
     )
     assert f"\nBeside the published numbers:\n{line}\n" in ran.stdout
     assert f"\nBeside the published numbers:\n{line}\n" in f"\n{deepboot('claims', out).stdout}"
