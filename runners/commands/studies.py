@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.schema import Published
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.reports.claims.judge import parsed
@@ -25,7 +26,8 @@ def lines() -> Iterator[str]:
     yield "-" * (sum(WIDTHS) + 2 * (len(WIDTHS) - 1))
     for name in study_files.shipped():
         raw = study_files.load(name)
-        for row in _rows(name, raw):
+        numbers = [(_published_short(entry), entry.ours) for entry in _entries(raw)]
+        for row in _rows(_facts(name, raw), numbers):
             yield from _row(row)
         yield from textwrap.wrap(f"{raw['question']} ({paper(raw)})", 98, initial_indent="  ", subsequent_indent="  ")
         yield ""
@@ -39,15 +41,9 @@ def markdown() -> str:
     for name in study_files.shipped():
         raw = study_files.load(name)
         if asks_about_grokking(raw):
-            commands = [
-                f" (`{entry['command']}`)" if entry.get("command") else "" for entry in raw.get("published", [])
-            ]
-            first, *others = [
-                (*row, f"{ours}{command}")
-                for (*row, ours), command in zip(_rows(name, raw), commands or [""], strict=True)
-            ]
-            rows.append((f"`{name}`", raw["question"], paper(raw), *first[1:]))
-            rows += [("", "", *row) for row in others]
+            numbers = [(_published_short(entry), _with_command(entry)) for entry in _entries(raw)]
+            _, *facts = _facts(name, raw)
+            rows += _rows((f"`{name}`", raw["question"], paper(raw), *facts), numbers)
     return Table("", ("study", "question", "paper", *COLUMNS[1:]), rows, frozenset(("runs",))).markdown
 
 
@@ -62,14 +58,15 @@ def details(name: str) -> Iterator[str]:
     builtins.load()
     raw = study_files.load(name)
     yield f"{name}: {raw['question']}"
-    yield f"after      {raw.get('source') or 'nobody'}"
+    if raw.get("source"):
+        yield f"after      {raw['source']}"
     for scale in (None, *raw.get("scale", {})):
         number, cost = number_of_runs(name, scale), raw.get("cost", {}).get(scale or "default", "time not measured")
         chosen = f"--scale {scale}" if scale else "as it is"
         yield f"{chosen:16} {plural(number, 'run') if number else 'runs unknown without its data'}, {cost}"
     for claim in raw.get("claims", []):
         yield f"claim      {claim.get('text') or claim['kind']}"
-    for entry in raw.get("published", []):
+    for entry in _entries(raw):
         yield from _published(entry)
     yield f"\nNext: deepboot run {name} --dry-run"
 
@@ -89,26 +86,42 @@ def paper(raw: Mapping[str, Any]) -> str:
 
 
 def asks_about_grokking(raw: Mapping[str, Any]) -> bool:
-    """Whether a claim or a published number of a study is about the step of memorisation or grokking."""
+    """Whether a claim or a published number of a study is about memorisation or grokking: its step, or its class."""
     claims = [*raw.get("claims", []), *map(as_claim, raw.get("published", []))]
     events = [event for claim in claims for event in events_of(claim["kind"], parsed(claim)[1].model_dump())]
-    return not {"memorization", "grokking", "stable"}.isdisjoint(events)
+    classes = any(claim["kind"] == "outcome_profile" for claim in claims)  # those of papers on grokking
+    return classes or not {"memorization", "grokking", "stable"}.isdisjoint(events)
 
 
-def _rows(name: str, raw: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """A study's row, as ``COLUMNS`` has it; every published number after the first has one with the rest empty."""
+def _facts(name: str, raw: Mapping[str, Any]) -> tuple[str, str, str]:
+    """A study's name, its number of runs, and its costs."""
     costs = [cost if scale == "default" else f"{scale}: {cost}" for scale, cost in raw.get("cost", {}).items()]
     number = number_of_runs(name)
-    entries = [entry_of(entry) for entry in raw.get("published", [])]
-    numbers = [(f"{entry.quantity} {published_text(entry)}", entry.ours) for entry in entries] or [("", "")]
-    first, *others = numbers
-    return [(name, count(number) if number else "–", "; ".join(costs), *first), *(("", "", "", *one) for one in others)]
+    return name, count(number) if number else "–", "; ".join(costs)
 
 
-def _published(raw: Mapping[str, Any]) -> Iterator[str]:
+def _entries(raw: Mapping[str, Any]) -> list[Published]:
+    return [entry_of(entry) for entry in raw.get("published", [])]
+
+
+def _published_short(entry: Published) -> str:
+    return f"{entry.quantity} {published_text(entry)}"
+
+
+def _with_command(entry: Published) -> str:
+    """Our number, and the command that measured it, in Markdown."""
+    return f"{entry.ours} (`{entry.command}`)" if entry.ours else ""
+
+
+def _rows(facts: tuple[str, ...], numbers: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Rows of one study: its facts with the first published number and ours, then the other numbers."""
+    first, *others = numbers or [("", "")]
+    return [(*facts, *first), *((*[""] * len(facts), *one) for one in others)]
+
+
+def _published(entry: Published) -> Iterator[str]:
     """Lines about a published number."""
-    entry = entry_of(raw)
-    yield f"published  {entry.quantity} {published_text(entry)} ({entry.source}; evidence: {entry.evidence})"
+    yield f"published  {_published_short(entry)} ({entry.source}; evidence: {entry.evidence})"
     more = {"": entry.text, "left open: ": entry.unspecified, "ours: ": entry.ours, "measured by: ": entry.command}
     yield from (f"           {word}{text}" for word, text in more.items() if text)
 

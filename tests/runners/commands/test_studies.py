@@ -94,6 +94,8 @@ def test_studies_of_grokking_are_found_by_what_they_claim():
     assert found >= {"demo", "modular-addition", "power-division", "dose-of-reuse", "precision"}
     assert not found & {"deep-bootstrap", "architectures", "cifar5m-baseline", "gaussian-toy", "label-noise"}
     assert studies.asks_about_grokking({"published": [{"quantity": "step", "value": 1, "source": "A"}]})
+    classes = {"kind": "outcome_profile", "classifier": "pair", "outcome": "grokking", "min_rate": 0.5}
+    assert studies.asks_about_grokking({"claims": [classes]})
 
 
 def test_a_study_that_needs_data_has_no_number_of_runs(deepboot):
