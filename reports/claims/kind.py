@@ -144,12 +144,16 @@ class Quantity:
     Attributes:
         bounds: its settings that say what is claimed, with a value to measure with: neither estimate nor interval
             depends on them.
-        no_effect: the value with an effect in one direction above it and in the other below, as 1 of a ratio. None: no
-            such value.
+        no_effect: the value with an effect in one direction above it and in the other below, as 1 of a ratio, or a
+            function of the settings to it. None: no such value.
     """
 
     bounds: Mapping[str, Any]
-    no_effect: float | None = None
+    no_effect: float | Callable[[Mapping[str, Any]], float] | None = None
+
+    def no_effect_of(self, settings: Mapping[str, Any]) -> float | None:
+        """The value of no effect under these settings, with defaults filled in."""
+        return self.no_effect(settings) if callable(self.no_effect) else self.no_effect
 
 
 @dataclass(frozen=True)

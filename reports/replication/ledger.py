@@ -80,7 +80,7 @@ def replications(comparison: Comparison) -> list[Replication]:
 
 def _replication(raw: Mapping[str, Any], judgement: Judgement, folder: str) -> Replication:
     entry = entry_of(raw)
-    no_effect = quantity_of(entry.quantity).no_effect
+    no_effect = quantity_of(entry.quantity).no_effect_of(judgement.settings)
     outcome = outcome_of(judgement.effect, bounds_of(entry), evidence=entry.evidence, no_effect=no_effect)
     return Replication(entry, judgement, outcome, folder)
 

@@ -18,8 +18,11 @@ from tests.reports.simulated import beside
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
 NEVER = LATE | {"grokking": (4000, None)}
 DELAY = {"quantity": "grokking_delay", "value": 10.0, "source": "A 2020"}
+SHARED = {"of": {"train_size": [100, 200]}, "to": {"train_size": [100, 200]}}
 GROUPS = {"of": {"train_size": 200}, "to": {"train_size": 100}}
 SETTINGS = {  # of the kinds that need some
+    "change": {"metric": "test_error"},
+    "crossing": {"metric": "test_error", "over": "train_size", **SHARED},
     "final_difference": GROUPS,
     "outcome_profile": {"classifier": "liu", "outcome": "grokking"},
     "power_law": {"over": "train_size"},
@@ -62,6 +65,16 @@ def test_estimate_and_interval_are_those_of_a_claim_whatever_it_claims(make_pair
         assert (one.judgement.effect.estimate, one.judgement.effect.interval) == (
             other.effect.estimate, other.effect.interval,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(("as_ratio", "outcome"), [(False, "agrees"), (True, "same direction")])
+def test_no_effect_may_depend_on_the_settings(make_pairs, as_ratio, outcome):
+    """A change that is no more than 0 as a difference, and 1 as a ratio."""
+    pairs = [LATE | {"differences": [0.4, 0.2, 0.1, 0.1 - scatter]} for scatter in (0.0, 0.01, 0.02)]
+    entry = {"quantity": "change", "metric": "test_error", "as_ratio": as_ratio, "at_most": 0.3, "source": "A"}
+    results = dataclasses.replace(make_pairs(pairs), study={"published": [entry]})
+    (one,) = replications(compare(results))
+    assert one.outcome == outcome
 
 
 def test_most_quantities_have_an_interval_on_these_pools(make_pairs):
