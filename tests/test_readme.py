@@ -5,13 +5,17 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.schema import Change, Start, Stop
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
+from deepboot.reports.replication.errors import published_errors
+from deepboot.reports.replication.ledger import as_claim
 from deepboot.runners import builtins
+from deepboot.runners.run.rows import specification_row
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +62,15 @@ def test_what_the_readme_changes_within_a_run_is_valid():
     assert Change(**phase).at_step == 20_000
     assert Start(**tables["start"]).layers == ["embedding", "blocks"]
     assert Stop(**tables["stop"]) == Stop()
+
+
+def test_the_published_number_of_the_readme_is_valid():
+    """It is one that a study of grokking can hold, and is measured by the kind that it names."""
+    (text,) = [block for block in BLOCKS if "[[published]]" in block]
+    published = tomllib.loads(text)["published"]
+    runs = pd.DataFrame([specification_row(run) for run in runs_of(parity(published=published))])
+    assert published_errors(published, runs) == []
+    assert as_claim(published[0])["kind"] == "grokking_delay"
 
 
 def test_the_figures_of_the_readme_are_there():

@@ -20,7 +20,16 @@ from deepboot.bootstrap.study.messages import (
     validation_problems,
     without_unwritable,
 )
-from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, ProbeCommon, Study
+from deepboot.bootstrap.study.schema import (
+    CHOICES,
+    PUBLISHED_AS,
+    Chosen,
+    ClaimCommon,
+    ModelScales,
+    ProbeCommon,
+    Published,
+    Study,
+)
 from deepboot.bootstrap.wording import clipped, shown
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
@@ -67,6 +76,9 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
         _claim(claim, f"claims[{number}]", more)
+    published = choices.get("published")
+    for number, entry in enumerate(published if isinstance(published, list) else []):
+        _published(entry, f"published[{number}]", more)
     problems += not_about(more, unwritable_keys)
     faulty = {table_of(problem) for problem in problems}
     if study is None:
@@ -252,6 +264,40 @@ def _claim(raw: Any, key: str, problems: list[str]) -> None:
     specific = {name: value for name, value in raw.items() if name not in common}
     if "kind" in raw:
         _choice("claim", {"kind": raw["kind"], **specific}, key, "kind", problems)
+
+
+def settings_problems(kind: Kind, name: str, raw: dict[str, Any], key: str) -> list[str]:
+    """Problems of the settings of a registered name, which stand at this dotted key of the study."""
+    problems: list[str] = []
+    _validated(registry.settings(kind, name), raw, key, problems)
+    return problems
+
+
+def _published(raw: Any, key: str, problems: list[str]) -> None:
+    """Add the problems of a published number; whether the settings of its kind fit is seen beside the runs."""
+    if not isinstance(raw, dict):
+        return
+    entry = _validated(
+        Published, {name: value for name, value in raw.items() if name in Published.model_fields}, key, problems
+    )
+    if entry is None:
+        return
+    try:
+        registry.find("claim", entry.quantity)
+    except ValueError as error:
+        problems.append(f"`{key}.quantity`: {error}")
+    given = [name for name in PUBLISHED_AS if raw.get(name) is not None]
+    if len(given) != 1:
+        problems.append(
+            f"`{key}.{given[0] if given else PUBLISHED_AS[0]}`: expected exactly one of {', '.join(PUBLISHED_AS)}, "
+            f"got {' and '.join(given) or 'none'}. {'Keep one' if given else 'Give one'} of them."
+        )
+    if entry.range is not None and entry.range[0] > entry.range[1]:
+        problems.append(
+            f"`{key}.range`: expected its lower end before its upper end, got {entry.range}. Exchange them."
+        )
+    if entry.ours and not entry.command:
+        problems.append(f"`{key}.command`: expected the command that measured `ours`, but the key is missing. Add it.")
 
 
 def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
@@ -17,6 +17,7 @@ TrainFraction = Fraction | list[Fraction] | None
 SweptValues = Annotated[list[Any], Field(min_length=1)]
 POOL = Role(per_member=True, extendable=True, in_phase=True)
 JUDGED = Role(identity=False, extendable=True, judged=True)
+PUBLISHED_AS = ("value", "range", "at_least", "at_most")  # keys of which a published number has one
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
 
@@ -212,7 +213,12 @@ class Keep(Settings):
 
 
 class Study(Settings):
-    """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out."""
+    """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out.
+
+    Attributes:
+        published: numbers that others published, which the study's own are set beside (`Published`).
+        cost: measured time of the study by scale, ``default`` being none: ``quick = "50 s on 2 cores"``.
+    """
 
     question: Annotated[str, Role(identity=False)]
     source: Annotated[str, Role(identity=False, extendable=True)] = ""
@@ -233,6 +239,8 @@ class Study(Settings):
     sweep: Annotated[dict[str, SweptValues], Role(identity=False, extendable=True)] = Field(default_factory=dict)
     scale: Annotated[dict[str, dict[str, Any]], Role(identity=False)] = Field(default_factory=dict)
     claims: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
+    published: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
+    cost: Annotated[dict[str, str], Role(identity=False, extendable=True)] = Field(default_factory=dict)
 
 
 class ModelScales(Settings):
@@ -261,6 +269,36 @@ class ClaimCommon(Settings):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     quantifier: Literal["all", "any"] = "all"
     text: str = ""
+
+
+class Published(Settings):
+    """A published number that a study measures again, without the settings of the kind that measures it.
+
+    Attributes:
+        quantity: the kind of claim whose estimate is the number.
+        where, confidence: of our estimate, as a claim has them.
+        value, range, at_least, at_most: one of these: a number, its two ends, or a bound.
+        source: paper and figure.
+        evidence: ``solid``, or ``direction`` where the paper shows one seed or leaves settings open, so that only the
+            direction is to be expected again.
+        unspecified: what the paper leaves open, and is our choice.
+        text: what the paper says, in a sentence.
+        ours: what was measured last, as the report writes it, and ``command``, the command that did.
+    """
+
+    quantity: str
+    where: dict[str, Any] = Field(default_factory=dict)
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    value: FiniteFloat | None = None
+    range: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
+    source: str
+    evidence: Literal["solid", "direction"] = "solid"
+    unspecified: str = ""
+    text: str = ""
+    ours: str = ""
+    command: str = ""
 
 
 def own_settings(chosen: Chosen) -> dict[str, Any]:

@@ -37,11 +37,18 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Colle
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
+    return errors_by_key({f"claims[{number}]": claim for number, claim in enumerate(claims)}, runs, probes)
+
+
+def errors_by_key(claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
+    """As `claim_errors`, of claims by the keys by which the sentences name them."""
+    if not claims:
+        return []
     comparison = compare(Results(typed(runs, RUN_COLUMNS), typed([], EVALUATION_COLUMNS)))
     known = set(runs.columns)
     return [
-        sentence for number, claim in enumerate(claims)
-        for sentence in dict.fromkeys(_errors(claim, f"claims[{number}]", comparison, known, probes))
+        sentence for key, claim in claims.items()
+        for sentence in dict.fromkeys(_errors(claim, key, comparison, known, probes))
     ]  # fmt: skip
 
 

@@ -56,7 +56,7 @@ def draw_learned(comparison: Comparison) -> Drawing | None:
                 words = column(comparison, {"run_id": first.loc[world, "run_id"]}, list(axes[:, number]))
             except ValueError:  # layers of another model
                 return None
-            found.append(f"{world}, seed {first.loc[world, 'seed']}: {words}")
+            found.append(f"{world!s}, seed {first.loc[world, 'seed']!s}: {words}")
             title = axes[0, number].get_title(loc=mpl.rcParams["axes.titlelocation"])
             axes[0, number].set_title(", ".join(filter(None, (f"{world} world", title))))
         handles, labels = axes[0, 0].get_legend_handles_labels()

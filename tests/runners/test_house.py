@@ -40,6 +40,7 @@ FLOORS = {
     "reports": [
         {"page"},
         {"tables", "figures", "planning"},
+        {"replication"},
         {"claims"},
         {"measures", "representation"},
         {"comparison", "cell_tables"},

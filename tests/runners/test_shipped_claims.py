@@ -44,7 +44,7 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("faster", "same_memorization"), ("equal", "real late", "ideal late")),
     **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
-    **dict.fromkeys(("power_law", "ratio", "threshold"), ("equal", "real late", "real never")),
+    **dict.fromkeys(("power_law", "ratio", "step", "threshold"), ("equal", "real late", "real never")),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
     **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
     **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),

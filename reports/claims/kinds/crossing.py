@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import KEY
-from deepboot.reports.claims.kind import Across, Effect, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import cells_of_group
 from deepboot.reports.claims.kinds.ordering import setting_values
 from deepboot.reports.claims.kinds.scaling import half_size, threshold_of
@@ -50,7 +50,12 @@ def _no_groups(across: Across, given: Mapping[str, Any]) -> str:
 
 
 @claim_kind(
-    "crossing", min_seeds=_for_crossing, scope="cells", figure=("test_error", "test_soft_error"), unjudgeable=_no_groups
+    "crossing",
+    min_seeds=_for_crossing,
+    scope="cells",
+    figure=("test_error", "test_soft_error"),
+    unjudgeable=_no_groups,
+    quantity=Quantity({"min": 0.0, "max": None}),
 )
 def crossing(
     across: Across,

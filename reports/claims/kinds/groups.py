@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import KEY
-from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
@@ -39,7 +39,14 @@ def _no_groups(across: Across, given: Mapping[str, Any]) -> str:
     return _two_groups(across, given["of"], given["to"], given["world"])[1]
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=FIGURES_OF_EVENT, unjudgeable=_no_groups)
+@claim_kind(
+    "ratio",
+    min_seeds=_for_ratio,
+    scope="cells",
+    figure=FIGURES_OF_EVENT,
+    unjudgeable=_no_groups,
+    quantity=Quantity({"min_ratio": 1.0, "max_ratio": None}, no_effect=1.0),
+)
 def ratio(
     across: Across,
     *,
@@ -101,6 +108,7 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     figure=("test_error", "test_soft_error"),
     unjudgeable=_no_groups,
     clause=mean_clause("pairs"),
+    quantity=Quantity({"min": 0.0, "max": None}, no_effect=0.0),
 )
 def final_difference(
     across: Across,

@@ -567,3 +567,50 @@ def test_a_plugin_model_that_cannot_be_trained_is_refused_before_any_training(tm
     runs, found = runs_and_problems(parity(model={"name": "test_mine"}))
     assert found == sentences
     assert len(runs) == (0 if sentences else 2)
+
+
+ENTRY = {"quantity": "grokking_delay", "value": 12.0, "source": "A 2020"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (ENTRY | {"quantity": "groking_delay"},
+         f"`published[0].quantity`: unknown claim 'groking_delay'. Did you mean 'grokking_delay'? Known: {CLAIMS}."),
+        (ENTRY | {"quantity": 3}, "`published[0].quantity`: expected text, got 3. Change its type or value."),
+        ({"value": 1.0, "source": "A"}, "`published[0].quantity`: expected a value, but the key is missing. Add it."),
+        ({"quantity": "rate", "value": 1.0},
+         "`published[0].source`: expected a value, but the key is missing. Add it."),
+        (ENTRY | {"range": [10.0, 15.0]}, "`published[0].value`: expected exactly one of value, range, at_least, "
+         "at_most, got value and range. Keep one of them."),
+        (ENTRY | {"value": None}, "`published[0].value`: expected exactly one of value, range, at_least, at_most, "
+         "got none. Give one of them."),
+        (ENTRY | {"value": None, "at_least": 1, "at_most": 2}, "`published[0].at_least`: expected exactly one of "
+         "value, range, at_least, at_most, got at_least and at_most. Keep one of them."),
+        (ENTRY | {"value": None, "range": [15, 10]}, "`published[0].range`: expected its lower end before its upper "
+         "end, got [15.0, 10.0]. Exchange them."),
+        (ENTRY | {"value": None, "range": [15]}, "`published[0].range`: expected at least 2 values, got 1. "
+         "Add what is missing."),
+        (ENTRY | {"value": "12"}, "`published[0].value`: expected a number, got '12'. Change its type or value."),
+        (ENTRY | {"value": math.inf}, "`published[0].value`: expected a finite number, got inf. Change it."),
+        (ENTRY | {"evidence": "weak"}, "`published[0].evidence`: expected 'solid' or 'direction', got 'weak'. "
+         "Choose one of these."),
+        (ENTRY | {"confidence": 0.4}, "`published[0].confidence`: expected a number above 0.5, got 0.4. Change it."),
+        (ENTRY | {"ours": "11 (10 to 12), 8 of 8, agrees"}, "`published[0].command`: expected the command that "
+         "measured `ours`, but the key is missing. Add it."),
+    ],
+)  # fmt: skip
+def test_a_published_number_that_is_none_is_refused(entry, sentence):
+    """By its number, with what was expected, what came, and the cure."""
+    assert problems(parity(published=[entry])) == [sentence]
+
+
+def test_published_numbers_and_costs_are_kept_in_a_list_and_a_table():
+    """Anything else is refused, and they change no run."""
+    wrong = parity(published="x", cost={"quick": 3})
+    assert problems(wrong) == [
+        "`published`: expected a list, got 'x'. Change its type or value.",
+        "`cost.quick`: expected text, got 3. Change its type or value.",
+    ]
+    plain = runs_of(parity())
+    assert runs_of(parity(published=[ENTRY], cost={"quick": "3 s"})) == plain

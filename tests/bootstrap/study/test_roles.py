@@ -30,7 +30,9 @@ def test_what_is_no_part_of_a_runs_identity():
         "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak", "evaluation.threshold",
         "ideal_run_id", "keep", "probes", "train_fraction",
     ]  # fmt: skip
-    assert NO_SETTING_OF_A_RUN == ("question", "source", "plugins", "keep", "probes", "sweep", "scale", "claims")
+    assert NO_SETTING_OF_A_RUN == (
+        "question", "source", "plugins", "keep", "probes", "sweep", "scale", "claims", "published", "cost",
+    )  # fmt: skip
 
 
 def test_what_members_of_a_pack_may_differ_in():
@@ -45,9 +47,9 @@ def test_what_members_of_a_pack_may_differ_in():
 def test_what_may_change_when_a_study_is_extended():
     """More seeds, budget and pools, and what changes no run."""
     assert sorted(EXTENDABLE) == [
-        "claims", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
-        "evaluation.threshold", "keep", "plugins", "source", "sweep", "training.max_steps", "training.seeds",
-        "training.train_fraction", "training.train_size",
+        "claims", "cost", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
+        "evaluation.threshold", "keep", "plugins", "published", "source", "sweep", "training.max_steps",
+        "training.seeds", "training.train_fraction", "training.train_size",
     ]  # fmt: skip
 
 

@@ -59,6 +59,11 @@ def apart(event, other, scatter):
     return draw
 
 
+def steps(random, truth, studies, seeds):
+    """Runs whose grokking steps have the truth as their median."""
+    return {"grokking": truth * np.exp(random.normal(0, 0.5, (studies, 1, seeds)))}
+
+
 def reaches(random, truth, studies, seeds):
     """Runs of which a share groks."""
     return {"grokking": np.where(random.random((studies, 1, seeds)) < truth, 1e4, 1e10)}
@@ -188,6 +193,7 @@ CASES = {
     ("same_memorization", ""): Case(
         {"max_ratio": 2.0}, FITTED, 2.0, 1.0, 4.0, supported=0.05, cuts=CUTS, event="memorization"
     ),
+    ("step", ""): Case({"min": 10_000}, steps, 1e4, 3e4, 3e3, cuts=CUTS),
     ("threshold", ""): Case({"max": 800}, needs, 800, 300, 5_000, sizes=POOLS),
     ("trend", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("trend", "two cells"): Case(ALONG | {"direction": "falls"}, two_powers, 0.0, -1.0, 1.0, sizes=ARMS),
