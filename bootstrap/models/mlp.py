@@ -11,9 +11,11 @@ from deepboot.bootstrap.models.convolutions import BatchNorm, per_member
 from deepboot.bootstrap.models.layers import (
     Activation,
     Bias,
+    Dropout,
     Embedding,
     Initialization,
     Linear,
+    Probability,
     activate,
     affine,
     sums_of_rows,
@@ -29,7 +31,7 @@ Depth = Annotated[int, Field(ge=0, le=100)]
 
 @register("model", "mlp")
 class MLP(nn.Module):
-    """Fully connected layers with one activation between them, after batch norm where asked for.
+    """Fully connected layers with one activation between them, after batch norm and before ``dropout`` where asked for.
 
     Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
     one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
@@ -54,7 +56,7 @@ class MLP(nn.Module):
         operands: Literal["concat", "sum"] = "concat", batch_norm: bool = False,
         output_bias: Annotated[bool | None, LATER] = None, single_logit: Annotated[bool, LATER] = False,
         embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
-        tied: Annotated[bool, LATER] = False,
+        tied: Annotated[bool, LATER] = False, dropout: Annotated[Probability, LATER] = 0.0,
     ):  # fmt: skip
         super().__init__()
         if single_logit and classes != 2:
@@ -92,6 +94,7 @@ class MLP(nn.Module):
         widths = [fan_in, *[width] * depth]
         self.hidden = nn.ModuleList(Linear(a, b, bias=bias, initialization=initialization) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(BatchNorm(each) for each in widths[1:]) if batch_norm else None
+        self.dropouts = nn.ModuleList(Dropout(dropout) for _ in range(depth)) if dropout else None
         self.single_logit, outputs = single_logit, 1 if single_logit else self.answers * classes
         self.projection = (
             Linear(widths[-1], projection, bias=False, initialization=initialization) if projection else None
@@ -109,7 +112,8 @@ class MLP(nn.Module):
         for index, layer in enumerate(others):
             if self.norms is not None:
                 h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
-            h = layer(activate(h, self.activation))
+            h = activate(h, self.activation)
+            h = layer(h if self.dropouts is None else self.dropouts[index](h))
         return self._logits(h)
 
     def _layers(self) -> list[Linear]:

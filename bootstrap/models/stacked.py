@@ -39,7 +39,7 @@ class Stack:
 
     Attributes:
         names, shapes, sizes, starts: of the parameters of one member, in the order of the flat tensor.
-        buffers: shape and start of each of a member's buffers, by name.
+        buffers: shape, dtype and start of each of a member's buffers, by name.
 
     Raises:
         ValueError: the model refuses the task, or has a parameter whose start is unknown.
@@ -61,7 +61,7 @@ class Stack:
             if not parameter.requires_grad:
                 raise ValueError(f"model {name!r}: parameter {full_name!r} is frozen. Make it a buffer, or train it.")
         self.buffers = {
-            full_name: (tensor.shape, tensor.start)
+            full_name: (tensor.shape, dtype if tensor.is_floating_point() else tensor.dtype, tensor.start)
             for full_name, tensor in module.named_buffers()
             if hasattr(tensor, "start")
         }
@@ -94,17 +94,26 @@ class Stack:
         ]
         return torch.cat(parts, 1) * scale_E1
 
-    def initial_buffers(self, members: int) -> Buffers:
-        """Buffers of so many members at step 0, under their names, each (E, ...)."""
+    def initial_buffers(self, key_E2: Tensor) -> Buffers:
+        """Buffers at step 0, under their names, each (E, ...).
+
+        Args:
+            key_E2: int32, (E, 2), the members' ``noise`` streams.
+        """
         return {
-            name: torch.full((members, *shape), start.scale, device=self.device, dtype=self.dtype)
-            for name, (shape, start) in self.buffers.items()
+            name: start.draw(streams.subkeys(key_E2, name), shape).to(dtype)
+            for name, (shape, dtype, start) in self.buffers.items()
         }
 
     def named(self, param_EP: Tensor) -> dict[str, Tensor]:
         """Views of the parameters under their names, each (E, *shape)."""
         pieces = zip(self.names, param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
         return {name: piece.view(len(param_EP), *shape) for name, piece, shape in pieces}
+
+    def weights(self, param_EP: Tensor, buffers: Buffers) -> dict[str, Tensor]:
+        """Views of the parameters and statistics under their names, each (E, ...); no counters and random keys."""
+        statistics = {name: buffer for name, buffer in buffers.items() if buffer.is_floating_point()}
+        return self.named(param_EP) | statistics
 
     def logits(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
         """Logits, (E, B * answers, classes), of inputs (E, B, ...).

@@ -10,21 +10,24 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap.models.layers import (
     Activation,
+    Dropout,
     Embedding,
     Initialization,
     LayerNorm,
     Linear,
+    Probability,
     activate,
     normal,
     parameter,
 )
 from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN, View, plain_views, shared_views
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 from deepboot.bootstrap.task import Inputs, Tokens
 
 Norm = Literal["pre", "post", "none"]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Layers = Annotated[int, Field(ge=1, le=100)]
+Dropped = Literal["both", "feed_forward"]
 FEW_KEYS = 8  # of a GPU's attention, up to which a batched matrix product would leave most of its threads idle
 
 
@@ -39,6 +42,9 @@ class Transformer(nn.Module):
     ``bias = false``, ``initialization = "lecun"`` (variance 1 / width). Small embeddings under a layer
     norm make its gradients large: with AdamW and decay 1 training accuracy then spikes.
 
+    Power et al.'s residual ``dropout`` of 0.1 is on both branches of a block, or (``dropped = "feed_forward"``) on the
+    second alone, as in their code. In training every sample then has states of its own.
+
     Shapes: x is int64, (E, B, L); logits are (E, B, classes), or (E, B, answers, classes).
     """
 
@@ -46,7 +52,8 @@ class Transformer(nn.Module):
         self, inputs: Inputs, classes: int, *, layers: Layers = 2, width: Width = 128,
         heads: Width = 4, feed_forward: Width | None = None, activation: Activation = "relu",
         norm: Norm = "pre", positions: Literal["learned", "sinusoidal"] = "learned", bias: bool = True,
-        initialization: Initialization = "torch",
+        initialization: Initialization = "torch", dropout: Annotated[Probability, LATER] = 0.0,
+        dropped: Annotated[Dropped, LATER] = "both",
     ):  # fmt: skip
         super().__init__()
         if not isinstance(inputs, Tokens):
@@ -62,16 +69,20 @@ class Transformer(nn.Module):
         else:
             self.register_buffer("sinusoid", sinusoids(inputs.length, width), persistent=False)
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, feed_forward or 4 * width, activation, norm, bias, initialization)
+            TransformerBlock(
+                width, heads, feed_forward or 4 * width, activation, norm, bias, initialization,
+                dropouts=(dropout if dropped == "both" else 0.0, dropout),
+            )
             for _ in range(layers)
-        )
+        )  # fmt: skip
+        self.shares_rows = not dropout  # else every sample has masks of its own
         self.norm = LayerNorm(width) if norm == "pre" else nn.Identity()
         self.output = Linear(width, classes, initialization=initialization, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         position: Tensor = self.position if hasattr(self, "position") else self.sinusoid  # type: ignore[assignment]
         batch, layers = x.shape[-2], len(self.blocks)
-        if batch >= SAMPLES_PER_TOKEN * self.inputs.vocab:
+        if batch >= SAMPLES_PER_TOKEN * self.inputs.vocab and (self.shares_rows or not self.training):
             table = self.embedding.weight.unsqueeze(-2) + position.unsqueeze(-3)  # every token at every position
             h, views = table.flatten(-3, -2), shared_views(self.inputs, layers, x)
         else:
@@ -92,7 +103,7 @@ class TransformerBlock(nn.Module):
 
     def __init__(
         self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, bias: bool,
-        initialization: Initialization, *, causal: bool = True,
+        initialization: Initialization, *, causal: bool = True, dropouts: tuple[float, float] = (0.0, 0.0),
     ):  # fmt: skip
         super().__init__()
         if width % heads:
@@ -107,14 +118,15 @@ class TransformerBlock(nn.Module):
         self.up = Linear(width, feed_forward, initialization=initialization, bias=bias)
         self.down = Linear(feed_forward, width, initialization=initialization, bias=bias)
         self.norms = nn.ModuleList(LayerNorm(width) for _ in range(0 if norm == "none" else 2))
+        self.dropouts = nn.ModuleList(Dropout(each) if each else nn.Identity() for each in dropouts)
 
     def forward(self, h: Tensor, views: Sequence[View]) -> Tensor:
         """The residual stream after this block, (..., R', width), of the one before, (..., R, width)."""
         seen = self.norms[0](h) if self.order == "pre" else h
-        h = joined([view.wanted(h) for view in views]) + self.mix(self._attend(seen, views))
+        h = joined([view.wanted(h) for view in views]) + self.dropouts[0](self.mix(self._attend(seen, views)))
         h = self.norms[0](h) if self.order == "post" else h
         inner = self.norms[1](h) if self.order == "pre" else h
-        h = h + self.down(activate(self.up(inner), self.activation))
+        h = h + self.dropouts[1](self.down(activate(self.up(inner), self.activation)))
         return self.norms[1](h) if self.order == "post" else h
 
     def _attend(self, seen: Tensor, views: Sequence[View]) -> Tensor:

@@ -90,10 +90,10 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     key_E2 = run_keys(runs, "init", stack.device)
     scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=stack.device)
     param_EP = stack.initial(key_E2, scale_E1).to(stack.dtype)
-    buffers = stack.initial_buffers(len(runs))
+    buffers = stack.initial_buffers(run_keys(runs, "noise", stack.device))
+    views = stack.weights(param_EP, buffers)
     for member, run in enumerate(runs):
         if run.start is not None:
-            views = {**stack.named(param_EP), **buffers}
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
     sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
     optimizer_state = optimizers[0].init(param_EP, optimizers)

@@ -76,7 +76,7 @@ def built(model, inputs, key_E2=KEY, *, dtype=torch.float32, scale=1.0, classes=
     """A stack bound to its initial parameters, and these, (E, P)."""
     stack = Stack(model, settings, Given(inputs=inputs, classes=classes), dtype=dtype)
     param_EP = stack.initial(key_E2, torch.full((len(key_E2), 1), scale)).to(dtype)
-    return BoundStack(stack, param_EP, stack.initial_buffers(len(param_EP))), param_EP
+    return BoundStack(stack, param_EP, stack.initial_buffers(key_E2)), param_EP
 
 
 def named(bound):
