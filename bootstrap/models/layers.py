@@ -153,11 +153,15 @@ class Linear(nn.Module):
     """Affine map of the last axis; inputs are (..., rows, in), outputs (..., rows, out).
 
     With ``bias = "input"`` the bias is a weight of one more input, which is always 1, and starts as the weights do.
+    With ``start_as`` the weights start as if there were so many inputs.
     """
 
-    def __init__(self, fan_in: int, out: int, *, initialization: Initialization = "he", bias: Bias = True):
+    def __init__(
+        self, fan_in: int, out: int, *, initialization: Initialization = "he", bias: Bias = True,
+        start_as: int | None = None,
+    ):  # fmt: skip
         super().__init__()
-        of_weights = weight_start(initialization, fan_in + 1 if bias == "input" else fan_in)
+        of_weights = weight_start(initialization, start_as or (fan_in + 1 if bias == "input" else fan_in))
         self.weight = parameter((out, fan_in), of_weights)
         start = of_weights if bias == "input" or initialization == "torch" else constant(0.0)
         self.bias = parameter((1, out), start) if bias else None

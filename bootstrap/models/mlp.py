@@ -42,7 +42,8 @@ class MLP(nn.Module):
     Forms of single papers: hidden biases that are weights of an input fixed at 1 (``bias = "input"``); an output bias
     of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to
     ``projection`` numbers between the last activation and the output, whose weights may be the embedding's rows of the
-    classes (``tied``), as in PAIR's modular addition.
+    classes (``tied``), as in PAIR's modular addition; tables, or one-hot vectors, of the tokens alone that operands can
+    be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -57,6 +58,7 @@ class MLP(nn.Module):
         output_bias: Annotated[bool | None, LATER] = None, single_logit: Annotated[bool, LATER] = False,
         embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
         tied: Annotated[bool, LATER] = False, dropout: Annotated[Probability, LATER] = 0.0,
+        embedded: Annotated[Literal["tokens", "operands"], LATER] = "tokens",
     ):  # fmt: skip
         super().__init__()
         if single_logit and classes != 2:
@@ -78,12 +80,11 @@ class MLP(nn.Module):
                     "model 'mlp' reads all positions at once, but this task shows earlier answers in its input. "
                     "Set task.shows_answers = false or use a causal model such as 'transformer'."
                 )
-            self.answers, self.varying, self.vocab = inputs.answers, inputs.varying, inputs.vocab
-            size = embedding or inputs.vocab
+            self.answers, self.varying = inputs.answers, inputs.varying
+            self.vocab = inputs.operands or inputs.vocab if embedded == "operands" else inputs.vocab
+            size = embedding or self.vocab
             tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
-            self.embeddings = nn.ModuleList(
-                Embedding(inputs.vocab, embedding, std=embedding_std) for _ in range(tables)
-            )
+            self.embeddings = nn.ModuleList(Embedding(self.vocab, embedding, std=embedding_std) for _ in range(tables))
             fan_in = size if operands == "sum" else size * len(inputs.varying)
             # on the device, since an index that comes from the host is copied at every step
             self.register_buffer("positions", torch.tensor(inputs.varying), persistent=False)

@@ -536,7 +536,7 @@ def test_a_small_product_is_the_matrix_product(rows, inner, columns):
 @pytest.mark.parametrize(("device", "keys", "batched"), [("cuda", FEW_KEYS, 0), ("cuda", 9, 2), ("cpu", 4, 2)])
 def test_few_keys_on_a_gpu_are_attended_to_without_matrix_products(device, keys, batched):
     """On a GPU that does not exist; many keys, and any on a CPU, take two batched products."""
-    block = TransformerBlock(8, 2, 8, "relu", "pre", True, "torch")
+    block = TransformerBlock(8, 2, 8, "relu", "pre", "torch")
     with FakeTensorMode(), Called() as called:
         q, k, v = (torch.empty(3, 5, positions, 8, device=device) for positions in (2, keys, keys))
         assert block._mixed(q, k, v).shape == (3, 5, 2, 8)
