@@ -132,12 +132,12 @@ class Stack:
         } | buffers
         with self.precision():
             if not self.maps_members:
-                return as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
+                return self.as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
 
             def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
                 return torch.func.functional_call(module, own, (x_B,), tie_weights=False)
 
-            return as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
+            return self.as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
 
     def gradient(self, param_EP: Tensor, buffers: Buffers, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         """Gradient of every member's mean loss, (E, P), and what the objective returns beside the loss.
@@ -168,6 +168,11 @@ class Stack:
     def precision(self) -> AbstractContextManager[Any]:
         """Under which forward passes compute."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+
+    def as_rows(self, logits: Tensor) -> Tensor:
+        """Logits with all answers of all samples as rows, in float32 where the forward pass was in bfloat16."""
+        logits = logits.float() if self.autocast else logits
+        return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
     def _new_module(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
@@ -214,7 +219,7 @@ class BoundStack:
         if self.stack.maps_members:
             return self.stack.compute(self.module, self.leaves, self.buffers, x)
         with self.stack.precision():
-            return as_rows(self.module(x))
+            return self.stack.as_rows(self.module(x))
 
     def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         """As `Stack.gradient`; the gradient lies in the same memory every time."""
@@ -222,12 +227,6 @@ class BoundStack:
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self._leaf_list, share_EB, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._grad_EP), beside
-
-
-def as_rows(logits: Tensor) -> Tensor:
-    """Logits with all answers of all samples as rows, no coarser than float32."""
-    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-    return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
 
 def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:

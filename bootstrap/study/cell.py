@@ -7,6 +7,7 @@ from typing import Any
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.compatibility import compatibility_problems, pools_of, task_and_problems
+from deepboot.bootstrap.study.dtypes import eps_problems
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
 from deepboot.bootstrap.study.schema import CHOICES, Study
@@ -28,6 +29,8 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and faulty.isdisjoint(("data", "loss", "training")):
         pools, more = pools_of(study, task.size if isinstance(task, Universe) else None)
         problems += more or compatibility_problems(study, task, [size for size, _ in pools])
+    if faulty.isdisjoint(("optimizer", "training")):
+        problems += eps_problems(study)
     if problems or faulty or task is None:
         raise StudyError(problems)
     training = study.training

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
@@ -15,6 +15,7 @@ from deepboot.bootstrap.study.schema import (
     CHOICES,
     Chosen,
     Data,
+    Dtype,
     Evaluation,
     Keep,
     Precision,
@@ -77,7 +78,7 @@ class Run(Settings):
     evaluation: Evaluation
     keep: Keep
     streams: Streams
-    dtype: Literal["float32", "float64"]
+    dtype: Dtype
     precision: Precision
     channels_last: bool
     penalty: Annotated[Chosen | None, LATER] = None

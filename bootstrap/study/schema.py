@@ -9,6 +9,7 @@ from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 Precision = Literal["float32", "tf32", "bf16", "bf16_products"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
@@ -75,7 +76,9 @@ class Training(Settings):
         max_steps: the budget, in optimizer updates.
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
-        dtype: of parameters and activations.
+        dtype: of parameters, activations and all that the optimizer keeps, each operation rounded to it; in 16 bits
+            (``bfloat16``, ``float16``) an update or a decay below half a unit in a parameter's last place is lost.
+            The cross-entropy has a ``loss.dtype`` of its own.
         precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; ``bf16``, the forward
             and backward pass under autocast, with parameters and losses in float32; or ``bf16_products``, all numbers
             in float32, but the operands of matrix products rounded to bfloat16 where the device has units for that, as
@@ -97,7 +100,7 @@ class Training(Settings):
     max_steps: Annotated[PositiveInt, Role(extendable=True)]
     seeds: Annotated[PositiveInt | list[NonNegativeInt], Role(extendable=True)]
     streams: Annotated[Streams, Role(per_member=True)] = Streams()
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     precision: Precision = "float32"
     channels_last: bool = False
     penalty: Annotated[Chosen | None, Role(in_phase=True), LATER] = None

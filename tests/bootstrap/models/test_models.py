@@ -104,7 +104,7 @@ def test_the_contract_covers_every_registered_model():
 def test_logits_have_one_row_per_answer(model, kind):
     """(E, B * answers, classes), finite, in the parameters' dtype, different for every member."""
     inputs = ALL[kind]
-    for dtype in (torch.float32, torch.float64):
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         bound, _ = built(inputs=inputs, dtype=dtype, **of_model(model))
         x = examples(inputs)
         logits = bound(x if isinstance(inputs, Tokens) else x.to(dtype))
