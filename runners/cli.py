@@ -204,7 +204,9 @@ def export(
 @app.command(name="list")
 def list_(
     kind: Positional[
-        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
+        Literal[
+            "all", "tasks", "models", "optimizers", "losses", "penalties", "constructions", "rules", "studies", "claims"
+        ]
     ] = "all",
     /,
 ) -> None:

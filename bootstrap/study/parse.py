@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Kind, Settings
+from deepboot.bootstrap.study.constructed import start_problems
 from deepboot.bootstrap.study.messages import (
     StudyError,
     key_of,
@@ -63,6 +64,10 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
     penalty = training.get("penalty") if isinstance(training, dict) else None
     penalty = _choice("penalty", penalty, "training.penalty", "name", more) if penalty is not None else None
+    start = choices.get("start")
+    construct = start.get("construction") if isinstance(start, dict) else None
+    if construct is not None:
+        construct = _choice("construction", construct, "start.construction", "name", more)
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
         _claim(claim, f"claims[{number}]", more)
@@ -75,6 +80,8 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     faulty |= {table_of(problem) for problem in contradictions}
     if rule is not None:
         resolved["training"] = study.training.model_copy(update={"world": rule, "penalty": penalty})
+    if construct is not None and study.start is not None:
+        resolved["start"] = study.start.model_copy(update={"construction": construct})
     sound = {name: value for name, value in resolved.items() if name not in faulty}
     return study.model_copy(update=sound), faulty, problems + contradictions
 
@@ -220,4 +227,5 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
             )
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
         problems.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    problems += start_problems(study.start)
     return [problem for problem in problems if table_of(problem) not in faulty]

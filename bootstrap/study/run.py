@@ -62,6 +62,7 @@ class Run(Settings):
     A field that the study has under the same name takes its role from there.
 
     Attributes:
+        construction: the construction that its weights start from.
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: the run at later steps; the runs in them have no phases of their own.
         first_step, first_draw: of a run in a phase, the steps done and samples drawn before it.
@@ -87,6 +88,7 @@ class Run(Settings):
     update_noise: float
     stop: Stop | None
     start: KeptWeights | None
+    construction: Annotated[Chosen | None, LATER] = None
     seed: Annotated[int, Role(per_member=True)]
     train_size: int | None
     train_fraction: float | None
@@ -185,6 +187,7 @@ class Run(Settings):
             "stop": self.stop.model_dump() if self.stop is not None else {},
             **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
+            **({"start.construction": self.construction} if self.construction is not None else {}),
         }
         return dict(_flat(nested))
 

@@ -165,10 +165,12 @@ class Change(Settings):
 
 
 class Start(Settings):
-    """Weights to start from, kept by a run of another study (its ``keep.weights``).
+    """Weights to start from: kept by a run of another study (its ``keep.weights``), or constructed.
 
     Attributes:
         folder: the other study's output folder.
+        construction: what works the weights out instead, ``{ name = "modular_circle" }``, for both worlds
+            alike; parameters that it does not name start as usual. All other settings are about ``folder``.
         world: which of its runs both worlds start from: the ``real`` or the ``ideal`` one. ``same`` takes the run of
             the new run's own world; the worlds then differ from step 0 on, and so ``first_reuse_step`` is 0.
         seed: of that run; None takes the new run's own.
@@ -177,7 +179,8 @@ class Start(Settings):
         layers: the beginnings of the names of the parameters to take; all others start as usual. Empty takes all.
     """
 
-    folder: str
+    folder: str | None = None
+    construction: Chosen | None = None
     world: Literal["real", "ideal", "same"] = "real"
     seed: int | None = None
     where: dict[str, Any] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepboot.bootstrap import streams
+from deepboot.bootstrap.constructions import constructed
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
@@ -95,6 +96,11 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     for member, run in enumerate(runs):
         if run.start is not None:
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
+        elif run.construction is not None:
+            own = {name: views[name][member] for name in stack.names}
+            shapes = {name: tensor.shape for name, tensor in own.items()}
+            for name, weight in constructed(run.construction, stack.task, run.model, shapes).items():
+                own[name].copy_(weight)
     sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
     optimizer_state = optimizers[0].init(param_EP, optimizers)
     return Members(param_EP, buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
