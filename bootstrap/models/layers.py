@@ -186,12 +186,6 @@ def rows_of(table: Tensor, index: Tensor) -> Tensor:
     return nn.functional.embedding(*_of_one_table(table, index))
 
 
-def sums_of_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Sums of K rows of every member's table, (E, B, width), or of one table, by index, int64, (E, B, K) or (B, K)."""
-    row, rows = _of_one_table(table, index)
-    return nn.functional.embedding_bag(row.flatten(0, -2), rows, mode="sum").unflatten(0, index.shape[:-1])
-
-
 def _of_one_table(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Index into the tables of all members, one after another, and that one table, (E * size, width)."""
     if table.dim() == 2:

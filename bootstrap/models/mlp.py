@@ -1,5 +1,6 @@
 """Multi-layer perceptron, on vectors or on the operands of a token task."""
 
+from functools import reduce
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from deepboot.bootstrap.models.layers import (
     Probability,
     activate,
     affine,
-    sums_of_rows,
+    rows_of,
 )
 from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN
 from deepboot.bootstrap.registry import LATER, register
@@ -143,8 +144,9 @@ class MLP(nn.Module):
             contributions = [affine(self._table(operand), weight) for operand, weight in enumerate(weights)]
         else:
             contributions = [weight.mT for weight in weights]
-        row = x[..., self.positions] + self.vocab * torch.arange(operands, device=x.device)
-        h = sums_of_rows(torch.cat(contributions, -2), row)
+        # not by embedding_bag, whose gradient is summed in an order that differs between equal members on a CPU
+        tokens = x[..., self.positions].unbind(-1)
+        h = reduce(torch.add, (rows_of(table, token) for table, token in zip(contributions, tokens, strict=True)))
         return h if first.bias is None else h + first.bias
 
     def _table(self, operand: int = 0) -> Tensor:

@@ -378,6 +378,17 @@ def test_the_mlp_does_a_product_for_each_token_from_two_samples_a_token_on(monke
     assert counts[512] < 0.5 * counter.get_total_flops()
 
 
+@pytest.mark.parametrize("tables", [{"embedding": 0}, {"embedding": 16}])
+@pytest.mark.parametrize("operands", ["concat", "sum"])
+def test_equal_members_have_equal_gradients_by_token(tables, operands):
+    """To the last bit, in a batch with many samples of every token: else the worlds would differ before the reuse."""
+    bound, param_EP = built("mlp", TOKENS, width=16, operands=operands, **tables)
+    param_EP.copy_(param_EP[:1].expand_as(param_EP).clone())
+    x = examples(TOKENS, batch=64)[:1].expand(3, -1, -1)
+    grad_EP, _ = gradient(bound, x, torch.sin)
+    assert torch.equal(grad_EP, grad_EP[:1].expand_as(grad_EP))
+
+
 def test_a_bias_may_be_a_weight_of_an_input_that_is_always_one():
     """He: the variance of weights and bias is 2 / (inputs + 1); the network without it has one more input."""
     bound, _ = built("mlp", Vector(7), width=4_000, bias="input", output_bias=False)
