@@ -174,8 +174,11 @@ class AdamW(_Moments):
 
 
 def _is_fused(param_EP: Tensor, at: Hyper) -> bool:
-    """Whether members are updated by torch's own kernel: by the number of parameters alone, whoever else is there."""
-    return "host" in at and param_EP.shape[1] >= FUSED_PARAMETERS
+    """Whether members are updated by torch's own kernel: by the number of parameters alone, whoever else is there.
+
+    Not in 16 bits, which the kernel would round once an update instead of at every operation, as a GPU does.
+    """
+    return "host" in at and param_EP.shape[1] >= FUSED_PARAMETERS and param_EP.element_size() >= 4
 
 
 def _fused(

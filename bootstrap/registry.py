@@ -1,4 +1,4 @@
-"""One decorator that gives a task, model, optimizer, loss, penalty, transform, rule, probe or claim its name.
+"""One decorator that gives a task, model, optimizer, loss, penalty and so on its name in a study.
 
 An entry's settings are the keyword-only parameters of the decorated function or class: their
 annotations are its types and limits, their defaults its defaults. Nothing else has to be written
@@ -20,14 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from deepboot.bootstrap import plugins
 from deepboot.bootstrap.wording import reason, shown, suggestion
 
-Kind = Literal["task", "model", "optimizer", "loss", "penalty", "transform", "rule", "probe", "claim"]
+Kind = Literal[
+    "task", "model", "optimizer", "loss", "penalty", "transform", "construction", "rule", "probe", "claim"
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered task, model, optimizer, loss, penalty, transform, index rule, probe or kind of claim.
+    """A registered task, model, optimizer, loss, penalty, transform, construction, index rule, probe or kind of claim.
 
     Attributes:
         target: the function or class.

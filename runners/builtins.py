@@ -3,6 +3,7 @@
 from importlib import import_module
 
 TRAINING = (  # what training needs
+    "deepboot.bootstrap.constructions",
     "deepboot.bootstrap.losses",
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",

@@ -220,6 +220,7 @@ def list_(
             "losses",
             "penalties",
             "transforms",
+            "constructions",
             "rules",
             "probes",
             "studies",

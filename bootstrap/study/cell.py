@@ -7,6 +7,8 @@ from typing import Any
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.compatibility import compatibility_problems, pools_of, task_and_problems
+from deepboot.bootstrap.study.constructed import construction_problems
+from deepboot.bootstrap.study.dtypes import eps_problems
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.probe_checks import probe_problems
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
@@ -31,6 +33,10 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and faulty.isdisjoint(("data", "loss", "training")):
         pools, more = pools_of(study, task.size if isinstance(task, Universe) else None)
         problems += more or compatibility_problems(study, task, [size for size, _ in pools])
+    if faulty.isdisjoint(("optimizer", "training")):
+        problems += eps_problems(study)
+    if task is not None and not problems and faulty.isdisjoint(("model", "start")):
+        problems += construction_problems(study, task)
     if task is not None and not problems and faulty.isdisjoint(("model", "loss", "probes")):
         problems = probe_problems(study, task)
     if problems or faulty or task is None:
@@ -66,10 +72,11 @@ def universe_key(task: dict[str, Any]) -> str:
 
 def _code(study: Study, task: Task) -> dict[str, str]:
     """The part of a run's identity beside its settings: the task's version, recorded files, plugins' sources."""
-    penalty = study.training.penalty
+    penalty, construct = study.training.penalty, study.start.construction if study.start is not None else None
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
     entries += [registry.find("penalty", penalty["name"])] if penalty is not None else []
     entries += [registry.find("transform", transform["name"]) for transform in study.training.transforms]
+    entries += [registry.find("construction", construct["name"])] if construct is not None else []
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
     return {

@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Kind, Settings
+from deepboot.bootstrap.study.constructed import start_problems
 from deepboot.bootstrap.study.messages import (
     StudyError,
     key_of,
@@ -69,6 +70,10 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     }
     training = choices.get("training")
     chosen_in_training = _choices_in_training(training if isinstance(training, dict) else {}, more)
+    start = choices.get("start")
+    construct = start.get("construction") if isinstance(start, dict) else None
+    if construct is not None:
+        construct = _choice("construction", construct, "start.construction", "name", more)
     probes = choices.get("probes")
     if isinstance(probes, dict):
         found = {name: _probe(name, settings, more) for name, settings in probes.items()}
@@ -88,6 +93,8 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
     faulty |= {table_of(problem) for problem in contradictions}
     if chosen_in_training["world"] is not None:
         resolved["training"] = study.training.model_copy(update=chosen_in_training)
+    if construct is not None and study.start is not None:
+        resolved["start"] = study.start.model_copy(update={"construction": construct})
     sound = {name: value for name, value in resolved.items() if name not in faulty}
     return study.model_copy(update=sound), faulty, problems + contradictions
 
@@ -320,4 +327,5 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
             )
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
         problems.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    problems += start_problems(study.start)
     return [problem for problem in problems if table_of(problem) not in faulty]

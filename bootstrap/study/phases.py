@@ -9,7 +9,7 @@ from deepboot.bootstrap.study.messages import FORMER, StudyError
 from deepboot.bootstrap.study.parse import read, with_value
 from deepboot.bootstrap.study.run import Pair, Phase, Run
 from deepboot.bootstrap.study.run_worlds import unread_after
-from deepboot.bootstrap.study.schema import IN_PHASE, Change, Study
+from deepboot.bootstrap.study.schema import IN_PHASE, Change, Start, Study
 from deepboot.bootstrap.wording import shown
 
 # from a study and the names of its faulty tables to its pairs in one phase; raises a StudyError with all that is wrong
@@ -139,8 +139,11 @@ def _with_phases(runs: list[Run], study: Study) -> Run:
             "first_unread": unread_after(before, change.at_step),
         })  # fmt: skip
         phases.append(Phase(at_step=change.at_step, run=before))
-    start = kept_weights(study.start, first) if study.start is not None else None
-    return first.model_copy(update={"phases": tuple(phases), "start": start, "largest_pool": largest})
+    begin = study.start or Start()
+    starts = {
+        "start": kept_weights(begin, first) if begin.folder is not None else None, "construction": begin.construction,
+    }  # fmt: skip
+    return first.model_copy(update={"phases": tuple(phases), "largest_pool": largest, **starts})
 
 
 def rescaling_problems(runs: list[Run]) -> list[str]:

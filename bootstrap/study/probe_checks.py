@@ -57,7 +57,7 @@ def _untrained(task: Task, stack: Stack, chosen_loss: Chosen) -> Measured:
     own_12 = torch.ones(1, 2, dtype=torch.bool)
 
     def initial() -> tuple[Tensor, dict[str, Tensor]]:
-        return stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(1)
+        return stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(key_12)
 
     param_1P, buffers = initial()
     return Measured(

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field
 
@@ -17,6 +17,7 @@ from deepboot.bootstrap.study.schema import (
     CHOICES,
     Chosen,
     Data,
+    Dtype,
     Evaluation,
     Keep,
     LayerFactors,
@@ -65,6 +66,7 @@ class Run(Settings):
     A field that the study has under the same name takes its role from there.
 
     Attributes:
+        construction: the construction that its weights start from.
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: the run at later steps; the runs in them have no phases of their own.
         first_step, first_draw: of a run in a phase, the steps done and samples drawn before it.
@@ -82,7 +84,7 @@ class Run(Settings):
     keep: Keep
     probes: Annotated[dict[str, Chosen], LATER] = Field(default={})
     streams: Streams
-    dtype: Literal["float32", "float64"]
+    dtype: Dtype
     precision: Precision
     channels_last: bool
     penalty: Annotated[Chosen | None, LATER] = None
@@ -92,6 +94,7 @@ class Run(Settings):
     update_noise: float
     stop: Stop | None
     start: KeptWeights | None
+    construction: Annotated[Chosen | None, LATER] = None
     seed: Annotated[int, Role(per_member=True)]
     train_size: int | None
     train_fraction: float | None
@@ -193,6 +196,7 @@ class Run(Settings):
             "stop": self.stop.model_dump() if self.stop is not None else {},
             **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
+            **({"start.construction": self.construction} if self.construction is not None else {}),
         }
         return dict(_flat(nested))
 

@@ -9,6 +9,7 @@ from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 Precision = Literal["float32", "tf32", "bf16", "bf16_products"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
@@ -90,7 +91,9 @@ class Training(Settings):
         max_steps: the budget, in optimizer updates.
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
-        dtype: of parameters and activations.
+        dtype: of parameters, activations and all that the optimizer keeps, each operation rounded to it; in 16 bits
+            (``bfloat16``, ``float16``) an update or a decay below half a unit in a parameter's last place is lost.
+            The cross-entropy has a ``loss.dtype`` of its own.
         precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; ``bf16``, the forward
             and backward pass under autocast, with parameters and losses in float32; or ``bf16_products``, all numbers
             in float32, but the operands of matrix products rounded to bfloat16 where the device has units for that, as
@@ -114,7 +117,7 @@ class Training(Settings):
     max_steps: Annotated[PositiveInt, Role(extendable=True)]
     seeds: Annotated[PositiveInt | list[NonNegativeInt], Role(extendable=True)]
     streams: Annotated[Streams, Role(per_member=True)] = Streams()
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     precision: Precision = "float32"
     channels_last: bool = False
     penalty: Annotated[Chosen | None, Role(in_phase=True), LATER] = None
@@ -180,10 +183,12 @@ class Change(Settings):
 
 
 class Start(Settings):
-    """Weights to start from, kept by a run of another study (its ``keep.weights``).
+    """Weights to start from: kept by a run of another study (its ``keep.weights``), or constructed.
 
     Attributes:
         folder: the other study's output folder.
+        construction: what works the weights out instead, ``{ name = "modular_circle" }``, for both worlds
+            alike; parameters that it does not name start as usual. All other settings are about ``folder``.
         world: which of its runs both worlds start from: the ``real`` or the ``ideal`` one. ``same`` takes the run of
             the new run's own world; the worlds then differ from step 0 on, and so ``first_reuse_step`` is 0.
         seed: of that run; None takes the new run's own.
@@ -192,7 +197,8 @@ class Start(Settings):
         layers: the beginnings of the names of the parameters to take; all others start as usual. Empty takes all.
     """
 
-    folder: str
+    folder: str | None = None
+    construction: Chosen | None = None
     world: Literal["real", "ideal", "same"] = "real"
     seed: int | None = None
     where: dict[str, Any] = Field(default_factory=dict)

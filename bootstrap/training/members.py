@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepboot.bootstrap import streams
+from deepboot.bootstrap.constructions import constructed
 from deepboot.bootstrap.models.stacked import Buffers, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
@@ -112,11 +113,16 @@ def initial_weights(runs: Sequence[Run], stack: Stack) -> tuple[Tensor, Buffers]
     """
     key_E2 = run_keys(runs, "init", stack.device)
     param_EP = stack.initial(key_E2, initial_scale(runs, stack)).to(stack.dtype)
-    buffers = stack.initial_buffers(len(runs))
+    buffers = stack.initial_buffers(run_keys(runs, "noise", stack.device))
+    views = stack.weights(param_EP, buffers)
     for member, run in enumerate(runs):
         if run.start is not None:
-            views = {**stack.named(param_EP), **buffers}
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
+        elif run.construction is not None:
+            own = {name: views[name][member] for name in stack.names}
+            shapes = {name: tensor.shape for name, tensor in own.items()}
+            for name, weight in constructed(run.construction, stack.task, run.model, shapes).items():
+                own[name].copy_(weight)
     return param_EP, buffers
 
 

@@ -31,6 +31,7 @@ FLOORS = {
             "losses",
             "penalties",
             "transforms",
+            "constructions",
             "results",
             "underway",
             "probe_values",

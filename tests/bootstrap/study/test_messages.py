@@ -78,8 +78,8 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
         ({"task__encoding": "02"}, "`task.encoding`: expected '01' or '+-1', got '02'. Choose one of these."),
         ({"schedule__shape": "cosin"}, "`schedule.shape`: expected 'constant', 'cosine' or 'linear', got 'cosin'. "
          "Choose one of these."),
-        ({"training__dtype": "float16"}, "`training.dtype`: expected 'float32' or 'float64', got 'float16'. "
-         "Choose one of these."),
+        ({"training__dtype": "float8"}, "`training.dtype`: expected 'float32', 'float64', 'bfloat16' or 'float16', "
+         "got 'float8'. Choose one of these."),
         ({"optimizer__betas": [0.9]}, "`optimizer.betas`: expected at least 2 values, got 1. Add what is missing."),
         ({"optimizer__betas": []}, "`optimizer.betas`: expected at least 2 values, got 0. Add what is missing."),
         ({"optimizer__betas": [0.9, 0.9, 0.9]}, "`optimizer.betas`: expected at most 2 values, got 3. "
