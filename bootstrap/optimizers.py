@@ -56,9 +56,9 @@ class Optimizer(ABC):
         """Change the parameters and the optimizer's tensors in place.
 
         Args:
-            param_EP: parameters.
-            grad_EP: gradient of every member's own mean loss; may be overwritten.
-            optimizer_state: as ``init`` made it.
+            param_EP: parameters; where layers have factors of their own, those of neighbouring layers in one call each.
+            grad_EP: gradient of every member's own mean loss, after all transforms; may be overwritten.
+            optimizer_state: as ``init`` made it, of these parameters.
             at: this step's coefficients, (E, 1); with ``host``, those of `host_coefficients`, (E, K), where the update
                 may use the kernel: on a CPU, not compiled.
         """
