@@ -151,6 +151,7 @@ class Traits:
     clause: Clause | None = None
     refutable_early: bool = False
     region: Callable[[Any], ClaimedRegion] | None = None
+    fewest_cells: int = 2
 
 
 _traits: dict[str, Traits] = {}
@@ -169,6 +170,7 @@ def claim_kind(
     clause: Clause | None = None,
     refutable_early: bool = False,
     region: Callable[[Any], ClaimedRegion] | None = None,
+    fewest_cells: int = 2,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -193,14 +195,16 @@ def claim_kind(
         refutable_early: whether fewer than ``min_seeds`` can still refute it; then its clause is for them too.
         region: of a kind that bounds the mean bootstrap error, where the figure marks the bounds: a function of the
             settings.
+        fewest_cells: of a kind of scope "cells", how many it takes: 1 where it counts over cells and compares none.
     """
     figures = (figure,) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
         _traits[name] = Traits(
-            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region
-        )
+            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region,
+            fewest_cells,
+        )  # fmt: skip
         return registered
 
     return decorate

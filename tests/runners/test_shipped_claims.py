@@ -20,7 +20,7 @@ from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
 
 BUDGET = 100_000
-STEPS = (0, 5_000, BUDGET)
+STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0, "later": 1.0}
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -37,6 +37,12 @@ PICTURES = {
     "real never": {"delay": np.inf, "slower": np.inf},
     "later cells late": {"later": 4.0},
     "later cells soon": {"later": 1 / 4},
+    "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
+    # losses of the pool and of the test set, by class
+    "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
+    "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
+    "together": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(0.0,) * 4)},
+    "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3)},
 }
 APART = ("equal", "real worse", "ideal worse")
 OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
@@ -46,8 +52,10 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
     **dict.fromkeys(("power_law", "ratio", "threshold"), ("equal", "real late", "real never")),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
-    **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
-    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
+    "rate": ("real late", "equal", "real never"),
+    "relapse": ("equal", "real late", "relapse"),
+    "final_error": ("equal", "low", "high"),
+    "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
 EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
 OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
@@ -104,9 +112,10 @@ def results_of(raw, picture):
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
                 run |= event("memorization", memorizes) | event("grokking", groks)
+                run |= event("stable", groks if drawn.get("lasts", True) else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
-                rows += [evaluation(run_id, step, error) for step in STEPS]
+                rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
     claims = raw["claims"]
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
     return Results(*tables, {"claims": claims}, claims={"registered": claims})
@@ -118,10 +127,13 @@ def event(name, step):
     return {f"{name}_low": int(step) - 1 if known else BUDGET, f"{name}_high": int(step) if known else None}
 
 
-def evaluation(run_id, step, error):
-    """A row whose loss is five times the error, and whose pool is fitted."""
-    test = dict.fromkeys(("test_error", "test_soft_error"), error) | {"test_loss": 5 * error}
-    return {"run_id": run_id, "step": step, "train_error": 0.0, "train_soft_error": 0.0} | test
+def evaluations(drawn, error):
+    """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn."""
+    errors = drawn.get("errors", (error,) * len(STEPS))
+    train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
+    for step, each, train_loss, test_loss in zip(STEPS, errors, train, test, strict=True):
+        pool = {"train_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
+        yield pool | {"step": step, "test_loss": test_loss, "test_error": each, "test_soft_error": each}
 
 
 @lru_cache

@@ -122,7 +122,7 @@ def _cell_means(across: Across, pairs: pd.DataFrame, columns: list[str], *, diff
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-@claim_kind("outcome_profile", min_seeds=_for_share, scope="cells")
+@claim_kind("outcome_profile", min_seeds=_for_share, scope="cells", fewest_cells=1)
 def outcome_profile(
     across: Across,
     *,
