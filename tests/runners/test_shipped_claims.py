@@ -38,6 +38,7 @@ PICTURES = {
     "later cells late": {"later": 4.0},
     "later cells soon": {"later": 1 / 4},
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
+    "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
     # losses of the pool and of the test set, by class
     "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
     "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
@@ -54,11 +55,18 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
     "rate": ("real late", "equal", "real never"),
     "relapse": ("equal", "real late", "relapse"),
+    "rebound": ("equal", "high", "rebound"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
 EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
-OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
+OF_ONE_WORLD = (
+    "rate",
+    "rebound",
+    "relapse",
+    "final_error",
+    "outcome_profile",
+)  # levels: in them nothing is equal
 IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
