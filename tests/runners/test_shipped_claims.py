@@ -33,6 +33,7 @@ PICTURES = {
     "only the real one rises": {"real": 0.6, "ideal": -0.6},
     "real late": {"delay": 20.0, "slower": 8.0},
     "ideal late": {"slower": 1 / 8},
+    "both late": {"delay": 20.0},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
     "later cells late": {"later": 4.0},
@@ -67,7 +68,12 @@ OF_ONE_WORLD = (
     "final_error",
     "outcome_profile",
 )  # levels: in them nothing is equal
-IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
+IDEAL_ALONE = [
+    ("equal", "ideal worse"),
+    ("equal", "ideal late"),
+    ("real late", "both late"),
+    ("both rise", "only the real one rises"),
+]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
@@ -140,8 +146,12 @@ def evaluations(drawn, error):
     errors = drawn.get("errors", (error,) * len(STEPS))
     train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
     for step, each, train_loss, test_loss in zip(STEPS, errors, train, test, strict=True):
-        pool = {"train_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
-        yield pool | {"step": step, "test_loss": test_loss, "test_error": each, "test_soft_error": each}
+        pool = {"train_loss": train_loss, "online_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
+        yield (
+            pool
+            | {"weight_norm": each}
+            | {"step": step, "test_loss": test_loss, "test_error": each, "test_soft_error": each}
+        )
 
 
 @lru_cache
