@@ -36,8 +36,9 @@ PICTURES = {
     "both late": {"delay": 20.0},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
-    "later cells late": {"later": 4.0},
-    "later cells soon": {"later": 1 / 4},
+    "never": {"delay": np.inf},
+    "later cells late": {"later": 16.0},
+    "later cells soon": {"later": 1 / 16},
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
     # losses of the pool and of the test set, by class
@@ -52,15 +53,15 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("faster", "same_memorization"), ("equal", "real late", "ideal late")),
     **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
-    **dict.fromkeys(("power_law", "ratio", "threshold"), ("equal", "real late", "real never")),
+    **dict.fromkeys(("power_law", "threshold"), ("equal", "real late", "real never")),
+    "ratio": ("equal", "later cells late", "later cells soon"),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
-    "rate": ("real late", "equal", "real never"),
+    "rate": ("real late", "equal", "real never", "never"),
     "relapse": ("equal", "real late", "relapse"),
     "rebound": ("equal", "high", "rebound"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
-EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
 OF_ONE_WORLD = (
     "rate",
     "rebound",
@@ -70,6 +71,7 @@ OF_ONE_WORLD = (
 )  # levels: in them nothing is equal
 IDEAL_ALONE = [
     ("equal", "ideal worse"),
+    ("real worse", "high"),
     ("equal", "ideal late"),
     ("real late", "both late"),
     ("both rise", "only the real one rises"),
@@ -118,7 +120,7 @@ def results_of(raw, picture):
         along = place / max(len(cells) - 1, 1)
         memorizes = 100 * drawn["later"] ** along
         late = memorizes * drawn["delay"]
-        soon = late / drawn["slower"] if np.isfinite(late) else 300.0
+        soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"]
         for seed in range(seeds):
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
@@ -164,8 +166,7 @@ def verdicts(study, scale, picture):
 
 def opposites_of(claim):
     """The neutral picture and the two ends that a claim speaks of."""
-    equal = claim["kind"] == "ratio" and {"min_ratio", "max_ratio"} <= set(claim)
-    return EQUAL_CELLS if equal else OPPOSITES[claim["kind"]]
+    return OPPOSITES[claim["kind"]]
 
 
 def pictures_of(claim):
