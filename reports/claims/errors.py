@@ -147,7 +147,7 @@ def _unjudgeable(
             f"`{path}`: the kind {kind} looks at the ideal world, which no cell that it selects has. "
             "Set training.ideal = true, or change `where`."
         )
-    if traits.scope == "cells" and len(chosen) == 1:
+    if traits.scope == "cells" and len(chosen) < traits.fewest_cells:
         yield f"`{path}.where`: it selects one cell ({chosen['cell'].iloc[0]}), and this kind compares two or more."
     elif traits.scope == "cells" and traits.unjudgeable is not None:
         cells = chosen[KEY].merge(comparison.cells(), on=KEY)

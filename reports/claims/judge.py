@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims import kinds  # noqa: F401  registers the shipped kinds
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
+from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind, seeds_needed, traits_of
 from deepboot.reports.claims.p_values import over_verdicts
 from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.claims.where import select
@@ -156,7 +156,7 @@ def judge_in_cells(comparison: Comparison, claim: dict[str, Any], number: int, s
     )
     function = find("claim", common.kind).target
     judgements: list[Judgement] = []
-    for label, evidence, reason in _evidence(comparison, cells, why, confidence, scope=scope_of(common.kind)):
+    for label, evidence, reason in _evidence(comparison, cells, why, confidence, kind=common.kind):
         effect: Effect | None = function(evidence, **values) if evidence else None
         judgements.append(
             judgement(
@@ -187,15 +187,16 @@ def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
 
 
 def _evidence(
-    comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, scope: Scope
+    comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, kind: str
 ) -> list[tuple[str | None, Evidence | Across | None, str]]:
     """What a claim is judged on, once or cell by cell: a label, the evidence, and the reason if there is none."""
     if chosen.empty:
         return [(None, None, why)]
-    if scope == "cell":
+    traits = traits_of(kind)
+    if traits.scope == "cell":
         rows = chosen[[*KEY, "cell"]].itertuples(index=False)
         return [(cell, Evidence(comparison, cell_id, world, cell, confidence), "") for cell_id, world, cell in rows]
-    if len(chosen) == 1:
+    if len(chosen) < traits.fewest_cells:
         (label,) = chosen["cell"]
         return [(None, None, f"`where` selects one cell ({label}), and this kind compares two or more")]
     cells = chosen[KEY].merge(comparison.cells(), on=KEY)

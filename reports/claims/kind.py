@@ -171,6 +171,7 @@ class Traits:
     refutable_early: bool = False
     region: Callable[[Any], ClaimedRegion] | None = None
     quantity: Quantity | None = None
+    fewest_cells: int = 2
 
 
 _traits: dict[str, Traits] = {}
@@ -190,6 +191,7 @@ def claim_kind(
     refutable_early: bool = False,
     region: Callable[[Any], ClaimedRegion] | None = None,
     quantity: Quantity | None = None,
+    fewest_cells: int = 2,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -216,14 +218,16 @@ def claim_kind(
             settings.
         quantity: of a kind whose estimate is a number by itself, whatever is claimed; a study may then set it beside
             a published one (`reports.replication`).
+        fewest_cells: of a kind of scope "cells", how many it takes: 1 where it counts over cells and compares none.
     """
     figures = (figure,) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
         _traits[name] = Traits(
-            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region, quantity
-        )
+            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region, quantity,
+            fewest_cells,
+        )  # fmt: skip
         return registered
 
     return decorate

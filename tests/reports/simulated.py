@@ -91,6 +91,8 @@ def _comparison(drawn, sizes, budget, lost):
     cell = pd.Series(k).astype(str) + "-" + pd.Series(c).astype(str)
     common = {"seed": n, "status": "finished", "last_step": budget, "max_steps": budget}
     real = common | {"run_id": "real-" + number, "cell_id": cell, "world": "real", "train_size": np.array(sizes)[c]}
+    if len(set(sizes)) < len(sizes):  # two groups of cells along the sizes
+        real |= {"data.labels": np.where(c < len(set(sizes)), "true", "random")}
     steps = drawn["real"].shape[3] if "real" in drawn else 0
     real |= {"first_reuse_step": 5} | ({"stopping_high": 10 * steps} if steps else {})
     real |= {"ideal_run_id": "ideal-" + number} if paired else {}

@@ -20,7 +20,7 @@ from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
 
 BUDGET = 100_000
-STEPS = (0, 5_000, BUDGET)
+STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0, "later": 1.0}
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -33,10 +33,22 @@ PICTURES = {
     "only the real one rises": {"real": 0.6, "ideal": -0.6},
     "real late": {"delay": 20.0, "slower": 8.0},
     "ideal late": {"slower": 1 / 8},
+    "both late": {"delay": 20.0},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
-    "later cells late": {"later": 4.0},
-    "later cells soon": {"later": 1 / 4},
+    "never": {"delay": np.inf},
+    "later cells late": {"later": 16.0},
+    "later cells soon": {"later": 1 / 16},
+    "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
+    "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
+    "falls": {"errors": (0.9, 0.6, 0.3, 0.2, 0.1), "memorizes": 5_000, "delay": 2.0},
+    "climbs": {"errors": (0.1, 0.2, 0.3, 0.6, 0.9), "memorizes": 5_000, "delay": 2.0},
+    "flat": {"errors": (0.3,) * 5, "memorizes": 5_000, "delay": 2.0},
+    # losses of the pool and of the test set, by class
+    "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
+    "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
+    "together": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(0.0,) * 4)},
+    "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3)},
 }
 APART = ("equal", "real worse", "ideal worse")
 OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
@@ -44,14 +56,31 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("faster", "same_memorization"), ("equal", "real late", "ideal late")),
     **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
-    **dict.fromkeys(("power_law", "ratio", "step", "threshold"), ("equal", "real late", "real never")),
+    **dict.fromkeys(("power_law", "step", "threshold"), ("equal", "real late", "real never")),
+    "ratio": ("equal", "later cells late", "later cells soon"),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
-    **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
-    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
+    "rate": ("real late", "equal", "real never", "never"),
+    "relapse": ("equal", "real late", "relapse"),
+    "rebound": ("equal", "high", "rebound"),
+    "change": ("flat", "falls", "climbs"),
+    "crossing": ("equal", "both rise", "both fall"),
+    "final_error": ("equal", "low", "high"),
+    "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
-EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
-OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
-IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
+OF_ONE_WORLD = (
+    "rate",
+    "rebound",
+    "relapse",
+    "final_error",
+    "outcome_profile",
+)  # levels: in them nothing is equal
+IDEAL_ALONE = [
+    ("equal", "ideal worse"),
+    ("real worse", "high"),
+    ("equal", "ideal late"),
+    ("real late", "both late"),
+    ("both rise", "only the real one rises"),
+]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
@@ -82,7 +111,9 @@ def cells_of(raw):
         values = point["training"][name]
         named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
         pools = values if isinstance(values, list) else [values]
-        found += [{"train_size": 1_000} | flat(point) | named | {name: value} for value in pools]
+        later = {f"phases.{n}.{key}": value for n, phase in enumerate(point.get("phases", []), 1)
+                 for key, value in ({"at_step": phase["at_step"]} | phase["set"]).items()}  # fmt: skip
+        found += [{"train_size": 1_000} | flat(point) | named | later | {name: value} for value in pools]
     return found
 
 
@@ -94,9 +125,9 @@ def results_of(raw, picture):
     runs, rows = [], []
     for place, cell in enumerate(cells):
         along = place / max(len(cells) - 1, 1)
-        memorizes = 100 * drawn["later"] ** along
+        memorizes = drawn.get("memorizes", 100) * drawn["later"] ** along
         late = memorizes * drawn["delay"]
-        soon = late / drawn["slower"] if np.isfinite(late) else 300.0
+        soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"]
         for seed in range(seeds):
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
@@ -104,9 +135,10 @@ def results_of(raw, picture):
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
                 run |= event("memorization", memorizes) | event("grokking", groks)
+                run |= event("stable", groks if drawn.get("lasts", True) else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
-                rows += [evaluation(run_id, step, error) for step in STEPS]
+                rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
     claims = raw["claims"]
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
     return Results(*tables, {"claims": claims}, claims={"registered": claims})
@@ -118,10 +150,17 @@ def event(name, step):
     return {f"{name}_low": int(step) - 1 if known else BUDGET, f"{name}_high": int(step) if known else None}
 
 
-def evaluation(run_id, step, error):
-    """A row whose loss is five times the error, and whose pool is fitted."""
-    test = dict.fromkeys(("test_error", "test_soft_error"), error) | {"test_loss": 5 * error}
-    return {"run_id": run_id, "step": step, "train_error": 0.0, "train_soft_error": 0.0} | test
+def evaluations(drawn, error):
+    """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn."""
+    errors = drawn.get("errors", (error,) * len(STEPS))
+    train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
+    for step, each, train_loss, test_loss in zip(STEPS, errors, train, test, strict=True):
+        pool = {"train_loss": train_loss, "online_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
+        yield (
+            pool
+            | {"weight_norm": each}
+            | {"step": step, "test_loss": test_loss, "test_error": each, "test_soft_error": each}
+        )
 
 
 @lru_cache
@@ -134,8 +173,7 @@ def verdicts(study, scale, picture):
 
 def opposites_of(claim):
     """The neutral picture and the two ends that a claim speaks of."""
-    equal = claim["kind"] == "ratio" and {"min_ratio", "max_ratio"} <= set(claim)
-    return EQUAL_CELLS if equal else OPPOSITES[claim["kind"]]
+    return OPPOSITES[claim["kind"]]
 
 
 def pictures_of(claim):

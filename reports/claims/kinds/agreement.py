@@ -140,6 +140,7 @@ def _cell_means(across: Across, pairs: pd.DataFrame, columns: list[str], *, diff
     min_seeds=_for_share,
     scope="cells",
     quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
+    fewest_cells=1,
 )
 def outcome_profile(
     across: Across,
