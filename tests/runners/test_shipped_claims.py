@@ -35,22 +35,24 @@ PICTURES = {
     "ideal late": {"slower": 1 / 8},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
-    "later cells late": {"later": 4.0},
-    "later cells soon": {"later": 1 / 4},
+    "never": {"delay": np.inf},
+    "later cells late": {"later": 16.0},
+    "later cells soon": {"later": 1 / 16},
 }
+CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
 APART = ("equal", "real worse", "ideal worse")
 OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("bootstrap_error", "difference", "equivalent", "gap_share", "predicts"), APART),
     **dict.fromkeys(("faster", "same_memorization"), ("equal", "real late", "ideal late")),
     **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
-    **dict.fromkeys(("power_law", "ratio", "threshold"), ("equal", "real late", "real never")),
+    **dict.fromkeys(("power_law", "ratio"), CELLS_IN_TIME),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
-    **dict.fromkeys(("rate", "relapse"), ("real late", "equal", "real never")),
-    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
+    **dict.fromkeys(("rate", "threshold"), ("real late", "equal", "never")),
+    **dict.fromkeys(("final_error", "outcome_profile", "relapse"), ("equal", "low", "high")),  # an error is a relapse
 }
-EQUAL_CELLS = ("equal", "later cells late", "later cells soon")  # of a ratio that is claimed to be about 1
-OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile")  # levels: nothing in them is equal to another
+BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
+OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile", "threshold")  # levels: nothing in them is equal to another
 IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
@@ -82,7 +84,8 @@ def cells_of(raw):
         values = point["training"][name]
         named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
         pools = values if isinstance(values, list) else [values]
-        found += [{"train_size": 1_000} | flat(point) | named | {name: value} for value in pools]
+        size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
+        found += [flat(point) | named | {"train_size": size(value), name: value} for value in pools]
     return found
 
 
@@ -94,10 +97,10 @@ def results_of(raw, picture):
     runs, rows = [], []
     for place, cell in enumerate(cells):
         along = place / max(len(cells) - 1, 1)
-        memorizes = 100 * drawn["later"] ** along
-        late = memorizes * drawn["delay"]
-        soon = late / drawn["slower"] if np.isfinite(late) else 300.0
         for seed in range(seeds):
+            memorizes = (103 if seed % 2 else 97) * drawn["later"] ** along
+            late = memorizes * drawn["delay"]
+            soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"]
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
                 run_id = f"{world}-{place}-{seed}"
@@ -134,8 +137,8 @@ def verdicts(study, scale, picture):
 
 def opposites_of(claim):
     """The neutral picture and the two ends that a claim speaks of."""
-    equal = claim["kind"] == "ratio" and {"min_ratio", "max_ratio"} <= set(claim)
-    return EQUAL_CELLS if equal else OPPOSITES[claim["kind"]]
+    in_time = claim["kind"] in BETWEEN_CELLS and claim.get("event", "grokking") != "final_error"
+    return CELLS_IN_TIME if in_time else OPPOSITES[claim["kind"]]
 
 
 def pictures_of(claim):
