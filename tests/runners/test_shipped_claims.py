@@ -20,8 +20,11 @@ from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
 
 BUDGET = 100_000
-STEPS = (0, 5_000, BUDGET)
-EQUAL = {"level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "delay": 2.2, "slower": 1.0, "later": 1.0}
+STEPS = (0, 2_500, 5_000, BUDGET)
+EQUAL = {
+    "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "end": 0.0,
+    "fitted": True, "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0,
+}  # fmt: skip
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
     "low": {"level": 0.0},
@@ -36,8 +39,12 @@ PICTURES = {
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
     "never": {"delay": np.inf},
+    "both late": {"delay": 20.0},
+    "no pool fitted": {"fitted": False},
+    "relapsed": {"level": 0.0, "end": 0.3},
     "later cells late": {"later": 16.0},
     "later cells soon": {"later": 1 / 16},
+    "later ideal cells late": {"later ideal": 16.0},
 }
 CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
 APART = ("equal", "real worse", "ideal worse")
@@ -49,11 +56,17 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("power_law", "ratio"), CELLS_IN_TIME),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
     **dict.fromkeys(("rate", "threshold"), ("real late", "equal", "never")),
-    **dict.fromkeys(("final_error", "outcome_profile", "relapse"), ("equal", "low", "high")),  # an error is a relapse
+    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
+    "relapse": ("equal", "low", "relapsed"),
 }
+FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
 BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
-OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile", "threshold")  # levels: nothing in them is equal to another
-IDEAL_ALONE = [("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises")]
+# levels: nothing in them is equal to another
+OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile", "threshold")
+IDEAL_ALONE = [
+    ("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises"),
+    ("real late", "both late"), ("real never", "never"), ("equal", "later ideal cells late"),
+]  # fmt: skip
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
@@ -85,6 +98,7 @@ def cells_of(raw):
         named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
         pools = values if isinstance(values, list) else [values]
         size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
+        named["batch_size"] = point["training"]["batch_size"]
         found += [flat(point) | named | {"train_size": size(value), name: value} for value in pools]
     return found
 
@@ -100,16 +114,17 @@ def results_of(raw, picture):
         for seed in range(seeds):
             memorizes = (103 if seed % 2 else 97) * drawn["later"] ** along
             late = memorizes * drawn["delay"]
-            soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"]
+            soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
                 run_id = f"{world}-{place}-{seed}"
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
-                run |= event("memorization", memorizes) | event("grokking", groks)
+                run |= event("memorization", memorizes if drawn["fitted"] else np.inf)
+                run |= event("grokking", groks) | event("stable", groks)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
-                rows += [evaluation(run_id, step, error) for step in STEPS]
+                rows += [evaluation(run_id, step, error + drawn["end"] * (step == BUDGET)) for step in STEPS]
     claims = raw["claims"]
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
     return Results(*tables, {"claims": claims}, claims={"registered": claims})
@@ -137,8 +152,10 @@ def verdicts(study, scale, picture):
 
 def opposites_of(claim):
     """The neutral picture and the two ends that a claim speaks of."""
-    in_time = claim["kind"] in BETWEEN_CELLS and claim.get("event", "grokking") != "final_error"
-    return CELLS_IN_TIME if in_time else OPPOSITES[claim["kind"]]
+    event = claim.get("event", "grokking")
+    if claim["kind"] in BETWEEN_CELLS and event != "final_error":
+        return CELLS_IN_TIME
+    return FITTING if (claim["kind"], event) == ("rate", "memorization") else OPPOSITES[claim["kind"]]
 
 
 def pictures_of(claim):
