@@ -98,7 +98,8 @@ def cells_of(raw):
         named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
         pools = values if isinstance(values, list) else [values]
         size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
-        named["batch_size"] = point["training"]["batch_size"]
+        batch = point["training"]["batch_size"]
+        named["batch_size"] = 1_000 if batch == "full" else batch
         found += [flat(point) | named | {"train_size": size(value), name: value} for value in pools]
     return found
 
