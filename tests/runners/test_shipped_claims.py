@@ -117,7 +117,11 @@ def cells_of(raw):
         size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
         batch = point["training"]["batch_size"]
         named["batch_size"] = 1_000 if batch == "full" else batch
-        found += [flat(point) | named | later | {"train_size": size(value), name: value} for value in pools]
+        defaults = {
+            f"{kind}.{key}": field.default for kind in ("task", "model", "optimizer")
+            for key, field in registry.settings(kind, point[kind]["name"]).model_fields.items()
+        }  # fmt: skip
+        found += [defaults | flat(point) | named | later | {"train_size": size(value), name: value} for value in pools]
     return found
 
 
