@@ -40,6 +40,27 @@ def test_the_logit_scale_is_the_centred_logit_of_the_right_class():
     torch.testing.assert_close(logit_scale(measured), 1 - 2 * ones)
 
 
+def test_the_logit_scale_of_the_pool_counts_its_own_samples():
+    """Of pools of two sizes in one pack, with the labels that they train on; the ideal world has none."""
+    constant = torch.tensor([[3.0, 1.0]], dtype=torch.float64)
+    parts = given(
+        lambda name, parameter: constant if name == "output.bias" else torch.zeros_like(parameter),
+        training__train_size=[20, 33], training__batch_size=20, data__label_noise=0.3,
+    )  # fmt: skip
+    assert len(parts) == 2
+    for measured in parts:
+        found = logit_scale(measured, of="train")
+        if measured.pool is None:
+            assert found.isnan().all()
+            continue
+        for member, own in enumerate(measured.pool.own_EK):
+            ones = measured.pool.y[member][own].double().mean()
+            torch.testing.assert_close(found[member], 1 - 2 * ones)
+        torch.testing.assert_close(
+            logit_per_norm(measured, of="train"), found / torch.linalg.vector_norm(measured.param_EP, dim=1)
+        )
+
+
 @pytest.mark.parametrize(("degree", "growth"), [(1.0, 3.0), (2.0, 1.0)])
 def test_the_logit_by_the_norm_grows_as_the_degree_says(degree, growth):
     """Two layers without biases are of degree 2: three times the parameters are nine times the logits."""
