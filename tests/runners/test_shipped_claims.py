@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.results import Results, typed
 from deepboot.bootstrap.study.sweep import points
 from deepboot.reports.claims.judge import fewest_seeds, judge
@@ -148,8 +149,14 @@ def results_of(raw, picture):
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
                 rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
     claims = raw["claims"]
+    values = [
+        {"run_id": row["run_id"], "step": row["step"], "name": claim["metric"].removeprefix("probes."),
+         "value": row["test_error"]}
+        for claim in claims if claim.get("metric", "").startswith("probes.") for row in rows
+    ]  # fmt: skip
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
-    return Results(*tables, {"claims": claims}, claims={"registered": claims})
+    probes = typed(pd.DataFrame(values, columns=list(PROBE_COLUMNS)), PROBE_COLUMNS)
+    return Results(*tables, {"claims": claims}, claims={"registered": claims}, probes=probes)
 
 
 def event(name, step):
