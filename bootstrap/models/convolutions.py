@@ -44,9 +44,17 @@ def images(inputs: Inputs, model: str) -> Image:
 
 
 def as_channels(x_EBCHW: Tensor) -> Tensor:
-    """Images of every member as channels of one batch, (B, E * C, H, W); on a CPU stored pixel by pixel."""
+    """Images of every member as channels of one batch, (B, E * C, H, W).
+
+    On a CPU they are stored pixel by pixel, on a GPU as they come: what `pixel_by_pixel` stored is not moved.
+    """
     x = x_EBCHW.transpose(0, 1).flatten(1, 2)
     return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
+
+def pixel_by_pixel(x_EBCHW: Tensor) -> Tensor:
+    """The same images, stored with the channels of all members of a pixel beside each other."""
+    return x_EBCHW.permute(1, 3, 4, 0, 2).contiguous().permute(3, 0, 4, 1, 2)
 
 
 def per_member(x_BX: Tensor, members: int) -> Tensor:

@@ -80,8 +80,8 @@ class Training(Settings):
             and backward pass under autocast, with parameters and losses in float32; or ``bf16_products``, all numbers
             in float32, but the operands of matrix products rounded to bfloat16 where the device has units for that, as
             processors with AMX do, and products in float32 elsewhere.
-        channels_last: whether images are stored pixel by pixel in a GPU's memory, for members that are stepped
-            sequentially; convolutions on a CPU always store them so.
+        channels_last: whether images are stored pixel by pixel in a GPU's memory; convolutions on a CPU always store
+            them so.
         penalty: what the parameters add to the loss, ``{ name = "l1", strength = 1e-4 }``: ``l1``, ``l2`` or ``linf``.
             It is in the gradient, not in the losses of the tables.
         clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.

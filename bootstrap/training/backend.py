@@ -16,7 +16,7 @@ from deepboot.bootstrap.models.stacked import BoundStack, Objective
 from deepboot.bootstrap.samples.batches import Block
 from deepboot.bootstrap.training.coefficients import Coefficients
 from deepboot.bootstrap.training.execution import Execution
-from deepboot.bootstrap.training.members import Members
+from deepboot.bootstrap.training.members import Members, aligned
 from deepboot.bootstrap.training.step import Gradient, MemberStep, accumulate
 
 NOTED_NUMBERS = {"cpu": 1 << 17, "cuda": 1 << 26}  # logits noted before their errors are counted
@@ -234,7 +234,9 @@ class Graphed(Compiled):
 def _bound_gradient(members: Members, step: MemberStep) -> Gradient:
     """These members' gradient by a module bound to their parameters, or to noisy ones, which are copied to it."""
     with_noise = "weight_noise" in members.member_options
-    bound = BoundStack(step.stack, members.param_EP.clone() if with_noise else members.param_EP, members.buffers)
+    bound = BoundStack(
+        step.stack, aligned(members.param_EP.clone()) if with_noise else members.param_EP, members.buffers
+    )
 
     def gradient(members: Members, param_EP: Tensor, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         if param_EP is not bound.param_EP:

@@ -17,6 +17,8 @@ from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import own_settings
 
+ROW_START = {"cpu": 1, "cuda": 8}  # numbers at multiples of which a row begins; 8 are 32 bytes in float32
+
 # one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "step", "online" (3,)
 State = dict[str, Tensor]
 
@@ -97,7 +99,7 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
     sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
     optimizer_state = optimizers[0].init(param_EP, optimizers)
-    return Members(param_EP, buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
 
 
 def restored_members(
@@ -116,7 +118,19 @@ def restored_members(
         name: torch.stack([state[f"buffers.{name}"] for state in states]).to(stack.device) for name in stack.buffers
     }
     sums_3E = torch.stack([state["online"] for state in states], 1).to(stack.device)
-    return Members(param_EP, buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+
+
+def aligned(param_EP: Tensor) -> Tensor:
+    """The same parameters in rows that begin at multiples of `ROW_START`, with a gap after each where that needs one.
+
+    A GPU's batched product reads weights several at a time only if every member's begin at such a place.
+    """
+    members, size = param_EP.shape
+    start = ROW_START[param_EP.device.type]
+    if size % start == 0:
+        return param_EP
+    return param_EP.new_empty(members, -(-size // start) * start)[:, :size].copy_(param_EP)
 
 
 def _options_and_noise(runs: Sequence[Run], stack: Stack) -> dict[str, dict[str, Tensor]]:

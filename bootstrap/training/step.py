@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import metrics, registry, streams
+from deepboot.bootstrap.models.convolutions import pixel_by_pixel
 from deepboot.bootstrap.models.stacked import Objective, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.penalties import penalty_gradient
@@ -64,7 +65,7 @@ class MemberStep:
         """Inputs for the model, of inputs as the task stores them."""
         x = self._task.decode(x)
         if self._channels_last and x.dim() == IMAGES:
-            x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(x)
+            x = pixel_by_pixel(x)
         return x.to(self._dtype) if x.is_floating_point() else x
 
     def loss(self, logits_EBV: Tensor, label_EB: Tensor) -> Tensor:

@@ -174,12 +174,20 @@ def _two_groups(
     return (one, other), ""
 
 
-def _group(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
-    """The one cell that ``of`` or ``to`` selects, or why there is none."""
+def cells_of_group(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[pd.DataFrame, str]:
+    """The cells that ``of`` or ``to`` selects (``cell_id, world, cell``), or why there are none."""
     runs = pd.concat([one.runs for one in across.per_cell])
     cells, why = select(replace(across.comparison, runs=runs), where, world if world == "ideal" else None)
     if cells.empty:
-        return None, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
+        return cells, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
+    return cells, ""
+
+
+def _group(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[Evidence | None, str]:
+    """The one cell that ``of`` or ``to`` selects, or why there is none."""
+    cells, why = cells_of_group(across, key, where, world)
+    if why:
+        return None, why
     if len(cells) > 1:
         return None, f"`{key}` selects {len(cells)} cells ({'; '.join(cells['cell'])}), and must select one"
     ((cell_id, rule, cell),) = cells[[*KEY, "cell"]].itertuples(index=False)

@@ -41,6 +41,6 @@ def no_order(across: Across, given: Mapping[str, Any]) -> str:
     return setting_values(across, given.get("over", "train_size"))[1]
 
 
-def quantity_of(event: str) -> str:
+def quantity_of(event: str, metric: str) -> str:
     """The quantity that is judged along a setting, in words."""
-    return "final test error" if event == "final_error" else EVENT_WORDS[event].step
+    return f"final {metric.replace('_', ' ')}" if event == "final_error" else EVENT_WORDS[event].step

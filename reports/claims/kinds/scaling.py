@@ -111,11 +111,11 @@ def threshold(
     )
     perhaps = undecided(runs.loc[table.index], bounds) if budget is None else bounds["outcome"] == "failed"
     least, most = (
-        _half_size(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"])
+        half_size(table.assign(reached=reached)) for reached in (table["reached"] | perhaps, table["reached"])
     )
     estimate = Bounds(least.low, most.high)
     soonest, latest = (
-        [_threshold_of(seed) for _, seed in table.assign(reached=reached).groupby("seed")]
+        [threshold_of(seed) for _, seed in table.assign(reached=reached).groupby("seed")]
         for reached in (table["reached"] | perhaps, table["reached"])
     )
     interval = median_interval([low for low, _ in soonest], [high for _, high in latest], across.confidence)
@@ -128,13 +128,13 @@ def threshold(
     return Effect(name, region, seeds, "seeds", estimate, interval, reason, note, whole=True)
 
 
-def _half_size(table: pd.DataFrame) -> Bounds:
+def half_size(table: pd.DataFrame) -> Bounds:
     """The size at which half of the runs reach an event, from ``size`` and ``reached`` of each."""
     counts = table.groupby("size")["reached"].agg(["sum", "size"])
     return scaling.threshold_size(counts.index, counts["sum"], counts["size"])
 
 
-def _threshold_of(runs: pd.DataFrame) -> Bounds:
+def threshold_of(runs: pd.DataFrame) -> Bounds:
     """Pool sizes between which one seed's runs begin to reach an event; 0 or infinite beyond the pools tried."""
     runs = runs.sort_values("size")
     sizes, reached = np.concatenate([[0.0], runs["size"], [math.inf]]), runs["reached"].to_numpy(dtype=bool)

@@ -30,7 +30,13 @@ def _for_neighbours(settings: Any, confidence: float) -> int:
 
 @claim_kind("trend", scope="cells", figure=FIGURES, unjudgeable=no_order)
 def trend(
-    across: Across, *, over: str, direction: Direction, event: Ordered = "grokking", world: str = "real"
+    across: Across,
+    *,
+    over: str,
+    direction: Direction,
+    event: Ordered = "grokking",
+    world: str = "real",
+    metric: str = "test_error",
 ) -> Effect:
     """The step of an event, or the final test error, rises or falls along one setting on the whole.
 
@@ -39,16 +45,17 @@ def trend(
     rank of a run that failed, or with an unknown end, is not known, and then nothing is judged. Effect: tau of
     Jonckheere and Terpstra's test of a trend; seeds that the cells share make its interval wide, not wrong. Where that
     test, exact for few runs, does not reject at the claim's error, the interval reaches to both sides of 0. ``over``
-    is a setting by its dotted name, a number, another one in every cell.
+    is a setting by its dotted name, a number, another one in every cell. ``metric`` takes the place of the test error
+    under ``event = "final_error"``.
     """
     rises = direction == "rises"
     region = Bounds(ABOVE_ZERO, math.inf) if rises else Bounds(-math.inf, -ABOVE_ZERO)
-    quantity = quantity_of(event)
+    quantity = quantity_of(event, metric)
     name = f"rank trend (tau) of the {quantity} along {over}{within(world)}"
     words = f"{'above' if rises else 'below'} 0"
     value_of_cell, why = setting_values(across, over)
     runs, lost = across.runs_of(world), across.lost(world)
-    values, note, failed = _final_errors(across, runs) if event == "final_error" else _event_ranks(runs, event)
+    values, note, failed = _final_errors(across, runs, metric) if event == "final_error" else _event_ranks(runs, event)
     total, unknown = int((values.notna() | failed).sum()) + lost, int(failed.sum()) + lost
     runs = runs.assign(value=values).dropna(subset="value")
     n = len(runs)
@@ -77,6 +84,7 @@ def monotone(
     event: Ordered = "grokking",
     world: str = "real",
     tolerance: Tolerance = 0.0,
+    metric: str = "test_error",
 ) -> Effect:
     """The step of an event, or the final test error, rises or falls along one setting throughout, without a bump.
 
@@ -86,10 +94,11 @@ def monotone(
     (intersection-union); its lower end is the largest of their lower ends with Bonferroni's correction, since any one
     neighbour may refute. With a ``tolerance`` (an error; of steps, a share) neighbours may move the wrong way by as
     much, and the last cell must then have moved the right way from the first. Final errors that are missing bound
-    their differences as in `final_difference`; seeds without a step, as in `ratio`. ``over`` as in `trend`.
+    their differences as in `final_difference`; seeds without a step, as in `ratio`. ``over`` and ``metric`` as in
+    `trend`.
     """
     rises, errors = direction == "rises", event == "final_error"
-    quantity, wrong = quantity_of(event), "fall" if rises else "rise"
+    quantity, wrong = quantity_of(event, metric), "fall" if rises else "rise"
     allowed = f", beyond {setting(tolerance)}" if tolerance else ""
     measured = f"largest {wrong}" if errors else f"largest {wrong} (as a ratio)"
     name = f"{measured} of the {quantity} between neighbours along {over}{allowed}{within(world)}"
@@ -107,11 +116,11 @@ def monotone(
     for one, other, allowance in neighbours:
         before, after = (other, one) if rises else (one, other)
         if errors:
-            moves.append(_moved_by_error(before, after, world, allowance, levels))
+            moves.append(_moved_by_error(before, after, world, metric, allowance, levels))
         else:
             moves.append(_moved_by_ratio(before, after, world, event, allowance, levels))
     reason = next((move.reason for move in moves if move.reason), "")
-    n, note = int((~_unknown(across, runs, event)).sum()), broken(runs, lost)
+    n, note = int((~_unknown(across, runs, event, metric)).sum()), broken(runs, lost)
     if reason:
         return Effect(name, region, n, "runs", reason=reason, note=note, total=total)
     estimate, interval = (
@@ -130,17 +139,19 @@ class _Move:
     reason: str = ""
 
 
-def _moved_by_error(one: Evidence, other: Evidence, world: str, allowance: float, levels: tuple[float, float]) -> _Move:
-    """Mean difference of the final errors, other minus one, less the allowance.
+def _moved_by_error(
+    one: Evidence, other: Evidence, world: str, metric: str, allowance: float, levels: tuple[float, float]
+) -> _Move:
+    """Mean difference of the final values of a metric, other minus one, less the allowance.
 
     Args:
         one, other: cells.
-        world: of the runs.
+        world, metric: of the runs.
         allowance: a move in the wrong direction that the claim allows.
         levels: confidence of the upper end, and the corrected one of the lower end.
     """
     confidence, corrected = levels
-    differences, limits, _ = differences_of(other, one, world, "test_error")
+    differences, limits, _ = differences_of(other, one, world, metric)
     above, below = (mean_interval(differences, level, limits) for level in (confidence, corrected))
     middle = mean_bounds(differences, limits)
     if above is None or middle is None:
@@ -164,10 +175,10 @@ def _moved_by_ratio(
     return _Move(Bounds(typical.estimate.low / factor, typical.estimate.high / factor), ends)
 
 
-def _unknown(across: Across, runs: pd.DataFrame, event: str) -> pd.Series:
-    """Whether a run's final error, or its step of the event, is not known."""
+def _unknown(across: Across, runs: pd.DataFrame, event: str, metric: str) -> pd.Series:
+    """Whether a run's final value, or its step of the event, is not known."""
     if event == "final_error":
-        return runs["run_id"].map(across.comparison.final()).replace([np.inf], np.nan).isna()
+        return runs["run_id"].map(across.comparison.final(metric)).replace([np.inf], np.nan).isna()
     bounds = event_bounds(runs, event)
     return (bounds["outcome"] == "failed") | bounds["outcome"].isna()
 
@@ -187,8 +198,8 @@ def _event_ranks(runs: pd.DataFrame, event: str) -> tuple[pd.Series, str, pd.Ser
     return bounds["high"].mask(late, math.inf).mask(failed), note, failed
 
 
-def _final_errors(across: Across, runs: pd.DataFrame) -> tuple[pd.Series, str, pd.Series]:
-    """Every run's last test error, infinite where it diverged; a note; and in which runs it is not known."""
-    values = runs["run_id"].map(across.comparison.final())
+def _final_errors(across: Across, runs: pd.DataFrame, metric: str) -> tuple[pd.Series, str, pd.Series]:
+    """Every run's last value of a metric, infinite where it diverged; a note; and in which runs it is not known."""
+    values = runs["run_id"].map(across.comparison.final(metric))
     note = notes_of((int(np.isinf(values).sum()), f"of {int(values.notna().sum())} diverged"))
     return values, note, values.isna()

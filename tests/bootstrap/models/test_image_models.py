@@ -10,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from deepboot.bootstrap import registry, streams
@@ -262,11 +263,31 @@ def test_images_are_stored_pixel_by_pixel_on_a_cpu(members):
         assert not each.is_contiguous()
 
 
-def test_one_members_images_that_are_stored_so_are_not_copied():
-    """Of ``training.channels_last``, for members that are stepped one after another."""
-    x = examples(SMALL, members=1)
-    x = x.flatten(0, 1).contiguous(memory_format=torch.channels_last).view_as(x)
-    assert convolutions.as_channels(x).data_ptr() == x.data_ptr()
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_that_are_stored_pixel_by_pixel_are_not_moved(channels, members):
+    """Of ``training.channels_last``: the same images, and beside each other a view of the same memory."""
+    x = examples(Image(channels, 6, 5), members=members)
+    stored = convolutions.pixel_by_pixel(x)
+    assert torch.equal(stored, x)
+    h = convolutions.as_channels(stored)
+    assert h.data_ptr() == stored.data_ptr()
+    assert torch.equal(h, convolutions.as_channels(x))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_gpus_images_stay_as_they_are_stored(members, channels_last):
+    """Stacked or alone, through convolution, norm and pooling, whose weights do not decide it."""
+    with FakeTensorMode():
+        x = torch.empty(members, 4, 3, 6, 6, device="cuda")
+        h = convolutions.as_channels(convolutions.pixel_by_pixel(x) if channels_last else x)
+        layer, norm = convolutions.Conv2d(3, 8), convolutions.BatchNorm(8)
+        layer._parameters["weight"] = torch.empty(members, 8, 3, 3, 3, device="cuda")
+        norm._parameters.update({name: torch.empty(members, 8, device="cuda") for name in ("weight", "bias")})
+        norm._buffers.update({name: torch.empty(members, 8, device="cuda") for name in ("mean", "variance")})
+        for each in (h, out := norm(layer(h)), convolutions.halved(out)):
+            assert each.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
 @pytest.mark.parametrize("image", [(), (1, 1), (5, 5)])
@@ -434,6 +455,7 @@ EXECUTIONS = [
     pytest.param(True, {}, id="sequential"),
     pytest.param(True, {"training__channels_last": True, "training__precision": "bf16"}, id="channels_last"),
     pytest.param(False, {"training__precision": "bf16"}, id="bf16"),
+    pytest.param(False, {"training__channels_last": True}, id="stacked_channels_last"),
 ]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 
 from deepboot.bootstrap import streams
+from deepboot.bootstrap.models.stacked import BoundStack
 from deepboot.bootstrap.samples import prefetch, source, split
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.sweep import runs_of
@@ -76,6 +77,22 @@ def test_no_trait_waits_for_the_device(changes, monkeypatch):
     with FAKE:
         train_steps(pack, 10)
     assert pack.step == 10
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_every_members_parameters_begin_at_a_multiple_of_32_bytes(noise, monkeypatch):
+    """Those that are changed and, under weight noise, those that products read."""
+    read = []
+    gradient = BoundStack.gradient
+    monkeypatch.setattr(
+        BoundStack, "gradient", lambda stack, *rest: read.append(stack.param_EP) or gradient(stack, *rest)
+    )
+    pack = pretended(monkeypatch, model__width=9, training__weight_noise=noise)
+    with FAKE:
+        train_steps(pack, 3)
+    assert pack.param_EP.shape[1] % 8 != 0
+    for each in (pack.param_EP, *read):
+        assert each.stride(0) % 8 == 0
 
 
 class Stream:

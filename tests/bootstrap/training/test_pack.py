@@ -12,12 +12,15 @@ from deepboot.bootstrap.models.stacked import BoundStack, Stack
 from deepboot.bootstrap.optimizers import AdamW
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import Tokens
+from deepboot.bootstrap.training import members
 from deepboot.bootstrap.training import train as training
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
+
+BATCH_NORM = {"model__batch_norm": True}
 
 
 @pytest.fixture
@@ -109,6 +112,28 @@ def test_operands_are_picked_by_an_index_that_lies_on_the_device():
     assert torch.equal(bound(changed), logits)
     changed[..., 4] = (x[..., 4] + 1) % 5
     assert not torch.equal(bound(changed), logits)
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("changes", [{}, {"training__weight_noise": 0.1}, {"optimizer": {"name": "sgd"}}, BATCH_NORM])
+def test_rows_with_a_gap_train_the_same(changes, sequential, monkeypatch):
+    """Parameters that begin at multiples of 8 numbers, as on a GPU: equal bits, also when resumed."""
+    runs = runs_of(parity(model__width=9, training__seeds=2, **changes))
+    packs = []
+    for start in (1, 8):
+        monkeypatch.setitem(members.ROW_START, "cpu", start)
+        pack = Pack(runs, Execution(sequential=sequential))
+        train_steps(pack, 3)
+        pack = Pack(runs, Execution(sequential=sequential), pack.states())
+        assert pack.param_EP.shape[1] % 8 != 0
+        assert (pack.param_EP.stride(0) % 8 == 0) == (start == 8)
+        train_steps(pack, 6)
+        packs.append((Evaluator(pack).rows(), pack.states()))
+    (rows, states), (gapped_rows, gapped_states) = packs
+    assert repr(gapped_rows) == repr(rows)  # of which some are not a number
+    for state, gapped in zip(states, gapped_states, strict=True):
+        assert state.keys() == gapped.keys()
+        assert all(torch.equal(state[name], gapped[name]) for name in state)
 
 
 def test_neighbours_that_diverge_change_no_bit_of_a_pack_of_64():

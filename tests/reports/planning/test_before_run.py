@@ -49,6 +49,12 @@ def prospect(kind, seeds, **given):
             "power)",
         ),
         (
+            "change",
+            {"metric": "train_loss", "as_ratio": True, "min": 2.0},
+            "settled if the ratio is at least 1.2 standard deviations of the logarithms away from what is claimed "
+            "(80 % power)",
+        ),
+        (
             "difference",
             {"min_difference": 0.1},
             "supported if the mean is 1.2 standard deviations of the pairs beyond 0.1 at a step (80 % power; of many "
