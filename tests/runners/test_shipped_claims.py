@@ -58,6 +58,8 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
     "rate": ("real late", "equal", "real never", "never"),
     "relapse": ("equal", "real late", "relapse"),
+    "change": ("equal", "relapse", "rebound"),
+    "crossing": ("equal", "both rise", "both fall"),
     "rebound": ("equal", "high", "rebound"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
