@@ -20,9 +20,9 @@ from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
 
 BUDGET = 100_000
-STEPS = (0, 2_500, 5_000, BUDGET)
+STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {
-    "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "end": 0.0,
+    "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0,
     "fitted": True, "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0,
 }  # fmt: skip
 PICTURES = {
@@ -36,15 +36,21 @@ PICTURES = {
     "only the real one rises": {"real": 0.6, "ideal": -0.6},
     "real late": {"delay": 20.0, "slower": 8.0},
     "ideal late": {"slower": 1 / 8},
+    "both late": {"delay": 20.0},
     "grokking at once": {"delay": 1.0},
     "real never": {"delay": np.inf, "slower": np.inf},
     "never": {"delay": np.inf},
-    "both late": {"delay": 20.0},
     "no pool fitted": {"fitted": False},
-    "relapsed": {"level": 0.0, "end": 0.3},
     "later cells late": {"later": 16.0},
     "later cells soon": {"later": 1 / 16},
     "later ideal cells late": {"later ideal": 16.0},
+    "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
+    "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
+    # losses of the pool and of the test set, by class
+    "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
+    "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
+    "together": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(0.0,) * 4)},
+    "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3)},
 }
 CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
 APART = ("equal", "real worse", "ideal worse")
@@ -55,18 +61,27 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
     **dict.fromkeys(("power_law", "ratio"), CELLS_IN_TIME),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
-    **dict.fromkeys(("rate", "threshold"), ("real late", "equal", "never")),
-    **dict.fromkeys(("final_error", "outcome_profile"), ("equal", "low", "high")),
-    "relapse": ("equal", "low", "relapsed"),
+    "rate": ("real late", "equal", "real never", "never"),
+    "threshold": ("real late", "equal", "never"),
+    "relapse": ("equal", "real late", "relapse"),
+    "change": ("equal", "relapse", "rebound"),
+    "crossing": ("equal", "both rise", "both fall"),
+    "final_error": ("equal", "low", "high"),
+    "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
 BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
-# levels: nothing in them is equal to another
+# levels: in them nothing is equal to another
 OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile", "threshold")
 IDEAL_ALONE = [
-    ("equal", "ideal worse"), ("equal", "ideal late"), ("both rise", "only the real one rises"),
-    ("real late", "both late"), ("real never", "never"), ("equal", "later ideal cells late"),
-]  # fmt: skip
+    ("equal", "ideal worse"),
+    ("real worse", "high"),
+    ("equal", "ideal late"),
+    ("real late", "both late"),
+    ("both rise", "only the real one rises"),
+    ("real never", "never"),
+    ("equal", "later ideal cells late"),
+]
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
@@ -121,11 +136,11 @@ def results_of(raw, picture):
                 run_id = f"{world}-{place}-{seed}"
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
-                run |= event("memorization", memorizes if drawn["fitted"] else np.inf)
-                run |= event("grokking", groks) | event("stable", groks)
+                run |= event("memorization", memorizes if drawn["fitted"] else np.inf) | event("grokking", groks)
+                run |= event("stable", groks if drawn.get("lasts", True) else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
-                rows += [evaluation(run_id, step, error + drawn["end"] * (step == BUDGET)) for step in STEPS]
+                rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
     claims = raw["claims"]
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
     return Results(*tables, {"claims": claims}, claims={"registered": claims})
@@ -137,10 +152,17 @@ def event(name, step):
     return {f"{name}_low": int(step) - 1 if known else BUDGET, f"{name}_high": int(step) if known else None}
 
 
-def evaluation(run_id, step, error):
-    """A row whose loss is five times the error, and whose pool is fitted."""
-    test = dict.fromkeys(("test_error", "test_soft_error"), error) | {"test_loss": 5 * error}
-    return {"run_id": run_id, "step": step, "train_error": 0.0, "train_soft_error": 0.0} | test
+def evaluations(drawn, error):
+    """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn."""
+    errors = drawn.get("errors", (error,) * len(STEPS))
+    train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
+    for step, each, train_loss, test_loss in zip(STEPS, errors, train, test, strict=True):
+        pool = {"train_loss": train_loss, "online_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
+        yield (
+            pool
+            | {"weight_norm": each}
+            | {"step": step, "test_loss": test_loss, "test_error": each, "test_soft_error": each}
+        )
 
 
 @lru_cache
