@@ -124,6 +124,24 @@ def _settings_error(claim: Mapping[str, Any], error: ValidationError) -> ValueEr
 
 def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
     """A claim's judgement in every cell, or one over all, with the overall verdict in each."""
+    judgements = judge_in_cells(comparison, claim, number, sharing)
+    verdicts = [one.verdict for one in judgements]
+    quantifier = parsed(claim)[0].quantifier
+    overall = over_verdicts(verdicts, quantifier, lambda index: _surely(judgements, index))
+    return [replace(one, overall=overall) for one in judgements]
+
+
+def judge_in_cells(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int = 1) -> list[Judgement]:
+    """A claim's judgement in every cell, or one over all, without a verdict over them: inconclusive stands for it.
+
+    Args:
+        claim: as a study has it.
+        number: its position among the study's claims.
+        sharing: the number of claims that share the error of a primary one.
+
+    Raises:
+        ValueError: as in `judge`.
+    """
     common, given = parsed(claim)
     values, confidence = given.model_dump(), _confidence(common, sharing)
     cells, why = select(comparison, common.where, values.get("world"))
@@ -150,9 +168,7 @@ def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sha
                 evidence=evidence,
             )
         )
-    verdicts = [one.verdict for one in judgements]
-    overall = over_verdicts(verdicts, common.quantifier, lambda index: _surely(judgements, index))
-    return [replace(one, overall=overall) for one in judgements]
+    return judgements
 
 
 def _not_judged(claim: dict[str, Any], number: int, reason: str) -> Judgement:

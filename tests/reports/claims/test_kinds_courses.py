@@ -3,7 +3,7 @@
 import pytest
 
 from deepboot.reports.claims.judge import fewest_seeds, judge
-from deepboot.reports.claims.kinds.courses import largest_rise
+from deepboot.reports.claims.kinds.rebounds import largest_rise
 from deepboot.reports.statistics.intervals import clopper_pearson
 
 PEAK = {"differences": [0.3, 0.0, 0.2, 0.0]}  # test errors 0.6, 0.3, 0.5, 0.3

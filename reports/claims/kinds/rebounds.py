@@ -1,4 +1,4 @@
-"""Kinds of claim about the course of one metric within a run: a rebound."""
+"""A kind of claim about the course of a metric within a run: whether it rises again."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import share_clause
 from deepboot.reports.claims.kinds.shared import Rate, for_rate, region_of, share_effect, within
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.text import measure
+from deepboot.reports.text import measure, metric_words
 
 Rise = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Growth = Annotated[float, Field(gt=1, allow_inf_nan=False)]
@@ -73,7 +73,7 @@ def rebound(
     rise = f"rises to {over}" if min_ratio else f"rises by {measure(size)} over {over}"
     again = ", and falls again" if falls_again else ""
     when = " before they grok" if until == "grokking" else ""
-    name = f"share of runs whose {metric.replace('_', ' ')} {rise}{again}{when}{within(world)}"
+    name = f"share of runs whose {metric_words(metric)} {rise}{again}{when}{within(world)}"
     short = (runs["last_step"] < runs["max_steps"]).fillna(True) & (runs["status"] != "diverged")
     open_ended = short | runs["status"].isin(("failed", "unfinished"))
     open_ended |= ~runs["run_id"].isin(_measured(evidence, metric)["run_id"])
