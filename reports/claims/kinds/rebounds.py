@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import share_clause
 from deepboot.reports.claims.kinds.shared import Rate, for_rate, region_of, share_effect, within
 from deepboot.reports.measures.events import event_bounds
@@ -43,7 +43,13 @@ def _for_share(settings: Any, confidence: float) -> int | None:
     return for_rate("rebound")(settings, confidence)
 
 
-@claim_kind("rebound", min_seeds=_for_share, figure=("test_error", "test_soft_error"), clause=share_clause)
+@claim_kind(
+    "rebound",
+    min_seeds=_for_share,
+    figure=("test_error", "test_soft_error"),
+    clause=share_clause,
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
+)
 def rebound(
     evidence: Evidence,
     *,
