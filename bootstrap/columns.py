@@ -48,6 +48,7 @@ EVALUATION_COLUMNS = {
         "float64",
     ),
 }
+PROBE_COLUMNS = {"run_id": "string", "step": "Int64", "name": "string", "value": "float64"}
 CLEAN_COLUMN = "train_clean_error"  # beside train_error where labels are noisy
 STATUSES = ("finished", "diverged", "failed", "unfinished")  # unfinished: interrupted, or under way
 STOPPED = "facts.stopped"  # of the runs of a study with a stop rule: ended by it

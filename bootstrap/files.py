@@ -17,6 +17,7 @@ CURES = {
     "runs.parquet": "`deepboot run {folder}` moves it aside and makes it again from evaluations.parquet and states/; "
     "runs that these do not hold are trained again.",
     "evaluations.parquet": "`deepboot run {folder}` moves it aside and trains the runs of its rows again.",
+    "probes.parquet": "`deepboot run {folder}` moves it aside and trains the runs again whose values it has lost.",
     "study.toml": "`deepboot run STUDY --out {folder}`, with the file that the study came from, moves it aside and "
     "writes it anew.",
     "claims.json": "It is what was registered before the first run, so it is never written anew: put back a copy of "

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deepboot.bootstrap.registry import find, register
 
 Metric = Literal["soft_error", "error"]
+LossDtype = Literal["float16", "bfloat16", "float32", "float64"]
 
 
 def compared_by(metric: Metric) -> Callable[[Any], Any]:
@@ -44,18 +45,20 @@ def default_metric(loss: str) -> Metric:
 
 @register("loss", "cross_entropy")
 @compared_by("soft_error")
-def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: Literal["float32", "float64"] = "float32") -> Tensor:
+def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: LossDtype = "float32") -> Tensor:
     """Minus the log-softmax of the label, (E, B), computed in ``dtype``.
 
-    In float32 the loss of a well-fitted sample becomes exactly 0; float64 keeps it going
-    (Nanda et al. 2023, arXiv 2301.05217).
+    In float32 the loss of a well-fitted sample becomes exactly 0, below 2^-24; float64 keeps it going (Nanda et al.
+    2023, arXiv 2301.05217). Logits are never made coarser by "float32", of float64 ones that is their own; but by
+    "float16" and "bfloat16" they are (Prieto et al. 2025, arXiv 2501.04697).
 
     >>> cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, 3]])).exp()
     tensor([[4., 4.]])
     """
     _require_classes("cross_entropy", label_EB)
-    wide = logits_EBV.double() if dtype == "float64" else logits_EBV
-    flat = nn.functional.cross_entropy(wide.flatten(0, -2), label_EB.flatten(), reduction="none")
+    wanted = getattr(torch, dtype)
+    wanted = wanted if wanted.itemsize < 4 else torch.promote_types(wanted, logits_EBV.dtype)
+    flat = nn.functional.cross_entropy(logits_EBV.to(wanted).flatten(0, -2), label_EB.flatten(), reduction="none")
     return flat.view(label_EB.shape)
 
 
@@ -69,7 +72,7 @@ def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(
     tensor([[1.]])
     """
     if label_EB.is_floating_point():
-        return (logits_EBV[..., 0] - target * label_EB).square()
+        return (logits_EBV[..., 0] - target * label_EB).square().to(logits_EBV.dtype)
     label_EBV = nn.functional.one_hot(label_EB, logits_EBV.shape[-1]).to(logits_EBV.dtype)
     return (logits_EBV - target * label_EBV).square().mean(-1)
 

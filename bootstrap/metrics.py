@@ -31,6 +31,7 @@ def errors_(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
 def soft_error(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     """Probability that softmax gives to the wrong labels, (E, B), in [0, 1]; its mean is the soft error.
 
+    Computed in float32 at least, since 1 - p of 16 bits is known to a few thousandths only.
     Source: Nakkiran et al. 2021, arXiv 2010.08127.
 
     >>> soft_error(torch.zeros(1, 1, 4), torch.tensor([[2]])).item()
@@ -38,4 +39,5 @@ def soft_error(logits_EBV: Tensor, label_EB: Tensor) -> Tensor:
     """
     if label_EB.is_floating_point():
         return (logits_EBV[..., 0] - label_EB).square()
-    return 1 - logits_EBV.softmax(-1).gather(-1, label_EB[..., None])[..., 0]
+    wide_EBV = logits_EBV.to(torch.promote_types(logits_EBV.dtype, torch.float32))
+    return 1 - wide_EBV.softmax(-1).gather(-1, label_EB[..., None])[..., 0]

@@ -56,9 +56,9 @@ class Optimizer(ABC):
         """Change the parameters and the optimizer's tensors in place.
 
         Args:
-            param_EP: parameters.
-            grad_EP: gradient of every member's own mean loss; may be overwritten.
-            optimizer_state: as ``init`` made it.
+            param_EP: parameters; where layers have factors of their own, those of neighbouring layers in one call each.
+            grad_EP: gradient of every member's own mean loss, after all transforms; may be overwritten.
+            optimizer_state: as ``init`` made it, of these parameters.
             at: this step's coefficients, (E, 1); with ``host``, those of `host_coefficients`, (E, K), where the update
                 may use the kernel: on a CPU, not compiled.
         """
@@ -174,8 +174,11 @@ class AdamW(_Moments):
 
 
 def _is_fused(param_EP: Tensor, at: Hyper) -> bool:
-    """Whether members are updated by torch's own kernel: by the number of parameters alone, whoever else is there."""
-    return "host" in at and param_EP.shape[1] >= FUSED_PARAMETERS
+    """Whether members are updated by torch's own kernel: by the number of parameters alone, whoever else is there.
+
+    Not in 16 bits, which the kernel would round once an update instead of at every operation, as a GPU does.
+    """
+    return "host" in at and param_EP.shape[1] >= FUSED_PARAMETERS and param_EP.element_size() >= 4
 
 
 def _fused(

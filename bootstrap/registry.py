@@ -1,4 +1,4 @@
-"""One decorator that gives a task, model, optimizer, loss, penalty, rule or claim its name in a study.
+"""One decorator that gives a task, model, optimizer, loss, penalty and so on its name in a study.
 
 An entry's settings are the keyword-only parameters of the decorated function or class: their
 annotations are its types and limits, their defaults its defaults. Nothing else has to be written
@@ -20,14 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from deepboot.bootstrap import plugins
 from deepboot.bootstrap.wording import reason, shown, suggestion
 
-Kind = Literal["task", "model", "optimizer", "loss", "penalty", "rule", "claim"]
+Kind = Literal[
+    "task", "model", "optimizer", "loss", "penalty", "transform", "construction", "rule", "probe", "claim"
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered task, model, optimizer, loss, penalty, index rule or kind of claim.
+    """A registered task, model, optimizer, loss, penalty, transform, construction, index rule, probe or kind of claim.
 
     Attributes:
         target: the function or class.
@@ -79,7 +81,8 @@ def later_defaults(schema: type[Settings], values: Mapping[str, Any]) -> list[st
     return [
         name
         for name, field_ in schema.model_fields.items()
-        if any(isinstance(mark, Later) for mark in field_.metadata) and values.get(name) == field_.default
+        if any(isinstance(mark, Later) for mark in field_.metadata)
+        and values.get(name) == field_.get_default(call_default_factory=True)
     ]
 
 

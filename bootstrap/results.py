@@ -1,7 +1,7 @@
 """The tables of an output folder: their columns, how they are written and read.
 
-``runs`` has one row per run, ``evaluations`` one per run and evaluated step. Steps and counts are
-nullable integers (a censored event has no upper bound), measurements are float64.
+``runs`` has one row per run, ``evaluations`` one per run and evaluated step, ``probes`` one per value of a probe. Steps
+and counts are nullable integers (a censored event has no upper bound), measurements are float64.
 """
 
 from collections.abc import Callable
@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap import underway
-from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap import probe_values, underway
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.files import DamagedFileError, read_json, read_study, reading, write_atomically
+from deepboot.bootstrap.probe_values import PROBES
 from deepboot.bootstrap.underway import PLANNED, Underway, outcome_row
 
 
@@ -31,6 +32,7 @@ class Results:
         folder: the output folder, None if only in memory.
         planned: all run_ids of a study under way or interrupted, with or without a row; else empty.
         damage: a sentence for every file of the folder that is not needed, and could not be read.
+        probes: columns ``PROBE_COLUMNS``, in the order of ``evaluations``; empty where no probe was measured.
     """
 
     runs: pd.DataFrame
@@ -41,6 +43,7 @@ class Results:
     folder: Path | None = None
     planned: tuple[str, ...] = ()
     damage: tuple[str, ...] = ()
+    probes: pd.DataFrame = field(default_factory=lambda: probe_values.long_rows([]))
 
 
 def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
@@ -68,9 +71,11 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write both tables into the folder."""
+    """Write the tables into the folder."""
     write_table(results.runs, folder / "runs.parquet")
     write_table(results.evaluations, folder / "evaluations.parquet")
+    if len(results.probes):
+        write_table(results.probes, folder / PROBES)
 
 
 def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
@@ -81,10 +86,17 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     """
     with reading(path):
         table = pd.read_parquet(path)
-        missing = [name for name in ("run_id", "status" if "status" in columns else "step") if name not in table]
+        missing = [name for name in _needed(columns) if name not in table]
         if missing:
             raise ValueError(f"it has no column {' or '.join(missing)}")
         return typed(table, columns)
+
+
+def _needed(columns: dict[str, str]) -> tuple[str, ...]:
+    """The columns of a table without which its rows say nothing."""
+    if columns is PROBE_COLUMNS:
+        return tuple(columns)
+    return ("run_id", "status") if "status" in columns else ("run_id", "step")
 
 
 def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -106,6 +118,26 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
             paths[1], f"it has no rows of {len(without_rows)} of the {len(runs)} runs, such as {without_rows.iloc[0]}"
         )
     return runs, evaluations
+
+
+def read_probes(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
+    """Values of probes in a folder with these runs; empty where its study has no probes.
+
+    Raises:
+        DamagedFileError: the table cannot be read, or the study has probes and finished runs without any value.
+    """
+    path, found = folder / PROBES, True
+    try:
+        probes = read_table(path, PROBE_COLUMNS)
+    except FileNotFoundError:
+        probes, found = probe_values.long_rows([]), False
+    without = probe_values.unmeasured(folder, runs, probes)
+    if without:
+        beginning = "it has" if found else "it is missing, and there are"
+        raise DamagedFileError(
+            path, f"{beginning} no rows of {len(without)} of the {len(runs)} runs, such as {without[0]}"
+        )
+    return probes
 
 
 def read(folder: Path | str) -> Results:
@@ -137,7 +169,10 @@ def read(folder: Path | str) -> Results:
                 "Name the folder that was given to --out."
             )
     runs, evaluations = tables or (typed([], RUN_COLUMNS), typed([], EVALUATION_COLUMNS))
+    probes = read_probes(folder, runs)
     runs, evaluations = _with_unfinished(runs, evaluations, planned, unfinished)
+    measured = [row for rows in unfinished.probes.values() for row in rows]
+    probes = probe_values.joined([probes, probe_values.long_rows(measured)], evaluations) if measured else probes
     return Results(
         runs=with_metric(runs),
         evaluations=evaluations,
@@ -147,6 +182,7 @@ def read(folder: Path | str) -> Results:
         folder=folder,
         planned=tuple(planned["run_id"]),
         damage=tuple(unfinished.notes),
+        probes=probes,
     )
 
 

@@ -23,6 +23,7 @@ class Tokens:
         varying: positions that differ between samples (the others are punctuation).
         answers: number of answers; the model's logits are those at so many last positions.
         shows_answers: whether the input holds earlier answers, so that only a causal model may read it.
+        operands: tokens that varying positions hold are 0 .. operands - 1; None: any token.
     """
 
     vocab: int
@@ -30,6 +31,7 @@ class Tokens:
     varying: tuple[int, ...]
     answers: int = 1
     shows_answers: bool = False
+    operands: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -19,6 +19,26 @@ from deepboot.bootstrap.events import CRITERIA, run_events
 from deepboot.bootstrap.files import DamagedFileError, read_json, reading
 
 PLANNED = "planned.parquet"
+Row = dict[str, Any]
+NEEDED = {  # columns of a shard's tables, without which its rows say nothing
+    "runs": {"run_id", "status", "last_step"},
+    "evaluations": {"run_id", "step"},
+    "probes": {"run_id", "step", "values"},
+}
+
+
+class Shard(NamedTuple):
+    """The results of one pack.
+
+    Attributes:
+        runs: their outcomes.
+        evaluations: evaluated rows.
+        probes: ``run_id, step, values`` (by name); none in the shards of earlier versions.
+    """
+
+    runs: list[Row]
+    evaluations: list[Row]
+    probes: list[Row]
 
 
 @dataclass
@@ -29,19 +49,21 @@ class Underway:
         outcomes: by run_id the status, last_step, seconds and more of each run. Of two entries for one run the one
             that went further is kept.
         rows: evaluated rows, by run_id.
+        probes: values of probes, ``run_id, step, values`` (by name), by run_id.
         notes: a sentence for every file that could not be used.
     """
 
-    outcomes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    outcomes: dict[str, Row] = field(default_factory=dict)
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    probes: dict[str, list[Row]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def add(self, outcome: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    def add(self, outcome: Row, rows: list[Row], probes: list[Row]) -> None:
         """Keep a run's outcome and rows if it is new or went further than before."""
         run_id = outcome["run_id"]
         before = self.outcomes.get(run_id)
         if before is None or before["last_step"] < outcome["last_step"]:
-            self.outcomes[run_id], self.rows[run_id] = outcome, rows
+            self.outcomes[run_id], self.rows[run_id], self.probes[run_id] = outcome, rows, probes
 
 
 def read(folder: Path) -> Underway:
@@ -51,33 +73,40 @@ def read(folder: Path) -> Underway:
         with _noting_damage(underway.notes):
             for outcome in checkpoint_outcomes(path):
                 if outcome["rows"]:
-                    underway.add(_unfinished_outcome(outcome), outcome["rows"])
+                    underway.add(_unfinished_outcome(outcome), outcome["rows"], outcome.get("probes", []))
     for path in sorted((folder / "shards").glob("*.json")):
         with _noting_damage(underway.notes):
-            outcomes, rows = read_shard(path)
-            by_run: dict[str, list[dict[str, Any]]] = {}
-            for row in rows:
-                by_run.setdefault(row["run_id"], []).append(row)
-            for outcome in outcomes:
-                underway.add(outcome, by_run.get(outcome["run_id"], []))
+            shard = read_shard(path)
+            rows, probes = _by_run(shard.evaluations), _by_run(shard.probes)
+            for outcome in shard.runs:
+                underway.add(outcome, rows.get(outcome["run_id"], []), probes.get(outcome["run_id"], []))
     return underway
 
 
-def read_shard(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The outcomes of one pack's runs, and their evaluated rows.
+def _by_run(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows by run_id."""
+    by_run: dict[str, list[Row]] = {}
+    for row in rows:
+        by_run.setdefault(row["run_id"], []).append(row)
+    return by_run
+
+
+def read_shard(path: Path) -> Shard:
+    """The results of one pack.
 
     Raises:
         FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
     """
-    shard = read_json(path)
+    held = read_json(path)
     with reading(path):
-        for table, columns in (("runs", {"run_id", "status", "last_step"}), ("evaluations", {"run_id", "step"})):
-            if not all(columns <= row.keys() for row in shard[table]):
+        shard = Shard(held["runs"], held["evaluations"], held.get("probes", []))
+        for table, columns in NEEDED.items():
+            if not all(columns <= row.keys() for row in getattr(shard, table)):
                 raise ValueError(f"a row of its {table} has no {' or '.join(sorted(columns))}")
-        return shard["runs"], shard["evaluations"]
+        return shard
 
 
-def checkpoint_outcomes(path: Path) -> list[dict[str, Any]]:
+def checkpoint_outcomes(path: Path) -> list[Row]:
     """The outcomes in a checkpoint, without weights: ``run, rows, status, last_step, seconds`` and more of each run.
 
     They are metadata in the head of a safetensors file: its length in 8 bytes, the lowest first, then JSON.
@@ -95,7 +124,7 @@ def checkpoint_outcomes(path: Path) -> list[dict[str, Any]]:
         return list(outcomes)
 
 
-def _unfinished_outcome(outcome: dict[str, Any]) -> dict[str, Any]:
+def _unfinished_outcome(outcome: Row) -> dict[str, Any]:
     """The outcome of a run in a checkpoint, in the form of a shard: it is unfinished unless it diverged or stopped."""
     ended = outcome["status"] == "diverged" or outcome.get("stopped")
     return {
@@ -117,7 +146,7 @@ def _noting_damage(notes: list[str]) -> Iterator[None]:
         notes += damage.problems
 
 
-def outcome_row(spec: dict[str, Any], outcome: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
+def outcome_row(spec: dict[str, Any], outcome: Row, rows: pd.DataFrame) -> dict[str, Any]:
     """One row of ``runs``: the run's settings, its outcome, and the events of its evaluations.
 
     Args:

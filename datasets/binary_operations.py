@@ -1,4 +1,4 @@
-"""Binary operations modulo p, written as the four tokens ``x op y =``; the answer is the label."""
+"""Binary operations modulo p, written as the tokens ``x op y =`` or ``x y =``; the answer is the label."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 from deepboot.bootstrap.task import Samples, Tokens, Universe
 
 Operation = Literal[
@@ -49,7 +49,8 @@ class BinaryOperations(Universe):
 
     The universe is all p * p pairs, (x, y) being cell x * p + y. For "x/y" it is the p * (p - 1) pairs
     with y from 1 on, cell x * p + y - x - 1. With ``unordered_pairs`` it is the p * (p + 1) / 2 pairs
-    x <= y, cell y * (y + 1) / 2 + x. Tokens: a number is itself, the operation is p, "=" is p + 1.
+    x <= y, cell y * (y + 1) / 2 + x. Tokens: a number is itself, the operation is p, "=" is p + 1; with
+    ``tokens = "x y ="`` the operation is left out, and "=" is p, as in Nanda et al. 2023 (arXiv 2301.05217).
 
     Raises:
         ValueError: an operation that divides by y with a modulus that is not prime, or
@@ -65,6 +66,7 @@ class BinaryOperations(Universe):
     operation: Operation = "x+y"
     modulus: Annotated[int, Field(ge=2, lt=1 << 31)] = 97
     unordered_pairs: bool = False
+    tokens: Annotated[Literal["x op y =", "x y ="], LATER] = "x op y ="
 
     def __post_init__(self) -> None:
         if self._rule.divides and not _is_prime(self.modulus):
@@ -81,7 +83,8 @@ class BinaryOperations(Universe):
 
     @property
     def inputs(self) -> Tokens:
-        return Tokens(vocab=self.modulus + 2, length=4, varying=(0, 2))
+        p, signs = self.modulus, len(self._signs)
+        return Tokens(vocab=p + signs, length=2 + signs, varying=(0, signs), operands=p)
 
     @property
     def classes(self) -> int:
@@ -95,8 +98,8 @@ class BinaryOperations(Universe):
     def cells(self, number: Tensor) -> Samples:
         p = self.modulus
         x, y = self._operands(number)
-        sign = torch.full_like(x, p)
-        return Samples(torch.stack((x, sign, y, sign + 1), -1), self._rule.answer(x, y, p) % p)
+        *operator, equals = (torch.full_like(x, sign) for sign in self._signs)
+        return Samples(torch.stack((x, *operator, y, equals), -1), self._rule.answer(x, y, p) % p)
 
     def mirror(self, number: Tensor) -> Tensor | None:
         """The cell of (y, x), of the same shape; None if the answer may differ or no pair comes twice."""
@@ -106,7 +109,7 @@ class BinaryOperations(Universe):
         return y * self.modulus + x
 
     def show(self, x: Tensor, y: Tensor) -> str:
-        left, right = x[0].item(), x[2].item()
+        left, right = x[0].item(), x[-2].item()
         if len(self.operation) == len("x+y"):
             return f"{left} {self.operation[1]} {right} = {y.item()} (mod {self.modulus})"
         return f"{self.operation} = {y.item()} (mod {self.modulus}) at x = {left}, y = {right}"
@@ -114,6 +117,11 @@ class BinaryOperations(Universe):
     @property
     def _rule(self) -> Rule:
         return RULES[self.operation]
+
+    @property
+    def _signs(self) -> range:
+        """The tokens that are no numbers: the operation, where it is shown, and "="."""
+        return range(self.modulus, self.modulus + (2 if self.tokens == "x op y =" else 1))
 
     @property
     def _first(self) -> int:

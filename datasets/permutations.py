@@ -45,7 +45,7 @@ class Permutations(Universe):
 
     @property
     def inputs(self) -> Tokens:
-        return Tokens(vocab=self.classes + 2, length=4, varying=(0, 2))
+        return Tokens(vocab=self.classes + 2, length=4, varying=(0, 2), operands=self.classes)
 
     @property
     def classes(self) -> int:

@@ -20,7 +20,7 @@ from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
 from deepboot.reports.statistics.paired import sign_flip_interval
-from deepboot.reports.text import plural
+from deepboot.reports.text import PROBE_PREFIX, plural
 from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
 When = Literal["stopping", "end"]
@@ -37,7 +37,7 @@ class Comparison:
 
     Attributes:
         runs: one row per run, with its cell's label as ``cell``.
-        evaluations: one row per run and evaluated step.
+        evaluations: one row per run and evaluated step, with the values of probes as ``probes.`` and their name.
         sources: the results that it was made of.
         axis: unit of every column of steps: optimiser updates, samples seen or seconds.
     """
@@ -252,7 +252,7 @@ class Comparison:
         Under the squared loss with real-valued labels, error and soft error are the squared error, which has no upper
         limit.
         """
-        if not metric.endswith("error"):
+        if not metric.endswith("error") or metric.startswith(PROBE_PREFIX):
             return Bounds(-math.inf, math.inf)
         squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
         rows = self.evaluations.head(0)
@@ -309,8 +309,18 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
     kept = runs[["run_id", "_source"]]
     rows = typed(rows.merge(kept, on=["run_id", "_source"]).drop(columns="_source"), EVALUATION_COLUMNS)
+    rows = _with_probes(rows, pd.concat([source.probes for source in sources], ignore_index=True))
     rows = rows.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
     return Comparison(_labelled(runs.drop(columns="_source")), rows, sources)
+
+
+def _with_probes(evaluations: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    """Evaluations with a column for every value of a probe, so that claims take it as a metric."""
+    if probes.empty:
+        return evaluations
+    probes = probes.drop_duplicates(["run_id", "step", "name"])
+    columns = probes.pivot(index=["run_id", "step"], columns="name", values="value").add_prefix(PROBE_PREFIX)
+    return evaluations.merge(columns.reset_index(), on=["run_id", "step"], how="left")
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 
 Interval = tuple[float, float]  # its low and its high end
 
+PROBE_PREFIX = "probes."  # of columns of evaluations that hold values of probes
 SMALL = 100  # below it a count that is not whole is written with three digits
 MOST_NAMES = 8  # names that are listed one by one
 
@@ -156,6 +157,16 @@ def setting(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return "none" if math.isnan(value) else f"{value:g}"
     return "none" if value is None or str(value) == "<NA>" else str(value)
+
+
+def metric_words(metric: str) -> str:
+    """A column of ``evaluations`` in words.
+
+    >>> metric_words("test_soft_error"), metric_words("probes.layer_norms.hidden.0.weight")
+    ('test soft error', 'probe layer_norms.hidden.0.weight')
+    """
+    probe = metric.removeprefix(PROBE_PREFIX)
+    return metric.replace("_", " ") if probe == metric else f"probe {probe}"
 
 
 def plural(n: int, word: str) -> str:

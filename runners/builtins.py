@@ -3,10 +3,13 @@
 from importlib import import_module
 
 TRAINING = (  # what training needs
+    "deepboot.bootstrap.constructions",
     "deepboot.bootstrap.losses",
     "deepboot.bootstrap.models",
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.penalties",
+    "deepboot.bootstrap.probes",
+    "deepboot.bootstrap.transforms",
     "deepboot.bootstrap.worlds",
     "deepboot.datasets",
 )

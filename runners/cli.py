@@ -124,6 +124,8 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     from deepboot.reports.comparison import compare
     from deepboot.reports.page.page import write_report
     from deepboot.reports.page.summary import finding
+    from deepboot.reports.replication.ledger import replications
+    from deepboot.reports.tables.replication import lines
 
     read = [results.read(folder) for folder in folders]
     _load_own_kinds(read)
@@ -134,6 +136,8 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     say()
     for sentence in finding(comparison):
         say(sentence)
+    for line in lines(replications(comparison)):
+        say(line)
     say(f"\nReport: {path}")
 
 
@@ -143,7 +147,9 @@ def _load_own_kinds(read: "list[Results]") -> None:
 
     for one in read:
         claimed = [*(one.study.get("claims") or []), *(one.claims.get("registered") or [])]
-        if any(claim.get("kind") not in registry.names("claim") for claim in claimed):
+        kinds = [claim.get("kind") for claim in claimed]
+        kinds += [entry.get("quantity") for entry in one.study.get("published") or []]
+        if not set(kinds) <= set(registry.names("claim")):
             for plugin in one.study.get("plugins", []):
                 registry.load_plugin(Path(plugin))
 
@@ -158,6 +164,8 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     from deepboot.reports.claims.judge import judge
     from deepboot.reports.comparison import compare
     from deepboot.reports.page.summary import progress
+    from deepboot.reports.replication.ledger import replications
+    from deepboot.reports.tables import replication
     from deepboot.reports.tables.verdicts import as_dicts, lines
 
     read = results.read(folder)
@@ -169,7 +177,7 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     if json:
         say(dumps(as_dicts(judged), indent=2))
     else:
-        for line in lines(judged):
+        for line in [*lines(judged), *replication.lines(replications(comparison))]:
             say(line)
         say(f"\nNext: deepboot report {folder}" if judged else "This study makes no claims: add [[claims]] to it.")
     sys.exit(1 if any(one.overall == "refuted" for one in judged) else 0)
@@ -198,20 +206,43 @@ def export(
     _at_least_one(folder, "export")
     for path in export_tables(folder, out, format):
         say(str(path))
-    say("Next: open them in pandas, R or a spreadsheet; run_id joins the two tables.")
+    say("Next: open them in pandas, R or a spreadsheet; run_id joins the tables.")
 
 
 @app.command(name="list")
 def list_(
     kind: Positional[
-        Literal["all", "tasks", "models", "optimizers", "losses", "penalties", "rules", "studies", "claims"]
+        Literal[
+            "all",
+            "tasks",
+            "models",
+            "optimizers",
+            "losses",
+            "penalties",
+            "transforms",
+            "constructions",
+            "rules",
+            "probes",
+            "studies",
+            "claims",
+        ]
     ] = "all",
+    name: Annotated[Positional[str | None], arg(metavar="NAME", help="of a study, to read all about it")] = None,
     /,
+    markdown: Annotated[bool, arg(help="the studies of grokking as the table of the README")] = False,
 ) -> None:
-    """List what a study can name."""
-    from deepboot.runners.commands import listing
+    """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours."""
+    from deepboot.runners.commands import listing, studies
 
-    for line in listing.lines(kind):
+    if kind != "studies" and (name is not None or markdown):
+        _fail([f"NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list {kind}`."
+               " Write for instance `deepboot list studies demo`."])  # fmt: skip
+    found = (
+        listing.lines(kind) if kind != "studies"
+        else [studies.markdown()] if markdown
+        else studies.lines() if name is None else studies.details(name)
+    )  # fmt: skip
+    for line in found:
         say(line)
 
 

@@ -5,13 +5,17 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.schema import Change, Start, Stop
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
+from deepboot.reports.replication.errors import published_errors
+from deepboot.reports.replication.ledger import as_claim
 from deepboot.runners import builtins
+from deepboot.runners.run.rows import specification_row
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
@@ -60,9 +64,34 @@ def test_what_the_readme_changes_within_a_run_is_valid():
     assert Stop(**tables["stop"]) == Stop()
 
 
+def test_the_published_number_of_the_readme_is_valid():
+    """It is one that a study of grokking can hold, and is measured by the kind that it names."""
+    (text,) = [block for block in BLOCKS if "[[published]]" in block]
+    published = tomllib.loads(text)["published"]
+    runs = pd.DataFrame([specification_row(run) for run in runs_of(parity(published=published))])
+    assert published_errors(published, runs) == []
+    assert as_claim(published[0])["kind"] == "grokking_delay"
+
+
 def test_the_figures_of_the_readme_are_there():
     """The pictures are in the repository."""
     paths = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
     assert len(paths) == 2
     for path in paths:
         assert (ROOT / path).read_text().lstrip().startswith("<?xml")
+
+
+def test_the_probes_of_the_readme_work(tmp_path):
+    """Those of its study are known, and the user's own, pasted into a plugin, is measured in both worlds."""
+    builtins.load()
+    (tables,) = [tomllib.loads(block) for block in BLOCKS if "[probes]" in block]
+    probed = train(runs_of(parity(probes=tables["probes"])))
+    assert all({name.partition(".")[0] for name in one.probes[0]["values"]} == set(tables["probes"]) for one in probed)
+    (text,) = [block for block in BLOCKS if '@register("probe"' in block]
+    assert len(text.strip().splitlines()) <= 5
+    imports = ["from torch import Tensor", "from deepboot.bootstrap.registry import register"]
+    imports += ["from deepboot.bootstrap.probes.measured import Measured"]
+    (tmp_path / "mine.py").write_text("\n".join([*imports, text]))
+    registry.load_plugin(tmp_path / "mine.py")
+    for outcome in train(runs_of(parity(probes={"largest_weight": {}}))):
+        assert outcome.probes[-1]["values"]["largest_weight"] > 0

@@ -7,9 +7,10 @@ forward pass then serves one member, ``weight (out, in)``, and E stacked ones, `
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from deepboot.bootstrap import streams
@@ -17,6 +18,7 @@ from deepboot.bootstrap import streams
 Initialization = Literal["he", "lecun", "torch", "truncated"]
 Bias = bool | Literal["input"]
 Activation = Literal["relu", "gelu", "tanh", "quadratic"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,16 @@ class Distribution:
     """Distribution a parameter starts from: ``normal`` and ``uniform`` by their standard deviation, or constant.
 
     ``truncated`` is the normal of that standard deviation without what lies more than two of them from 0, which leaves
-    0.8796 of it.
+    0.8796 of it. ``key``, for buffers, is a key of random numbers of its own.
     """
 
-    kind: Literal["normal", "uniform", "truncated", "constant"]
+    kind: Literal["normal", "uniform", "truncated", "constant", "key"]
     scale: float
 
     def draw(self, key_E2: Tensor, shape: torch.Size) -> Tensor:
-        """Starting values for E members, float32, (E, *shape)."""
+        """Starting values for E members, float32, (E, *shape); the key itself, int32, (E, 2), where one is wanted."""
+        if self.kind == "key":
+            return key_E2
         members, size = key_E2.shape[0], math.prod(shape)
         if self.kind == "constant":
             return torch.full((members, *shape), self.scale, device=key_E2.device)
@@ -81,10 +85,20 @@ def parameter(shape: tuple[int, ...], start: Distribution) -> nn.Parameter:
     return declared
 
 
-def buffer(shape: tuple[int, ...], value: float) -> Tensor:
-    """A part of a member's state that the forward pass itself changes; it starts with this value everywhere."""
-    declared = torch.empty(shape, device="meta")
+def buffer(shape: tuple[int, ...], value: float, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A part of a member's state that the forward pass itself changes; it starts with this value everywhere.
+
+    Numbers of floating point take the dtype of the parameters; a buffer of integers keeps its own.
+    """
+    declared = torch.empty(shape, device="meta", dtype=dtype)
     declared.start = constant(value)  # type: ignore[attr-defined]
+    return declared
+
+
+def key_buffer() -> Tensor:
+    """A key of random numbers, int32, (2,), each member's own, from its ``noise`` stream under the buffer's name."""
+    declared = torch.empty(2, device="meta", dtype=torch.int32)
+    declared.start = Distribution("key", 0.0)  # type: ignore[attr-defined]
     return declared
 
 
@@ -139,11 +153,15 @@ class Linear(nn.Module):
     """Affine map of the last axis; inputs are (..., rows, in), outputs (..., rows, out).
 
     With ``bias = "input"`` the bias is a weight of one more input, which is always 1, and starts as the weights do.
+    With ``start_as`` the weights start as if there were so many inputs.
     """
 
-    def __init__(self, fan_in: int, out: int, *, initialization: Initialization = "he", bias: Bias = True):
+    def __init__(
+        self, fan_in: int, out: int, *, initialization: Initialization = "he", bias: Bias = True,
+        start_as: int | None = None,
+    ):  # fmt: skip
         super().__init__()
-        of_weights = weight_start(initialization, fan_in + 1 if bias == "input" else fan_in)
+        of_weights = weight_start(initialization, start_as or (fan_in + 1 if bias == "input" else fan_in))
         self.weight = parameter((out, fan_in), of_weights)
         start = of_weights if bias == "input" or initialization == "torch" else constant(0.0)
         self.bias = parameter((1, out), start) if bias else None
@@ -168,12 +186,6 @@ def rows_of(table: Tensor, index: Tensor) -> Tensor:
     return nn.functional.embedding(*_of_one_table(table, index))
 
 
-def sums_of_rows(table: Tensor, index: Tensor) -> Tensor:
-    """Sums of K rows of every member's table, (E, B, width), or of one table, by index, int64, (E, B, K) or (B, K)."""
-    row, rows = _of_one_table(table, index)
-    return nn.functional.embedding_bag(row.flatten(0, -2), rows, mode="sum").unflatten(0, index.shape[:-1])
-
-
 def _of_one_table(table: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Index into the tables of all members, one after another, and that one table, (E * size, width)."""
     if table.dim() == 2:
@@ -195,3 +207,35 @@ class LayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The normalised input; x is (..., rows, width)."""
         return nn.functional.layer_norm(x, (self.width,), eps=self.eps) * self.weight + self.bias
+
+
+class Dropout(nn.Module):
+    """Sets each number to 0 with this probability in training mode, and divides all others by that of staying.
+
+    A mask is a pure function of the member's ``noise`` stream, the layer's name, the number of training passes before,
+    the row in the batch and the number's place in the row: equal in both worlds of a pair, whoever shares the pack.
+    Probabilities are multiples of 2^-16. Inputs are (..., rows, width).
+    """
+
+    key: Tensor
+    passes: Tensor
+
+    def __init__(self, probability: float):
+        super().__init__()
+        self.dropped = round(probability * 2**16)  # of 2^16 equally likely words
+        self.register_buffer("key", key_buffer())
+        self.register_buffer("passes", buffer((), 0, torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        kept = self._word(x) >= self.dropped - 2**15
+        self.passes.add_(1)
+        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - self.dropped))
+
+    def _word(self, x: Tensor) -> Tensor:
+        """A random number in -2^15 .. 2^15 - 1 for every number of x, int16, of its shape."""
+        rows, width = x.shape[-2:]
+        of_pass = streams.words(self.key, self.passes, 2)
+        row = torch.arange(rows, device=x.device).expand(*x.shape[:-1])
+        return streams.words(of_pass, row, (width + 1) // 2).view(torch.int16)[..., :width]

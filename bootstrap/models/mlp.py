@@ -1,5 +1,6 @@
 """Multi-layer perceptron, on vectors or on the operands of a token task."""
 
+from functools import reduce
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -11,12 +12,14 @@ from deepboot.bootstrap.models.convolutions import BatchNorm, per_member
 from deepboot.bootstrap.models.layers import (
     Activation,
     Bias,
+    Dropout,
     Embedding,
     Initialization,
     Linear,
+    Probability,
     activate,
     affine,
-    sums_of_rows,
+    rows_of,
 )
 from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN
 from deepboot.bootstrap.registry import LATER, register
@@ -29,7 +32,7 @@ Depth = Annotated[int, Field(ge=0, le=100)]
 
 @register("model", "mlp")
 class MLP(nn.Module):
-    """Fully connected layers with one activation between them, after batch norm where asked for.
+    """Fully connected layers with one activation between them, after batch norm and before ``dropout`` where asked for.
 
     Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
     one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
@@ -40,7 +43,8 @@ class MLP(nn.Module):
     Forms of single papers: hidden biases that are weights of an input fixed at 1 (``bias = "input"``); an output bias
     of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to
     ``projection`` numbers between the last activation and the output, whose weights may be the embedding's rows of the
-    classes (``tied``), as in PAIR's modular addition.
+    classes (``tied``), as in PAIR's modular addition; tables, or one-hot vectors, of the tokens alone that operands can
+    be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -54,7 +58,8 @@ class MLP(nn.Module):
         operands: Literal["concat", "sum"] = "concat", batch_norm: bool = False,
         output_bias: Annotated[bool | None, LATER] = None, single_logit: Annotated[bool, LATER] = False,
         embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
-        tied: Annotated[bool, LATER] = False,
+        tied: Annotated[bool, LATER] = False, dropout: Annotated[Probability, LATER] = 0.0,
+        embedded: Annotated[Literal["tokens", "operands"], LATER] = "tokens",
     ):  # fmt: skip
         super().__init__()
         if single_logit and classes != 2:
@@ -76,12 +81,11 @@ class MLP(nn.Module):
                     "model 'mlp' reads all positions at once, but this task shows earlier answers in its input. "
                     "Set task.shows_answers = false or use a causal model such as 'transformer'."
                 )
-            self.answers, self.varying, self.vocab = inputs.answers, inputs.varying, inputs.vocab
-            size = embedding or inputs.vocab
+            self.answers, self.varying = inputs.answers, inputs.varying
+            self.vocab = inputs.operands or inputs.vocab if embedded == "operands" else inputs.vocab
+            size = embedding or self.vocab
             tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
-            self.embeddings = nn.ModuleList(
-                Embedding(inputs.vocab, embedding, std=embedding_std) for _ in range(tables)
-            )
+            self.embeddings = nn.ModuleList(Embedding(self.vocab, embedding, std=embedding_std) for _ in range(tables))
             fan_in = size if operands == "sum" else size * len(inputs.varying)
             # on the device, since an index that comes from the host is copied at every step
             self.register_buffer("positions", torch.tensor(inputs.varying), persistent=False)
@@ -92,6 +96,7 @@ class MLP(nn.Module):
         widths = [fan_in, *[width] * depth]
         self.hidden = nn.ModuleList(Linear(a, b, bias=bias, initialization=initialization) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(BatchNorm(each) for each in widths[1:]) if batch_norm else None
+        self.dropouts = nn.ModuleList(Dropout(dropout) for _ in range(depth)) if dropout else None
         self.single_logit, outputs = single_logit, 1 if single_logit else self.answers * classes
         self.projection = (
             Linear(widths[-1], projection, bias=False, initialization=initialization) if projection else None
@@ -109,7 +114,8 @@ class MLP(nn.Module):
         for index, layer in enumerate(others):
             if self.norms is not None:
                 h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
-            h = layer(activate(h, self.activation))
+            h = activate(h, self.activation)
+            h = layer(h if self.dropouts is None else self.dropouts[index](h))
         return self._logits(h)
 
     def _layers(self) -> list[Linear]:
@@ -138,8 +144,9 @@ class MLP(nn.Module):
             contributions = [affine(self._table(operand), weight) for operand, weight in enumerate(weights)]
         else:
             contributions = [weight.mT for weight in weights]
-        row = x[..., self.positions] + self.vocab * torch.arange(operands, device=x.device)
-        h = sums_of_rows(torch.cat(contributions, -2), row)
+        # not by embedding_bag, whose gradient is summed in an order that differs between equal members on a CPU
+        tokens = x[..., self.positions].unbind(-1)
+        h = reduce(torch.add, (rows_of(table, token) for table, token in zip(contributions, tokens, strict=True)))
         return h if first.bias is None else h + first.bias
 
     def _table(self, operand: int = 0) -> Tensor:

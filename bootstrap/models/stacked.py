@@ -39,7 +39,7 @@ class Stack:
 
     Attributes:
         names, shapes, sizes, starts: of the parameters of one member, in the order of the flat tensor.
-        buffers: shape and start of each of a member's buffers, by name.
+        buffers: shape, dtype and start of each of a member's buffers, by name.
 
     Raises:
         ValueError: the model refuses the task, or has a parameter whose start is unknown.
@@ -61,7 +61,7 @@ class Stack:
             if not parameter.requires_grad:
                 raise ValueError(f"model {name!r}: parameter {full_name!r} is frozen. Make it a buffer, or train it.")
         self.buffers = {
-            full_name: (tensor.shape, tensor.start)
+            full_name: (tensor.shape, dtype if tensor.is_floating_point() else tensor.dtype, tensor.start)
             for full_name, tensor in module.named_buffers()
             if hasattr(tensor, "start")
         }
@@ -94,17 +94,26 @@ class Stack:
         ]
         return torch.cat(parts, 1) * scale_E1
 
-    def initial_buffers(self, members: int) -> Buffers:
-        """Buffers of so many members at step 0, under their names, each (E, ...)."""
+    def initial_buffers(self, key_E2: Tensor) -> Buffers:
+        """Buffers at step 0, under their names, each (E, ...).
+
+        Args:
+            key_E2: int32, (E, 2), the members' ``noise`` streams.
+        """
         return {
-            name: torch.full((members, *shape), start.scale, device=self.device, dtype=self.dtype)
-            for name, (shape, start) in self.buffers.items()
+            name: start.draw(streams.subkeys(key_E2, name), shape).to(dtype)
+            for name, (shape, dtype, start) in self.buffers.items()
         }
 
     def named(self, param_EP: Tensor) -> dict[str, Tensor]:
         """Views of the parameters under their names, each (E, *shape)."""
         pieces = zip(self.names, param_EP.split(self.sizes, dim=1), self.shapes, strict=True)
         return {name: piece.view(len(param_EP), *shape) for name, piece, shape in pieces}
+
+    def weights(self, param_EP: Tensor, buffers: Buffers) -> dict[str, Tensor]:
+        """Views of the parameters and statistics under their names, each (E, ...); no counters and random keys."""
+        statistics = {name: buffer for name, buffer in buffers.items() if buffer.is_floating_point()}
+        return self.named(param_EP) | statistics
 
     def logits(self, param_EP: Tensor, buffers: Buffers, x: Tensor) -> Tensor:
         """Logits, (E, B * answers, classes), of inputs (E, B, ...).
@@ -123,12 +132,12 @@ class Stack:
         } | buffers
         with self.precision():
             if not self.maps_members:
-                return as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
+                return self.as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
 
             def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
                 return torch.func.functional_call(module, own, (x_B,), tie_weights=False)
 
-            return as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
+            return self.as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
 
     def gradient(self, param_EP: Tensor, buffers: Buffers, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         """Gradient of every member's mean loss, (E, P), and what the objective returns beside the loss.
@@ -159,6 +168,11 @@ class Stack:
     def precision(self) -> AbstractContextManager[Any]:
         """Under which forward passes compute."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+
+    def as_rows(self, logits: Tensor) -> Tensor:
+        """Logits with all answers of all samples as rows, in float32 where the forward pass was in bfloat16."""
+        logits = logits.float() if self.autocast else logits
+        return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
     def _new_module(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
@@ -205,7 +219,7 @@ class BoundStack:
         if self.stack.maps_members:
             return self.stack.compute(self.module, self.leaves, self.buffers, x)
         with self.stack.precision():
-            return as_rows(self.module(x))
+            return self.stack.as_rows(self.module(x))
 
     def gradient(self, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
         """As `Stack.gradient`; the gradient lies in the same memory every time."""
@@ -213,12 +227,6 @@ class BoundStack:
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self._leaf_list, share_EB, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._grad_EP), beside
-
-
-def as_rows(logits: Tensor) -> Tensor:
-    """Logits with all answers of all samples as rows, no coarser than float32."""
-    logits = logits.float() if logits.dtype == torch.bfloat16 else logits
-    return logits if logits.dim() == 3 else logits.flatten(1, -2)
 
 
 def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:

@@ -10,21 +10,24 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap.models.layers import (
     Activation,
+    Dropout,
     Embedding,
-    Initialization,
     LayerNorm,
     Linear,
+    Probability,
     activate,
     normal,
     parameter,
 )
 from deepboot.bootstrap.models.prefixes import SAMPLES_PER_TOKEN, View, plain_views, shared_views
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 from deepboot.bootstrap.task import Inputs, Tokens
 
 Norm = Literal["pre", "post", "none"]
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Layers = Annotated[int, Field(ge=1, le=100)]
+Dropped = Literal["both", "feed_forward"]
+Starts = Literal["he", "lecun", "torch", "truncated", "width"]
 FEW_KEYS = 8  # of a GPU's attention, up to which a batched matrix product would leave most of its threads idle
 
 
@@ -34,19 +37,29 @@ class Transformer(nn.Module):
 
     The last layer forms queries, its feed-forward part and logits at the answer positions alone:
     no other position can reach the loss. Power et al. 2022 (arXiv 2201.02177): 2 layers, width 128,
-    4 heads, sinusoidal positions, torch's own starting distributions (embeddings of variance 1).
-    Nanda et al. 2023 (arXiv 2301.05217): 1 layer, learned positions, ``norm = "none"``,
-    ``bias = false``, ``initialization = "lecun"`` (variance 1 / width). Small embeddings under a layer
-    norm make its gradients large: with AdamW and decay 1 training accuracy then spikes.
+    4 heads, sinusoidal positions, torch's own starting distributions (embeddings of variance 1); in their code
+    ``norm = "post"`` and ``bias = false``. Nanda et al. 2023 (arXiv 2301.05217): 1 layer, learned positions,
+    ``norm = "none"``, ``bias = false`` but ``feed_forward_bias = true``, ``logits = "tokens"``, and
+    ``initialization = "width"``: variance 1 / width, also of the down projection, and 1 / logits of the output's
+    weights. Small embeddings under a layer norm make its gradients large: with AdamW and decay 1 training accuracy
+    then spikes.
 
-    Shapes: x is int64, (E, B, L); logits are (E, B, classes), or (E, B, answers, classes).
+    ``attention_bias`` and ``feed_forward_bias`` say otherwise than ``bias`` for one part. With ``logits = "tokens"``
+    there is a logit for every token, of which those behind the classes are never right. Power et al.'s residual
+    ``dropout`` of 0.1 is on both branches of a block, or (``dropped = "feed_forward"``) on the second alone, as in
+    their code; in training every sample then has states of its own.
+
+    Shapes: x is int64, (E, B, L); logits are (E, B, logits), or (E, B, answers, logits).
     """
 
     def __init__(
         self, inputs: Inputs, classes: int, *, layers: Layers = 2, width: Width = 128,
         heads: Width = 4, feed_forward: Width | None = None, activation: Activation = "relu",
         norm: Norm = "pre", positions: Literal["learned", "sinusoidal"] = "learned", bias: bool = True,
-        initialization: Initialization = "torch",
+        initialization: Starts = "torch", dropout: Annotated[Probability, LATER] = 0.0,
+        dropped: Annotated[Dropped, LATER] = "both", attention_bias: Annotated[bool | None, LATER] = None,
+        feed_forward_bias: Annotated[bool | None, LATER] = None, output_bias: Annotated[bool, LATER] = False,
+        logits: Annotated[Literal["classes", "tokens"], LATER] = "classes",
     ):  # fmt: skip
         super().__init__()
         if not isinstance(inputs, Tokens):
@@ -54,7 +67,12 @@ class Transformer(nn.Module):
                 f"model 'transformer' reads tokens, but this task gives {type(inputs).__name__.lower()} inputs. "
                 "Use model 'mlp', or a task of tokens."
             )
-        self.inputs = inputs
+        if logits == "tokens" and not 1 < classes <= inputs.vocab:
+            raise ValueError(
+                f"model 'transformer' has a logit for each of {inputs.vocab} tokens, which this task's {classes} "
+                'classes are not among. Set model.logits = "classes".'
+            )
+        self.inputs, self.logits_per_answer = inputs, inputs.vocab if logits == "tokens" else classes
         std = 1.0 if initialization == "torch" else 1 / math.sqrt(width)
         self.embedding = Embedding(inputs.vocab, width, std=std)
         if positions == "learned":
@@ -62,16 +80,22 @@ class Transformer(nn.Module):
         else:
             self.register_buffer("sinusoid", sinusoids(inputs.length, width), persistent=False)
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, feed_forward or 4 * width, activation, norm, bias, initialization)
+            TransformerBlock(
+                width, heads, feed_forward or 4 * width, activation, norm, initialization,
+                biases=(bias if attention_bias is None else attention_bias,
+                        bias if feed_forward_bias is None else feed_forward_bias),
+                dropouts=(dropout if dropped == "both" else 0.0, dropout),
+            )
             for _ in range(layers)
-        )
+        )  # fmt: skip
+        self.shares_rows = not dropout  # else every sample has masks of its own
         self.norm = LayerNorm(width) if norm == "pre" else nn.Identity()
-        self.output = Linear(width, classes, initialization=initialization, bias=False)
+        self.output = _linear(width, self.logits_per_answer, initialization, output_bias, self.logits_per_answer)
 
     def forward(self, x: Tensor) -> Tensor:
         position: Tensor = self.position if hasattr(self, "position") else self.sinusoid  # type: ignore[assignment]
         batch, layers = x.shape[-2], len(self.blocks)
-        if batch >= SAMPLES_PER_TOKEN * self.inputs.vocab:
+        if batch >= SAMPLES_PER_TOKEN * self.inputs.vocab and (self.shares_rows or not self.training):
             table = self.embedding.weight.unsqueeze(-2) + position.unsqueeze(-3)  # every token at every position
             h, views = table.flatten(-3, -2), shared_views(self.inputs, layers, x)
         else:
@@ -86,13 +110,15 @@ class Transformer(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention and a feed-forward part, each around a residual stream of rows, (..., R, width).
 
+    Biases and dropouts are those of the attention and of the feed-forward part.
+
     Raises:
         ValueError: the width is no multiple of the heads.
     """
 
     def __init__(
-        self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, bias: bool,
-        initialization: Initialization, *, causal: bool = True,
+        self, width: int, heads: int, feed_forward: int, activation: Activation, norm: Norm, initialization: Starts, *,
+        biases: tuple[bool, bool] = (True, True), dropouts: tuple[float, float] = (0.0, 0.0), causal: bool = True,
     ):  # fmt: skip
         super().__init__()
         if width % heads:
@@ -101,20 +127,22 @@ class TransformerBlock(nn.Module):
                 f"Set model.width to {heads * (width // heads or 1)}."
             )
         self.heads, self.activation, self.order, self.causal = heads, activation, norm, causal
-        self.query = Linear(width, width, initialization=initialization, bias=bias)
-        self.key_value = Linear(width, 2 * width, initialization=initialization, bias=bias)
-        self.mix = Linear(width, width, initialization=initialization, bias=bias)
-        self.up = Linear(width, feed_forward, initialization=initialization, bias=bias)
-        self.down = Linear(feed_forward, width, initialization=initialization, bias=bias)
+        of_attention, of_feed_forward = biases
+        self.query = _linear(width, width, initialization, of_attention, width)
+        self.key_value = _linear(width, 2 * width, initialization, of_attention, width)
+        self.mix = _linear(width, width, initialization, of_attention, width)
+        self.up = _linear(width, feed_forward, initialization, of_feed_forward, width)
+        self.down = _linear(feed_forward, width, initialization, of_feed_forward, width)
         self.norms = nn.ModuleList(LayerNorm(width) for _ in range(0 if norm == "none" else 2))
+        self.dropouts = nn.ModuleList(Dropout(each) if each else nn.Identity() for each in dropouts)
 
     def forward(self, h: Tensor, views: Sequence[View]) -> Tensor:
         """The residual stream after this block, (..., R', width), of the one before, (..., R, width)."""
         seen = self.norms[0](h) if self.order == "pre" else h
-        h = joined([view.wanted(h) for view in views]) + self.mix(self._attend(seen, views))
+        h = joined([view.wanted(h) for view in views]) + self.dropouts[0](self.mix(self._attend(seen, views)))
         h = self.norms[0](h) if self.order == "post" else h
         inner = self.norms[1](h) if self.order == "pre" else h
-        h = h + self.down(activate(self.up(inner), self.activation))
+        h = h + self.dropouts[1](self.down(activate(self.up(inner), self.activation)))
         return self.norms[1](h) if self.order == "post" else h
 
     def _attend(self, seen: Tensor, views: Sequence[View]) -> Tensor:
@@ -139,6 +167,13 @@ class TransformerBlock(nn.Module):
         if self.causal and q.shape[-2] > 1:
             score = score.masked_fill(future(q.shape[-2], k.shape[-2], q.device), -torch.inf)
         return product(score.softmax(-1), v).transpose(-3, -2).flatten(-2)
+
+
+def _linear(fan_in: int, out: int, initialization: Starts, bias: bool, width: int) -> Linear:
+    """An affine map, which starts by its scheme, or with variance 1 / width."""
+    if initialization == "width":
+        return Linear(fan_in, out, initialization="lecun", bias=bias, start_as=width)
+    return Linear(fan_in, out, initialization=initialization, bias=bias)
 
 
 def small_product(left: Tensor, right: Tensor) -> Tensor:

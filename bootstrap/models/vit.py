@@ -52,7 +52,7 @@ class ViT(nn.Module):
         self.length = image.height // patch * (image.width // patch) + (self.token is not None)
         self.position = parameter((self.length, width), normal(STD))
         self.blocks = nn.ModuleList(
-            TransformerBlock(width, heads, feed_forward or 4 * width, "gelu", "pre", True, initialization, causal=False)
+            TransformerBlock(width, heads, feed_forward or 4 * width, "gelu", "pre", initialization, causal=False)
             for _ in range(layers)
         )
         self.norm = LayerNorm(width)

@@ -71,6 +71,11 @@ class SampleSource:
             y = self._random(members, index, y)
         return self._delivered(x, self._noisy(members, index, y), clean)
 
+    def exchanged(self, members: slice, index: Tensor) -> Tensor:
+        """Whether each training sample was given another one's label (``data.swapped_answers``), bool, (M, ...)."""
+        swapped = self._swapped(members, index, None)
+        return torch.zeros_like(index, dtype=torch.bool) if swapped is None else swapped != index
+
     def test(self) -> LabelledBatch:
         """Test samples of all members, (E, T, ...)."""
         everyone = slice(0, len(self.pool_sizes))

@@ -7,10 +7,15 @@ from typing import Any
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.compatibility import compatibility_problems, pools_of, task_and_problems
+from deepboot.bootstrap.study.constructed import construction_problems
+from deepboot.bootstrap.study.dtypes import eps_problems
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.probe_checks import probe_problems
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
 from deepboot.bootstrap.study.schema import CHOICES, Study
 from deepboot.bootstrap.task import Task, Universe
+
+AS_GIVEN = ("data", "schedule", "evaluation", "keep", "probes", "stop")  # tables that a run has as the study has them
 
 
 def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[Pair]:
@@ -28,12 +33,18 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and faulty.isdisjoint(("data", "loss", "training")):
         pools, more = pools_of(study, task.size if isinstance(task, Universe) else None)
         problems += more or compatibility_problems(study, task, [size for size, _ in pools])
+    if faulty.isdisjoint(("optimizer", "training")):
+        problems += eps_problems(study)
+    if task is not None and not problems and faulty.isdisjoint(("model", "start")):
+        problems += construction_problems(study, task)
+    if task is not None and not problems and faulty.isdisjoint(("model", "loss", "probes")):
+        problems = probe_problems(study, task)
     if problems or faulty or task is None:
         raise StudyError(problems)
     training = study.training
     seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
     common = {
-        **{name: getattr(study, name) for name in (*CHOICES, "data", "schedule", "evaluation", "keep", "stop")},
+        **{name: getattr(study, name) for name in (*CHOICES, *AS_GIVEN)},
         **{name: getattr(training, name) for name in ("max_steps", *TRAINING)},
         "start": None,
         "largest_pool": max(largest.get(universe_key(study.task), 0), *(size for size, _ in pools)),
@@ -61,14 +72,16 @@ def universe_key(task: dict[str, Any]) -> str:
 
 def _code(study: Study, task: Task) -> dict[str, str]:
     """The part of a run's identity beside its settings: the task's version, recorded files, plugins' sources."""
-    penalty = study.training.penalty
+    penalty, construct = study.training.penalty, study.start.construction if study.start is not None else None
     entries = [registry.find(kind, getattr(study, kind)["name"]) for kind in CHOICES]
     entries += [registry.find("penalty", penalty["name"])] if penalty is not None else []
+    entries += [registry.find("transform", transform["name"]) for transform in study.training.transforms]
+    entries += [registry.find("construction", construct["name"])] if construct is not None else []
     versions = {key: value for entry in entries if entry.kind != "task" for key, value in _version(entry).items()}
     fingerprint = getattr(task, "fingerprint", None)
     return {
         "task_version": str(task.version),
-        **{entry.kind: entry.source for entry in entries if entry.source},
+        **{_part(entry): entry.source for entry in entries if entry.source},
         **versions,
         **({"data": fingerprint} if fingerprint else {}),
     }
@@ -82,4 +95,9 @@ def _rule_code(study: Study) -> dict[str, str]:
 
 def _version(entry: Entry) -> dict[str, str]:
     """The ``version`` of a registered thing under its kind; empty where it has none."""
-    return {f"{entry.kind}_version": entry.version} if entry.version is not None else {}
+    return {f"{_part(entry)}_version": entry.version} if entry.version is not None else {}
+
+
+def _part(entry: Entry) -> str:
+    """The part that a registered thing has in a run: its kind; of transforms, of which a run may have several, more."""
+    return f"transform {entry.name}" if entry.kind == "transform" else entry.kind

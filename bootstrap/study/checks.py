@@ -19,10 +19,10 @@ def budget_problems(study: Study, faulty: set[str]) -> list[str]:
     if "training" in faulty:
         return problems
     training = study.training
-    if training.dtype == "float64" and training.precision != "float32":
+    if training.dtype != "float32" and training.precision != "float32":
         problems.append(
             f"`training.precision`: {training.precision!r} is a precision of float32 and cannot be had with "
-            'training.dtype = "float64". Remove one of the two.'
+            f'training.dtype = "{training.dtype}". Remove one of the two.'
         )
     if "schedule" not in faulty and study.schedule.warmup_steps > training.max_steps:
         problems.append(

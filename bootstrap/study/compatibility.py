@@ -10,6 +10,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.build import build_task, capacity
+from deepboot.bootstrap.study.layer_names import layer_problems
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import Study, own_settings
 from deepboot.bootstrap.task import Image, Inputs, Samples, Task, Universe
@@ -32,12 +33,13 @@ def task_and_problems(study: Study, faulty: set[str]) -> tuple[Task | None, list
                 f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
             ]
         _check_properties(task)
-        _cached(_two_samples, task)
+        cached(_two_samples, task)
     except (Exception, SystemExit) as error:  # a plugin's task may raise anything
         return None, [f"`task`: {reason(error, 'Mend the task.')}"]
     try:
         if "model" not in faulty:
-            _cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
+            names = cached(_try_model, task, json.dumps(study.model), registry.find("model", study.model["name"]))
+            return task, layer_problems(study, names, faulty) if "training" not in faulty else []
     except StudyError as error:
         return task, error.problems
     return task, []
@@ -57,7 +59,7 @@ def _check_properties(task: Task) -> None:
         _ = task.mirror(torch.arange(1)), task.reference
 
 
-def _cached(function: Any, task: Task, *arguments: Any) -> Any:
+def cached(function: Any, task: Task, *arguments: Any) -> Any:
     """The result of a cached function of a task; it is computed anew where a plugin's task is not hashable."""
     return (function if _is_hashable(task) else function.__wrapped__)(task, *arguments)
 
@@ -77,17 +79,20 @@ def _two_samples(task: Task) -> Samples:
 
 
 @lru_cache(maxsize=256)
-def _try_model(task: Task, model: str, entry: Entry) -> None:
-    """Refuse a model that cannot be built for a task or cannot compute two of its samples."""
+def _try_model(task: Task, model: str, entry: Entry) -> list[str]:
+    """Names of a model's parameters; one that cannot be built or cannot compute two samples of the task is refused."""
     settings = json.loads(model)
     try:
         stack = Stack(entry.name, own_settings(settings), task)
         if stack.size > LARGEST_TRIAL:
-            return
+            return stack.names
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
-        x, y = _cached(_two_samples, task)
-        logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(1), task.decode(x))
-        shape, expected = tuple(logits.shape), (1, y.numel(), task.classes)
+        x, y = cached(_two_samples, task)
+        logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(key_12), task.decode(x))
+        wanted = getattr(
+            stack.module, "logits_per_answer", task.classes
+        )  # a model may have more than there are classes
+        shape, expected = tuple(logits.shape), (1, y.numel(), wanted)
     except (Exception, SystemExit) as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
     if shape != expected:
@@ -95,6 +100,7 @@ def _try_model(task: Task, model: str, entry: Entry) -> None:
             f"`model`: expected logits of shape {expected} for two samples, got {shape}. "
             "Its forward pass must give one row of class logits per answer."
         ])  # fmt: skip
+    return stack.names
 
 
 def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:

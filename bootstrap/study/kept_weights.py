@@ -23,7 +23,7 @@ def weights_file(folder: Path, run_id: str, step: int) -> Path:
 
 def folder_problems(study: Study, faulty: set[str]) -> list[str]:
     """Problems of the folder to start from, where a study starts from one."""
-    if study.start is None or "start" in faulty:
+    if study.start is None or study.start.folder is None or "start" in faulty:
         return []
     try:
         folder = path_of(study.start.folder, "start.folder")
@@ -42,6 +42,7 @@ def kept_weights(start: Start, run: Run) -> KeptWeights:
     """
     from deepboot.bootstrap import results  # loads pandas, which no worker needs
 
+    assert start.folder is not None, "another start is constructed"
     folder = path_of(start.folder, "start.folder")
     matching = _matching(results.read_table(folder / "runs.parquet", columns.RUN_COLUMNS), start, run)
     if len(matching) != 1:

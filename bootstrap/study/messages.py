@@ -27,6 +27,9 @@ NAMES = {
     "model_type": "a table",
     "tuple_type": "a list",
 }
+FORMER = {  # settings of earlier versions, with what to write instead
+    "training.clip_norm": 'this is a transform now. Write training.transforms = [{ name = "clip", norm = 1.0 }].',
+}
 LIMITS = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below", "less_than_equal": "at most"}
 
 KeyPath = tuple[int | str, ...]  # the keys and numbers that lead to a value inside nested tables and lists
@@ -66,9 +69,11 @@ def _overlap(one: str, other: str) -> bool:
 
     >>> _overlap("optimizer", "optimizer.lr"), _overlap("data.test_set", "data.test_samples")
     (True, False)
+    >>> _overlap("training.transforms[0]", "training.transforms.0.norm")
+    True
     """
-    shorter, longer = sorted((one, other), key=len)
-    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
+    shorter, longer = sorted((key.replace("[", ".").replace("]", "") for key in (one, other)), key=len)
+    return longer == shorter or longer.startswith(f"{shorter}.")
 
 
 def unwritable_problems(value: Any, key: str = "") -> list[str]:
@@ -185,6 +190,8 @@ def _sentence(key: str, details: list[Any], schema: type[Settings]) -> str:
     kind, came, context = detail["type"], detail["input"], detail.get("ctx", {})
     last = detail["loc"][-1] if detail["loc"] else ""
     got, cure = shown(came), "Change its type or value."
+    if kind == "extra_forbidden" and key in FORMER:
+        return f"`{key}`: {FORMER[key]}"
     if kind == "extra_forbidden":
         return f"`{key}`: unknown key. {suggestion(str(last), _known_keys(detail, schema))}"
     if kind == "missing" and isinstance(last, str):
@@ -244,9 +251,9 @@ def _schema_at(schema: type[Settings], path: tuple[int | str, ...]) -> type[Sett
 
 
 def _table_in(annotation: Any) -> type[Settings] | None:
-    """The schema of a table inside an annotation such as ``list[Change]`` or ``Stop | None``."""
+    """The schema of a table inside an annotation such as ``list[Change]`` or ``Stop | None``, or of named tables."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
-    if get_origin(annotation) not in (list, Union, UnionType, Annotated):
+    if get_origin(annotation) not in (list, dict, Union, UnionType, Annotated):
         return None
     return next((table for table in map(_table_in, get_args(annotation)) if table is not None), None)

@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Kind, Settings
+from deepboot.bootstrap.study.constructed import start_problems
 from deepboot.bootstrap.study.messages import (
     StudyError,
     key_of,
@@ -20,7 +21,16 @@ from deepboot.bootstrap.study.messages import (
     validation_problems,
     without_unwritable,
 )
-from deepboot.bootstrap.study.schema import CHOICES, Chosen, ClaimCommon, ModelScales, Study
+from deepboot.bootstrap.study.schema import (
+    CHOICES,
+    PUBLISHED_AS,
+    Chosen,
+    ClaimCommon,
+    ModelScales,
+    ProbeCommon,
+    Published,
+    Study,
+)
 from deepboot.bootstrap.wording import clipped, shown
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
@@ -59,13 +69,21 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
         kind: _choice(kind, choices[kind], kind, "name", more) for kind in CHOICES if kind in choices
     }
     training = choices.get("training")
-    world = training.get("world") if isinstance(training, dict) else None
-    rule = _choice("rule", world, "training.world", "rule", more) if world is not None else None
-    penalty = training.get("penalty") if isinstance(training, dict) else None
-    penalty = _choice("penalty", penalty, "training.penalty", "name", more) if penalty is not None else None
+    chosen_in_training = _choices_in_training(training if isinstance(training, dict) else {}, more)
+    start = choices.get("start")
+    construct = start.get("construction") if isinstance(start, dict) else None
+    if construct is not None:
+        construct = _choice("construction", construct, "start.construction", "name", more)
+    probes = choices.get("probes")
+    if isinstance(probes, dict):
+        found = {name: _probe(name, settings, more) for name, settings in probes.items()}
+        resolved["probes"] = {name: settings for name, settings in found.items() if settings is not None}
     claims = choices.get("claims")
     for number, claim in enumerate(claims if isinstance(claims, list) else []):
         _claim(claim, f"claims[{number}]", more)
+    published = choices.get("published")
+    for number, entry in enumerate(published if isinstance(published, list) else []):
+        _published(entry, f"published[{number}]", more)
     problems += not_about(more, unwritable_keys)
     faulty = {table_of(problem) for problem in problems}
     if study is None:
@@ -73,10 +91,25 @@ def read(raw: dict[str, Any]) -> tuple[Study, set[str], list[str]]:
         study = _stand_in(raw, faulty)
     contradictions = _contradiction_problems(study, faulty)
     faulty |= {table_of(problem) for problem in contradictions}
-    if rule is not None:
-        resolved["training"] = study.training.model_copy(update={"world": rule, "penalty": penalty})
+    if chosen_in_training["world"] is not None:
+        resolved["training"] = study.training.model_copy(update=chosen_in_training)
+    if construct is not None and study.start is not None:
+        resolved["start"] = study.start.model_copy(update={"construction": construct})
     sound = {name: value for name, value in resolved.items() if name not in faulty}
     return study.model_copy(update=sound), faulty, problems + contradictions
+
+
+def _choices_in_training(training: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """World, penalty and transforms with all their settings filled in; None for each that fails, or is not there."""
+    world, penalty, transforms = (training.get(name) for name in ("world", "penalty", "transforms"))
+    return {
+        "world": _choice("rule", world, "training.world", "rule", problems) if world is not None else None,
+        "penalty": _choice("penalty", penalty, "training.penalty", "name", problems) if penalty is not None else None,
+        "transforms": [
+            _choice("transform", transform, f"training.transforms[{index}]", "name", problems)
+            for index, transform in enumerate(transforms if isinstance(transforms, list) else [])
+        ],
+    }
 
 
 def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
@@ -87,32 +120,49 @@ def _stand_in(raw: dict[str, Any], faulty: set[str]) -> Study:
 
 
 def with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
-    """A copy of a nested dictionary with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
+    """A copy of nested tables and lists with the value at ``a.b.c`` replaced; a name in quotes may hold dots itself.
 
     >>> with_value({"sweep": {}}, 'sweep."model.width"', [8, 16])
     {'sweep': {'model.width': [8, 16]}}
+    >>> with_value({"transforms": [{"name": "clip", "norm": 1}]}, "transforms.0.norm", 2)
+    {'transforms': [{'name': 'clip', 'norm': 2}]}
 
     Raises:
-        StudyError: something on the way is not a table, or the name is not written as TOML writes it.
+        StudyError: something on the way is no table and no list, or a list has no value of that index; or the name is
+            not written as TOML writes it.
     """
-    *tables, last = _names(dotted)
-    inner = changed = dict(raw)
-    for name in tables:
-        table = inner.get(name, {})
-        if not isinstance(table, dict):
+    *path, last = names_in(dotted)
+    changed = dict(raw)
+    inner: Any = changed
+    for name in path:
+        key: Any = _key(inner, name, dotted)
+        held = inner[key] if isinstance(inner, list) else inner.get(key, {})
+        if not isinstance(held, dict | list):
             raise StudyError([
-                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(table)}. Check the dotted name."
+                f"`{clipped(dotted)}`: expected `{name}` to be a table, got {shown(held)}. Check the dotted name."
             ])  # fmt: skip
-        inner[name] = dict(table)
-        inner = inner[name]
-    inner[last] = copy.deepcopy(value)
+        inner[key] = copy.copy(held)
+        inner = inner[key]
+    inner[_key(inner, last, dotted)] = copy.deepcopy(value)
     return changed
 
 
-def _names(dotted: str) -> list[str]:
+def _key(inner: dict[str, Any] | list[Any], name: str, dotted: str) -> str | int:
+    """The key of a name in a table, or its index in a list."""
+    if isinstance(inner, dict):
+        return name
+    if re.fullmatch("[0-9]{1,9}", name) and int(name) < len(inner):
+        return int(name)
+    raise StudyError([
+        f"`{clipped(dotted)}`: expected an index into a list of {len(inner):,}, where 0 is the first, "
+        f"got {shown(name)}. Check the dotted name."
+    ])  # fmt: skip
+
+
+def names_in(dotted: str) -> list[str]:
     """The single names of a dotted name, of which some may be in quotes.
 
-    >>> _names('sweep."model.width"')
+    >>> names_in('sweep."model.width"')
     ['sweep', 'model.width']
     """
     if '"' not in dotted:
@@ -176,13 +226,35 @@ def _choice(kind: Kind, raw: Any, key: str, name_key: str, problems: list[str]) 
         problems.append(f"`{key}.{name_key}`: {error}")
         return None
     common: type[Settings] = ModelScales if kind == "model" else Settings
+    given = {setting: value for setting, value in raw.items() if setting != name_key}
+    settings = _filled_in(schema, common, given, key, name, problems)
+    return None if settings is None else {name_key: name, **settings}
+
+
+def _probe(name: str, raw: Any, problems: list[str]) -> dict[str, Any] | None:
+    """The settings of a probe, filled in; None where that fails, and the reasons are added to the problems."""
+    try:
+        schema = registry.settings("probe", name)
+    except ValueError as error:
+        problems.append(f"`probes.{name}`: {error}")
+        return None
+    return _filled_in(schema, ProbeCommon, raw, f"probes.{name}", name, problems) if isinstance(raw, dict) else None
+
+
+def _filled_in(
+    schema: type[Settings], common: type[Settings], raw: dict[str, Any], key: str, name: str, problems: list[str]
+) -> dict[str, Any] | None:
+    """The settings of something registered, its own and then those that all of its kind have, with their defaults.
+
+    None where they cannot be had; the reasons are added to the problems.
+    """
     raw_common = {name: value for name, value in raw.items() if name in common.model_fields}
-    raw_specific = {name: value for name, value in raw.items() if name != name_key and name not in raw_common}
-    specific, scales = _validated(schema, raw_specific, key, problems), _validated(common, raw_common, key, problems)
-    if specific is None or scales is None:
+    raw_own = {name: value for name, value in raw.items() if name not in raw_common}
+    own, shared = _validated(schema, raw_own, key, problems), _validated(common, raw_common, key, problems)
+    if own is None or shared is None:
         return None
     try:
-        return {name_key: name, **specific.model_dump(mode="json", warnings="error"), **scales.model_dump()}
+        return {**own.model_dump(mode="json", warnings="error"), **shared.model_dump()}
     except PydanticSerializationError as error:
         reason = str(error).split("\n")[-1].strip().rstrip(".")
         problems.append(f"`{key}`: a default of {name!r} is no value that a study can give: {reason}. "
@@ -201,6 +273,40 @@ def _claim(raw: Any, key: str, problems: list[str]) -> None:
         _choice("claim", {"kind": raw["kind"], **specific}, key, "kind", problems)
 
 
+def settings_problems(kind: Kind, name: str, raw: dict[str, Any], key: str) -> list[str]:
+    """Problems of the settings of a registered name, which stand at this dotted key of the study."""
+    problems: list[str] = []
+    _validated(registry.settings(kind, name), raw, key, problems)
+    return problems
+
+
+def _published(raw: Any, key: str, problems: list[str]) -> None:
+    """Add the problems of a published number; whether the settings of its kind fit is seen beside the runs."""
+    if not isinstance(raw, dict):
+        return
+    entry = _validated(
+        Published, {name: value for name, value in raw.items() if name in Published.model_fields}, key, problems
+    )
+    if entry is None:
+        return
+    try:
+        registry.find("claim", entry.quantity)
+    except ValueError as error:
+        problems.append(f"`{key}.quantity`: {error}")
+    given = [name for name in PUBLISHED_AS if raw.get(name) is not None]
+    if len(given) != 1:
+        problems.append(
+            f"`{key}.{given[0] if given else PUBLISHED_AS[0]}`: expected exactly one of {', '.join(PUBLISHED_AS)}, "
+            f"got {' and '.join(given) or 'none'}. {'Keep one' if given else 'Give one'} of them."
+        )
+    if entry.range is not None and entry.range[0] > entry.range[1]:
+        problems.append(
+            f"`{key}.range`: expected its lower end before its upper end, got {entry.range}. Exchange them."
+        )
+    if entry.ours and not entry.command:
+        problems.append(f"`{key}.command`: expected the command that measured `ours`, but the key is missing. Add it.")
+
+
 def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
     """Problems of several keys together, in tables that are not faulty already."""
     training, problems = study.training, []
@@ -211,7 +317,8 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
             "`training`: expected exactly one of train_size and train_fraction, "
             f"got {'neither' if training.train_size is None else 'both'}. Give the pool one of the two."
         )
-    for key, values in training:
+    for key in ("train_size", "train_fraction", "seeds"):
+        values = getattr(training, key)
         if isinstance(values, list) and not values:
             problems.append(f"`training.{key}`: expected at least one value, got an empty list. Add one.")
         elif isinstance(values, list) and len(set(values)) < len(values):
@@ -220,4 +327,5 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
             )
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
         problems.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
+    problems += start_problems(study.start)
     return [problem for problem in problems if table_of(problem) not in faulty]

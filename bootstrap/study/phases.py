@@ -5,11 +5,11 @@ from typing import Any
 
 from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.kept_weights import folder_problems, kept_weights
-from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.messages import FORMER, StudyError
 from deepboot.bootstrap.study.parse import read, with_value
 from deepboot.bootstrap.study.run import Pair, Phase, Run
 from deepboot.bootstrap.study.run_worlds import unread_after
-from deepboot.bootstrap.study.schema import IN_PHASE, Change, Study
+from deepboot.bootstrap.study.schema import IN_PHASE, Change, Start, Study
 from deepboot.bootstrap.wording import shown
 
 # from a study and the names of its faulty tables to its pairs in one phase; raises a StudyError with all that is wrong
@@ -83,8 +83,9 @@ def _change_problems(study: Study, number: int, change: Change) -> list[str]:
     problems = [
         f"{key}.set`: {shown(dotted)} cannot change within a run. Change one of {', '.join(IN_PHASE)}."
         for dotted in change.set
-        if dotted == "optimizer.name" or not any(dotted == name or dotted.startswith(f"{name}.") for name in IN_PHASE)
+        if dotted not in FORMER and not _may_change(dotted)
     ]
+    problems += [f"{key}.set`: {FORMER[dotted]}" for dotted in change.set if dotted in FORMER]
     before = study.phases[number - 1].at_step if number else 0
     if not before < change.at_step < study.training.max_steps:
         problems.append(
@@ -92,6 +93,11 @@ def _change_problems(study: Study, number: int, change: Change) -> list[str]:
             f"got {change.at_step:,}. Phases follow each other within training.max_steps."
         )
     return problems
+
+
+def _may_change(dotted: str) -> bool:
+    """Whether a phase may change a setting."""
+    return dotted != "optimizer.name" and any(dotted == name or dotted.startswith(f"{name}.") for name in IN_PHASE)
 
 
 def _one_for_each(pairs: list[Pair], first: list[Pair], number: int) -> list[Pair]:
@@ -133,8 +139,29 @@ def _with_phases(runs: list[Run], study: Study) -> Run:
             "first_unread": unread_after(before, change.at_step),
         })  # fmt: skip
         phases.append(Phase(at_step=change.at_step, run=before))
-    start = kept_weights(study.start, first) if study.start is not None else None
-    return first.model_copy(update={"phases": tuple(phases), "start": start, "largest_pool": largest})
+    begin = study.start or Start()
+    starts = {
+        "start": kept_weights(begin, first) if begin.folder is not None else None, "construction": begin.construction,
+    }  # fmt: skip
+    return first.model_copy(update={"phases": tuple(phases), "largest_pool": largest, **starts})
+
+
+def rescaling_problems(runs: list[Run]) -> list[str]:
+    """Problems of phases of these runs that ask for another initial scale of a layer, once it is drawn."""
+    problems = [
+        f"`phases[{number}].set`: the initial scale of layer {shown(layer)} is {_init_scale(run, layer):g} and cannot "
+        f"change within a run, got {_init_scale(phase.run, layer):g}. Change its lr or weight_decay alone."
+        for run in runs
+        for number, phase in enumerate(run.phases)
+        for layer in {**run.layers, **phase.run.layers}
+        if _init_scale(run, layer) != _init_scale(phase.run, layer)
+    ]
+    return list(dict.fromkeys(problems))
+
+
+def _init_scale(run: Run, layer: str) -> float:
+    """The factor on a layer's initial parameters."""
+    return run.layers[layer].init_scale if layer in run.layers else 1.0
 
 
 def idle_phase_problems(runs: list[Run]) -> list[str]:

@@ -5,7 +5,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import Field
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import RUN_COLUMNS
@@ -15,14 +17,17 @@ from deepboot.bootstrap.study.schema import (
     CHOICES,
     Chosen,
     Data,
+    Dtype,
     Evaluation,
     Keep,
+    LayerFactors,
     Precision,
     Schedule,
     Stop,
     Streams,
     Study,
     Training,
+    own_settings,
 )
 from deepboot.bootstrap.task import DATA_PATHS
 
@@ -61,6 +66,7 @@ class Run(Settings):
     A field that the study has under the same name takes its role from there.
 
     Attributes:
+        construction: the construction that its weights start from.
         partner: of an ideal run under a stop rule, the ``cell_id`` of the real run that it stops with.
         phases: the run at later steps; the runs in them have no phases of their own.
         first_step, first_draw: of a run in a phase, the steps done and samples drawn before it.
@@ -76,16 +82,19 @@ class Run(Settings):
     schedule: Schedule
     evaluation: Evaluation
     keep: Keep
+    probes: Annotated[dict[str, Chosen], LATER] = Field(default={})
     streams: Streams
-    dtype: Literal["float32", "float64"]
+    dtype: Dtype
     precision: Precision
     channels_last: bool
     penalty: Annotated[Chosen | None, LATER] = None
-    clip_norm: float | None
+    transforms: Annotated[list[Chosen], LATER] = Field(default_factory=list)
+    layers: Annotated[dict[str, LayerFactors], LATER] = Field(default_factory=dict)
     weight_noise: float
     update_noise: float
     stop: Stop | None
     start: KeptWeights | None
+    construction: Annotated[Chosen | None, LATER] = None
     seed: Annotated[int, Role(per_member=True)]
     train_size: int | None
     train_fraction: float | None
@@ -160,7 +169,8 @@ class Run(Settings):
         if "data" in self.code:
             for name in DATA_PATHS:
                 full["task"].pop(name, None)  # a recording is its contents, whatever its path
-        return {"meaning": MEANING, **full}
+        # clipping was a setting of its own once, and its absence stays in the ids of all runs
+        return {"meaning": MEANING, "clip_norm": None, **full}
 
     def as_json(self, exclude: dict[str, Any]) -> dict[str, Any]:
         """Its fields as JSON values, without these, and without later settings at their default."""
@@ -180,12 +190,19 @@ class Run(Settings):
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
-            "training": self.model_dump(include={"world", *TRAINING}),
+            "training": self.model_dump(include={"world", *TRAINING}) | self._names_in_order(),
+            **{f"training.transforms.{index}": own_settings(one) for index, one in enumerate(self.transforms)},
+            **{f"training.layers.{name}": factors.model_dump() for name, factors in self.layers.items()},
             "stop": self.stop.model_dump() if self.stop is not None else {},
             **({"stop.partner": self.partner} if self.partner is not None else {}),
             "start": self.start.settings() if self.start is not None else {},
+            **({"start.construction": self.construction} if self.construction is not None else {}),
         }
         return dict(_flat(nested))
+
+    def _names_in_order(self) -> dict[str, list[str] | None]:
+        """Names of the transforms, and of the layers with factors of their own; None where there are none."""
+        return {"transforms": [one["name"] for one in self.transforms] or None, "layers": sorted(self.layers) or None}
 
 
 NOT_IDENTITY = fields_where(lambda role: not role.identity, Run, Training, Study)

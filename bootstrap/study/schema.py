@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from deepboot.bootstrap.registry import LATER, Kind, Settings
 from deepboot.bootstrap.study.roles import Role, dotted_names, fields_where, role_of
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 Precision = Literal["float32", "tf32", "bf16", "bf16_products"]
 Augmentation = Literal["none", "flip", "crop_flip"]
 Chosen = dict[str, Any]  # {"name": ..., its settings}
@@ -17,6 +18,7 @@ TrainFraction = Fraction | list[Fraction] | None
 SweptValues = Annotated[list[Any], Field(min_length=1)]
 POOL = Role(per_member=True, extendable=True, in_phase=True)
 JUDGED = Role(identity=False, extendable=True, judged=True)
+PUBLISHED_AS = ("value", "range", "at_least", "at_most")  # keys of which a published number has one
 CHOICES: tuple[Kind, ...] = ("task", "model", "optimizer", "loss")
 
 
@@ -63,6 +65,20 @@ class Data(Settings):
     allow_reuse: bool = False
 
 
+class LayerFactors(Settings):
+    """Factors on what the optimizer and the model have for all parameters, for those of one layer.
+
+    Attributes:
+        lr: on the learning rate; 0 leaves the layer as it starts. Weight noise and update noise know no factors.
+        weight_decay: on the weight decay.
+        init_scale: on the parameters as they are drawn; kept weights to start from are taken as they are.
+    """
+
+    lr: NonNegativeFloat = 1.0
+    weight_decay: NonNegativeFloat = 1.0
+    init_scale: NonNegativeFloat = 1.0
+
+
 class Training(Settings):
     """Pools, worlds, budget and replicates.
 
@@ -75,7 +91,9 @@ class Training(Settings):
         max_steps: the budget, in optimizer updates.
         seeds: number of replicates, or a list of their seeds.
         streams: seeds of single streams.
-        dtype: of parameters and activations.
+        dtype: of parameters, activations and all that the optimizer keeps, each operation rounded to it; in 16 bits
+            (``bfloat16``, ``float16``) an update or a decay below half a unit in a parameter's last place is lost.
+            The cross-entropy has a ``loss.dtype`` of its own.
         precision: of products: ``float32``; ``tf32``, ten bits and fast on a GPU that has it; ``bf16``, the forward
             and backward pass under autocast, with parameters and losses in float32; or ``bf16_products``, all numbers
             in float32, but the operands of matrix products rounded to bfloat16 where the device has units for that, as
@@ -84,7 +102,9 @@ class Training(Settings):
             them so.
         penalty: what the parameters add to the loss, ``{ name = "l1", strength = 1e-4 }``: ``l1``, ``l2`` or ``linf``.
             It is in the gradient, not in the losses of the tables.
-        clip_norm: largest Euclidean norm of a member's gradient; a longer one is scaled down to it.
+        transforms: what is done to a member's gradient before the optimizer, one after another, after the penalty:
+            ``[{ name = "clip", norm = 1.0 }]``. See `deepboot.bootstrap.transforms`.
+        layers: factors by the beginnings of parameters' names; a parameter takes those of the longest that fits it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
     """
@@ -97,11 +117,12 @@ class Training(Settings):
     max_steps: Annotated[PositiveInt, Role(extendable=True)]
     seeds: Annotated[PositiveInt | list[NonNegativeInt], Role(extendable=True)]
     streams: Annotated[Streams, Role(per_member=True)] = Streams()
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Dtype = "float32"
     precision: Precision = "float32"
     channels_last: bool = False
     penalty: Annotated[Chosen | None, Role(in_phase=True), LATER] = None
-    clip_norm: Annotated[PositiveFloat | None, Role(per_member=True, in_phase=True)] = None
+    transforms: Annotated[list[Chosen], Role(in_phase=True), LATER] = Field(default_factory=list)
+    layers: Annotated[dict[str, LayerFactors], Role(in_phase=True), LATER] = Field(default_factory=dict)
     weight_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
     update_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
 
@@ -162,10 +183,12 @@ class Change(Settings):
 
 
 class Start(Settings):
-    """Weights to start from, kept by a run of another study (its ``keep.weights``).
+    """Weights to start from: kept by a run of another study (its ``keep.weights``), or constructed.
 
     Attributes:
         folder: the other study's output folder.
+        construction: what works the weights out instead, ``{ name = "modular_circle" }``, for both worlds
+            alike; parameters that it does not name start as usual. All other settings are about ``folder``.
         world: which of its runs both worlds start from: the ``real`` or the ``ideal`` one. ``same`` takes the run of
             the new run's own world; the worlds then differ from step 0 on, and so ``first_reuse_step`` is 0.
         seed: of that run; None takes the new run's own.
@@ -174,7 +197,8 @@ class Start(Settings):
         layers: the beginnings of the names of the parameters to take; all others start as usual. Empty takes all.
     """
 
-    folder: str
+    folder: str | None = None
+    construction: Chosen | None = None
     world: Literal["real", "ideal", "same"] = "real"
     seed: int | None = None
     where: dict[str, Any] = Field(default_factory=dict)
@@ -195,7 +219,12 @@ class Keep(Settings):
 
 
 class Study(Settings):
-    """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out."""
+    """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out.
+
+    Attributes:
+        published: numbers that others published, which the study's own are set beside (`Published`).
+        cost: measured time of the study by scale, ``default`` being none: ``quick = "50 s on 2 cores"``.
+    """
 
     question: Annotated[str, Role(identity=False)]
     source: Annotated[str, Role(identity=False, extendable=True)] = ""
@@ -209,12 +238,15 @@ class Study(Settings):
     schedule: Schedule = Schedule()
     evaluation: Evaluation = Evaluation()
     keep: Annotated[Keep, Role(identity=False, extendable=True)] = Keep()
+    probes: Annotated[dict[str, Chosen], Role(identity=False)] = Field(default_factory=dict)  # settings by name
     stop: Stop | None = None
     start: Annotated[Start | None, Role(per_member=True)] = None
     phases: list[Change] = Field(default_factory=list)
     sweep: Annotated[dict[str, SweptValues], Role(identity=False, extendable=True)] = Field(default_factory=dict)
     scale: Annotated[dict[str, dict[str, Any]], Role(identity=False)] = Field(default_factory=dict)
     claims: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
+    published: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
+    cost: Annotated[dict[str, str], Role(identity=False, extendable=True)] = Field(default_factory=dict)
 
 
 class ModelScales(Settings):
@@ -222,6 +254,16 @@ class ModelScales(Settings):
 
     init_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
     output_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
+
+
+class ProbeCommon(Settings):
+    """Settings that every probe has.
+
+    Attributes:
+        every: measured at every so many evaluations of the schedule, from the first one on.
+    """
+
+    every: PositiveInt = 1
 
 
 class ClaimCommon(Settings):
@@ -233,6 +275,36 @@ class ClaimCommon(Settings):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     quantifier: Literal["all", "any"] = "all"
     text: str = ""
+
+
+class Published(Settings):
+    """A published number that a study measures again, without the settings of the kind that measures it.
+
+    Attributes:
+        quantity: the kind of claim whose estimate is the number.
+        where, confidence: of our estimate, as a claim has them.
+        value, range, at_least, at_most: one of these: a number, its two ends, or a bound.
+        source: paper and figure.
+        evidence: ``solid``, or ``direction`` where the paper shows one seed or leaves settings open, so that only the
+            direction is to be expected again.
+        unspecified: what the paper leaves open, and is our choice.
+        text: what the paper says, in a sentence.
+        ours: what was measured last, as the report writes it, and ``command``, the command that did.
+    """
+
+    quantity: str
+    where: dict[str, Any] = Field(default_factory=dict)
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    value: FiniteFloat | None = None
+    range: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)] | None = None
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
+    source: str
+    evidence: Literal["solid", "direction"] = "solid"
+    unspecified: str = ""
+    text: str = ""
+    ours: str = ""
+    command: str = ""
 
 
 def own_settings(chosen: Chosen) -> dict[str, Any]:

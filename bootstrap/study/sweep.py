@@ -111,6 +111,7 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
         problems = (
             _equal_point_problems(raw.get("sweep", {}), by_point)
             + phases.idle_phase_problems(runs)
+            + phases.rescaling_problems(runs)
             + checks.table_problems(runs)
         )
     problems = problems or _second_pass_problems(runs)

@@ -19,6 +19,8 @@ TOLERANCE = {
     "tf32": 0.1,
     "bf16": 0.1,
     "bf16_products": 0.1,
+    "bfloat16": 0.1,
+    "float16": 0.1,
 }  # relative; small sums are rounded otherwise
 LOSSES = ("test_loss", "online_loss")
 

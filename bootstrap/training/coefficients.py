@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from deepboot.bootstrap.optimizers import Optimizer, hyperparameters
+from deepboot.bootstrap.optimizers import Hyper, Optimizer, hyperparameters
 from deepboot.bootstrap.streams import to_device
 from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.training.layers import prefix, with_factors
 
 BLOCK_STEPS = 64  # steps whose coefficients are computed together
 
@@ -21,12 +22,12 @@ class Schedules:
     """Coefficients of any steps of a pack, in the runs' dtype, on the device.
 
     They are computed for whole blocks of steps, so that where a run is cut does not round them differently, and the
-    last block is kept, since several calls ask for parts of it.
+    last block is kept, since several calls ask for parts of it. Those of a layer with factors stand under its prefix.
 
     Args:
         runs: of the members, which share a schedule and a budget.
         optimizers: one per member, of one kind.
-        noisy: whether to add what noise needs: ``noise_rate``, and ``step``, int64, (S, 1, 1).
+        noisy: whether to add what noise needs: ``noise_rate``, and ``step``, int64, (S, 1, 1), as transforms need it.
         host: whether to add the optimizer's numbers for the host, ``host``, float64, (S, E, K), where it has any.
         device: where they are wanted.
     """
@@ -40,7 +41,8 @@ class Schedules:
         device: torch.device,
         host: bool = False,
     ):
-        self._run, self._optimizer, self._device = runs[0], optimizers[0], device
+        self._runs, self._run = runs, runs[0]
+        self._optimizer, self._device = optimizers[0], device
         self._noisy, self._host = noisy, host
         self._dtype = getattr(torch, runs[0].dtype)
         self._hyper = hyperparameters(optimizers)
@@ -61,19 +63,25 @@ class Schedules:
             begin = number * BLOCK_STEPS
             step_S1 = torch.arange(begin + 1, begin + BLOCK_STEPS + 1, dtype=torch.float64)[:, None]
             hyper = {**self._hyper, "lr": self._hyper["lr"] * learning_rate_factor(self._run, step_S1)}
-            tables = self._optimizer.coefficients(hyper, step_S1)
+            self._number, self._last = number, self._tables(hyper, step_S1)
+            for layer in self._run.layers:
+                own = self._tables(with_factors(hyper, self._runs, layer), step_S1)
+                self._last |= {f"{prefix(layer)}{name}": table for name, table in own.items()}
             if self._noisy:
-                tables = {**tables, "noise_rate": hyper["lr"]}
-            self._number = number
-            self._last = {
-                name: to_device(table_SE.to(self._dtype), self._device)[..., None] for name, table_SE in tables.items()
-            }
-            if self._noisy:
+                self._last["noise_rate"] = self._on_device(hyper["lr"])
+            if self._noisy or self._run.transforms:
                 self._last["step"] = torch.arange(begin, begin + BLOCK_STEPS, device=self._device)[:, None, None]
-            numbers = self._optimizer.host_coefficients(hyper, step_S1) if self._host else None
-            if numbers is not None:
-                self._last["host"] = numbers
         return self._last
+
+    def _tables(self, hyper: Hyper, step_S1: Tensor) -> Coefficients:
+        """The optimizer's coefficients for these hyperparameters, each (S, E, 1), and its numbers for the host."""
+        tables = self._optimizer.coefficients(hyper, step_S1)
+        numbers = self._optimizer.host_coefficients(hyper, step_S1) if self._host else None
+        on_device = {name: self._on_device(table_SE) for name, table_SE in tables.items()}
+        return on_device if numbers is None else {**on_device, "host": numbers}
+
+    def _on_device(self, table_SE: Tensor) -> Tensor:
+        return to_device(table_SE.to(self._dtype), self._device)[..., None]
 
 
 def learning_rate_factor(run: Run, step_S1: Tensor) -> Tensor:

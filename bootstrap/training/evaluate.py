@@ -21,7 +21,14 @@ CLEAN = CLEAN_COLUMN.removeprefix("train_")
 
 
 class Evaluator:
-    """Evaluates a pack on the same samples every time."""
+    """Evaluates a pack on the same samples every time.
+
+    Attributes:
+        test: every member's test samples.
+        pools: for each group of members that have pools, the samples of these that are evaluated, and how many of them
+            are each member's own.
+        block: samples of each member computed at once.
+    """
 
     def __init__(self, pack: Pack):
         self.pack = pack
@@ -32,7 +39,7 @@ class Evaluator:
         settings = [run.data for run in pack.runs]
         self._true = [not (d.label_noise or d.swapped_answers) and d.labels == "true" for d in settings]
         samples_at_once = NUMBERS[pack.device.type] // math.prod(self.test.x.shape[2:])
-        self._block = 1 << min(max(samples_at_once, SAMPLES[0]), SAMPLES[1]).bit_length() - 1
+        self.block = 1 << min(max(samples_at_once, SAMPLES[0]), SAMPLES[1]).bit_length() - 1
         self._names = ["loss", "error", "soft_error", *([] if all(self._true) else [CLEAN])]
 
     @torch.no_grad()
@@ -63,7 +70,7 @@ class Evaluator:
         """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
         weight_EB = self._weights(samples, counts)
         means: dict[str, Tensor] = {}
-        for x, y, clean, weight in zip(*(part.split(self._block, 1) for part in (*samples, weight_EB)), strict=True):
+        for x, y, clean, weight in zip(*(part.split(self.block, 1) for part in (*samples, weight_EB)), strict=True):
             label_EB = y.flatten(1)
             logits_EBV = self.pack.logits(members, x)
             values = {

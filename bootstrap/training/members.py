@@ -11,52 +11,59 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from deepboot.bootstrap import streams
-from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.constructions import constructed
+from deepboot.bootstrap.models.stacked import Buffers, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.training.chain import initial_state, settings_of
+from deepboot.bootstrap.training.layers import initial_scale
 
 ROW_START = {"cpu": 1, "cuda": 8}  # numbers at multiples of which a row begins; 8 are 32 bytes in float32
 
-# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "step", "online" (3,)
+# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "transforms.<name>" (P,),
+# "step", "online" (3,)
 State = dict[str, Tensor]
 
 
 class Members(NamedTuple):
-    """Tensors of stacked members; the step changes the first four in place.
+    """Tensors of stacked members; the step changes the first five in place.
 
     Attributes:
         param_EP: parameters.
         buffers: tensors that the model's forward pass changes, each (E, ...).
         optimizer_state: the optimizer's own tensors, each (E, P).
+        transform_state: the transforms' own tensors, each (E, P), by names such as ``transforms.0.grokfast.mean``.
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
-            ``clip_norm``, ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength``
-            and so on, (E,). Left out where no member has it.
+            ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength`` and so on,
+            (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
     """
 
     param_EP: Tensor
     buffers: dict[str, Tensor]
     optimizer_state: dict[str, Tensor]
+    transform_state: dict[str, Tensor]
     sums_3E: Tensor
     member_options: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
 
     def subset(self, members: slice) -> "Members":
         """Some of them, in the same memory."""
-        buffers, optimizer_state, member_options, noise_keys = (
-            {name: tensor[members] for name, tensor in tensors.items()}
-            for tensors in (self.buffers, self.optimizer_state, self.member_options, self.noise_keys)
-        )
-        sums_3E = self.sums_3E[:, members]
-        return Members(self.param_EP[members], buffers, optimizer_state, sums_3E, member_options, noise_keys)
+        own = {
+            field: {name: tensor[members] for name, tensor in tensors.items()}
+            for field, tensors in self._asdict().items()
+            if isinstance(tensors, dict)
+        }
+        return self._replace(param_EP=self.param_EP[members], sums_3E=self.sums_3E[:, members], **own)
 
     @property
     def changing(self) -> list[Tensor]:
         """The tensors that carry a member from one step to the next."""
-        return [self.param_EP, *self.buffers.values(), *self.optimizer_state.values(), self.sums_3E]
+        kept = (self.buffers, self.optimizer_state, self.transform_state)
+        return [self.param_EP, *(tensor for tensors in kept for tensor in tensors.values()), self.sums_3E]
 
     @property
     def noisy(self) -> bool:
@@ -70,6 +77,7 @@ class Members(NamedTuple):
             "online": self.sums_3E.T.contiguous(),
             **{f"buffers.{name}": buffer for name, buffer in self.buffers.items()},
             **{f"slots.{name}": tensor for name, tensor in self.optimizer_state.items()},
+            **self.transform_state,
         }
         copies = {name: tensor.to("cpu", copy=True) for name, tensor in stacked.items()}  # one transfer for all members
         return [
@@ -89,17 +97,33 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     Raises:
         ValueError: a run starts from kept weights that do not fit.
     """
+    param_EP, buffers = initial_weights(runs, stack)
+    sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
+    optimizer_state, transform_state = optimizers[0].init(param_EP, optimizers), initial_state(runs[0], param_EP)
+    return Members(
+        aligned(param_EP), buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack)
+    )
+
+
+def initial_weights(runs: Sequence[Run], stack: Stack) -> tuple[Tensor, Buffers]:
+    """Parameters, (E, P), and buffers of all members at step 0.
+
+    Raises:
+        ValueError: a run starts from kept weights that do not fit.
+    """
     key_E2 = run_keys(runs, "init", stack.device)
-    scale_E1 = torch.tensor([[run.model["init_scale"]] for run in runs], device=stack.device)
-    param_EP = stack.initial(key_E2, scale_E1).to(stack.dtype)
-    buffers = stack.initial_buffers(len(runs))
+    param_EP = stack.initial(key_E2, initial_scale(runs, stack)).to(stack.dtype)
+    buffers = stack.initial_buffers(run_keys(runs, "noise", stack.device))
+    views = stack.weights(param_EP, buffers)
     for member, run in enumerate(runs):
         if run.start is not None:
-            views = {**stack.named(param_EP), **buffers}
             _take_over({name: tensor[member] for name, tensor in views.items()}, run.start)
-    sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
-    optimizer_state = optimizers[0].init(param_EP, optimizers)
-    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+        elif run.construction is not None:
+            own = {name: views[name][member] for name in stack.names}
+            shapes = {name: tensor.shape for name, tensor in own.items()}
+            for name, weight in constructed(run.construction, stack.task, run.model, shapes).items():
+                own[name].copy_(weight)
+    return param_EP, buffers
 
 
 def restored_members(
@@ -110,15 +134,25 @@ def restored_members(
     initial = optimizers[0].init(param_EP, optimizers)
     if any(f"slots.{name}" not in state for name in initial for state in states):
         initial = initial_members(runs, stack, optimizers).optimizer_state
-    optimizer_state = {
-        name: torch.stack([state.get(f"slots.{name}", start[member]).to(start) for member, state in enumerate(states)])
-        for name, start in initial.items()
-    }
+    optimizer_state = _restored("slots.", states, initial)
+    transform_state = _restored("", states, initial_state(runs[0], param_EP))
     buffers = {
         name: torch.stack([state[f"buffers.{name}"] for state in states]).to(stack.device) for name in stack.buffers
     }
     sums_3E = torch.stack([state["online"] for state in states], 1).to(stack.device)
-    return Members(aligned(param_EP), buffers, optimizer_state, sums_3E, **_options_and_noise(runs, stack))
+    return Members(
+        aligned(param_EP), buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack)
+    )
+
+
+def _restored(prefix: str, states: Sequence[State], initial: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as these states left them, each (E, P); one that a state lacks is the initial one."""
+    return {
+        name: torch.stack(
+            [state.get(f"{prefix}{name}", start[member]).to(start) for member, state in enumerate(states)]
+        )
+        for name, start in initial.items()
+    }
 
 
 def aligned(param_EP: Tensor) -> Tensor:
@@ -146,7 +180,6 @@ def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.devic
     """The options that some of these runs have; runs without one get the value that changes nothing."""
     columns = {
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
-        "clip_norm": ([run.clip_norm or torch.inf for run in runs], torch.inf),
         "weight_noise": ([run.weight_noise for run in runs], 0.0),
         "update_noise": ([run.update_noise for run in runs], 0.0),
     }
@@ -160,7 +193,7 @@ def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.devic
     for name in own_settings(runs[0].penalty or {}):
         column = [run.penalty[name] for run in runs if run.penalty is not None]
         options[f"penalty.{name}"] = torch.tensor(column, dtype=dtype, device=device)
-    return options
+    return options | settings_of(runs, dtype, device)
 
 
 def _take_over(tensors: dict[str, Tensor], source: KeptWeights) -> None:

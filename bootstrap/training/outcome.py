@@ -15,6 +15,7 @@ class Outcome:
 
     Attributes:
         rows: of the table ``evaluations``.
+        probes: ``run_id, step, values`` (by name) of every evaluation at which a probe was measured.
         status: "diverged" or, as far as is known, "finished".
         last_step: the last evaluated step.
         seconds: its share of the time that its pack took.
@@ -31,15 +32,18 @@ class Outcome:
     state: State = field(default_factory=dict)
     stopped: bool = False
     removed: bool = False
+    probes: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
         """Whether nothing is to be added to it."""
         return self.stopped or self.status == "diverged"
 
-    def record(self, row: dict[str, Any], step: int) -> None:
-        """Add an evaluation; a loss or a norm that is not finite ends the run as diverged."""
+    def record(self, row: dict[str, Any], step: int, values: dict[str, float] | None = None) -> None:
+        """Add an evaluation and its probes' values; a loss or a norm that is not finite ends the run as diverged."""
         self.rows.append({"run_id": self.run.run_id, **row, "samples_seen": self.run.samples_seen(step)})
+        if values:
+            self.probes.append({"run_id": self.run.run_id, "step": step, "values": values})
         self.last_step = step
         finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
         self.status = "finished" if finite else "diverged"

@@ -120,9 +120,10 @@ class Pack:
         return self.members.states(self.step)
 
     def weights(self, member: int) -> dict[str, Tensor]:
-        """One member's parameters and buffers under their names."""
-        named = self.member_step.stack.named(self.param_EP) | self.members.buffers
-        return {name: tensor[member].clone() for name, tensor in named.items()}
+        """One member's parameters and statistics under their names; in float32 for bfloat16, which NumPy lacks."""
+        weights = self.member_step.stack.weights(self.param_EP, self.members.buffers)
+        dtype = torch.float32 if self.param_EP.dtype == torch.bfloat16 else self.param_EP.dtype
+        return {name: tensor[member].to(dtype, copy=True) for name, tensor in weights.items()}
 
 
 def train_steps(pack: Pack, until: int) -> None:

@@ -11,13 +11,16 @@ from torch import Tensor
 
 from deepboot.bootstrap import metrics, registry, streams
 from deepboot.bootstrap.models.convolutions import pixel_by_pixel
-from deepboot.bootstrap.models.stacked import Objective, Stack
+from deepboot.bootstrap.models.stacked import Buffers, Objective, Stack
 from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.penalties import penalty_gradient
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
+from deepboot.bootstrap.training.chain import chain_of
+from deepboot.bootstrap.training.layers import columns_of, of_layer
 from deepboot.bootstrap.training.members import Members
+from deepboot.bootstrap.transforms import choices
 
 IMAGES = 5  # axes of stacked images, (E, B, C, H, W)
 
@@ -49,8 +52,10 @@ class MemberStep:
         self._penalty: str | None = run.penalty["name"] if run.penalty else None
         self._loss = registry.find("loss", run.loss["name"]).target
         self._loss_settings, self._penalty_settings = own_settings(run.loss), tuple(own_settings(run.penalty or {}))
+        self._chain = chain_of(run)
+        self._columns = columns_of(self.stack, run) if run.layers else []
         model = run.model["name"], own_settings(run.model)
-        rules = run.loss, self._penalty, run.optimizer["name"]
+        rules = run.loss, self._penalty, [choices(one) for one in run.transforms], run.optimizer["name"], self._columns
         parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, *rules)
         self.key = " ".join(map(str, parts))
 
@@ -75,7 +80,11 @@ class MemberStep:
 
     def evaluate(self, members: Members, x: Tensor) -> Tensor:
         """Logits of members in evaluation mode, (E, B * answers, V), of inputs as the task stores them."""
-        return scaled(self.evaluated_stack.logits(members.param_EP, members.buffers, self.read(x)), members)
+        return self.evaluate_at(members.param_EP, members.buffers, members, x)
+
+    def evaluate_at(self, param_EP: Tensor, buffers: Buffers, members: Members, x: Tensor) -> Tensor:
+        """The same of other parameters and buffers, with the members' options."""
+        return scaled(self.evaluated_stack.logits(param_EP, buffers, self.read(x)), members)
 
     def update(
         self, members: Members, gradient: Gradient, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]
@@ -87,8 +96,8 @@ class MemberStep:
             gradient: of these members.
             x_EB: inputs, (E, B, ...).
             label_EB: labels.
-            coefficients: the optimizer's of this step, (E, 1); with noise also ``step``, int64, (1, 1), the
-                number of updates before this one.
+            coefficients: the optimizer's of this step, (E, 1); with noise or transforms also ``step``, int64, (1, 1),
+                the number of updates before this one.
         """
 
         def objective(logits_EBV: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -104,14 +113,24 @@ class MemberStep:
             if self._penalty is not None:
                 settings = {name: options[f"penalty.{name}"] for name in self._penalty_settings}
                 grad_EP = grad_EP + penalty_gradient(self._penalty, param_EP, settings)
-            if "clip_norm" in options:
-                norm_E1 = grad_EP.double().square().sum(1, keepdim=True).sqrt().to(grad_EP.dtype)
-                grad_EP = grad_EP * (options["clip_norm"] / norm_E1).clamp(max=1)
-            self.optimizer.update(members.param_EP, grad_EP, members.optimizer_state, coefficients)
+            for link in self._chain:
+                grad_EP = link.apply(
+                    grad_EP, members.param_EP, members.transform_state, options, coefficients["step"]
+                )  # fmt: skip
+            self._optimize(members, grad_EP, coefficients)
             if "update_noise" in options:
                 scale_E1 = options["update_noise"] * coefficients["noise_rate"]
                 members.param_EP.add_(scale_E1 * _noise(members, "updates", coefficients["step"]))
         return logits_EBV.detach(), loss_EB.detach().mean(1)
+
+    def _optimize(self, members: Members, grad_EP: Tensor, coefficients: Mapping[str, Tensor]) -> None:
+        """The optimizer's update: of all parameters at once, or of each layer by its own coefficients."""
+        if not self._columns:
+            self.optimizer.update(members.param_EP, grad_EP, members.optimizer_state, coefficients)
+        for layer, columns in self._columns:
+            state = {name: tensor_EP[:, columns] for name, tensor_EP in members.optimizer_state.items()}
+            grad = grad_EP[:, columns].contiguous()  # a compiler refuses to write into a part of a row
+            self.optimizer.update(members.param_EP[:, columns], grad, state, of_layer(coefficients, layer))
 
 
 def scaled(logits_EBV: Tensor, members: Members) -> Tensor:

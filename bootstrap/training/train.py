@@ -14,6 +14,7 @@ from deepboot.bootstrap.training.execution import ON_CPU, Execution, torch_setti
 from deepboot.bootstrap.training.members import State
 from deepboot.bootstrap.training.outcome import Outcome, stop_pairs
 from deepboot.bootstrap.training.pack import Pack
+from deepboot.bootstrap.training.prober import Prober
 
 Snapshot = Callable[[], list[Outcome]]
 OnSteps = Callable[[int, Snapshot], None]
@@ -43,7 +44,7 @@ def train(
         cache: of whoever trains other packs too.
     """
     started, cache = time.perf_counter(), cache or BackendCache()
-    outcomes = [replace(one, rows=[*one.rows]) for one in resume_from or map(Outcome, runs)]
+    outcomes = [replace(one, rows=[*one.rows], probes=[*one.probes]) for one in resume_from or map(Outcome, runs)]
     evaluated = max(one.last_step for one in outcomes) if resume_from else -1
     members = [one for one in outcomes if not one.removed]
     states = [one.state for one in members] if resume_from else None
@@ -56,14 +57,15 @@ def train(
     with torch_settings(runs[0], execution):
         pack = Pack([one.run.in_force(start) for one in members], execution, states, cache)
         evaluator = Evaluator(pack)
+        prober = Prober(evaluator, [one.run for one in members])
         for boundary in boundaries(runs[0], start):
             for batch in pack.batches(until=boundary.step):
                 pack.update(batch)
                 on_steps(batch.steps * len(pack), snapshot)
             if boundary.is_evaluation and boundary.step > evaluated:
-                for outcome, row in zip(members, evaluator.rows(), strict=True):
+                for outcome, row, values in zip(members, evaluator.rows(), prober.values(), strict=True):
                     if not outcome.ended:
-                        outcome.record(row, boundary.step)
+                        outcome.record(row, boundary.step, values)
                 stop_pairs(outcomes)
                 _keep_weights(pack, members, keep)
                 if boundary.is_scheduled:  # else a longer budget, which has no evaluation here, would differ
@@ -72,10 +74,11 @@ def train(
                 break
             if boundary.ends_phase or _should_repack(members, execution):
                 states = pack.states()
-                del pack, evaluator  # so that a device never holds two packs
+                del pack, evaluator, prober  # so that a device never holds two packs
                 members, states = _without_ended(members, states)
                 pack = Pack([one.run.in_force(boundary.step + 1) for one in members], execution, states, cache)
                 evaluator = Evaluator(pack)
+                prober = Prober(evaluator, [one.run for one in members])
                 del states
         return snapshot()
 
@@ -131,7 +134,7 @@ def _with_states(outcomes: list[Outcome], states: list[State], seconds: float) -
     stacked = iter(states)
     return [
         replace(
-            one, rows=[*one.rows], seconds=one.seconds + seconds / len(outcomes),
+            one, rows=[*one.rows], probes=[*one.probes], seconds=one.seconds + seconds / len(outcomes),
             state=one.state if one.removed else next(stacked),
         )
         for one in outcomes

@@ -4,12 +4,13 @@ A claim whose names and values fit no planned run, or that compares worlds witho
 all training, judged on nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.probe_values import probe_of
 from deepboot.bootstrap.results import Results, typed
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of
@@ -17,12 +18,12 @@ from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import GROUPS, Across, seeds_needed, traits_of
 from deepboot.reports.claims.where import flat, same, select
 from deepboot.reports.comparison import NOT_METRICS, Comparison, compare
-from deepboot.reports.text import listed, setting
+from deepboot.reports.text import PROBE_PREFIX, listed, setting
 
 METRICS = [name for name in EVALUATION_COLUMNS if name not in NOT_METRICS]
 
 
-def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame) -> list[str]:
+def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
     """One sentence per error: the claim by its number from 0, what was expected, what came, and the cure.
 
     Settings called ``world``, ``metric``, ``where``, ``of`` and ``to`` are compared with the runs; a kind declares any
@@ -31,19 +32,29 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame) -> list[str]:
     Args:
         claims: of kinds that are known, with settings that these take.
         runs: planned by a study, and already in its folder; the columns of ``runs`` that are known beforehand.
+        probes: names of the study's probes, whose values are metrics too.
 
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
+    return errors_by_key({f"claims[{number}]": claim for number, claim in enumerate(claims)}, runs, probes)
+
+
+def errors_by_key(claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
+    """As `claim_errors`, of claims by the keys by which the sentences name them."""
+    if not claims:
+        return []
     comparison = compare(Results(typed(runs, RUN_COLUMNS), typed([], EVALUATION_COLUMNS)))
     known = set(runs.columns)
     return [
-        sentence for number, claim in enumerate(claims)
-        for sentence in dict.fromkeys(_errors(claim, f"claims[{number}]", comparison, known))
+        sentence for key, claim in claims.items()
+        for sentence in dict.fromkeys(_errors(claim, key, comparison, known, probes))
     ]  # fmt: skip
 
 
-def _errors(claim: dict[str, Any], path: str, comparison: Comparison, known: set[str]) -> Iterator[str]:
+def _errors(
+    claim: dict[str, Any], path: str, comparison: Comparison, known: set[str], probes: Collection[str]
+) -> Iterator[str]:
     common, given = parsed(claim)
     values, runs = given.model_dump(), comparison.runs
     try:
@@ -56,7 +67,7 @@ def _errors(claim: dict[str, Any], path: str, comparison: Comparison, known: set
             selection += _where_errors(values[group], f"{path}.{group}", runs, known)
     selection += _world_errors(values.get("world"), f"{path}.world", runs)
     yield from selection
-    yield from _metric_errors(common.kind, values, f"{path}.metric", runs)
+    yield from _metric_errors(common.kind, values, f"{path}.metric", runs, probes)
     if not selection:
         yield from _unjudgeable(common.kind, common.where, values, path, comparison)
 
@@ -95,12 +106,17 @@ def _world_errors(world: Any, path: str, runs: pd.DataFrame) -> Iterator[str]:
         yield f"`{path}`: no run of the world {str(world)!r} is planned. {cure}Known: {', '.join(worlds)}."
 
 
-def _metric_errors(kind: str, values: Mapping[str, Any], path: str, runs: pd.DataFrame) -> Iterator[str]:
+def _metric_errors(
+    kind: str, values: Mapping[str, Any], path: str, runs: pd.DataFrame, probes: Collection[str]
+) -> Iterator[str]:
     metric = values.get("metric")
     if metric is None:
         return
-    known = [*METRICS, *([CLEAN_COLUMN] if _noisy(runs) else [])]
-    if metric not in known:
+    known = [*METRICS, *([CLEAN_COLUMN] if _noisy(runs) else []), *(PROBE_PREFIX + name for name in probes)]
+    if str(metric).startswith(PROBE_PREFIX):
+        if probe_of(str(metric).removeprefix(PROBE_PREFIX)) not in probes:
+            yield f"`{path}`: the study has no such probe. {suggestion(str(metric), known)}"
+    elif metric not in known:
         yield f"`{path}`: unknown metric {str(metric)!r}. {suggestion(str(metric), known)}"
     elif metric.startswith("train_") and (traits_of(kind).pairs or values.get("world") == "ideal"):
         tests = [name for name in known if name.startswith("test_")]
@@ -131,7 +147,7 @@ def _unjudgeable(
             f"`{path}`: the kind {kind} looks at the ideal world, which no cell that it selects has. "
             "Set training.ideal = true, or change `where`."
         )
-    if traits.scope == "cells" and len(chosen) == 1:
+    if traits.scope == "cells" and len(chosen) < traits.fewest_cells:
         yield f"`{path}.where`: it selects one cell ({chosen['cell'].iloc[0]}), and this kind compares two or more."
     elif traits.scope == "cells" and traits.unjudgeable is not None:
         cells = chosen[KEY].merge(comparison.cells(), on=KEY)

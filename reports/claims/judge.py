@@ -22,7 +22,7 @@ from deepboot.bootstrap.study.schema import ClaimCommon
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims import kinds  # noqa: F401  registers the shipped kinds
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.kind import Across, Effect, Evidence, Scope, claim_kind, scope_of, seeds_needed
+from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind, seeds_needed, traits_of
 from deepboot.reports.claims.p_values import over_verdicts
 from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.claims.where import select
@@ -124,6 +124,24 @@ def _settings_error(claim: Mapping[str, Any], error: ValidationError) -> ValueEr
 
 def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
     """A claim's judgement in every cell, or one over all, with the overall verdict in each."""
+    judgements = judge_in_cells(comparison, claim, number, sharing)
+    verdicts = [one.verdict for one in judgements]
+    quantifier = parsed(claim)[0].quantifier
+    overall = over_verdicts(verdicts, quantifier, lambda index: _surely(judgements, index))
+    return [replace(one, overall=overall) for one in judgements]
+
+
+def judge_in_cells(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int = 1) -> list[Judgement]:
+    """A claim's judgement in every cell, or one over all, without a verdict over them: inconclusive stands for it.
+
+    Args:
+        claim: as a study has it.
+        number: its position among the study's claims.
+        sharing: the number of claims that share the error of a primary one.
+
+    Raises:
+        ValueError: as in `judge`.
+    """
     common, given = parsed(claim)
     values, confidence = given.model_dump(), _confidence(common, sharing)
     cells, why = select(comparison, common.where, values.get("world"))
@@ -138,7 +156,7 @@ def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sha
     )
     function = find("claim", common.kind).target
     judgements: list[Judgement] = []
-    for label, evidence, reason in _evidence(comparison, cells, why, confidence, scope=scope_of(common.kind)):
+    for label, evidence, reason in _evidence(comparison, cells, why, confidence, kind=common.kind):
         effect: Effect | None = function(evidence, **values) if evidence else None
         judgements.append(
             judgement(
@@ -150,9 +168,7 @@ def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sha
                 evidence=evidence,
             )
         )
-    verdicts = [one.verdict for one in judgements]
-    overall = over_verdicts(verdicts, common.quantifier, lambda index: _surely(judgements, index))
-    return [replace(one, overall=overall) for one in judgements]
+    return judgements
 
 
 def _not_judged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
@@ -171,15 +187,16 @@ def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
 
 
 def _evidence(
-    comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, scope: Scope
+    comparison: Comparison, chosen: pd.DataFrame, why: str, confidence: float, *, kind: str
 ) -> list[tuple[str | None, Evidence | Across | None, str]]:
     """What a claim is judged on, once or cell by cell: a label, the evidence, and the reason if there is none."""
     if chosen.empty:
         return [(None, None, why)]
-    if scope == "cell":
+    traits = traits_of(kind)
+    if traits.scope == "cell":
         rows = chosen[[*KEY, "cell"]].itertuples(index=False)
         return [(cell, Evidence(comparison, cell_id, world, cell, confidence), "") for cell_id, world, cell in rows]
-    if len(chosen) == 1:
+    if len(chosen) < traits.fewest_cells:
         (label,) = chosen["cell"]
         return [(None, None, f"`where` selects one cell ({label}), and this kind compares two or more")]
     cells = chosen[KEY].merge(comparison.cells(), on=KEY)

@@ -138,6 +138,25 @@ class ClaimedRegion(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What a kind measures whatever is claimed of it, so that its estimate can stand beside a published number.
+
+    Attributes:
+        bounds: its settings that say what is claimed, with a value to measure with: neither estimate nor interval
+            depends on them.
+        no_effect: the value with an effect in one direction above it and in the other below, as 1 of a ratio, or a
+            function of the settings to it. None: no such value.
+    """
+
+    bounds: Mapping[str, Any]
+    no_effect: float | Callable[[Mapping[str, Any]], float] | None = None
+
+    def no_effect_of(self, settings: Mapping[str, Any]) -> float | None:
+        """The value of no effect under these settings, with defaults filled in."""
+        return self.no_effect(settings) if callable(self.no_effect) else self.no_effect
+
+
+@dataclass(frozen=True)
 class Traits:
     """What a kind declares beside its function; the attributes are those of `claim_kind`."""
 
@@ -151,6 +170,8 @@ class Traits:
     clause: Clause | None = None
     refutable_early: bool = False
     region: Callable[[Any], ClaimedRegion] | None = None
+    quantity: Quantity | None = None
+    fewest_cells: int = 2
 
 
 _traits: dict[str, Traits] = {}
@@ -169,6 +190,8 @@ def claim_kind(
     clause: Clause | None = None,
     refutable_early: bool = False,
     region: Callable[[Any], ClaimedRegion] | None = None,
+    quantity: Quantity | None = None,
+    fewest_cells: int = 2,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -193,14 +216,18 @@ def claim_kind(
         refutable_early: whether fewer than ``min_seeds`` can still refute it; then its clause is for them too.
         region: of a kind that bounds the mean bootstrap error, where the figure marks the bounds: a function of the
             settings.
+        quantity: of a kind whose estimate is a number by itself, whatever is claimed; a study may then set it beside
+            a published one (`reports.replication`).
+        fewest_cells: of a kind of scope "cells", how many it takes: 1 where it counts over cells and compares none.
     """
     figures = (figure,) if isinstance(figure, str) else figure
 
     def decorate(function: Callable[..., Effect]) -> Callable[..., Effect]:
         registered = register("claim", name)(function)
         _traits[name] = Traits(
-            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region
-        )
+            min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region, quantity,
+            fewest_cells,
+        )  # fmt: skip
         return registered
 
     return decorate

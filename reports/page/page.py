@@ -19,10 +19,12 @@ from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page.summary import excluded, finding, progress
+from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import cells, verdicts
 from deepboot.reports.tables.across_tasks import profiles, tasks
 from deepboot.reports.tables.pairing import gap_shares, noise, pairing, predictions
-from deepboot.reports.tables.table import Table
+from deepboot.reports.tables.replication import beside_published
+from deepboot.reports.tables.table import Table, in_markdown
 from deepboot.reports.tables.time_to_event import equality, incidence, means, ratios, time_ratios
 from deepboot.reports.text import plural
 from deepboot.reports.time_axis import Axis
@@ -107,6 +109,7 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "pairs": plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
         "cells": plural(len(comparison.cells()), "cell"),
         "judged": _judged(comparison),
+        "published": beside_published(replications(comparison)),
         "so_far": progress(comparison),
         "unfinished": int((runs["status"] == "unfinished").sum()),
         "finding": finding(comparison),
@@ -177,18 +180,11 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
 
 
 def _in_markdown(value: Any) -> Any:
-    """A value on one line, without the HTML and the links that Markdown would make of a name."""
-    if not isinstance(value, str) or isinstance(value, Markup):
-        return value
-    return value.replace("\n", " ").replace("<", "&lt;").replace("](", "]\\(")
+    return value if not isinstance(value, str) or isinstance(value, Markup) else in_markdown(value)
 
 
 def _pipe(table: Table) -> Markup:
-    """A table in Markdown."""
-    rule = ["--:" if name in table.numbers else "---" for name in table.columns]
-    lines = [table.columns, rule, *table.rows]
-    cells = [[str(_in_markdown(str(cell))).replace("|", "\\|") for cell in line] for line in lines]
-    return Markup("\n".join("| " + " | ".join(line) + " |" for line in cells))
+    return Markup(table.markdown)
 
 
 __all__ = ["Judgement", "finding", "write_report"]

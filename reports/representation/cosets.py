@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from deepboot.reports.representation.embeddings import Space, in_space
-from deepboot.reports.representation.groups import SUBGROUPS, Side, conjugates, cosets, number_of, products, subgroup
+from deepboot.reports.representation.groups import Side, conjugates, cosets, number_of, products, subgroup, subgroups_of
 from deepboot.reports.representation.kept import Row, Source, Steps, Weights, Where, over_kept
 from deepboot.reports.representation.layers import group_layers
 
@@ -91,7 +91,7 @@ def coset_parts(generators: Sequence[str], degree: int, side: Side) -> list[NDAr
 
 
 def coset_table(
-    source: Source, *, subgroups: Mapping[str, Sequence[str]] = SUBGROUPS, space: Space = "weights",
+    source: Source, *, subgroups: Mapping[str, Sequence[str]] | None = None, space: Space = "weights",
     where: Where | None = None, steps: Steps = "last", shuffles: int = SHUFFLES, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """How near the cosets of each subgroup come to clusters: ``layer, space, subgroup, side``, then `Agreement`.
@@ -101,7 +101,7 @@ def coset_table(
 
     Args:
         source, where, steps: as in `kept.kept_table`; runs of task permutations.
-        subgroups: generators in cycles, by name.
+        subgroups: generators in cycles, by name; None: `groups.subgroups_of` the task's degree.
         space: where neighbours are looked for, as in `embeddings.in_space`.
         shuffles, seed: as in `best_partition`.
     """
@@ -110,7 +110,7 @@ def coset_table(
         degree = _degree(run)
         for layer, values_GD in group_layers(weights, run).items():
             points_GD = in_space(values_GD, space, seed)
-            for name, generators in subgroups.items():
+            for name, generators in (subgroups or subgroups_of(degree)).items():
                 for side in SIDES:
                     parts = coset_parts(generators, degree, side)
                     found = best_partition(points_GD, parts, shuffles=shuffles, seed=seed)

@@ -27,6 +27,20 @@ SUBGROUPS = {  # of S5, by generators in cycles, the larger ones first
 }
 
 
+def subgroups_of(degree: int) -> dict[str, tuple[str, ...]]:
+    """Those of `SUBGROUPS` that move no more than so many things, and are not all their permutations.
+
+    >>> list(subgroups_of(4))
+    ['A4', 'D4', 'S3']
+    """
+    product_GG = products(degree)
+    return {
+        name: generators for name, generators in SUBGROUPS.items()
+        if max(map(int, re.findall(r"\d", "".join(generators)))) < degree
+        and len(subgroup([number_of(cycles, degree) for cycles in generators], product_GG)) < len(product_GG)
+    }  # fmt: skip
+
+
 def permutations(degree: int) -> NDArray[np.int64]:
     """All permutations in lexicographic order, (degree!, degree); row x, column i holds x(i)."""
     return np.array(list(itertools.permutations(range(degree))))

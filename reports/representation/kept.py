@@ -56,6 +56,12 @@ def kept_table(source: Source, *, where: Where | None = None, steps: Steps = "al
     return table.iloc[order.argsort(kind="stable")].reset_index(drop=True).astype(KEYS)[[*KEYS, "path"]]
 
 
+def has_kept(comparison: Comparison) -> bool:
+    """Whether weights of any of its runs were kept."""
+    _, folders = _opened(comparison)
+    return bool({run_id for run_id, _, _ in _files(folders)} & set(comparison.runs["run_id"]))
+
+
 def load_weights(path: Path) -> dict[str, NDArray[Any]]:
     """Arrays of one file by the parameters' names.
 

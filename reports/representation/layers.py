@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepboot.bootstrap.cyclic import PRODUCTS, powers_of_a_root
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.representation.kept import Weights
 
 EXTRA_TOKENS = 2  # "op" and "=", which follow the elements in the vocabulary
-POWERS = ("x*y", "x/y")  # operations that are addition of exponents
 
 
 def group_layers(weights: Weights, run: Mapping[Any, Any]) -> dict[str, NDArray[np.float64]]:
@@ -43,28 +43,9 @@ def group_tokens(run: Mapping[Any, Any]) -> NDArray[np.int64]:
     Raises:
         ValueError: the task has no such group.
     """
-    if run["task"] == "binary_operations" and run["task.operation"] in POWERS:
-        return powers_of_a_root(int(run["task.modulus"]))
+    if run["task"] == "binary_operations" and run["task.operation"] in PRODUCTS:
+        return np.array(powers_of_a_root(int(run["task.modulus"])))
     return np.arange(_elements(run))
-
-
-def powers_of_a_root(modulus: int) -> NDArray[np.int64]:
-    """Powers g^0 … g^(p − 2) of the smallest g whose powers are all nonzero numbers modulo a prime p.
-
-    Raises:
-        ValueError: the modulus is no prime.
-
-    >>> powers_of_a_root(7).tolist()
-    [1, 3, 2, 6, 4, 5]
-    """
-    for root in range(1, modulus):
-        powers = [pow(root, exponent, modulus) for exponent in range(modulus - 1)]
-        if set(powers) == set(range(1, modulus)):
-            return np.array(powers)
-    raise ValueError(
-        f"`task.modulus` must be prime to order numbers as powers of one of them, got {modulus}. "
-        "Call the functions of arrays with an order of your own."
-    )
 
 
 def token_layers(weights: Weights, tokens: NDArray[np.int64], vocab: int) -> dict[str, NDArray[np.float64]]:

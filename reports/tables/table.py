@@ -33,6 +33,20 @@ class Table:
         rows = [tuple(row[index] for index in kept) for row in self.rows]
         return Table(self.title, tuple(self.columns[index] for index in kept), rows, self.numbers, self.note)
 
+    @property
+    def markdown(self) -> str:
+        """The columns and rows in Markdown."""
+        rule = ["--:" if name in self.numbers else "---" for name in self.columns]
+        cells = [
+            [in_markdown(str(cell)).replace("|", "\\|") for cell in line] for line in (self.columns, rule, *self.rows)
+        ]
+        return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def in_markdown(text: str) -> str:
+    """A text on one line, without the HTML and the links that Markdown would make of a name."""
+    return text.replace("\n", " ").replace("<", "&lt;").replace("](", "]\\(")
+
 
 def bounds_of(row: Mapping[Any, Any], prefix: str = "") -> Bounds | None:
     """The interval in a row's columns ``low`` and ``high``; None where it has none."""

@@ -11,7 +11,7 @@ from deepboot.bootstrap.study.messages import StudyError
 
 
 def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parquet"]) -> list[Path]:
-    """The paths of one table ``runs`` and one ``evaluations``, written from those of all folders.
+    """The paths of one table ``runs``, one ``evaluations`` and one ``probes`` where there are any, of all folders.
 
     Raises:
         StudyError: ``out`` cannot be written.
@@ -24,6 +24,9 @@ def export_tables(folders: Sequence[Path], out: Path, form: Literal["csv", "parq
             ["run_id", "step"]
         ),
     }
+    probes = pd.concat([part.probes for part in parts], ignore_index=True).drop_duplicates(["run_id", "step", "name"])
+    if len(probes):
+        tables["probes"] = probes
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():

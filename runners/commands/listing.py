@@ -23,7 +23,7 @@ PLURALS: dict[str, Kind] = {IRREGULAR.get(kind, f"{kind}s"): kind for kind in KI
 
 
 def lines(plural: str) -> list[str]:
-    """Names and first lines of one kind, or of all."""
+    """Names and first lines of one kind, or of all and of the studies, which `studies.lines` lists by themselves."""
     builtins.load()
     listed: list[str] = []
     for name, kind in PLURALS.items():
@@ -32,10 +32,10 @@ def lines(plural: str) -> list[str]:
                 f"{name}:",
                 *(f"  {entry:24} {registry.find(kind, entry).summary}" for entry in registry.names(kind)),
             ]
-    if plural in ("studies", "all"):
+    if plural == "all":
         questions = {name: tomllib.loads(path.read_text())["question"] for name, path in study_files.shipped().items()}
         listed += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
-    next_commands = {"studies": "deepboot run demo", "tasks": "deepboot show sparse_parity"}
+    next_commands = {"tasks": "deepboot show sparse_parity"}
     return [*listed, f"Next: {next_commands.get(plural, 'deepboot list studies')}"]
 
 

@@ -92,7 +92,8 @@ def _products(run: Run) -> int:
     stack = Stack(run.model["name"], own_settings(run.model), task, training=False)
     if stack.size > LARGEST_TRIAL:
         return stack.size
-    x = task.decode(task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.zeros(1, 1, dtype=torch.int64)).x)
+    key_12 = torch.zeros(1, 2, dtype=torch.int32)
+    x = task.decode(task.sample(key_12, torch.zeros(1, 1, dtype=torch.int64)).x)
     products = 0
 
     def count(module: nn.Module, _: Any, out: Any) -> None:
@@ -103,7 +104,7 @@ def _products(run: Run) -> int:
     for module in stack.module.modules():
         module.register_forward_hook(count)
     with torch.no_grad():
-        stack.logits(torch.zeros(1, stack.size), stack.initial_buffers(1), x)
+        stack.logits(torch.zeros(1, stack.size), stack.initial_buffers(key_12), x)
     return products
 
 

@@ -74,7 +74,7 @@ def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execu
     }
     records = [
         {"run": one.run.run_id, "rows": one.rows, "status": one.status, "last_step": one.last_step,
-         "seconds": one.seconds, "stopped": one.stopped, "left": one.removed}
+         "seconds": one.seconds, "stopped": one.stopped, "left": one.removed, "probes": one.probes}
         for one in outcomes
     ]  # fmt: skip
     data = save(tensors, metadata={"outcomes": json.dumps(records), "execution": execution.model_dump_json()})
@@ -173,7 +173,11 @@ def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:
     for name, tensor in tensors.items():
         member, _, own_name = name.partition(".")
         states[int(member)][own_name] = tensor
-    return [
-        Outcome(run, one["rows"], one["status"], one["last_step"], one["seconds"], state, one["stopped"], one["left"])
-        for run, one, state in zip(runs, records, states, strict=True)
-    ]
+    return [_outcome(run, one, state) for run, one, state in zip(runs, records, states, strict=True)]
+
+
+def _outcome(run: Run, record: dict[str, Any], state: State) -> Outcome:
+    return Outcome(
+        run, record["rows"], record["status"], record["last_step"], record["seconds"], state, record["stopped"],
+        record["left"], record.get("probes", []),
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from deepboot.bootstrap import results
+from deepboot.bootstrap import registry, results
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.messages import StudyError
@@ -172,8 +172,11 @@ def _train(
 ) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
     started = time.time()
+    probes = {"probes": definitions} if (definitions := _definitions(work)) else {}
     if work.packs:
         output_folder.announce(folder, work.runs, facts)
+        if probes and not (folder / "environment.json").exists():
+            write_json(probes, folder / "environment.json")  # for a report while it is under way
     jobs = [
         Job(name=pack.name, folder=str(folder), runs=list(pack.runs), start=pack.start, plugins=work.raw["plugins"],
             execution=execution_plan.execution(pack.runs[0]), checkpoint_seconds=checkpoint_seconds)
@@ -190,7 +193,12 @@ def _train(
         checkpoints.remove_checkpoints(folder, done)
         if jobs or not (folder / "environment.json").exists():
             described = environment.describe(execution_plan.device, time.time() - started)
-            write_json({**described, "execution": execution_plan.summary}, folder / "environment.json")
+            write_json({**described, "execution": execution_plan.summary, **probes}, folder / "environment.json")
+
+
+def _definitions(work: Work) -> dict[str, str]:
+    """The first line of the documentation of every probe of a study: a report does not load their code."""
+    return {name: registry.find("probe", name).summary for run in work.runs[:1] for name in run.probes}
 
 
 def choose_device(device: str) -> str:

@@ -185,7 +185,8 @@ def _write(job: Job, outcomes: list[Outcome]) -> None:
         if outcome.run.keep.final_state and outcome.status == "finished":
             checkpoints.write_state(folder, outcome.run.run_id, _keep(outcome))
     rows = [row for outcome in outcomes for row in outcome.rows]
-    shards.write(folder, job.name, [_row(outcome) for outcome in outcomes], rows)
+    probes = [row for outcome in outcomes for row in outcome.probes]
+    shards.write(folder, job.name, [_row(outcome) for outcome in outcomes], rows, probes)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -4,10 +4,15 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
+from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.files import read_study
+from deepboot.bootstrap.results import read_table
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.parse import names_in
 from deepboot.bootstrap.study.schema import EXTENDABLE
+from deepboot.runners import study_files
 
+NAMED = 3  # runs that are named; beyond, they are counted
 POOL = ("training.train_size", "training.train_fraction")
 
 
@@ -19,9 +24,10 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         DamagedFileError: the folder's study cannot be read.
     """
     try:
-        old = read_study(folder / "study.toml")
+        old = _with_new_settings(read_study(folder / "study.toml"))
     except FileNotFoundError:
         return
+    _refuse_more_probes(folder, old, study)
     before, now = _fixed(old), _fixed(study)
     different = [key for key in before | now if before.get(key) != now.get(key) and not _is_swept(key, old, study)]
     if different:
@@ -29,6 +35,35 @@ def refuse_another(folder: Path, study: dict[str, Any]) -> None:
         raise StudyError(
             [f"output folder {folder} holds another study: it differs in {keys}. Choose another with --out."]
         )
+
+
+def _refuse_more_probes(folder: Path, old: dict[str, Any], study: dict[str, Any]) -> None:
+    """Refuse a folder whose runs were trained without some of the study's probes.
+
+    Raises:
+        StudyError: the probes and the runs without them are named.
+    """
+    more = [name for name in study.get("probes", {}) if name not in old.get("probes", {})]
+    if not more:
+        return
+    try:
+        trained = read_table(folder / "runs.parquet", RUN_COLUMNS)["run_id"].tolist()
+    except FileNotFoundError:
+        trained = []
+    rest = f" and {len(trained) - NAMED} more" if len(trained) > NAMED else ""
+    runs = f"its {len(trained)} runs ({', '.join(trained[:NAMED])}{rest})" if trained else "its runs"
+    raise StudyError([
+        f"output folder {folder}: {runs} lack the probe {' and '.join(more)}, and no run is trained again for a probe. "
+        "Choose another folder with --out, where all runs are measured, or remove it from [probes]."
+    ])  # fmt: skip
+
+
+def _with_new_settings(study: dict[str, Any]) -> dict[str, Any]:
+    """A folder's study with the settings that came after it was written, at their defaults; as it is if none fit."""
+    try:
+        return study_files.resolved(study)
+    except StudyError:
+        return study
 
 
 def _is_swept(key: str, old: dict[str, Any], study: dict[str, Any]) -> bool:
@@ -47,15 +82,24 @@ def _is_swept(key: str, old: dict[str, Any], study: dict[str, Any]) -> bool:
 def _value_at(study: dict[str, Any], dotted: str) -> Any:
     """A study's value under a dotted name; None where it has none."""
     value: Any = study
-    for name in dotted.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+    for name in names_in(dotted):
+        value = _inner(value).get(name)
     return value
 
 
+def _inner(value: Any) -> dict[str, Any]:
+    """The values inside a table by name, and those inside a list of tables by index; none in anything else."""
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return {str(index): item for index, item in enumerate(value)}
+    return value if isinstance(value, dict) else {}
+
+
 def _agrees(swept: Any, resolved: Any) -> bool:
-    """Whether a sweep's value is a resolved one; of a table only the keys in the sweep, since the rest are defaults."""
+    """Whether a sweep's value is a resolved one; of tables only the keys in the sweep, since the rest are defaults."""
     if isinstance(swept, dict) and isinstance(resolved, dict):
         return all(_agrees(value, resolved.get(key)) for key, value in swept.items())
+    if isinstance(swept, list) and isinstance(resolved, list) and len(swept) == len(resolved):
+        return all(map(_agrees, swept, resolved))
     return bool(swept == resolved)
 
 
@@ -77,12 +121,12 @@ def _fixed(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def _leaves(nested: dict[str, Any], leave_out: Set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All values that are no tables under their dotted names, without these names and what is inside them."""
+    """All values that are no tables or lists of them by dotted name, without these names and what is inside them."""
     for name, value in nested.items():
-        dotted = f"{prefix}{name}"
+        dotted = f'{prefix}"{name}"' if "." in name else f"{prefix}{name}"
         if dotted in leave_out:
             continue
-        if isinstance(value, dict):
-            yield from _leaves(value, leave_out, f"{dotted}.")
+        if isinstance(value, list | dict) and (inner := _inner(value)):
+            yield from _leaves(inner, leave_out, f"{dotted}.")
         else:
             yield dotted, value

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from deepboot.bootstrap import files, results
+from deepboot.bootstrap import files, probe_values, results
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.files import DamagedFileError, read_json
+from deepboot.bootstrap.probe_values import PROBES
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run, scheduled_steps
 from deepboot.bootstrap.underway import PLANNED, read_shard
@@ -102,21 +103,24 @@ def _holds_runs(folder: Path) -> bool:
     return (folder / "runs.parquet").exists() or any((folder / "shards").glob("*.json"))
 
 
-def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs, as training knows them, and evaluations: those of the tables and of the shards, the latest kept.
+def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Runs, as training knows them, evaluations and probes: those of the tables and of the shards, the latest kept.
 
     Raises:
         DamagedFileError: one of them cannot be read.
     """
     tables = results.read_tables(folder)
     shards = [read_shard(path) for path in _shards(folder)]
-    runs = ([tables[0]] if tables else []) + [pd.DataFrame(done) for done, _ in shards]
-    evaluations = ([tables[1]] if tables else []) + [results.typed(rows, EVALUATION_COLUMNS) for _, rows in shards]
+    runs = ([tables[0]] if tables else []) + [pd.DataFrame(shard.runs) for shard in shards]
+    evaluations = [results.typed(shard.evaluations, EVALUATION_COLUMNS) for shard in shards]
+    evaluations = ([tables[1]] if tables else []) + evaluations
+    known = tables[0] if tables else results.typed([], RUN_COLUMNS)
+    probes = [results.read_probes(folder, known), *(probe_values.long_rows(shard.probes) for shard in shards)]
     if not runs:
-        return results.typed([], RUN_COLUMNS), results.typed([], EVALUATION_COLUMNS)
+        return known, results.typed([], EVALUATION_COLUMNS), probes[0]
     rows = pd.concat([part for part in evaluations if len(part)] or evaluations[:1], ignore_index=True)
     rows = rows.drop_duplicates(["run_id", "step"], keep="last").sort_values(["run_id", "step"], ignore_index=True)
-    return _latest(runs), results.typed(rows, EVALUATION_COLUMNS)
+    return _latest(runs), results.typed(rows, EVALUATION_COLUMNS), probe_values.joined(probes, rows)
 
 
 def known_runs(folder: Path) -> pd.DataFrame:
@@ -127,7 +131,7 @@ def known_runs(folder: Path) -> pd.DataFrame:
     """
     tables = [folder / name for name in ("runs.parquet", "evaluations.parquet")]
     held = [results.read_table(tables[0], RUN_COLUMNS)] if all(path.exists() for path in tables) else []
-    return _latest([*held, *(pd.DataFrame(read_shard(path)[0]) for path in _shards(folder))])
+    return _latest([*held, *(pd.DataFrame(read_shard(path).runs) for path in _shards(folder))])
 
 
 def _shards(folder: Path) -> list[Path]:
@@ -142,14 +146,14 @@ def _latest(runs: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:
-    """Write both tables from the earlier ones and the shards, then remove the shards.
+    """Write the tables from the earlier ones and the shards, then remove the shards.
 
     Args:
-        runs: the study's runs, in whose order both tables are written, evaluations by step within a run; runs of
+        runs: the study's runs, in whose order the tables are written, evaluations by step within a run; runs of
             the folder that are not among them stay as they are, and come last, by cell, seed and run_id.
         facts: further columns by run_id.
     """
-    known, evaluations = collect(folder)
+    known, evaluations, probes = collect(folder)
     specs = {run.run_id: run for run in runs}
     positions = {run.run_id: position for position, run in enumerate(runs)}
 
@@ -172,6 +176,8 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     all_rows = pd.concat(kept_evaluations, ignore_index=True) if kept_evaluations else evaluations
     if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():
         all_rows = all_rows.drop(columns=CLEAN_COLUMN)
+    if len(probes):  # before the runs: a finished run without its values would count as damage
+        results.write_table(probe_values.joined([probes], all_rows), folder / PROBES)
     results.write_table(all_rows, folder / "evaluations.parquet")
     results.write_table(table, folder / "runs.parquet")
     shards = folder / "shards"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from deepboot.bootstrap.study.roles import fields_where
 from deepboot.bootstrap.study.run import PER_MEMBER, Run
 from deepboot.bootstrap.study.schema import ModelScales
+from deepboot.bootstrap.transforms import choices
 
 PER_MEMBER_SCALES = fields_where(lambda role: role.per_member, ModelScales)
 
@@ -107,12 +108,17 @@ def _unfinished(members: list[Run], start: dict[str, int]) -> list[PackPlan]:
 def pack_key(run: Run) -> str:
     """All that the members of a pack have in common: every setting that is not each member's own.
 
-    Numbers of an optimizer and of a penalty are each member's own, its texts choose what is computed for all of them.
+    Numbers of an optimizer, of a penalty, of transforms and of layers are each member's own; all else in them chooses
+    what is computed for all members.
     """
     common = run.as_json(PER_MEMBER)
     common["model"] = {name: value for name, value in common["model"].items() if name not in PER_MEMBER_SCALES}
     for kind in ("optimizer", "penalty"):
         if kind in common:
             common[kind] = {name: value for name, value in common[kind].items() if isinstance(value, str)}
+    if "transforms" in common:
+        common["transforms"] = [choices(one) for one in run.transforms]
+    if "layers" in common:
+        common["layers"] = sorted(run.layers)
     common["phases"] = [[phase.at_step, pack_key(phase.run)] for phase in run.phases]
     return json.dumps(common, sort_keys=True)

@@ -1,6 +1,7 @@
 """Repair of a damaged output folder before it is written: damaged files are set aside, whole ones are kept.
 
-A damaged table takes the other one with it, since each is little without the other. Runs that can be recovered from the
+A damaged table of runs or evaluations takes the other one with it, since each is little without the other; lost values
+of probes can only be measured in training, and take their runs with them. Runs that can be recovered from the
 remaining files go into a shard, as if a pack had just been trained. All other runs are trained again.
 """
 
@@ -12,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap import results
-from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.files import DamagedFileError, read_json, read_study
+from deepboot.bootstrap.probe_values import PROBES, long_rows, unmeasured
 from deepboot.bootstrap.results import read_table
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
@@ -100,18 +102,22 @@ def _repair_study(folder: Path, runs: list[Run]) -> list[str]:
 
 
 def _repair_tables(folder: Path, runs: list[Run]) -> list[str]:
-    """Set both tables aside where one is damaged, with a shard of the runs that can be recovered."""
+    """Set the tables aside where one is damaged, with a shard of the runs that can be recovered."""
     try:
-        results.read_tables(folder)
+        tables = results.read_tables(folder)
+        results.read_probes(folder, tables[0] if tables else results.typed([], RUN_COLUMNS))
     except DamagedFileError as damage:
         known, rows = (_whole_table(folder, name) for name in TABLES)
-        kept, kept_rows = _recovered(folder, runs, known, rows)
+        probes = _whole_table(folder, PROBES)
+        kept, kept_rows = _recovered(folder, runs, known, rows, probes)
         if kept:
             (folder / "shards").mkdir(exist_ok=True)
             shards.write(folder, RECOVERED, kept, kept_rows)
-        aside = [output_folder.set_aside(folder / name).name for name in TABLES if (folder / name).exists()]
+        damaged = [*TABLES, *([PROBES] if probes is None else [])]  # whole values wait for their runs
+        aside = [output_folder.set_aside(folder / name).name for name in damaged if (folder / name).exists()]
+        tables_are = ("No table is", "One table is", "Both tables are", "All three tables are")[len(aside)]
         return [
-            f"{damage.path} is damaged: {damage.what}. Both tables are kept, as {' and '.join(aside)}. "
+            f"{damage.path} is damaged: {damage.what}. {tables_are} kept, as {' and '.join(aside)}. "
             f"{len(kept)} runs are whole without it; the others are trained again."
         ]
     return []
@@ -132,13 +138,13 @@ def _repair_states(folder: Path, runs: list[Run]) -> list[str]:
 
 def _whole_table(folder: Path, name: str) -> pd.DataFrame | None:
     try:
-        return read_table(folder / name, TABLES[name])
+        return read_table(folder / name, {**TABLES, PROBES: PROBE_COLUMNS}[name])
     except (FileNotFoundError, DamagedFileError):
         return None
 
 
 def _recovered(
-    folder: Path, runs: list[Run], known: pd.DataFrame | None, rows: pd.DataFrame | None
+    folder: Path, runs: list[Run], known: pd.DataFrame | None, rows: pd.DataFrame | None, probes: pd.DataFrame | None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The runs, as training knows them, and the rows that a shard of all that is whole would hold."""
     if rows is None:
@@ -151,6 +157,9 @@ def _recovered(
     else:
         whole = known["last_step"].eq(known["run_id"].map(last)).fillna(False)
         kept = _plain(known[whole | (known["status"] == "failed")])
+    measured = long_rows([]) if probes is None else probes
+    lost = set(unmeasured(folder, pd.DataFrame(kept, columns=["run_id", "status"]), measured))
+    kept = [done for done in kept if done["run_id"] not in lost]
     ids = {done["run_id"] for done in kept}
     return kept, _plain(rows[rows["run_id"].isin(ids)])
 

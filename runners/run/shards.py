@@ -3,6 +3,7 @@
 Nothing here loads pandas: workers are quick to start.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import reuse_of
 
+Row = dict[str, Any]
 
-def write(folder: Path, name: str, runs: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> None:
+
+def write(folder: Path, name: str, runs: list[Row], evaluations: list[Row], probes: Sequence[Row] = ()) -> None:
     """Write the rows of one pack, before the next one starts."""
     (folder / "shards").mkdir(exist_ok=True)
-    write_json({"runs": runs, "evaluations": evaluations}, folder / "shards" / f"{name}.json")
+    rows = {"runs": runs, "evaluations": evaluations, "probes": list(probes)}
+    write_json(rows, folder / "shards" / f"{name}.json")
 
 
 def exists(folder: Path, name: str = "*") -> bool:

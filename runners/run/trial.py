@@ -99,5 +99,6 @@ def _tensors(pack: Pack, evaluator: Evaluator) -> list[torch.Tensor]:
     """The tensors that a pack keeps: parameters and their gradient, optimizer, data of a block, pools and test sets."""
     block = pack.data.block(pack.step, pack.step + pack.data.longest)
     kept: list[Any] = [pack.param_EP, pack.param_EP, *pack.members.optimizer_state.values(), block.x, block.y]
+    kept += pack.members.transform_state.values()
     kept += [part for group in pack.data.groups if group.pool is not None for part in group.pool]
     return [*kept, evaluator.test.x, evaluator.test.y]

@@ -72,6 +72,8 @@ def _architecture(run: Run, execution: Execution) -> str:
         execution.backend, execution.sequential, run.dtype, run.precision, run.channels_last, run.batch_size, run.task,
         own_settings(run.model), run.model["name"], run.loss, run.optimizer["name"], run.code, run.data.augmentation,
     ]  # fmt: skip
+    if run.transforms or run.layers:
+        parts += [[one["name"] for one in run.transforms], sorted(run.layers)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

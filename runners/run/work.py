@@ -15,6 +15,7 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.wording import clipped
 from deepboot.reports.claims.errors import claim_errors
+from deepboot.reports.replication.errors import published_errors
 from deepboot.runners import builtins, study_files
 from deepboot.runners.run import checkpoints, output_folder
 from deepboot.runners.run.facts import facts_of
@@ -83,22 +84,23 @@ def requested(
     raw = study_files.load(study, scale=scale, changes=list(changes))
     all_runs = runs_of(raw)
     runs = shard_of(all_runs, shard) if shard is not None else all_runs
-    _refuse_claims(raw.get("claims", []), all_runs, folder if folder is not None else default_folder(study))
+    _refuse_claims(raw, all_runs, folder if folder is not None else default_folder(study))
     return Work(raw, all_runs, runs, [], 0)
 
 
-def _refuse_claims(claims: list[dict[str, Any]], runs: list[Run], folder: Path) -> None:
-    """Refuse claims that can never be judged on these runs, nor on those that a folder holds beside them."""
-    if not claims:
+def _refuse_claims(raw: dict[str, Any], runs: list[Run], folder: Path) -> None:
+    """Refuse claims, and published numbers, that have nothing to be judged on in these runs and those of a folder."""
+    claims, published, probes = (raw.get(name, []) for name in ("claims", "published", "probes"))
+    if not claims and not published:
         return
-    facts = facts_of(runs) if "facts." in str(claims) else {}
+    facts = facts_of(runs) if "facts." in f"{claims}{published}" else {}
     planned = pd.DataFrame([{**specification_row(run), **facts.get(run.run_id, {})} for run in runs])
-    problems = claim_errors(claims, planned)
+    problems = claim_errors(claims, planned, probes) + published_errors(published, planned, probes)
     if problems and (folder / "runs.parquet").is_file():
         held = output_folder.known_runs(folder)
         outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
         both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
-        problems = claim_errors(claims, both)
+        problems = claim_errors(claims, both, probes) + published_errors(published, both, probes)
     if problems:
         raise StudyError(problems)
 

@@ -1,4 +1,4 @@
-"""Promises that every registered model, loss, optimizer and rule keeps, with every kind of task."""
+"""Promises that every registered model, loss, optimizer, transform and rule keeps, with every kind of task."""
 
 import itertools
 import math
@@ -46,6 +46,7 @@ SETTINGS = {
     "adam": {"lr": 3e-3},
     "adamw": {"lr": 3e-3},
     "mse": {"target": 3.0},
+    "clip": {"norm": 0.1},
     "fresh": {"share": 0.5},
     "redraw": {"share": 0.5},
     "sliding": {"shift": 8},
@@ -99,6 +100,18 @@ PAIRS = list(itertools.product(registry.names("optimizer"), registry.names("loss
 def test_every_optimizer_overfits_32_points_under_every_loss(optimizer, loss):
     """All pairs of optimizer and loss fit 32 samples of parity."""
     assert final_error(runs_of(study(optimizer=named(optimizer), loss=named(loss))), 400) == 0
+
+
+@pytest.mark.parametrize("transform", registry.names("transform"))
+def test_every_transform_lets_a_network_overfit_32_points(transform):
+    """As it does without; and it changes how it gets there."""
+    chains = ([named(transform)], [])
+    with_it, without = (runs_of(study(optimizer=named("adam"), training__transforms=chain)) for chain in chains)
+    assert final_error(with_it, 400) == 0
+    packs = Pack(with_it), Pack(without)
+    for pack in packs:
+        train_steps(pack, 5)
+    assert not torch.equal(*(pack.param_EP for pack in packs))
 
 
 @pytest.mark.parametrize("optimizer", registry.names("optimizer"))

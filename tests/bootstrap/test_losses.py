@@ -80,6 +80,34 @@ def test_float64_cross_entropy_of_float32_logits_is_the_float64_value():
     assert torch.equal(found, cross_entropy(logits_EBV.double(), label_EB))
 
 
+@pytest.mark.parametrize("own", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_cross_entropy_is_that_of_torch_in_its_dtype(own, dtype):
+    """16 bits make any logits coarser, float32 leaves float64 alone; the gradient has the logits' own dtype."""
+    logits_EBV, label_EB = problem(dtype=own)
+    logits_EBV.requires_grad_()
+    wanted = torch.float64 if (own, dtype) == (torch.float64, "float32") else getattr(torch, dtype)
+    found = cross_entropy(logits_EBV, label_EB, dtype=dtype)
+    expected = nn.functional.cross_entropy(logits_EBV[1].to(wanted), label_EB[1], reduction="none")
+    assert found.dtype == wanted
+    assert torch.equal(found[1], expected)
+    assert torch.autograd.grad(found.sum(), logits_EBV)[0].dtype == own
+
+
+def test_softmax_collapses_in_float16_long_before_it_does_in_float32():
+    """Prieto et al. 2025: at a margin of 9 the loss is exactly 0 in float16, and a tenth of a thousandth in float32."""
+    logits, label = torch.tensor([[[9.0, 0.0]]]), torch.tensor([[0]])
+    assert cross_entropy(logits, label, dtype="float16").item() == 0
+    assert cross_entropy(logits, label).item() == pytest.approx(math.log1p(math.exp(-9)), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_squares_of_real_valued_labels_have_the_dtype_of_the_logits(dtype):
+    """Labels are float32 whatever the network computes in."""
+    found = mse(torch.full((1, 2, 1), 1.5, dtype=dtype), torch.tensor([[1.0, 0.5]]))
+    assert (found.dtype, found.tolist()) == (dtype, [[0.25, 1.0]])
+
+
 @pytest.mark.parametrize("margin", [18.0, 25.0, 30.0])
 def test_cross_entropy_of_a_well_fitted_sample_vanishes_in_float32_and_not_in_float64(margin):
     """log(1 + exp(-margin)): exactly 0 with no gradient in float32, kept with its gradient in float64."""

@@ -144,6 +144,27 @@ def test_a_plugin_that_fails_leaves_nothing_behind(plugin, tmp_path):
     assert sys.path == path
 
 
+TWO_TRANSFORMS = """
+from dataclasses import dataclass
+
+from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.transforms import Transform
+
+
+@register("transform", "test_one")
+@dataclass(frozen=True, kw_only=True)
+class One(Transform):
+    @staticmethod
+    def apply(grad_EP, param_EP, state, at, step_11):
+        return {scale} * grad_EP
+
+
+@register("transform", "test_two")
+class Two(One):
+    version = 3
+"""
+
+
 def test_a_stated_version_changes_the_identity(plugin):
     """For what no hash sees, such as a file of data; without one nothing is added."""
     plain = plugin("", value="1")
@@ -153,6 +174,22 @@ def test_a_stated_version_changes_the_identity(plugin):
     assert set(before.code) == {"task_version", "loss"}
     assert after.code == {**before.code, "loss_version": "2"}
     assert before.run_id != after.run_id
+
+
+def test_every_transform_of_a_chain_is_in_the_identity(tmp_path):
+    """A run may have several from plugins, each with its own source and version."""
+
+    def code(scale):
+        path = tmp_path / "transforms.py"
+        path.write_text(TWO_TRANSFORMS.format(scale=scale))
+        load_plugin(path)
+        return runs_of(parity(training__transforms=[{"name": "test_one"}, {"name": "test_two"}]))[0].code
+
+    before, after = code(1), code(2)
+    assert set(before) == {
+        "task_version", "transform test_one", "transform test_two", "transform test_two_version",
+    }  # fmt: skip
+    assert before["transform test_one"] != after["transform test_one"]
 
 
 def test_a_rules_version_is_no_part_of_the_ideal_run(monkeypatch):

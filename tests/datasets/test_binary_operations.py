@@ -5,6 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
+from deepboot.bootstrap.task import Tokens
 from deepboot.datasets.binary_operations import RULES, BinaryOperations, Operation
 
 FORMULAS = {
@@ -122,6 +123,19 @@ def test_an_equation_is_shown_as_one_writes_it():
         x, y = task.cells(torch.tensor(5 * (6 if operation == "x/y" else 7) + 2))
         shown[operation] = task.show(x, y)
     assert shown == {"x/y": "5 / 3 = 4 (mod 7)", "x^2+xy+y^2": "x^2+xy+y^2 = 4 (mod 7) at x = 5, y = 2"}
+
+
+@pytest.mark.parametrize("operation", ["x+y", "x/y"])
+def test_the_sign_of_the_operation_may_be_left_out(operation):
+    """The same pairs and answers in three tokens, "=" being p; shown as before."""
+    whole, short = (BinaryOperations(operation=operation, modulus=7, tokens=tokens) for tokens in ("x op y =", "x y ="))
+    number = torch.arange(whole.size)
+    (x, y), (x_short, y_short) = whole.cells(number), short.cells(number)
+    assert torch.equal(y, y_short)
+    assert torch.equal(x_short[:, :2], x[:, [0, 2]])
+    assert (x_short[:, 2] == 7).all()
+    assert short.inputs == Tokens(vocab=8, length=3, varying=(0, 1), operands=7)
+    assert short.show(x_short[9], y[9]) == whole.show(x[9], y[9])
 
 
 @pytest.mark.parametrize(("modulus", "nearest"), [(98, 97), (4, 3), (95, 97), (1, 2)])

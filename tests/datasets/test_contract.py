@@ -17,6 +17,7 @@ from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {
     "binary_operations": [
+        {"modulus": 11, "tokens": "x y ="},
         {"operation": "x/y", "modulus": 7},
         {"operation": "x/y if y odd else x-y", "modulus": 2},
         {"operation": "x*y", "modulus": 12},
@@ -101,6 +102,7 @@ def test_inputs_are_as_declared(task):
             assert x.shape == (2, 64, length)
             assert x.dtype == torch.int64
             assert 0 <= x.min() <= x.max() < vocab
+            assert x[..., varying].max() < (task.inputs.operands or vocab)
             assert varying == tuple((x != x[0, 0]).flatten(0, 1).any(0).nonzero()[:, 0].tolist())
         case Vector(size=size):
             assert x.shape == (2, 64, size)

@@ -1,4 +1,4 @@
-"""Studies drawn from known distributions, many to a comparison, and the verdicts of one claim on them.
+"""Studies drawn from known distributions, many to a comparison, and the verdicts of one claim or published number.
 
 Shape letters: K studies, C cells of each, N seeds, S evaluated steps. What a run does is a mapping of arrays:
 ``grokking, memorization``, their like in the ideal world, ``ideal_grokking, ideal_memorization``, float, (K, C, N), in
@@ -7,6 +7,7 @@ stopping step.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.results import Results, typed
 from deepboot.reports import compare
 from deepboot.reports.claims.kind import Across, Evidence, scope_of
+from deepboot.reports.replication.ledger import replications
 
 TOGETHER = 25  # studies to a comparison: the tables are searched once for each cell
 CONFIDENCE = 0.95
@@ -43,6 +45,19 @@ def verdicts(claim, drawn, sizes=(100,), *, cut=0.0, event="grokking", missing=0
         lost_KCN = _latest(some["real"][..., -1] if "real" in some else some[event], missing)
         found += _judged(_comparison(some, sizes, budget, lost_KCN.ravel()), claim)
     assert len(found) == len(runs_KCN)
+    return found
+
+
+def beside(entry, drawn, *, cut=0.0):
+    """The verdict on one published number in each study, of a kind that is judged in every cell; ``cut`` as above."""
+    budget = math.ceil(np.quantile(drawn["grokking"], 1 - cut)) if cut else 10**9
+    found = []
+    for first in range(0, len(drawn["grokking"]), TOGETHER):
+        some = {name: values[first : first + TOGETHER] for name, values in drawn.items()}
+        made = _comparison(some, (100,), budget, np.zeros(some["grokking"].size, dtype=bool))
+        source = replace(made.sources[0], study={"published": [entry]})
+        found += [one.outcome for one in replications(replace(made, sources=(source,)))]
+    assert len(found) == len(drawn["grokking"])
     return found
 
 
@@ -76,6 +91,8 @@ def _comparison(drawn, sizes, budget, lost):
     cell = pd.Series(k).astype(str) + "-" + pd.Series(c).astype(str)
     common = {"seed": n, "status": "finished", "last_step": budget, "max_steps": budget}
     real = common | {"run_id": "real-" + number, "cell_id": cell, "world": "real", "train_size": np.array(sizes)[c]}
+    if len(set(sizes)) < len(sizes):  # two groups of cells along the sizes
+        real |= {"data.labels": np.where(c < len(set(sizes)), "true", "random")}
     steps = drawn["real"].shape[3] if "real" in drawn else 0
     real |= {"first_reuse_step": 5} | ({"stopping_high": 10 * steps} if steps else {})
     real |= {"ideal_run_id": "ideal-" + number} if paired else {}

@@ -171,7 +171,7 @@ def test_an_interrupt_while_a_report_is_written_says_what_is_safe(study, tmp_pat
 def test_lists_and_samples_are_printed(deepboot):
     """Every kind is listed with its first line; a task shows samples with index and label."""
     everything = deepboot("list").stdout
-    for name in ("sparse_parity", "mlp", "adamw", "cross_entropy", "sliding", "dose-of-reuse", "grokking_delay"):
+    for name in ("sparse_parity", "mlp", "adamw", "cross_entropy", "sliding", "dose-of-reuse", "grokfast", "no_delay"):
         assert name in everything
     shown = deepboot("show", "sparse_parity", "--set", "num_bits=6", "--samples", "3").stdout.splitlines()
     assert sum("->" in line for line in shown) == 3

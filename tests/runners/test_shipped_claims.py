@@ -22,8 +22,8 @@ from deepboot.runners import study_files
 BUDGET = 100_000
 STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {
-    "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0,
-    "fitted": True, "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0,
+    "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "fitted": True, "lasts": True,
+    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0,
 }  # fmt: skip
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -46,6 +46,9 @@ PICTURES = {
     "later ideal cells late": {"later ideal": 16.0},
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
+    "falls": {"errors": (0.9, 0.6, 0.3, 0.2, 0.1), "memorizes": 5_000, "delay": 2.0},
+    "climbs": {"errors": (0.1, 0.2, 0.3, 0.6, 0.9), "memorizes": 5_000, "delay": 2.0},
+    "flat": {"errors": (0.3,) * 5, "memorizes": 5_000, "delay": 2.0},
     # losses of the pool and of the test set, by class
     "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
     "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
@@ -60,28 +63,25 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("grokking_delay", "no_delay"), ("equal", "real late", "grokking at once")),
     **dict.fromkeys(("final_difference", "monotone", "trend"), ("equal", "both rise", "both fall")),
     **dict.fromkeys(("power_law", "ratio"), CELLS_IN_TIME),
+    "step": ("equal", "real late", "real never"),
+    "threshold": ("real late", "equal", "never"),
     "rank_agreement": ("equal", "both rise", "only the real one rises"),
     "rate": ("real late", "equal", "real never", "never"),
-    "threshold": ("real late", "equal", "never"),
-    "relapse": ("equal", "real late", "relapse"),
-    "change": ("equal", "relapse", "rebound"),
+    "relapse": ("equal", "low", "relapse"),
+    "rebound": ("equal", "high", "rebound"),
+    "change": ("flat", "falls", "climbs"),
     "crossing": ("equal", "both rise", "both fall"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
 BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
-# levels: in them nothing is equal to another
-OF_ONE_WORLD = ("rate", "relapse", "final_error", "outcome_profile", "threshold")
+# levels: nothing in them is equal to another
+OF_ONE_WORLD = ("rate", "rebound", "relapse", "final_error", "outcome_profile", "threshold")
 IDEAL_ALONE = [
-    ("equal", "ideal worse"),
-    ("real worse", "high"),
-    ("equal", "ideal late"),
-    ("real late", "both late"),
-    ("both rise", "only the real one rises"),
-    ("real never", "never"),
-    ("equal", "later ideal cells late"),
-]
+    ("equal", "ideal worse"), ("real worse", "high"), ("equal", "ideal late"), ("real late", "both late"),
+    ("real never", "never"), ("both rise", "only the real one rises"), ("equal", "later ideal cells late"),
+]  # fmt: skip
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
@@ -112,10 +112,16 @@ def cells_of(raw):
         values = point["training"][name]
         named = {kind: point[kind]["name"] for kind in ("task", "model", "optimizer")}
         pools = values if isinstance(values, list) else [values]
+        later = {f"phases.{n}.{key}": value for n, phase in enumerate(point.get("phases", []), 1)
+                 for key, value in ({"at_step": phase["at_step"]} | phase["set"]).items()}  # fmt: skip
         size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
         batch = point["training"]["batch_size"]
         named["batch_size"] = 1_000 if batch == "full" else batch
-        found += [flat(point) | named | {"train_size": size(value), name: value} for value in pools]
+        defaults = {
+            f"{kind}.{key}": field.default for kind in ("task", "model", "optimizer")
+            for key, field in registry.settings(kind, point[kind]["name"]).model_fields.items()
+        }  # fmt: skip
+        found += [defaults | flat(point) | named | later | {"train_size": size(value), name: value} for value in pools]
     return found
 
 
@@ -128,7 +134,7 @@ def results_of(raw, picture):
     for place, cell in enumerate(cells):
         along = place / max(len(cells) - 1, 1)
         for seed in range(seeds):
-            memorizes = (103 if seed % 2 else 97) * drawn["later"] ** along
+            memorizes = drawn.get("memorizes", 103 if seed % 2 else 97) * drawn["later"] ** along
             late = memorizes * drawn["delay"]
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
@@ -136,8 +142,8 @@ def results_of(raw, picture):
                 run_id = f"{world}-{place}-{seed}"
                 error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
-                run |= event("memorization", memorizes if drawn["fitted"] else np.inf) | event("grokking", groks)
-                run |= event("stable", groks if drawn.get("lasts", True) else np.inf)
+                run |= event("memorization", memorizes if drawn["fitted"] else np.inf)
+                run |= event("grokking", groks) | event("stable", groks if drawn["lasts"] else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
                 rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from deepboot.bootstrap.wording import suggestion
-from deepboot.reports.claims.kind import Across, Effect, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of
 from deepboot.reports.comparison import AT_STEP, When
@@ -29,7 +29,13 @@ def _for_share(settings: Any, confidence: float) -> int | None:
     return seeds_for_share(region, confidence)
 
 
-@claim_kind("rank_agreement", scope="cells", figure="scatter", pairs=True)
+@claim_kind(
+    "rank_agreement",
+    scope="cells",
+    figure="scatter",
+    pairs=True,
+    quantity=Quantity({"min_tau": 0.0}, no_effect=0.0),
+)
 def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: str | None = None) -> Effect:
     """Configurations that are better in the ideal world are better in the real one: their errors agree in rank.
 
@@ -63,7 +69,14 @@ def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: st
     return Effect(name, region, n, "cells", estimate, tau.interval, note=note, total=total)
 
 
-@claim_kind("predicts", scope="cells", figure=("test_soft_error", "test_error"), events=("stopping",), pairs=True)
+@claim_kind(
+    "predicts",
+    scope="cells",
+    figure=("test_soft_error", "test_error"),
+    events=("stopping",),
+    pairs=True,
+    quantity=Quantity({"max_error": 1.0}),
+)
 def predicts(
     across: Across,
     *,
@@ -122,7 +135,13 @@ def _cell_means(across: Across, pairs: pd.DataFrame, columns: list[str], *, diff
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-@claim_kind("outcome_profile", min_seeds=_for_share, scope="cells")
+@claim_kind(
+    "outcome_profile",
+    min_seeds=_for_share,
+    scope="cells",
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
+    fewest_cells=1,
+)
 def outcome_profile(
     across: Across,
     *,

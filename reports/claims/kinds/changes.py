@@ -1,13 +1,14 @@
 """A kind of claim about what happens within a run: the change of a metric from one moment to another."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import POWERED, deviations, mean_clause
 from deepboot.reports.claims.kinds.shared import (
     Event,
@@ -24,7 +25,7 @@ from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.power import effect_for_difference
-from deepboot.reports.text import EVENT_WORDS
+from deepboot.reports.text import EVENT_WORDS, metric_words
 
 Moment = Literal["start", "memorization", "grokking", "stable", "end"]
 EVENTS: tuple[str, ...] = get_args(Event)
@@ -50,7 +51,17 @@ def _clause(given: Any, n: int, confidence: float) -> str:
     return f"settled if the ratio is at least {distance} away from what is claimed {POWERED}"
 
 
-@claim_kind("change", min_seeds=_for_change, figure=("test_error", "test_soft_error"), clause=_clause)
+def _no_change(settings: Mapping[str, Any]) -> float:
+    return 1.0 if settings["as_ratio"] else 0.0
+
+
+@claim_kind(
+    "change",
+    min_seeds=_for_change,
+    figure=("test_error", "test_soft_error"),
+    clause=_clause,
+    quantity=Quantity({"min": 1.0, "max": None}, no_effect=_no_change),
+)
 def change(
     evidence: Evidence,
     *,
@@ -81,7 +92,7 @@ def change(
         changes, limits = later - earlier, Bounds(low - high, high - low)
     changes = np.append(np.where(np.isfinite(changes), changes, np.nan), np.full(lost, np.nan))
     what = "ratio of the" if as_ratio else "change of the"
-    name = f"mean {what} {metric.replace('_', ' ')} from {WORDS[since]} to {WORDS[until]}{within(world)}"
+    name = f"mean {what} {metric_words(metric)} from {WORDS[since]} to {WORDS[until]}{within(world)}"
     note = "; ".join(filter(None, (broken(runs, lost), _unreached(runs, since, until))))
     effect = mean_effect(name, region, changes, "runs", evidence.confidence, limits, note=note)
     return _as_ratio(effect) if as_ratio else effect

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import KEY
-from deepboot.reports.claims.kind import Across, Effect, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import cells_of_group
 from deepboot.reports.claims.kinds.ordering import setting_values
 from deepboot.reports.claims.kinds.scaling import half_size, threshold_of
 from deepboot.reports.claims.kinds.shared import Number, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
-from deepboot.reports.text import percent, plural
+from deepboot.reports.text import metric_words, percent, plural
 
 
 def _for_crossing(settings: Any, confidence: float) -> int:
@@ -50,7 +50,12 @@ def _no_groups(across: Across, given: Mapping[str, Any]) -> str:
 
 
 @claim_kind(
-    "crossing", min_seeds=_for_crossing, scope="cells", figure=("test_error", "test_soft_error"), unjudgeable=_no_groups
+    "crossing",
+    min_seeds=_for_crossing,
+    scope="cells",
+    figure=("test_error", "test_soft_error"),
+    unjudgeable=_no_groups,
+    quantity=Quantity({"min": 0.0, "max": None}),
 )
 def crossing(
     across: Across,
@@ -70,7 +75,7 @@ def crossing(
     lie on either side. Estimate: where isotonic rates pass a half. Interval: the sign test on seeds, as in `threshold`.
     """
     region = region_of("crossing", "value", min=min, max=max)
-    name = f"{over} from which the final {metric.replace('_', ' ')} of one group exceeds the other's{within(world)}"
+    name = f"{over} from which the final {metric_words(metric)} of one group exceeds the other's{within(world)}"
     groups, why = _groups_along(across, over, of, to, world)
     if why:
         return Effect(name, region, 0, "seeds", reason=why)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import Number, Ratio, broken, claimed_mean, for_mean, mean_effect, region_of
 from deepboot.reports.claims.known_pairs import finite, known_pairs
@@ -12,7 +12,7 @@ from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
 from deepboot.reports.statistics.prediction import explained_share
-from deepboot.reports.text import plural
+from deepboot.reports.text import metric_words, plural
 
 
 @claim_kind(
@@ -22,6 +22,7 @@ from deepboot.reports.text import plural
     pairs=True,
     clause=mean_clause("pairs"),
     region=claimed_mean,
+    quantity=Quantity({"min": 0.0, "max": None}, no_effect=0.0),
 )
 def bootstrap_error(
     evidence: Evidence,
@@ -45,7 +46,13 @@ def bootstrap_error(
     )
 
 
-@claim_kind("gap_share", min_seeds=T_MIN, figure="bootstrap_error", pairs=True)
+@claim_kind(
+    "gap_share",
+    min_seeds=T_MIN,
+    figure="bootstrap_error",
+    pairs=True,
+    quantity=Quantity({"max_share": 1.0}, no_effect=0.0),
+)
 def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
     """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
 
@@ -81,6 +88,7 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
     min_seeds=for_mean("final_error"),
     figure=("test_error", "test_soft_error"),
     clause=mean_clause("runs"),
+    quantity=Quantity({"min": 0.0, "max": None}),
 )
 def final_error(
     evidence: Evidence,
@@ -97,7 +105,7 @@ def final_error(
     judged). Interval: `incomplete.mean_interval`, over runs.
     """
     region = region_of("final_error", "mean", min=min, max=max)
-    name = f"mean final {metric.replace('_', ' ')} in the {world} world"
+    name = f"mean final {metric_words(metric)} in the {world} world"
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     values = finite(runs["run_id"].map(evidence.comparison.final(metric)))
     values, limits = np.append(values, np.full(lost, np.nan)), evidence.comparison.limits(metric, runs)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from deepboot.reports.cells import KEY
-from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
@@ -27,7 +27,7 @@ from deepboot.reports.claims.where import select
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import Bounds, seeds_for_median
 from deepboot.reports.statistics.ratio import PairedRatio, paired_ratio
-from deepboot.reports.text import EVENT_WORDS, percent, plural
+from deepboot.reports.text import EVENT_WORDS, metric_words, percent, plural
 
 
 def _for_ratio(settings: Any, confidence: float) -> int:
@@ -39,7 +39,14 @@ def _no_groups(across: Across, given: Mapping[str, Any]) -> str:
     return _two_groups(across, given["of"], given["to"], given["world"])[1]
 
 
-@claim_kind("ratio", min_seeds=_for_ratio, scope="cells", figure=FIGURES_OF_EVENT, unjudgeable=_no_groups)
+@claim_kind(
+    "ratio",
+    min_seeds=_for_ratio,
+    scope="cells",
+    figure=FIGURES_OF_EVENT,
+    unjudgeable=_no_groups,
+    quantity=Quantity({"min_ratio": 1.0, "max_ratio": None}, no_effect=1.0),
+)
 def ratio(
     across: Across,
     *,
@@ -101,6 +108,7 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     figure=("test_error", "test_soft_error"),
     unjudgeable=_no_groups,
     clause=mean_clause("pairs"),
+    quantity=Quantity({"min": 0.0, "max": None}, no_effect=0.0),
 )
 def final_difference(
     across: Across,
@@ -119,7 +127,7 @@ def final_difference(
     as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
     """
     region = region_of("final_difference", "mean", min=min, max=max)
-    name = f"mean difference of the final {metric.replace('_', ' ')}{within(world)}"
+    name = f"mean difference of the final {metric_words(metric)}{within(world)}"
     groups, why = _two_groups(across, of, to, world)
     if groups is None:
         return Effect(name, region, 0, "pairs", reason=why)

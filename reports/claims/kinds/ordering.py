@@ -8,7 +8,7 @@ from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import settings_of
 from deepboot.reports.claims.kind import Across
 from deepboot.reports.claims.kinds.shared import Event
-from deepboot.reports.text import EVENT_WORDS, setting
+from deepboot.reports.text import EVENT_WORDS, metric_words, setting
 
 Ordered = Literal["grokking", "memorization", "final_error"]
 FIGURES = dict.fromkeys(get_args(Event), ("steps", "test_error")) | {"final_error": ("test_error",)}
@@ -43,4 +43,4 @@ def no_order(across: Across, given: Mapping[str, Any]) -> str:
 
 def quantity_of(event: str, metric: str) -> str:
     """The quantity that is judged along a setting, in words."""
-    return f"final {metric.replace('_', ' ')}" if event == "final_error" else EVENT_WORDS[event].step
+    return f"final {metric_words(metric)}" if event == "final_error" else EVENT_WORDS[event].step

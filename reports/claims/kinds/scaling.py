@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Across, Effect, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.ordering import no_order, setting_values
 from deepboot.reports.claims.kinds.shared import Event, Number, notes_of, region_of, undecided, within
 from deepboot.reports.measures.events import event_bounds
@@ -30,7 +30,14 @@ def _for_size(settings: Any, confidence: float) -> int:
     return seeds_for_median(confidence)
 
 
-@claim_kind("power_law", min_seeds=_for_slope, scope="cells", figure="steps", unjudgeable=no_order)
+@claim_kind(
+    "power_law",
+    min_seeds=_for_slope,
+    scope="cells",
+    figure="steps",
+    unjudgeable=no_order,
+    quantity=Quantity({"min_slope": 0.0, "max_slope": None}, no_effect=0.0),
+)
 def power_law(
     across: Across,
     *,
@@ -74,7 +81,14 @@ def power_law(
     return Effect(name, region, n, "runs", Bounds(law.slope, law.slope), law.interval, note=note)
 
 
-@claim_kind("threshold", min_seeds=_for_size, scope="cells", figure="steps", unjudgeable=no_order)
+@claim_kind(
+    "threshold",
+    min_seeds=_for_size,
+    scope="cells",
+    figure="steps",
+    unjudgeable=no_order,
+    quantity=Quantity({"min": 1.0, "max": None}),
+)
 def threshold(
     across: Across,
     *,

@@ -1,12 +1,14 @@
-"""Kinds of claim about when runs reach an event, and how many do: a delay, one world faster than the other, a rate."""
+"""Kinds of claim about when runs reach an event, and how many do: a step, a delay, one world being faster, a rate."""
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import PositiveInt
 
-from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import median_clause, share_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
@@ -33,7 +35,13 @@ from deepboot.reports.statistics.intervals import (
     median_interval,
     seeds_for_median,
 )
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import EVENT_WORDS, percent, plural
+
+
+def _for_step(settings: Any, confidence: float) -> int:
+    region_of("step", "step", min=settings.min, max=settings.max)
+    return seeds_for_median(confidence)
 
 
 @claim_kind(
@@ -42,6 +50,7 @@ from deepboot.reports.text import EVENT_WORDS, percent, plural
     figure=("delays", "steps"),
     events=("memorization", "grokking"),
     clause=median_clause,
+    quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
 )
 def grokking_delay(
     evidence: Evidence, *, min_ratio: Ratio, world: str = "real", event: Grokking = "grokking"
@@ -55,7 +64,7 @@ def grokking_delay(
     not fall below the threshold again. Interval: sign test, inverted, on the conservative bounds.
     """
     runs = evidence.runs_of(world)
-    effect = _median_ratio(
+    effect = _median_effect(
         f"median ratio of the {EVENT_WORDS[event].step} to the memorisation step in the {world} world",
         ratio_bounds(runs, runs, event=event),
         Bounds(min_ratio, math.inf),
@@ -74,6 +83,7 @@ def grokking_delay(
     events=("grokking",),
     pairs=True,
     clause=median_clause,
+    quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
 )
 def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "grokking") -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
@@ -86,7 +96,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
     tied = _neither(pairs, ideal, event) & ratios["low"].notna()
     neither = f"in {tied.sum()} of {len(pairs)} neither world {words.reached}" if tied.any() else ""
     notes = [counts(pairs, event), neither, alone(ideal)]
-    return _median_ratio(
+    return _median_effect(
         f"median ratio of the {evidence.world} world's {words.step} to its ideal partner's",
         # nothing is known of a pair's ratio where neither world grokked, whatever their budgets
         ratios.assign(low=ratios["low"].mask(tied, 0.0), high=ratios["high"].mask(tied, math.inf)),
@@ -97,7 +107,49 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
     )
 
 
-@claim_kind("rate", min_seeds=for_rate("rate"), figure=FIGURES_OF_EVENT, clause=share_clause, refutable_early=True)
+@claim_kind(
+    "step",
+    min_seeds=_for_step,
+    figure=FIGURES_OF_EVENT,
+    events=("grokking",),
+    quantity=Quantity({"min": 1, "max": None}),
+)
+def step(
+    evidence: Evidence,
+    *,
+    event: Event = "grokking",
+    world: str = "real",
+    min: PositiveInt | None = None,
+    max: PositiveInt | None = None,
+) -> Effect:
+    """The median run groks (or memorises) at least, or at most, at this step.
+
+    A run that never did ranks last, with its budget as lower bound; nothing is known of one that diverged or failed
+    before. Interval: sign test, inverted, on the conservative bounds of the steps.
+    """
+    region = region_of("step", "step", min=min, max=max)
+    runs = evidence.runs_of(world)
+    bounds = event_bounds(runs, event)
+    return _median_effect(
+        f"median {EVENT_WORDS[event].step} in the {world} world",
+        bounds.assign(low=bounds["low"].mask(bounds["outcome"].isin(BROKEN), 0.0)),
+        region,
+        items="runs",
+        confidence=evidence.confidence,
+        note=counts(runs, event),
+        lost=evidence.lost(world),
+        whole=True,
+    )
+
+
+@claim_kind(
+    "rate",
+    min_seeds=for_rate("rate"),
+    figure=FIGURES_OF_EVENT,
+    clause=share_clause,
+    refutable_early=True,
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
+)
 def rate(
     evidence: Evidence,
     *,
@@ -123,8 +175,16 @@ def rate(
     return share_effect(name, region, reached, unknown, total, evidence.confidence)
 
 
-def _median_ratio(
-    name: str, bounds: pd.DataFrame, region: Bounds, *, items: str, confidence: float, note: str, lost: int = 0
+def _median_effect(
+    name: str,
+    bounds: pd.DataFrame,
+    region: Bounds,
+    *,
+    items: str,
+    confidence: float,
+    note: str,
+    lost: int = 0,
+    whole: bool = False,
 ) -> Effect:
     known, total = int(bounds["low"].notna().sum()), len(bounds) + lost
     low, high = open_where_unknown(bounds, lost)
@@ -132,7 +192,7 @@ def _median_ratio(
     interval = median_interval(low, high, confidence)
     needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
     reason = "" if interval else f"{plural(known, items.removesuffix('s'))}, and {needed}"
-    return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total)
+    return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total, whole=whole)
 
 
 def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
@@ -148,6 +208,7 @@ def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
     events=("grokking",),
     clause=share_clause,
     refutable_early=True,
+    quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
 )
 def relapse(
     evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None

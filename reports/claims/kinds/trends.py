@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from deepboot.reports.claims.kind import Across, Effect, Evidence, claim_kind
+from deepboot.reports.claims.kind import Across, Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import differences_of, ratio_of
 from deepboot.reports.claims.kinds.ordering import FIGURES, Ordered, no_order, quantity_of, setting_values
 from deepboot.reports.claims.kinds.shared import broken, notes_of, within
@@ -28,7 +28,13 @@ def _for_neighbours(settings: Any, confidence: float) -> int:
     return T_MIN if settings.event == "final_error" else seeds_for_median(confidence)
 
 
-@claim_kind("trend", scope="cells", figure=FIGURES, unjudgeable=no_order)
+@claim_kind(
+    "trend",
+    scope="cells",
+    figure=FIGURES,
+    unjudgeable=no_order,
+    quantity=Quantity({"direction": "rises"}, no_effect=0.0),
+)
 def trend(
     across: Across,
     *,

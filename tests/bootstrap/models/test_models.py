@@ -76,7 +76,7 @@ def built(model, inputs, key_E2=KEY, *, dtype=torch.float32, scale=1.0, classes=
     """A stack bound to its initial parameters, and these, (E, P)."""
     stack = Stack(model, settings, Given(inputs=inputs, classes=classes), dtype=dtype)
     param_EP = stack.initial(key_E2, torch.full((len(key_E2), 1), scale)).to(dtype)
-    return BoundStack(stack, param_EP, stack.initial_buffers(len(param_EP))), param_EP
+    return BoundStack(stack, param_EP, stack.initial_buffers(key_E2)), param_EP
 
 
 def named(bound):
@@ -104,7 +104,7 @@ def test_the_contract_covers_every_registered_model():
 def test_logits_have_one_row_per_answer(model, kind):
     """(E, B * answers, classes), finite, in the parameters' dtype, different for every member."""
     inputs = ALL[kind]
-    for dtype in (torch.float32, torch.float64):
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         bound, _ = built(inputs=inputs, dtype=dtype, **of_model(model))
         x = examples(inputs)
         logits = bound(x if isinstance(inputs, Tokens) else x.to(dtype))
@@ -378,6 +378,17 @@ def test_the_mlp_does_a_product_for_each_token_from_two_samples_a_token_on(monke
     assert counts[512] < 0.5 * counter.get_total_flops()
 
 
+@pytest.mark.parametrize("tables", [{"embedding": 0}, {"embedding": 16}])
+@pytest.mark.parametrize("operands", ["concat", "sum"])
+def test_equal_members_have_equal_gradients_by_token(tables, operands):
+    """To the last bit, in a batch with many samples of every token: else the worlds would differ before the reuse."""
+    bound, param_EP = built("mlp", TOKENS, width=16, operands=operands, **tables)
+    param_EP.copy_(param_EP[:1].expand_as(param_EP).clone())
+    x = examples(TOKENS, batch=64)[:1].expand(3, -1, -1)
+    grad_EP, _ = gradient(bound, x, torch.sin)
+    assert torch.equal(grad_EP, grad_EP[:1].expand_as(grad_EP))
+
+
 def test_a_bias_may_be_a_weight_of_an_input_that_is_always_one():
     """He: the variance of weights and bias is 2 / (inputs + 1); the network without it has one more input."""
     bound, _ = built("mlp", Vector(7), width=4_000, bias="input", output_bias=False)
@@ -536,7 +547,7 @@ def test_a_small_product_is_the_matrix_product(rows, inner, columns):
 @pytest.mark.parametrize(("device", "keys", "batched"), [("cuda", FEW_KEYS, 0), ("cuda", 9, 2), ("cpu", 4, 2)])
 def test_few_keys_on_a_gpu_are_attended_to_without_matrix_products(device, keys, batched):
     """On a GPU that does not exist; many keys, and any on a CPU, take two batched products."""
-    block = TransformerBlock(8, 2, 8, "relu", "pre", True, "torch")
+    block = TransformerBlock(8, 2, 8, "relu", "pre", "torch")
     with FakeTensorMode(), Called() as called:
         q, k, v = (torch.empty(3, 5, positions, 8, device=device) for positions in (2, keys, keys))
         assert block._mixed(q, k, v).shape == (3, 5, 2, 8)

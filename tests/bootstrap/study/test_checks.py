@@ -154,12 +154,13 @@ def test_all_cells_of_a_study_are_tested_on_what_its_largest_pool_leaves():
         ({"stop": {"metrc": "test_error"}},
          "`stop.metrc`: unknown key. Did you mean 'metric'? Known: at_most, metric, streak."),
         ({"start": {"folder": "nowhere", "wold": "real"}},
-         "`start.wold`: unknown key. Did you mean 'world'? Known: folder, layers, seed, step, where, world."),
+         "`start.wold`: unknown key. Did you mean 'world'? Known: construction, folder, layers, seed, step, where, "
+         "world."),
         ({"phases": [{"at_stp": 3, "set": {"optimizer.lr": 0.1}}]},
          "`phases[0].at_stp`: unknown key. Did you mean 'at_step'? Known: at_step, set."),
         ({"training": {"train_size": 24, "batch_size": 8, "max_steps": 6, "seed": 1}},
-         "`training.seed`: unknown key. Did you mean 'seeds'? Known: batch_size, channels_last, clip_norm, dtype, "
-         "ideal, max_steps, penalty, precision, seeds, streams, train_fraction, train_size, update_noise, "
+         "`training.seed`: unknown key. Did you mean 'seeds'? Known: batch_size, channels_last, dtype, ideal, "
+         "layers, max_steps, penalty, precision, seeds, streams, train_fraction, train_size, transforms, update_noise, "
          "weight_noise, world."),
         ({"question": ["a" * 5_000]},
          f"`question`: expected text, got ['{'a' * 53}… (5,004 characters). Change its type or value."),

@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from pydantic import Field
 
 from deepboot.bootstrap import registry
+from deepboot.bootstrap.optimizers import Optimizer
+from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.compatibility import _try_model
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import chosen
@@ -75,8 +78,8 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
         ({"task__encoding": "02"}, "`task.encoding`: expected '01' or '+-1', got '02'. Choose one of these."),
         ({"schedule__shape": "cosin"}, "`schedule.shape`: expected 'constant', 'cosine' or 'linear', got 'cosin'. "
          "Choose one of these."),
-        ({"training__dtype": "float16"}, "`training.dtype`: expected 'float32' or 'float64', got 'float16'. "
-         "Choose one of these."),
+        ({"training__dtype": "float8"}, "`training.dtype`: expected 'float32', 'float64', 'bfloat16' or 'float16', "
+         "got 'float8'. Choose one of these."),
         ({"optimizer__betas": [0.9]}, "`optimizer.betas`: expected at least 2 values, got 1. Add what is missing."),
         ({"optimizer__betas": []}, "`optimizer.betas`: expected at least 2 values, got 0. Add what is missing."),
         ({"optimizer__betas": [0.9, 0.9, 0.9]}, "`optimizer.betas`: expected at most 2 values, got 3. "
@@ -232,6 +235,12 @@ def test_infinite_settings_are_refused(key):
         ({"training__world": {"rule": "reel"}},
          "`training.world.rule`: unknown rule 'reel'. Did you mean 'real'? "
          "Known: fresh, ideal, real, redraw, sliding, switch."),
+        ({"training__transforms": [{"name": "normalize"}, {"name": "clop", "norm": 1.0}]},
+         "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
+         "normalize."),
+        ({"training__transforms": [{}]},
+         "`training.transforms[0].name`: expected the name of a transform, got None. "
+         "Known: clip, grokfast, normalize."),
         ({"claims": [{"kind": "grokking_dely"}]},
          "`claims[0].kind`: unknown claim 'grokking_dely'. Did you mean 'grokking_delay'? "
          f"Known: {CLAIMS}."),
@@ -244,6 +253,87 @@ def test_infinite_settings_are_refused(key):
 def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
     """Tasks, models, optimizers, losses, rules and claims."""
     assert problems(parity(**changes)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "expected"),
+    [
+        ("clip", ["`training.transforms`: expected a list, got 'clip'. Change its type or value."]),
+        (["clip"], ["`training.transforms[0]`: expected a table, got 'clip'. Change its type or value."]),
+        ([{"name": "clip"}],
+         ["`training.transforms[0].norm`: expected a value, but the key is missing. Add it."]),
+        ([{"name": "normalize"}, {"name": "clip", "norm": 0}],
+         ["`training.transforms[1].norm`: expected a number above 0, got 0. Change it."]),
+        ([{"name": "grokfast", "alpha": 1, "lamb": -1}],
+         ["`training.transforms[0].alpha`: expected a number below 1, got 1. Change it.",
+          "`training.transforms[0].lamb`: expected a number at least 0, got -1. Change it."]),
+        ([{"name": "grokfast", "lambda": 2.0}],
+         ["`training.transforms[0].lambda`: unknown key. Did you mean 'lamb'? Known: alpha, lamb."]),
+    ],
+)  # fmt: skip
+def test_a_wrong_transform_is_refused_by_its_number(transforms, expected):
+    """The first one is number 0, as in a sweep."""
+    assert problems(parity(training__transforms=transforms)) == expected
+
+
+CLIP = 'this is a transform now. Write training.transforms = [{ name = "clip", norm = 1.0 }].'
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"training__clip_norm": 0.5}, [f"`training.clip_norm`: {CLIP}"]),
+        ({"sweep": {"training.clip_norm": [0.5, 1.0]}}, [f"`training.clip_norm`: {CLIP}"]),
+        ({"phases": [{"at_step": 3, "set": {"training.clip_norm": 0.5}}]}, [f"`phases[0].set`: {CLIP}"]),
+    ],
+)
+def test_the_former_setting_for_clipping_is_answered_with_the_transform(changes, expected):
+    """In the study's table, in a sweep and in a phase."""
+    assert problems(parity(**changes)) == expected
+
+
+PARAMETERS = "hidden.0.weight, hidden.0.bias, output.weight, output.bias"
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ({"embedding": {}, "hidden": {}},
+         ["`training.layers`: expected beginnings of the names of the model's parameters, got 'embedding'. "
+          f"Known: {PARAMETERS}."]),
+        ({"hidden": {"lr": -1.0}},
+         ["`training.layers.hidden.lr`: expected a number at least 0, got -1. Change it."]),
+        ({"hidden": {"weight_deccay": 0.0}},
+         ["`training.layers.hidden.weight_deccay`: unknown key. Did you mean 'weight_decay'? "
+          "Known: init_scale, lr, weight_decay."]),
+        ({"hidden": 0.5}, ["`training.layers.hidden`: expected a table, got 0.5. Change its type or value."]),
+        (["hidden"], ["`training.layers`: expected a table, got ['hidden']. Change its type or value."]),
+    ],
+)  # fmt: skip
+def test_wrong_layers_are_refused(layers, expected):
+    """Names that no parameter begins with, with those that there are; and factors that are none."""
+    assert problems(parity(training__layers=layers)) == expected
+
+
+def test_a_factor_on_a_weight_decay_that_an_optimizer_lacks_is_refused():
+    """Other factors are not, nor is the factor 1."""
+
+    @register("optimizer", "test_bare")
+    @dataclass(frozen=True, kw_only=True)
+    class Bare(Optimizer):
+        """Gradient descent without decay."""
+
+        @staticmethod
+        def update(param_EP, grad_EP, optimizer_state, at):
+            param_EP.addcmul_(grad_EP, at["lr"], value=-1)
+
+    layers = {"hidden": {"lr": 0.1}, "output": {"weight_decay": 0.5}}
+    assert problems(parity(optimizer={"name": "test_bare"}, training__layers=layers)) == [
+        "`training.layers.output.weight_decay`: optimizer 'test_bare' has no weight decay that a factor could act on, "
+        "got 0.5. Remove the key."
+    ]
+    layers["output"]["weight_decay"] = 1.0
+    assert len(runs_of(parity(optimizer={"name": "test_bare"}, training__layers=layers))) == 2
 
 
 @pytest.mark.parametrize(
@@ -477,3 +567,50 @@ def test_a_plugin_model_that_cannot_be_trained_is_refused_before_any_training(tm
     runs, found = runs_and_problems(parity(model={"name": "test_mine"}))
     assert found == sentences
     assert len(runs) == (0 if sentences else 2)
+
+
+ENTRY = {"quantity": "grokking_delay", "value": 12.0, "source": "A 2020"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (ENTRY | {"quantity": "groking_delay"},
+         f"`published[0].quantity`: unknown claim 'groking_delay'. Did you mean 'grokking_delay'? Known: {CLAIMS}."),
+        (ENTRY | {"quantity": 3}, "`published[0].quantity`: expected text, got 3. Change its type or value."),
+        ({"value": 1.0, "source": "A"}, "`published[0].quantity`: expected a value, but the key is missing. Add it."),
+        ({"quantity": "rate", "value": 1.0},
+         "`published[0].source`: expected a value, but the key is missing. Add it."),
+        (ENTRY | {"range": [10.0, 15.0]}, "`published[0].value`: expected exactly one of value, range, at_least, "
+         "at_most, got value and range. Keep one of them."),
+        (ENTRY | {"value": None}, "`published[0].value`: expected exactly one of value, range, at_least, at_most, "
+         "got none. Give one of them."),
+        (ENTRY | {"value": None, "at_least": 1, "at_most": 2}, "`published[0].at_least`: expected exactly one of "
+         "value, range, at_least, at_most, got at_least and at_most. Keep one of them."),
+        (ENTRY | {"value": None, "range": [15, 10]}, "`published[0].range`: expected its lower end before its upper "
+         "end, got [15.0, 10.0]. Exchange them."),
+        (ENTRY | {"value": None, "range": [15]}, "`published[0].range`: expected at least 2 values, got 1. "
+         "Add what is missing."),
+        (ENTRY | {"value": "12"}, "`published[0].value`: expected a number, got '12'. Change its type or value."),
+        (ENTRY | {"value": math.inf}, "`published[0].value`: expected a finite number, got inf. Change it."),
+        (ENTRY | {"evidence": "weak"}, "`published[0].evidence`: expected 'solid' or 'direction', got 'weak'. "
+         "Choose one of these."),
+        (ENTRY | {"confidence": 0.4}, "`published[0].confidence`: expected a number above 0.5, got 0.4. Change it."),
+        (ENTRY | {"ours": "11 (10 to 12), 8 of 8, agrees"}, "`published[0].command`: expected the command that "
+         "measured `ours`, but the key is missing. Add it."),
+    ],
+)  # fmt: skip
+def test_a_published_number_that_is_none_is_refused(entry, sentence):
+    """By its number, with what was expected, what came, and the cure."""
+    assert problems(parity(published=[entry])) == [sentence]
+
+
+def test_published_numbers_and_costs_are_kept_in_a_list_and_a_table():
+    """Anything else is refused, and they change no run."""
+    wrong = parity(published="x", cost={"quick": 3})
+    assert problems(wrong) == [
+        "`published`: expected a list, got 'x'. Change its type or value.",
+        "`cost.quick`: expected text, got 3. Change its type or value.",
+    ]
+    plain = runs_of(parity())
+    assert runs_of(parity(published=[ENTRY], cost={"quick": "3 s"})) == plain

@@ -141,8 +141,17 @@ def test_phases_are_part_of_the_identity_and_of_the_table():
         (
             (20, {"training.batch_size": 4}),
             "`phases[0].set`: 'training.batch_size' cannot change within a run. Change one of data.label_noise, "
-            "data.labels, optimizer, training.clip_norm, training.penalty, training.train_fraction, "
-            "training.train_size, training.update_noise, training.weight_noise, training.world.",
+            "data.labels, optimizer, training.layers, training.penalty, training.train_fraction, "
+            "training.train_size, training.transforms, training.update_noise, training.weight_noise, training.world.",
+        ),
+        (
+            (20, {"training.layers": {"output": {"init_scale": 2.0}}}),
+            "`phases[0].set`: the initial scale of layer 'output' is 1 and cannot change within a run, got 2. "
+            "Change its lr or weight_decay alone.",
+        ),
+        (
+            (20, {"training.transforms.0.norm": 2.0}),
+            "phases[0]: `training.transforms`: expected a list, got {'0': {'norm': 2.0}}. Change its type or value.",
         ),
         (
             (40, {"training.train_size": 12}),

@@ -28,15 +28,17 @@ def test_what_is_no_part_of_a_runs_identity():
     """Another partner, other kept files, N given as a share, and all settings that only judge rows."""
     assert sorted(dotted_names(NOT_IDENTITY)) == [
         "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak", "evaluation.threshold",
-        "ideal_run_id", "keep", "train_fraction",
+        "ideal_run_id", "keep", "probes", "train_fraction",
     ]  # fmt: skip
-    assert NO_SETTING_OF_A_RUN == ("question", "source", "plugins", "keep", "sweep", "scale", "claims")
+    assert NO_SETTING_OF_A_RUN == (
+        "question", "source", "plugins", "keep", "probes", "sweep", "scale", "claims", "published", "cost",
+    )  # fmt: skip
 
 
 def test_what_members_of_a_pack_may_differ_in():
     """Beside the numbers of their optimizers."""
     assert sorted(dotted_names(PER_MEMBER)) == [
-        "clip_norm", "code", "data.label_noise", "ideal_run_id", "largest_pool", "partner", "seed", "start", "streams",
+        "code", "data.label_noise", "ideal_run_id", "largest_pool", "partner", "seed", "start", "streams",
         "train_fraction", "train_size", "update_noise", "weight_noise", "world",
     ]  # fmt: skip
     assert list(fields_where(lambda role: role.per_member, ModelScales)) == ["init_scale", "output_scale"]
@@ -45,18 +47,18 @@ def test_what_members_of_a_pack_may_differ_in():
 def test_what_may_change_when_a_study_is_extended():
     """More seeds, budget and pools, and what changes no run."""
     assert sorted(EXTENDABLE) == [
-        "claims", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
-        "evaluation.threshold", "keep", "plugins", "source", "sweep", "training.max_steps", "training.seeds",
-        "training.train_fraction", "training.train_size",
+        "claims", "cost", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
+        "evaluation.threshold", "keep", "plugins", "published", "source", "sweep", "training.max_steps",
+        "training.seeds", "training.train_fraction", "training.train_size",
     ]  # fmt: skip
 
 
 def test_what_may_change_in_a_phase():
     """In the order in which a message lists it."""
     assert IN_PHASE == (
-        "data.label_noise", "data.labels", "optimizer", "training.clip_norm", "training.penalty",
-        "training.train_fraction", "training.train_size", "training.update_noise", "training.weight_noise",
-        "training.world",
+        "data.label_noise", "data.labels", "optimizer", "training.layers", "training.penalty",
+        "training.train_fraction", "training.train_size", "training.transforms", "training.update_noise",
+        "training.weight_noise", "training.world",
     )  # fmt: skip
 
 
@@ -69,14 +71,15 @@ def test_what_rows_are_judged_by():
 def test_settings_of_training_that_a_run_has_as_the_study_gives_them():
     """Every other one has a column of its own, or decides which runs there are."""
     assert TRAINING == (
-        "streams", "dtype", "precision", "channels_last", "penalty", "clip_norm", "weight_noise", "update_noise",
+        "streams", "dtype", "precision", "channels_last", "penalty", "transforms", "layers", "weight_noise",
+        "update_noise",
     )  # fmt: skip
     assert {*Training.model_fields} - {*TRAINING} - {*RUN_COLUMNS} == {"ideal", "seeds"}
 
 
 def test_a_field_of_a_run_takes_the_role_that_the_study_declares():
     """Unless it declares one itself; where neither does, the defaults are the cautious ones."""
-    assert role_of("clip_norm", Run, Training, Study) == Role(per_member=True, in_phase=True)
+    assert role_of("weight_noise", Run, Training, Study) == Role(per_member=True, in_phase=True)
     assert role_of("seed", Run, Training, Study) == Role(per_member=True)
     assert role_of("dtype", Run, Training, Study) == Role()
     assert Role() == Role(identity=True, per_member=False, extendable=False, in_phase=False, judged=False)

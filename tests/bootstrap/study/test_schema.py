@@ -21,6 +21,7 @@ def test_a_minimal_study_has_every_default():
         "name": "mlp", "width": 16, "depth": 1, "activation": "relu", "bias": True, "initialization": "he",
         "embedding": 128, "shared_embedding": True, "operands": "concat", "batch_norm": False,
         "output_bias": None, "single_logit": False, "embedding_std": 1.0, "projection": 0, "tied": False,
+        "dropout": 0.0, "embedded": "tokens",
         "init_scale": 1.0, "output_scale": 1.0,
     }  # fmt: skip
     assert study.optimizer == {
@@ -31,6 +32,14 @@ def test_a_minimal_study_has_every_default():
     assert (study.training.world, study.training.ideal, study.training.dtype) == ({"rule": "real"}, True, "float32")
     assert study.training.streams == Streams()
     assert (study.source, study.plugins, study.sweep, study.scale, study.claims) == ("", [], {}, {}, [])
+    assert study.probes == {}
+
+
+def test_probes_have_their_own_and_the_common_settings():
+    """By name, filled in; a run has them as the study has."""
+    study = parse(parity(probes={"layer_norms": {}, "ntk_distance": {"samples": 4, "every": 2}}))
+    assert study.probes == {"layer_norms": {"every": 1}, "ntk_distance": {"samples": 4, "every": 2}}
+    assert runs_of(parity(probes=study.probes))[0].probes == study.probes
 
 
 def test_a_parsed_study_read_again_is_the_same_study():

@@ -54,6 +54,44 @@ def test_sweeping_inside_something_that_is_no_table_is_refused():
         with_value(parity(), "optimizer.lr.x", 1)
 
 
+@pytest.mark.parametrize("index", ["2", "-1", "norm", "٠"])
+def test_sweeping_over_what_a_list_lacks_is_refused(index):
+    """The length of the list is named."""
+    raw = parity(training__transforms=[{"name": "normalize"}, {"name": "clip", "norm": 1.0}])
+    assert problems({**raw, "sweep": {f"training.transforms.{index}.norm": [1.0]}}) == [
+        f"`training.transforms.{index}.norm`: expected an index into a list of 2, where 0 is the first, "
+        f"got {index!r}. Check the dotted name."
+    ]
+
+
+def test_a_sweep_reaches_into_a_list_by_index_and_into_names_with_dots_in_quotes():
+    """A value inside one of its tables, or a whole table; the study stays as it was."""
+    raw = parity(training__transforms=[{"name": "normalize"}, {"name": "clip", "norm": 1.0}], model__depth=2)
+    raw["sweep"] = {
+        "training.transforms.1.norm": [0.1, 0.2],
+        "training.transforms.0": [{"name": "normalize"}, {"name": "grokfast"}],
+        'training.layers."hidden.1".lr': [0.5],
+    }
+    before = copy.deepcopy(raw)
+    found = [
+        ([one["name"] for one in run.transforms], run.transforms[1]["norm"], run.layers["hidden.1"].lr)
+        for run in runs_of(raw) if run.rule == "real"
+    ]  # fmt: skip
+    assert found == [
+        ([name, "clip"], norm, 0.5) for norm in (0.1, 0.2) for name in ("normalize", "grokfast")
+    ]  # fmt: skip
+    assert raw == before
+
+
+def test_a_faulty_sweep_over_a_number_that_a_transform_needs_is_one_problem():
+    """That the number is missing in the list of transforms follows from it."""
+    raw = parity(training__transforms=[{"name": "clip"}], sweep={"training.transforms.0.norm": []})
+    assert problems(raw) == [
+        "`sweep.training.transforms.0.norm`: expected a list of at least one value, got an empty list. "
+        "List what to sweep over."
+    ]
+
+
 def test_the_points_of_a_sweep_are_the_product_of_its_lists():
     """Every combination once, in the order of the file, without the sweep; the study stays as it was."""
     raw = parity(sweep={"optimizer.lr": [0.1, 0.2], "model.width": [4, 8, 16], "loss.name": ["mse"]})

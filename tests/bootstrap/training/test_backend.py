@@ -34,7 +34,7 @@ def close(one, other):
 def test_a_compiled_step_is_the_eager_one_to_rounding():
     """Rows and weights of an MLP with every trait agree, and a second pack of that shape compiles nothing anew."""
     raw = parity(training__seeds=2, training__max_steps=30, model__output_scale=2.0, evaluation__schedule=10)
-    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
+    raw["training"].update(transforms=[{"name": "clip", "norm": 1.0}], weight_noise=0.01, update_noise=0.1)
     runs = runs_of(raw)
     cache, compiled = BackendCache(), Execution(backend="compiled")
     for one, other in zip(train(runs), train(runs, compiled, cache=cache), strict=True):
@@ -63,7 +63,9 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_
     register("model", "test_plain")(Plain)
     task = {} if model["name"] == "test_plain" else {"task": ADDITION}
     raw = parity(**task, model={**model, "output_scale": 2.0}, training__seeds=2, training__train_size=[16, 24])
-    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1, max_steps=20)
+    raw["training"].update(
+        transforms=[{"name": "clip", "norm": 1.0}], weight_noise=0.01, update_noise=0.1, max_steps=20
+    )
     runs = runs_of(raw)
     for one, other in zip(train(runs), train(runs, Execution(sequential=True)), strict=True):
         close(one, other)
@@ -75,7 +77,7 @@ def test_members_stepped_one_after_another_are_those_stepped_at_once(model, own_
 def test_the_step_that_a_graph_replays_is_the_eager_one(monkeypatch):
     """One operation after another, with its counting and noise: weights and sums are equal to the last bit."""
     raw = parity(training__seeds=2, training__max_steps=20, evaluation__schedule=10, model__width=128)
-    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
+    raw["training"].update(transforms=[{"name": "clip", "norm": 1.0}], weight_noise=0.01, update_noise=0.1)
     runs = runs_of(raw)
     plain, make = train(runs), packs.backend_of
 

@@ -88,7 +88,7 @@ def test_a_compiled_backend_agrees(model, monkeypatch):
     """Traced as one function, networks with every option of their members train alike within the tolerance."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     raw = parity(task=ADDITION, model={**model, "output_scale": 2.0}, training__train_size=24, training__max_steps=99)
-    raw["training"].update(clip_norm=1.0, weight_noise=0.01, update_noise=0.1)
+    raw["training"].update(transforms=[{"name": "clip", "norm": 1.0}], weight_noise=0.01, update_noise=0.1)
     assert disagreement(runs_of(raw), COMPILED) is None
 
 

@@ -23,6 +23,7 @@ from tests.bootstrap.conftest import parity
 
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 11}
 TRANSFORMER = {"name": "transformer", "layers": 1, "width": 16, "heads": 2}
+CHAIN = [{"name": "grokfast"}, {"name": "normalize"}, {"name": "clip", "norm": 1.0}]
 FAKE = FakeTensorMode(allow_non_fake_inputs=True)
 RULES = [
     {"rule": "fresh", "share": 0.1},
@@ -64,7 +65,8 @@ def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"training__clip_norm": 1.0, "training__weight_noise": 0.1, "training__update_noise": 0.1},
+        {"training__transforms": CHAIN, "training__weight_noise": 0.1, "training__update_noise": 0.1},
+        {"training__transforms": CHAIN, "training__layers": {"hidden": {"lr": 0.5, "init_scale": 2.0}}},
         {"data__label_noise": 0.1, "training__train_size": [40, 60]},
         {"data__labels": "random"},
         {"training__train_size": 20, "training__ideal": False},

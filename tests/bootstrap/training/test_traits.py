@@ -13,6 +13,11 @@ from tests.bootstrap.conftest import parity
 SGD = {"name": "sgd", "lr": 0.5}
 
 
+def clip(norm):
+    """A chain of one transform, which clips."""
+    return [{"name": "clip", "norm": norm}]
+
+
 def after(steps=1, **training):
     """Parameters at first and after some steps of plain gradient descent, each (P,)."""
     raw = parity(optimizer=SGD, training__ideal=False)
@@ -31,9 +36,9 @@ def test_a_gradient_is_clipped_as_torch_clips_it():
     leaf = torch.nn.Parameter(before.clone())
     leaf.grad = gradient.clone()
     torch.nn.utils.clip_grad_norm_(leaf, limit)
-    _, clipped = after(clip_norm=limit)
+    _, clipped = after(transforms=clip(limit))
     torch.testing.assert_close(clipped, before - SGD["lr"] * leaf.grad, rtol=1e-5, atol=1e-7)
-    assert torch.equal(after(clip_norm=1e6)[1], free)
+    assert torch.equal(after(transforms=clip(1e6))[1], free)
 
 
 NORMS = {"l1": lambda w: w.abs().sum(), "l2": lambda w: w.square().sum(), "linf": lambda w: w.abs().max()}
@@ -52,7 +57,7 @@ def test_a_penalty_is_in_the_gradient_as_torch_differentiates_it(name):
 
 def test_members_of_one_pack_have_penalties_of_their_own_strength():
     """Each is what it is alone; clipping comes after the penalty, which is part of the loss."""
-    raw = parity(optimizer=SGD, training__ideal=False, training__clip_norm=0.1)
+    raw = parity(optimizer=SGD, training__ideal=False, training__transforms=clip(0.1))
     raw["sweep"] = {"training.penalty": [{"name": "l1", "strength": strength} for strength in (0.0, 0.02, 0.5)]}
     runs = runs_of(raw)
     together = Pack(runs)
@@ -118,9 +123,10 @@ def test_weight_noise_moves_the_gradient_and_not_the_weights():
 
 def test_traits_of_some_members_change_no_bit_of_the_others():
     """Beside members with noise, clipping, label noise and scales, a plain one is what it is alone."""
-    (plain,) = runs_of(parity(training__ideal=False, training__max_steps=20))
+    loose = clip(1e9)  # which is no limit
+    (plain,) = runs_of(parity(training__ideal=False, training__max_steps=20, training__transforms=loose))
     raw = parity(training__ideal=False, training__max_steps=20, data__label_noise=0.5, data__test_samples=64)
-    raw["training"].update(clip_norm=0.1, weight_noise=0.1, update_noise=0.1)
+    raw["training"].update(transforms=clip(0.1), weight_noise=0.1, update_noise=0.1)
     raw["model"].update(output_scale=3.0, init_scale=0.5)
     (odd,) = runs_of(raw)
     (alone,), (beside, other), (odd_alone,) = train([plain]), train([plain, odd]), train([odd])

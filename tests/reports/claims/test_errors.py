@@ -177,3 +177,11 @@ def test_all_mistakes_come_at_once(planned):
     assert [one.split("`")[1] for one in found] == [
         "claims[0]", "claims[0].where.size", "claims[0].where.train_size", "claims[2].world",
     ]  # fmt: skip
+
+
+def test_values_of_the_studys_probes_are_metrics(planned):
+    """By the probe's name; another probe is named with those that there are."""
+    claim = {"kind": "final_error", "max": 0.1, "metric": "probes.layer_norms.hidden"}
+    assert claim_errors([claim], planned(), ["layer_norms", "sharpness"]) == []
+    (message,) = claim_errors([claim | {"metric": "probes.layer_norm"}], planned(), ["layer_norms", "sharpness"])
+    assert message.startswith("`claims[0].metric`: the study has no such probe. Did you mean 'probes.layer_norms'?")

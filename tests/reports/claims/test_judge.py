@@ -12,9 +12,10 @@ from deepboot.reports.claims.judge import Effect, Evidence, claim_kind, confiden
 from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
 
 KINDS = [
-    "bootstrap_error", "difference", "equivalent", "faster", "final_difference", "final_error", "gap_share",
-    "grokking_delay", "monotone", "no_delay", "outcome_profile", "power_law", "predicts", "rank_agreement", "rate",
-    "ratio", "relapse", "same_memorization", "threshold", "trend",
+    "bootstrap_error", "change", "crossing", "difference", "equivalent", "faster", "final_difference",
+    "final_error",
+    "gap_share", "grokking_delay", "monotone", "no_delay", "outcome_profile", "power_law", "predicts",
+    "rank_agreement", "rate", "ratio", "rebound", "relapse", "same_memorization", "step", "threshold", "trend",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

@@ -85,7 +85,7 @@ def test_kinds_are_judged_in_each_cell_unless_they_say_otherwise():
     assert scope_of("rate") == "cell"
 
 
-@pytest.mark.parametrize("claim", [RATIO, FALLS, POWER, SIZE, RANKS, PREDICTS, PROFILE])
+@pytest.mark.parametrize("claim", [RATIO, FALLS, POWER, SIZE, RANKS, PREDICTS])
 @pytest.mark.parametrize(
     ("where", "reason"),
     [
@@ -494,6 +494,14 @@ def test_outcome_profile_by_hand(make_pairs):
         "Inconclusive over 2 cells: the share of runs that end as “comprehension” (Liu's classes) is 0.92 (95 % "
         "interval 0.39 to 1.00; 12 of 12 runs; share: 11 of 12, in 6 seeds; 1 of 12 diverged); claimed: at least 0.5."
     )
+
+
+def test_the_outcomes_of_one_cell_are_a_profile(make_pairs):
+    """Nothing is compared there, so that one cell is enough; none is not."""
+    cells = {100: [SOON] * 6, 200: [{}] * 6}
+    one = judged(make_pairs, cells, PROFILE | {"where": {"train_size": 100}})
+    assert (one.verdict, one.cell, one.effect.estimate) == ("supported", "over 1 cell", Bounds(1, 1))
+    assert judged(make_pairs, cells, PROFILE | {"where": {"train_size": 5}}).sentence.startswith("Not judged: no cell")
 
 
 def test_outcome_profile_of_a_world_that_measures_nothing(make_pairs):

@@ -1,6 +1,7 @@
 """Claims about the change of a metric within runs, and about where one group of cells begins to exceed another."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -171,3 +172,18 @@ def test_trends_of_another_metric(make_pairs):
     (one,) = judge(compare(results))
     assert one.verdict == "supported"
     assert one.effect.name == "rank trend (tau) of the final test loss along train_size"
+
+
+def test_values_of_probes_are_metrics(make_pairs):
+    """Measured at the same evaluations; of a probe there are no ends that a missing run could have."""
+    claim = {"kind": "change", "metric": "probes.distance.error", "since": "memorization", "max": 5.0}
+    results = make_pairs(moving(0.1, 0.1, 0.1), claims=[claim])
+    rows = results.evaluations[["run_id", "step"]]
+    probes = rows.assign(name="distance.error", value=rows["step"] / 10 + rows["run_id"].str[-1].astype(float))
+    (one,) = judge(compare([replace(results, probes=probes)]))
+    assert (one.effect.estimate, one.verdict) == ((2.0, 2.0), "inconclusive")  # without a spread to go by
+    assert one.effect.name == "mean change of the probe distance.error from memorisation to the end"
+    broken = moving(0.1, 0.1, 0.1) + moving(0.1, status="diverged")
+    results = make_pairs(broken, claims=[claim])
+    (one,) = judge(compare([replace(results, probes=probes)]))
+    assert (one.effect.estimate, one.effect.note) == (None, "1 of 4 diverged")

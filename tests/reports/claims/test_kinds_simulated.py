@@ -59,6 +59,11 @@ def apart(event, other, scatter):
     return draw
 
 
+def steps(random, truth, studies, seeds):
+    """Runs whose grokking steps have the truth as their median."""
+    return {"grokking": truth * np.exp(random.normal(0, 0.5, (studies, 1, seeds)))}
+
+
 def reaches(random, truth, studies, seeds):
     """Runs of which a share groks."""
     return {"grokking": np.where(random.random((studies, 1, seeds)) < truth, 1e4, 1e10)}
@@ -129,6 +134,25 @@ def needs(random, truth, studies, seeds):
     return {"grokking": np.where(needed <= np.array(POOLS)[:, None], 1e4, 1e10)}
 
 
+def changes(random, truth, studies, seeds):
+    """Runs whose errors change by the truth in the mean."""
+    first = np.full((studies, 1, seeds, 1), 0.3)
+    return {"real": np.concatenate([first, first + random.normal(truth, 0.05, first.shape)], -1)}
+
+
+def rebounds(random, truth, studies, seeds):
+    """Runs of which a share's errors rise again."""
+    rises = random.random((studies, 1, seeds)) < truth
+    return {"real": np.where(np.arange(3) == 1, 0.1, 0.1 + 0.3 * rises[..., None])}
+
+
+def crossings(random, truth, studies, seeds):
+    """Two groups of cells along the pools; one's errors exceed the other's from a size with the truth as its median."""
+    needed = truth * np.exp(random.normal(0, 0.7, (studies, 1, seeds)))
+    exceeds = np.where(needed <= np.array(POOLS)[:, None], 0.5, 0.1)
+    return {"real": np.concatenate([exceeds, np.full_like(exceeds, 0.3)], 1)[..., None]}
+
+
 def ranked(random, truth, studies, cells):
     """Cells, as many as seeds elsewhere, of one pair each, whose errors are normal with the truth as Kendall's tau."""
     rho, (ideal, rest) = math.sin(math.pi / 2 * truth), random.normal(size=(2, studies, cells, 1, 1))
@@ -164,8 +188,11 @@ SIZED = predicted(spread=lambda size: size * math.sqrt(math.pi / 2), middle=lamb
 SIGNED = predicted(spread=lambda _: 0.05, middle=lambda mean: mean)
 AT_ONE, AT_TWO, AT_THREE = (differences(*shares) for shares in ((1.0,), (0.0, 1.0), (1.0, 1.0, 1.0)))
 SKEWED = {3: 0.066, 5: 0.068, 10: 0.059, 20: 0.048}  # t intervals of 400,000 samples of absolute normal values
+LABELS = {"of": {"data.labels": "true"}, "to": {"data.labels": "random"}, "metric": "test_error"}
 CASES = {
     ("bootstrap_error", ""): Case({"max": 0.1}, AT_ONE, 0.1, 0.05, 0.15),
+    ("change", ""): Case({"metric": "test_error", "max": 0.1}, changes, 0.1, 0.05, 0.15),
+    ("crossing", ""): Case(LABELS | ALONG | {"max": 800}, crossings, 800, 300, 5_000, sizes=(*POOLS, *POOLS)),
     ("difference", ""): Case({"min_difference": 0.1}, AT_THREE, 0.1, 0.2, 0.0, supported=0.05, refuted=0.05),
     ("equivalent", ""): Case({"margin": 0.2}, AT_TWO, 0.2, 0.1, 0.3, supported=0.05),
     ("faster", ""): Case({"min_ratio": 2.0}, PAIRED, 2.0, 6.0, 2 / 3, cuts=CUTS),
@@ -184,10 +211,12 @@ CASES = {
     ("rank_agreement", ""): Case({"min_tau": 1 / 3}, ranked, 1 / 3, 0.8, -1 / 3),
     ("rate", ""): Case({"min_rate": 0.5}, reaches, 0.5, 0.9, 0.1),
     ("ratio", ""): Case(RATIO, arms, 2.0, 4.0, 1.0, cuts=CUTS, sizes=ARMS),
+    ("rebound", ""): Case({"min_rise": 0.2, "min_rate": 0.5}, rebounds, 0.5, 0.9, 0.1),
     ("relapse", ""): Case({"max_rate": 0.5}, relapses, 0.5, 0.1, 0.9, cuts=CUTS),
     ("same_memorization", ""): Case(
         {"max_ratio": 2.0}, FITTED, 2.0, 1.0, 4.0, supported=0.05, cuts=CUTS, event="memorization"
     ),
+    ("step", ""): Case({"min": 10_000}, steps, 1e4, 3e4, 3e3, cuts=CUTS),
     ("threshold", ""): Case({"max": 800}, needs, 800, 300, 5_000, sizes=POOLS),
     ("trend", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("trend", "two cells"): Case(ALONG | {"direction": "falls"}, two_powers, 0.0, -1.0, 1.0, sizes=ARMS),

@@ -16,6 +16,7 @@ from deepboot.reports.claims.judge import judge
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page.page import write_report
 from deepboot.reports.page.summary import finding
+from deepboot.reports.replication.ledger import replications
 
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 5.0, "primary": True, "text": "Grokking comes late"},
@@ -103,6 +104,25 @@ def test_page_holds_the_numbers_of_the_tables(make_results, tmp_path):
     for text in expected:
         assert text in words
         assert text in plain
+
+
+def test_published_numbers_stand_beside_ours(make_results, tmp_path):
+    """After the verdicts, in both forms, with the verdict, the source, what is open, and the command; else nowhere."""
+    entry = {"quantity": "grokking_delay", "value": 500.0, "source": "Power et al. 2022", "unspecified": "the width"}
+    results = make_results(seeds=6, claims=CLAIMS)
+    plain = write_report(results, tmp_path / "plain.html")
+    assert "published" not in plain.read_text() + plain.with_suffix(".md").read_text()
+    with_entry = dataclasses.replace(results, study={**results.study, "published": [entry]})
+    out = write_report(with_entry, tmp_path / "report.html")
+    page, words = read_page(out)
+    markdown = out.with_suffix(".md").read_text()
+    assert page.headings[:3] == ["Verdicts", "Beside the published numbers", "Finding"]
+    assert "Measured by deepboot run parity.toml" in words
+    assert "Measured by:\n\n    deepboot run parity.toml\n" in markdown
+    (one,) = replications(compare(with_entry))
+    for text in (words, markdown):
+        for cell in (one.quantity, "500", one.estimate, "6 of 6", "same direction", "Power et al. 2022", "the width"):
+            assert cell in text
 
 
 def test_every_verdict_has_its_evidence(make_results, tmp_path):
@@ -245,7 +265,9 @@ def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
     results = make_results(3, (100, 200), evaluations=12, claims=[{**CLAIMS[0], "text": evil}])
     runs = results.runs.assign(**{"task.path": evil})
     runs.loc[runs["train_size"] == 100, "task.path"] = f"other {evil}"
+    entry = {"quantity": "rate", "value": 1.0, "source": evil, "unspecified": evil, "text": evil}
     study = {**results.study, "question": evil, "source": evil, "claims": [{**CLAIMS[0], "text": evil}]}
+    study["published"] = [entry]
     environment = {**results.environment, "command": f"deepboot run {evil}"}
     hostile = dataclasses.replace(results, runs=runs, study=study, environment=environment, damage=(evil,))
     out = write_report(hostile, tmp_path / "report.html")

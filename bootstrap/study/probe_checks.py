@@ -1,0 +1,76 @@
+"""Whether a study's probes fit its task, model and loss, by measuring them on two samples of an untrained member."""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
+from deepboot.bootstrap.registry import Entry
+from deepboot.bootstrap.study.compatibility import cached
+from deepboot.bootstrap.study.schema import Chosen, ProbeCommon, Study, own_settings
+from deepboot.bootstrap.task import Samples, Task
+from deepboot.bootstrap.wording import reason
+
+LARGEST_TRIAL = 2_000_000  # parameters of a model; probes of a larger one are tried at its first evaluation
+
+
+def probe_problems(study: Study, task: Task) -> list[str]:
+    """Problems of probes with a task, model and loss that are not faulty."""
+    if not study.probes:
+        return []
+    chosen = [registry.find("model", study.model["name"]), registry.find("loss", study.loss["name"])]
+    entries = (*chosen, *(registry.find("probe", name) for name in study.probes))
+    return list(cached(_problems, task, json.dumps([study.model, study.loss, study.probes]), entries))
+
+
+@lru_cache(maxsize=256)
+def _problems(task: Task, tables: str, entries: tuple[Entry, ...]) -> list[str]:
+    """Problems of probes with a task, and with a model and loss that are given as JSON, with all of their entries."""
+    model, loss, probes = json.loads(tables)
+    stack = Stack(model["name"], own_settings(model), task, training=False)
+    if stack.size > LARGEST_TRIAL:
+        return []
+    measured, problems = _untrained(task, stack, loss), []
+    for name, settings in probes.items():
+        try:
+            measure(name, probe_settings(settings), measured)
+        except (Exception, SystemExit) as error:  # a plugin's probe may raise anything
+            problems.append(f"`probes.{name}`: {reason(error, 'Mend the probe.')}")
+    return problems
+
+
+def probe_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of a probe: its settings without those that every probe has."""
+    return {name: value for name, value in settings.items() if name not in ProbeCommon.model_fields}
+
+
+def _untrained(task: Task, stack: Stack, chosen_loss: Chosen) -> Measured:
+    """One member at its start, with two samples as its pool and as its test set."""
+    key_12 = torch.zeros(1, 2, dtype=torch.int32)
+    x, y = task.sample(key_12, torch.arange(2)[None])
+    loss = registry.find("loss", chosen_loss["name"]).target
+    own_12 = torch.ones(1, 2, dtype=torch.bool)
+
+    def initial() -> tuple[Tensor, dict[str, Tensor]]:
+        return stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(key_12)
+
+    param_1P, buffers = initial()
+    return Measured(
+        step=0,
+        task=task,
+        stack=stack,
+        param_EP=param_1P,
+        buffers=buffers,
+        initial=initial,
+        forward=lambda param_EP, buffers, x: stack.logits(param_EP, buffers, task.decode(x)),
+        loss=lambda logits_EBV, label_EB: loss(logits_EBV, label_EB, **own_settings(chosen_loss)),
+        test=Samples(x, y),
+        test_block=2,
+        pool=PoolSamples(x, y, y, own_12, own_12),
+        key_E2=key_12,
+    )

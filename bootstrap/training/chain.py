@@ -1,0 +1,79 @@
+"""The chain of gradient transforms of a pack: where each finds its settings and its tensors.
+
+Shapes: E members, P parameters of one member.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.transforms import Transform, choices, numbers
+
+
+class Link(NamedTuple):
+    """One transform of a chain.
+
+    Attributes:
+        transform: its class.
+        numbers: of its settings that are each member's own, the names of their tensors, such as ``0.clip.norm``.
+        choices: its other settings.
+        state: of the tensors that it keeps, their names among those of all transforms.
+    """
+
+    transform: type[Transform]
+    numbers: dict[str, str]
+    choices: dict[str, Any]
+    state: dict[str, str]
+
+    def apply(
+        self,
+        grad_EP: Tensor,
+        param_EP: Tensor,
+        state: Mapping[str, Tensor],
+        options: Mapping[str, Tensor],
+        step_11: Tensor,
+    ) -> Tensor:
+        """The gradient after this transform, (E, P).
+
+        Args:
+            grad_EP: gradient before it.
+            param_EP: parameters.
+            state: tensors of all transforms, which it changes in place.
+            options: settings of all transforms, as `settings_of` has them.
+            step_11: number of updates before this one.
+        """
+        own = {name: state[full] for name, full in self.state.items()}
+        at = {name: options[full] for name, full in self.numbers.items()} | self.choices
+        return self.transform.apply(grad_EP, param_EP, own, at, step_11)
+
+
+def chain_of(run: Run) -> list[Link]:
+    """The transforms of a run, and of all that share its pack, in their order."""
+    chain = []
+    for index, chosen in enumerate(run.transforms):
+        transform = cast("type[Transform]", registry.find("transform", chosen["name"]).target)
+        settings, place = own_settings(chosen), f"transforms.{index}.{chosen['name']}"
+        named = {name: f"{place}.{name}" for name in numbers(settings)}
+        state = {name: f"{place}.{name}" for name in transform.transform_state}
+        chain.append(Link(transform, named, choices(settings), state))
+    return chain
+
+
+def initial_state(run: Run, param_EP: Tensor) -> dict[str, Tensor]:
+    """The tensors of all transforms before the first update, each (E, P)."""
+    return {full: torch.zeros_like(param_EP) for link in chain_of(run) for full in link.state.values()}
+
+
+def settings_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """Every member's settings of all transforms that are numbers, each (E, 1)."""
+    columns = {
+        full: [run.transforms[index][name] for run in runs]
+        for index, link in enumerate(chain_of(runs[0]))
+        for name, full in link.numbers.items()
+    }
+    return {full: torch.tensor(column, dtype=dtype)[:, None].to(device) for full, column in columns.items()}

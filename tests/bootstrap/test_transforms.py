@@ -1,0 +1,129 @@
+"""Transforms of the gradient: promises that every one keeps, and what each does to given gradients."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.transforms import Clip, Grokfast, Normalize, Transform, choices, numbers
+from deepboot.runners import builtins
+
+builtins.load()
+MEMBERS, PARAMETERS = 3, 42
+KEY = streams.keys(range(MEMBERS), "init")
+STACKS = {  # settings of three members
+    "clip": [{"norm": norm} for norm in (0.5, 4.0, 1e6)],
+    "grokfast": [{"alpha": 0.98, "lamb": 2.0}, {"alpha": 0.0, "lamb": 0.0}, {"alpha": 0.5, "lamb": 5.0}],
+    "normalize": [{}] * MEMBERS,
+}
+NAMES = registry.names("transform")
+
+
+def gradients(step, dtype=torch.float64):
+    """A gradient per member, (E, P)."""
+    return streams.normal(KEY, torch.full((MEMBERS, 1), step), PARAMETERS)[:, 0].to(dtype)
+
+
+def transformed(name, steps, members=range(MEMBERS), dtype=torch.float64, gradient=gradients):
+    """What a transform makes of some members' gradients, step after step, each (E, P)."""
+    target, own = registry.find("transform", name).target, list(members)
+    at = {
+        setting: torch.tensor([[STACKS[name][member][setting]] for member in own], dtype=dtype)
+        for setting in STACKS[name][0]
+    }
+    param_EP = torch.ones(len(own), PARAMETERS, dtype=dtype)
+    state = {tensor: torch.zeros_like(param_EP) for tensor in target.transform_state}
+    found = []
+    for step in range(steps):
+        given = gradient(step).to(dtype)[own]
+        found.append(target.apply(given, param_EP, state, at, torch.tensor([[step]])).clone())
+        assert torch.equal(param_EP, torch.ones_like(param_EP))
+    assert all(tensor.shape == param_EP.shape for tensor in state.values())
+    return found
+
+
+def test_every_registered_transform_is_tested_here():
+    """A new transform must be added to these tests."""
+    assert set(NAMES) == set(STACKS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transform_is_a_frozen_dataclass_that_a_study_can_set(name):
+    """Its settings are its fields, and those of the stacks are valid."""
+    target = registry.find("transform", name).target
+    assert issubclass(target, Transform)
+    for settings in STACKS[name]:
+        made = target(**registry.settings("transform", name)(**settings).model_dump())
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            made.anything = 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_members_gradient_is_its_own_alone(name, dtype):
+    """Neighbours with other settings change no bit of it, and its dtype stays."""
+    together = transformed(name, 5, dtype=dtype)
+    assert {one.dtype for one in together} == {dtype}
+    for member in range(MEMBERS):
+        alone = transformed(name, 5, [member], dtype=dtype)
+        assert all(torch.equal(one[0], both[member]) for one, both in zip(alone, together, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_zero_gradient_stays_zero(name):
+    """It is no NaN, and nothing is divided by its norm."""
+    for found in transformed(name, 2, gradient=lambda step: torch.zeros(MEMBERS, PARAMETERS)):
+        assert not found.any()
+
+
+def test_clipping_follows_torch():
+    """The gradients of torch.nn.utils.clip_grad_norm_, whose norm has 1e-6 added."""
+    (found,) = transformed("clip", 1)
+    for settings, given_P, found_P in zip(STACKS["clip"], gradients(0), found, strict=True):
+        leaf = torch.nn.Parameter(torch.zeros_like(given_P))
+        leaf.grad = given_P.clone()
+        torch.nn.utils.clip_grad_norm_(leaf, settings["norm"])
+        torch.testing.assert_close(found_P, leaf.grad, rtol=1e-6, atol=0)
+    assert torch.equal(found[2], gradients(0)[2])  # shorter than its limit
+
+
+def test_a_normalized_gradient_has_its_direction_and_norm_one():
+    """As torch.nn.functional.normalize gives it; numbers far from 1 neither overflow nor vanish in float32."""
+    (found,) = transformed("normalize", 1)
+    torch.testing.assert_close(found, torch.nn.functional.normalize(gradients(0), dim=1))
+    for size in (1e-30, 1e30):
+        (found,) = transformed("normalize", 1, dtype=torch.float32, gradient=lambda step, s=size: s * gradients(step))
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(MEMBERS))
+
+
+def test_grokfast_follows_its_formula():
+    """The gradient g becomes g + lamb * m with m = alpha * m + (1 - alpha) * g, which begins with the first g."""
+    found = transformed("grokfast", 50)
+    for member, settings in enumerate(STACKS["grokfast"]):
+        mean = gradients(0)[member]
+        for step in range(50):
+            g = gradients(step)[member]
+            mean = settings["alpha"] * mean + (1 - settings["alpha"]) * g
+            torch.testing.assert_close(found[step][member], g + settings["lamb"] * mean, rtol=1e-12, atol=1e-12)
+
+
+def test_numbers_are_each_members_own_and_all_else_is_common():
+    """A truth value is no number."""
+    settings = {"norm": 1.0, "steps": 3, "by": "layer", "centred": True, "limits": [1.0]}
+    assert numbers(settings) == {"norm": 1.0, "steps": 3}
+    assert choices(settings) == {"by": "layer", "centred": True, "limits": [1.0]}
+
+
+def test_settings_have_their_limits_and_defaults():
+    """A norm is above 0 and has no default; Grokfast's are those of the authors' code."""
+    schemas = {name: registry.settings("transform", name) for name in NAMES}
+    assert (Grokfast().alpha, Grokfast().lamb) == (0.98, 2.0)
+    assert dataclasses.fields(Normalize) == ()
+    for name, wrong in (
+        ("clip", {}), ("clip", {"norm": 0}), ("grokfast", {"alpha": 1}), ("grokfast", {"lamb": -1}),
+        ("normalize", {"norm": 1}),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="1 validation error"):
+            schemas[name](**wrong)
+    assert Clip(norm=1.0).norm == 1.0

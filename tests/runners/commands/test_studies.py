@@ -1,0 +1,104 @@
+"""The table of shipped studies: narrow enough for a terminal, and the same in the README."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.reports.replication.verdict import OUTCOMES
+from deepboot.runners import study_files
+from deepboot.runners.commands import studies
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+RAW = {name: tomllib.loads(path.read_text()) for name, path in study_files.shipped().items()}
+
+
+def test_the_table_of_the_readme_is_that_of_the_study_files():
+    """`deepboot list studies --markdown` prints it; paste what it prints where this differs."""
+    assert "deepboot list studies --markdown" in README
+    assert studies.markdown() in README
+
+
+def test_the_times_of_the_readme_are_those_of_the_study_files():
+    """Of the studies of the Deep Bootstrap too."""
+    rows = re.findall(r"^\| (`.*?) \|.*\| ([^|]*) \|$", README.partition("## What a run writes")[0], re.MULTILINE)
+    times = {name: time for names, time in rows for name in re.findall(r"`([\w-]+)`", names) if time.endswith(" min")}
+    assert len(times) == 11
+    for name, time in times.items():
+        assert RAW[name]["cost"]["default"].startswith(f"{time} on 2 cores"), name
+
+
+@pytest.mark.parametrize("name", RAW)
+def test_costs_are_of_scales_that_a_study_has(name):
+    """Or of none; and numbers of ours end with a verdict."""
+    assert set(RAW[name].get("cost", {})) <= {"default", *RAW[name].get("scale", {})}
+    for entry in RAW[name].get("published", []):
+        assert not entry.get("ours") or entry["ours"].endswith(tuple(OUTCOMES))
+
+
+def test_the_list_fits_a_terminal(deepboot):
+    """Every study with its question and paper, in 100 columns."""
+    printed = deepboot("list", "studies").stdout
+    assert max(map(len, printed.splitlines())) <= 100
+    assert printed.splitlines()[0].split() == ["study", "runs", "time", "on", "a", "CPU", "published", "ours"]
+    words = " ".join(printed.split())
+    for name, raw in RAW.items():
+        assert f"\n{name} " in printed
+        assert " ".join(f"{raw['question']} ({studies.paper(raw)})".split()) in words
+
+
+def test_one_study_in_full(deepboot):
+    """Runs and time at each scale, claims, published numbers, and the next command."""
+    printed = deepboot("list", "studies", "power-division").stdout.splitlines()
+    assert "as it is         16 runs, time not measured" in printed
+    assert "--scale quick    12 runs, 78 s on 2 cores" in printed
+    assert "claim      Most runs generalise within the budget." in printed
+    assert "published  step at most 10,000 (Power et al. 2022, arXiv 2201.02177; evidence: solid)" in printed
+    assert "           left open: positions; starting distributions" in printed
+    assert printed[-1] == "Next: deepboot run power-division --dry-run"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["tasks", "demo"],
+            "NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list tasks`. "
+            "Write for instance `deepboot list studies demo`.",
+        ),
+        (
+            ["--markdown"],
+            "NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list all`. "
+            "Write for instance `deepboot list studies demo`.",
+        ),
+    ],
+)
+def test_a_name_belongs_to_a_study(deepboot, words, message):
+    """Status 2 and the full sentence."""
+    ran = deepboot("list", *words)
+    assert (ran.returncode, ran.stderr) == (2, f"{message}\n")
+
+
+def test_an_unknown_study_is_answered_with_the_nearest():
+    """As where it is run."""
+    with pytest.raises(StudyError) as caught:
+        list(studies.details("dmeo"))
+    assert caught.value.problems == [f"unknown study 'dmeo'. Did you mean 'demo'? Known: {', '.join(RAW)}."]
+
+
+def test_studies_of_grokking_are_found_by_what_they_claim():
+    """A claim, or a published number, about the step of memorisation or grokking."""
+    found = {name for name, raw in RAW.items() if studies.asks_about_grokking(raw)}
+    assert found >= {"demo", "modular-addition", "power-division", "dose-of-reuse", "precision"}
+    assert not found & {"deep-bootstrap", "architectures", "cifar5m-baseline", "gaussian-toy", "label-noise"}
+    assert studies.asks_about_grokking({"published": [{"quantity": "step", "value": 1, "source": "A"}]})
+    classes = {"kind": "outcome_profile", "classifier": "pair", "outcome": "grokking", "min_rate": 0.5}
+    assert studies.asks_about_grokking({"claims": [classes]})
+
+
+def test_a_study_that_needs_data_has_no_number_of_runs(deepboot):
+    """CIFAR-5m is not here."""
+    assert studies.number_of_runs("demo") == 16
+    assert studies.number_of_runs("cifar5m-baseline") is None
