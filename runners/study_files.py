@@ -19,7 +19,7 @@ from deepboot.bootstrap.wording import shown, suggestion
 def shipped() -> dict[str, Path]:
     """The studies that come with the package, by name."""
     folder = Path(__file__).with_name("studies")
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def find(study: str | Path) -> Path:

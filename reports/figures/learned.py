@@ -102,7 +102,7 @@ def _modular(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) ->
 def _permutations(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) -> str:
     table = coset_table(comparison, where=where, shuffles=SHUFFLES)
     table = table[table["layer"] == "output"]
-    best = table.sort_values("share", kind="stable").to_dict("records")[-1]
+    best = table.sort_values("share", ascending=False, kind="stable").to_dict("records")[0]
     degree = int(comparison.runs.loc[comparison.runs["run_id"] == where["run_id"], "task.degree"].iloc[0])
     parts = coset_parts(SUBGROUPS[str(best["subgroup"])], degree, best["side"])
     points = point_table(comparison, layer="output", space="t-sne", where=where)

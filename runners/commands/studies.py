@@ -86,9 +86,10 @@ def paper(raw: Mapping[str, Any]) -> str:
 
 
 def asks_about_grokking(raw: Mapping[str, Any]) -> bool:
-    """Whether a claim or a published number of a study is about memorisation or grokking: its step, or its class."""
+    """Whether a study's claims or published numbers are about memorisation or grokking: steps, classes, or since when."""
     claims = [*raw.get("claims", []), *map(as_claim, raw.get("published", []))]
     events = [event for claim in claims for event in events_of(claim["kind"], parsed(claim)[1].model_dump())]
+    events += [str(claim.get(moment)) for claim in claims for moment in ("since", "until")]
     classes = any(claim["kind"] == "outcome_profile" for claim in claims)  # those of papers on grokking
     return classes or not {"memorization", "grokking", "stable"}.isdisjoint(events)
 
