@@ -85,7 +85,7 @@ def test_an_unknown_study_is_answered_with_the_nearest():
     """As where it is run."""
     with pytest.raises(StudyError) as caught:
         list(studies.details("dmeo"))
-    assert caught.value.problems == [f"unknown study 'dmeo'. Did you mean 'demo'? Known: {', '.join(RAW)}."]
+    assert caught.value.problems == [f"unknown study 'dmeo'. Did you mean 'demo'? Known: {', '.join(sorted(RAW))}."]
 
 
 def test_studies_of_grokking_are_found_by_what_they_claim():
