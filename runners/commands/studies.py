@@ -86,7 +86,7 @@ def paper(raw: Mapping[str, Any]) -> str:
 
 
 def asks_about_grokking(raw: Mapping[str, Any]) -> bool:
-    """Whether a study's claims or published numbers are about memorisation or grokking: steps, classes, or since when."""
+    """Whether claims or published numbers of a study are about memorisation or grokking: steps, classes, or moments."""
     claims = [*raw.get("claims", []), *map(as_claim, raw.get("published", []))]
     events = [event for claim in claims for event in events_of(claim["kind"], parsed(claim)[1].model_dump())]
     events += [str(claim.get(moment)) for claim in claims for moment in ("since", "until")]
