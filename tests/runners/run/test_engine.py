@@ -251,14 +251,17 @@ def test_facts_about_a_finite_universe_are_beside_the_settings(study, tmp_path):
     assert runs.loc[runs["world"] == "real", "facts.mirrored_share"].between(0, 1).all()
 
 
-def test_shipped_studies_are_valid_at_every_scale(tmp_path):
+@pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_shipped_studies_are_valid_at_every_scale(full, tmp_path):
     """Every shipped study, at each of its scales, can be planned; CIFAR-5m's place taken by drawn images."""
     drawn = ['task={ name = "shapes" }', "data.test_set=heldout"]
     for name, path in study_files.shipped().items():
         raw = tomllib.loads(path.read_text())
         for scale, changed in [(None, {}), *raw.get("scale", {}).items()]:
+            if (scale == "full") != full:
+                continue
             changes = drawn if changed.get("task", raw["task"])["name"] == "cifar5m" else []
-            if "start" in raw:
+            if "folder" in raw.get("start", {}):
                 changes = [*changes, f"start.folder={pretrained(tmp_path / str(scale), raw, scale)}"]
             assert work.plan(name, scale=scale, changes=changes).runs, (name, scale)
     with pytest.raises(StudyError, match="no prepared CIFAR-5m here"):
