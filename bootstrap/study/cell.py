@@ -38,7 +38,7 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and not problems and faulty.isdisjoint(("model", "start")):
         problems += construction_problems(study, task)
     if task is not None and not problems and faulty.isdisjoint(("model", "loss", "probes")):
-        problems = probe_problems(study, task)
+        problems += probe_problems(study, task)
     if problems or faulty or task is None:
         raise StudyError(problems)
     training = study.training

@@ -89,9 +89,8 @@ def _try_model(task: Task, model: str, entry: Entry) -> list[str]:
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
         x, y = cached(_two_samples, task)
         logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(key_12), task.decode(x))
-        wanted = getattr(
-            stack.module, "logits_per_answer", task.classes
-        )  # a model may have more than there are classes
+        # a model may have more than there are classes
+        wanted = getattr(stack.module, "logits_per_answer", task.classes)
         shape, expected = tuple(logits.shape), (1, y.numel(), wanted)
     except (Exception, SystemExit) as error:  # a plugin's model may raise anything
         raise StudyError([f"`model`: {reason(error, 'Mend the model, or give it another task.')}"]) from error
