@@ -8,7 +8,8 @@ import sys
 import pytest
 import tomli_w
 
-from deepboot.runners import cli
+from deepboot.runners import cli, run_study
+from deepboot.runners.run import checkpoints, execute, local
 from tests.bootstrap.conftest import parity
 
 
@@ -41,3 +42,29 @@ def deepboot(monkeypatch):
         return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
     return call
+
+
+@pytest.fixture
+def interrupted_at_5(monkeypatch):
+    """Runs a study until one pack is done, and interrupts it at the next pack's checkpoint at step 5."""
+
+    def run(path, out, **options):
+        write = checkpoints.write_checkpoint
+
+        def stop_at_5(job, progress, note, cache):
+            if list((out / "shards").glob("*.json")):
+                monkeypatch.setattr(execute.checkpoints, "write_checkpoint", and_stop)
+                job = job.model_copy(update={"checkpoint_seconds": 0.0})
+            return execute.execute(job, progress, note, cache)
+
+        def and_stop(place, pack, outcomes, execution):
+            write(place, pack, outcomes, execution)
+            if int(outcomes[0].state["step"]) >= 5:
+                execute.stopping.set()  # as a signal does: the step that heeds it has just written its checkpoint
+
+        monkeypatch.setattr(local, "execute", stop_at_5)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(path, out, workers=1, **options)
+        monkeypatch.undo()
+
+    return run

@@ -11,7 +11,7 @@ from deepboot.bootstrap.columns import PROBE_COLUMNS
 from deepboot.bootstrap.files import DamagedFileError
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, execute, local
+from deepboot.runners.run import execute, local
 from deepboot.runners.run.extension import refuse_another
 from tests.runners.run.test_engine import equal as equal_runs
 
@@ -77,25 +77,10 @@ def test_more_seeds_and_a_longer_budget_add_rows(study, tmp_path):
 
 
 @pytest.fixture
-def interrupted(study, tmp_path, monkeypatch):
+def interrupted(study, tmp_path, interrupted_at_5):
     """A study in whose folder one pack is done and the other has a checkpoint at step 5."""
-    path, out, write = study(training__seeds=2, probes=PROBES), tmp_path / "out", checkpoints.write_checkpoint
-
-    def stop_at_5(job, progress, note, cache):
-        if list((out / "shards").glob("*.json")):
-            monkeypatch.setattr(execute.checkpoints, "write_checkpoint", and_stop)
-            job = job.model_copy(update={"checkpoint_seconds": 0.0})
-        return execute.execute(job, progress, note, cache)
-
-    def and_stop(place, pack, outcomes, execution):
-        write(place, pack, outcomes, execution)
-        if int(outcomes[0].state["step"]) >= 5:
-            execute.stopping.set()
-
-    monkeypatch.setattr(local, "execute", stop_at_5)
-    with pytest.raises(KeyboardInterrupt):
-        run_study(path, out, workers=1, pack_size=2)
-    monkeypatch.undo()
+    path, out = study(training__seeds=2, probes=PROBES), tmp_path / "out"
+    interrupted_at_5(path, out, pack_size=2)
     return path, out
 
 

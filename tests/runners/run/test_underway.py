@@ -10,33 +10,17 @@ from deepboot.bootstrap import results
 from deepboot.reports.comparison import compare
 from deepboot.reports.measures.events import event_bounds
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, engine, execute, local, output_folder, work
+from deepboot.runners.run import checkpoints, engine, execute, output_folder, work
 from tests.runners.run.test_engine import equal
 
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
 
 
 @pytest.fixture
-def interrupted(study, tmp_path, monkeypatch):
+def interrupted(study, tmp_path, interrupted_at_5):
     """A study of 4 pairs in a folder: one pack done, one with a checkpoint at step 5, two not begun."""
-    path = study(training__seeds=4, training__max_steps=12, claims=[CLAIM])
-    write, out = checkpoints.write_checkpoint, tmp_path / "out"
-
-    def stop_at_5(job, progress, note, cache):
-        if list((out / "shards").glob("*.json")):
-            monkeypatch.setattr(execute.checkpoints, "write_checkpoint", and_stop)
-            job = job.model_copy(update={"checkpoint_seconds": 0.0})
-        return execute.execute(job, progress, note, cache)
-
-    def and_stop(place, pack, outcomes, execution):
-        write(place, pack, outcomes, execution)
-        if int(outcomes[0].state["step"]) >= 5:
-            execute.stopping.set()  # as a signal does: the step that heeds it has just written its checkpoint
-
-    monkeypatch.setattr(local, "execute", stop_at_5)
-    with pytest.raises(KeyboardInterrupt):
-        run_study(path, out, workers=1)
-    monkeypatch.undo()
+    path, out = study(training__seeds=4, training__max_steps=12, claims=[CLAIM]), tmp_path / "out"
+    interrupted_at_5(path, out)
     return path, out
 
 
