@@ -33,7 +33,7 @@ def task_and_problems(study: Study, faulty: set[str]) -> tuple[Task | None, list
                 f"`task`: expected at most {LARGEST_UNIVERSE:,} cells, got {size:,}. Choose a smaller universe."
             ]
         _check_properties(task)
-        cached(_two_samples, task)
+        cached(two_samples, task)
     except (Exception, SystemExit) as error:  # a plugin's task may raise anything
         return None, [f"`task`: {reason(error, 'Mend the task.')}"]
     try:
@@ -73,7 +73,7 @@ def _is_hashable(task: Task) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _two_samples(task: Task) -> Samples:
+def two_samples(task: Task) -> Samples:
     """Two samples of a task, inputs (1, 2, ...) and labels, under a key of zeros."""
     return task.sample(torch.zeros(1, 2, dtype=torch.int32), torch.arange(2)[None])
 
@@ -87,7 +87,7 @@ def _try_model(task: Task, model: str, entry: Entry) -> list[str]:
         if stack.size > LARGEST_TRIAL:
             return stack.names
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
-        x, y = cached(_two_samples, task)
+        x, y = cached(two_samples, task)
         logits = stack.logits(stack.initial(key_12, torch.ones(1, 1)), stack.initial_buffers(key_12), task.decode(x))
         # a model may have more than there are classes
         wanted = getattr(stack.module, "logits_per_answer", task.classes)

@@ -11,7 +11,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
 from deepboot.bootstrap.registry import Entry
-from deepboot.bootstrap.study.compatibility import cached
+from deepboot.bootstrap.study.compatibility import cached, two_samples
 from deepboot.bootstrap.study.schema import Chosen, ProbeCommon, Study, own_settings
 from deepboot.bootstrap.task import Samples, Task
 from deepboot.bootstrap.wording import reason
@@ -52,7 +52,7 @@ def probe_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _untrained(task: Task, stack: Stack, chosen_loss: Chosen) -> Measured:
     """One member at its start, with two samples as its pool and as its test set."""
     key_12 = torch.zeros(1, 2, dtype=torch.int32)
-    x, y = task.sample(key_12, torch.arange(2)[None])
+    x, y = cached(two_samples, task)
     loss = registry.find("loss", chosen_loss["name"]).target
     own_12 = torch.ones(1, 2, dtype=torch.bool)
 
