@@ -1,6 +1,7 @@
-"""Whether a study's probes fit its task, model and loss, by measuring them on two samples of an untrained member."""
+"""Whether probes fit a task, model and loss, and what they measure: they are tried on two samples, untrained."""
 
 import json
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -9,9 +10,12 @@ from torch import Tensor
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.models.stacked import Stack
+from deepboot.bootstrap.probe_values import probe_of
 from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
 from deepboot.bootstrap.registry import Entry
+from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.compatibility import cached, two_samples
+from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import Chosen, ProbeCommon, Study, own_settings
 from deepboot.bootstrap.task import Samples, Task
 from deepboot.bootstrap.wording import reason
@@ -21,27 +25,44 @@ LARGEST_TRIAL = 2_000_000  # parameters of a model; probes of a larger one are t
 
 def probe_problems(study: Study, task: Task) -> list[str]:
     """Problems of probes with a task, model and loss that are not faulty."""
-    if not study.probes:
-        return []
-    chosen = [registry.find("model", study.model["name"]), registry.find("loss", study.loss["name"])]
-    entries = (*chosen, *(registry.find("probe", name) for name in study.probes))
-    return list(cached(_problems, task, json.dumps([study.model, study.loss, study.probes]), entries))
+    return list(_tried(study, task)[0]) if study.probes else []
+
+
+def value_names(runs: Iterable[Run]) -> dict[str, frozenset[str]]:
+    """Names of every probe's values in the table ``probes``, by probe; none of a probe that is not tried beforehand."""
+    names: dict[str, frozenset[str]] = {}
+    for run in {json.dumps([run.task, run.model, run.loss, run.probes]): run for run in runs if run.probes}.values():
+        found = _tried(run, build_task(run.task))[1]
+        for probe in run.probes:
+            names[probe] = names.get(probe, frozenset()) | {name for name in found if probe_of(name) == probe}
+    return names
+
+
+def _tried(chosen: Study | Run, task: Task) -> tuple[list[str], list[str]]:
+    """Problems of probes, and names of their values; both empty where the model is too large to be tried."""
+    entries = [registry.find("model", chosen.model["name"]), registry.find("loss", chosen.loss["name"])]
+    entries += [registry.find("probe", name) for name in chosen.probes]
+    tables = json.dumps([chosen.model, chosen.loss, chosen.probes])
+    tried: tuple[list[str], list[str]] = cached(_trial, task, tables, tuple(entries))
+    return tried
 
 
 @lru_cache(maxsize=256)
-def _problems(task: Task, tables: str, entries: tuple[Entry, ...]) -> list[str]:
-    """Problems of probes with a task, and with a model and loss that are given as JSON, with all of their entries."""
+def _trial(task: Task, tables: str, entries: tuple[Entry, ...]) -> tuple[list[str], list[str]]:
+    """Problems of probes and names of their values, for a model, loss and probes as JSON, with all of their entries."""
     model, loss, probes = json.loads(tables)
     stack = Stack(model["name"], own_settings(model), task, training=False)
     if stack.size > LARGEST_TRIAL:
-        return []
-    measured, problems = _untrained(task, stack, loss), []
+        return [], []
+    measured = _untrained(task, stack, loss)
+    problems: list[str] = []
+    names: list[str] = []
     for name, settings in probes.items():
         try:
-            measure(name, probe_settings(settings), measured)
+            names += measure(name, probe_settings(settings), measured)
         except (Exception, SystemExit) as error:  # a plugin's probe may raise anything
             problems.append(f"`probes.{name}`: {reason(error, 'Mend the probe.')}")
-    return problems
+    return problems, names
 
 
 def probe_settings(settings: dict[str, Any]) -> dict[str, Any]:

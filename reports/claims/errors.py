@@ -20,10 +20,13 @@ from deepboot.reports.claims.where import flat, same, select
 from deepboot.reports.comparison import NOT_METRICS, Comparison, compare
 from deepboot.reports.text import PROBE_PREFIX, listed, setting
 
+ProbeValues = Mapping[str, Collection[str]]
+
+NO_PROBES: ProbeValues = {}
 METRICS = [name for name in EVALUATION_COLUMNS if name not in NOT_METRICS]
 
 
-def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
+def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES) -> list[str]:
     """One sentence per error: the claim by its number from 0, what was expected, what came, and the cure.
 
     Settings called ``world``, ``metric``, ``where``, ``of`` and ``to`` are compared with the runs; a kind declares any
@@ -32,7 +35,7 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Colle
     Args:
         claims: of kinds that are known, with settings that these take.
         runs: planned by a study, and already in its folder; the columns of ``runs`` that are known beforehand.
-        probes: names of the study's probes, whose values are metrics too.
+        probes: names of the values of each of the study's probes, which are metrics too; none where they are not known.
 
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
@@ -40,7 +43,9 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Colle
     return errors_by_key({f"claims[{number}]": claim for number, claim in enumerate(claims)}, runs, probes)
 
 
-def errors_by_key(claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
+def errors_by_key(
+    claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES
+) -> list[str]:
     """As `claim_errors`, of claims by the keys by which the sentences name them."""
     if not claims:
         return []
@@ -53,7 +58,7 @@ def errors_by_key(claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, prob
 
 
 def _errors(
-    claim: dict[str, Any], path: str, comparison: Comparison, known: set[str], probes: Collection[str]
+    claim: dict[str, Any], path: str, comparison: Comparison, known: set[str], probes: ProbeValues
 ) -> Iterator[str]:
     common, given = parsed(claim)
     values, runs = given.model_dump(), comparison.runs
@@ -107,15 +112,20 @@ def _world_errors(world: Any, path: str, runs: pd.DataFrame) -> Iterator[str]:
 
 
 def _metric_errors(
-    kind: str, values: Mapping[str, Any], path: str, runs: pd.DataFrame, probes: Collection[str]
+    kind: str, values: Mapping[str, Any], path: str, runs: pd.DataFrame, probes: ProbeValues
 ) -> Iterator[str]:
     metric = values.get("metric")
     if metric is None:
         return
-    known = [*METRICS, *([CLEAN_COLUMN] if _noisy(runs) else []), *(PROBE_PREFIX + name for name in probes)]
+    of_probes = [PROBE_PREFIX + name for probe, parts in probes.items() for name in (parts or [probe])]
+    known = [*METRICS, *([CLEAN_COLUMN] if _noisy(runs) else []), *sorted(of_probes)]
     if str(metric).startswith(PROBE_PREFIX):
-        if probe_of(str(metric).removeprefix(PROBE_PREFIX)) not in probes:
+        value = str(metric).removeprefix(PROBE_PREFIX)
+        parts = probes.get(probe_of(value))
+        if parts is None:
             yield f"`{path}`: the study has no such probe. {suggestion(str(metric), known)}"
+        elif parts and value not in parts:
+            yield f"`{path}`: the probe has no value {str(metric)!r}. {suggestion(str(metric), sorted(of_probes))}"
     elif metric not in known:
         yield f"`{path}`: unknown metric {str(metric)!r}. {suggestion(str(metric), known)}"
     elif metric.startswith("train_") and (traits_of(kind).pairs or values.get("world") == "ideal"):

@@ -1,6 +1,6 @@
 """Errors in a study's published numbers that show before the first run."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,12 +9,12 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.parse import settings_problems
 from deepboot.bootstrap.study.schema import PUBLISHED_AS, Published
 from deepboot.bootstrap.wording import suggestion
-from deepboot.reports.claims.errors import errors_by_key
+from deepboot.reports.claims.errors import NO_PROBES, ProbeValues, errors_by_key
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.replication.ledger import as_claim
 
 
-def published_errors(published: list[dict[str, Any]], runs: pd.DataFrame, probes: Collection[str] = ()) -> list[str]:
+def published_errors(published: list[dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES) -> list[str]:
     """One sentence per error: the entry by its number from 0, what was expected, what came, and the cure.
 
     Args:

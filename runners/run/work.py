@@ -11,6 +11,7 @@ import pandas as pd
 from deepboot.bootstrap import columns
 from deepboot.bootstrap.columns import STOPPED
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.probe_checks import value_names
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.wording import clipped
@@ -90,9 +91,10 @@ def requested(
 
 def _refuse_claims(raw: dict[str, Any], runs: list[Run], folder: Path) -> None:
     """Refuse claims, and published numbers, that have nothing to be judged on in these runs and those of a folder."""
-    claims, published, probes = (raw.get(name, []) for name in ("claims", "published", "probes"))
+    claims, published = (raw.get(name, []) for name in ("claims", "published"))
     if not claims and not published:
         return
+    probes = value_names(runs)
     facts = facts_of(runs) if "facts." in f"{claims}{published}" else {}
     planned = pd.DataFrame([{**specification_row(run), **facts.get(run.run_id, {})} for run in runs])
     problems = claim_errors(claims, planned, probes) + published_errors(published, planned, probes)

@@ -180,8 +180,13 @@ def test_all_mistakes_come_at_once(planned):
 
 
 def test_values_of_the_studys_probes_are_metrics(planned):
-    """By the probe's name; another probe is named with those that there are."""
+    """By their full names, where these are known before the run; another one is named with those that there are."""
     claim = {"kind": "final_error", "max": 0.1, "metric": "probes.layer_norms.hidden"}
-    assert claim_errors([claim], planned(), ["layer_norms", "sharpness"]) == []
-    (message,) = claim_errors([claim | {"metric": "probes.layer_norm"}], planned(), ["layer_norms", "sharpness"])
-    assert message.startswith("`claims[0].metric`: the study has no such probe. Did you mean 'probes.layer_norms'?")
+    probes = {"layer_norms": {"layer_norms.hidden", "layer_norms.output"}, "sharpness": set()}
+    assert claim_errors([claim, claim | {"metric": "probes.sharpness.any"}], planned(), probes) == []
+    (message,) = claim_errors([claim | {"metric": "probes.layer_norm"}], planned(), probes)
+    assert message.startswith("`claims[0].metric`: the study has no such probe. Did you mean 'probes.layer_norms")
+    assert claim_errors([claim | {"metric": "probes.layer_norms.hiden"}], planned(), probes) == [
+        "`claims[0].metric`: the probe has no value 'probes.layer_norms.hiden'. Did you mean "
+        "'probes.layer_norms.hidden'? Known: probes.layer_norms.hidden, probes.layer_norms.output, probes.sharpness."
+    ]

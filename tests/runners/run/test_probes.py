@@ -226,3 +226,11 @@ def test_a_users_probe_is_one_function_in_a_plugin(study, tmp_path, deepboot):
     assert str(tmp_path / "tables" / "probes.csv") in exported.stdout
     assert len(pd.read_csv(tmp_path / "tables" / "probes.csv")) == len(read.probes)
     assert "  layer_norms              Euclidean norm of each" in deepboot("list", "probes").stdout
+
+
+def test_a_value_that_no_probe_has_is_refused_before_the_run(study, tmp_path):
+    """Its claim would be judged on nothing: the probes are tried beforehand, and their values are known by name."""
+    claim = {"kind": "final_error", "metric": "probes.layer_norms.hiden.0.weight", "max": 10.0}
+    with pytest.raises(StudyError, match=r"the probe has no value 'probes.layer_norms.hiden.0.weight'. Did you mean"):
+        run_study(study(probes=PROBES, claims=[claim]), tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
