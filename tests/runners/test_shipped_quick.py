@@ -1,0 +1,43 @@
+"""Every shipped study runs at quick size from the command line to verdicts: all of its runs, all of its claims.
+
+``pytest -m slow -n 0 tests/runners/test_shipped_quick.py``, one after another on a quiet machine, is what the studies'
+`[cost]` is read from. The verdicts themselves are in LOG.md: a refuted claim is a result, not a failure.
+"""
+
+import json
+import time
+import tomllib
+
+import pytest
+
+from deepboot.bootstrap import results
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.runners import study_files
+
+
+def quick():
+    """The shipped studies that have a quick size."""
+    return [
+        name
+        for name, path in study_files.shipped().items()
+        if "quick" in tomllib.loads(path.read_text()).get("scale", {})
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", quick())
+def test_a_quick_study_ends_with_all_runs_and_all_verdicts(name, tmp_path, deepboot, record_property):
+    """Every planned run has ended, every claim is judged on some of them, and every published number is beside ours."""
+    began = time.monotonic()
+    ran = deepboot("run", name, "--scale", "quick", "--out", tmp_path / "out")
+    record_property("seconds", round(time.monotonic() - began))
+    assert ran.returncode == 0, ran.stderr
+    found = results.read(tmp_path / "out")
+    study = study_files.load(name, scale="quick")
+    assert {run.run_id for run in runs_of(study)} == set(found.runs["run_id"])
+    assert found.runs["status"].isin(["finished", "diverged"]).all()
+    assert (tmp_path / "out" / "report.html").is_file()
+    judged = json.loads(deepboot("claims", tmp_path / "out", "--json").stdout)
+    assert {one["number"] for one in judged} == set(range(1, len(study["claims"]) + 1))
+    assert all(one["n"] for one in judged)
+    assert ran.stdout.count("published") >= len(study.get("published", []))
