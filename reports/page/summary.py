@@ -11,7 +11,18 @@ from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import AT_STEP, Comparison
 from deepboot.reports.measures.events import step_table
 from deepboot.reports.statistics.intervals import Bounds
-from deepboot.reports.text import EVENT_WORDS, count, listed, measure, percent, plural, span, step_interval, step_span
+from deepboot.reports.text import (
+    EVENT_WORDS,
+    at_step,
+    count,
+    known_to,
+    listed,
+    measure,
+    percent,
+    plural,
+    span,
+    step_span,
+)
 
 MOST_CELLS = 4
 
@@ -124,8 +135,10 @@ def _event(row: dict[Any, Any], confidence: float) -> str:
     if math.isinf(row["median_high"]):
         return f"does not {do} by step {count(row['budget'])} ({where}; {row['reached']} of {row['n']} {do})"
     counts = _counts(row)
-    step = step_interval(row["median_low"], row["median_high"], row["budget"])
-    return f"{does} at step {step} ({where}{f'; {counts}' if counts else ''})"
+    ends = row["median_low"], row["median_high"]
+    closely = known_to(ends)
+    more = [*([f"steps are known to {closely}"] if closely else []), *([counts] if counts else [])]
+    return f"{does} {at_step(*ends)} ({'; '.join([where, *more])})"
 
 
 def _interval(row: dict[Any, Any], confidence: float) -> str:

@@ -172,10 +172,11 @@ def test_finding_sentences(make_pairs):
         for one, value in zip([pair] * 4 + [never] * 2, (0.1, 0.2, 0.3, 0.1, 0.2, 0.3), strict=True)
     ]
     assert finding(compare(make_pairs(pairs))) == [
-        "The real world memorises at step 90–100 (median of 6 runs, 95 % interval 90 to 100) and groks at step "
-        "900–1,000 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked).",
-        "The ideal world memorises at step 40–50 (median of 6 runs, 95 % interval 40 to 50) and groks at step 40–50 "
-        "(median of 6 runs, 95 % interval 40 to 50).",
+        "The real world memorises at about step 95 (median of 6 runs, 95 % interval 90 to 100; steps are known to 11 %) "
+        "and groks at about step 949 (median of 6 runs, 95 % interval 900 to > 4,000; steps are known to 11 %; 2 of 6 "
+        "never grokked).",
+        "The ideal world memorises at about step 45 (median of 6 runs, 95 % interval 40 to 50; steps are known to 25 %) "
+        "and groks at about step 45 (median of 6 runs, 95 % interval 40 to 50; steps are known to 25 %).",
         "The bootstrap error (real − ideal, test soft error) at the stopping step is 0.20 (95 % interval 0.11 to 0.29, "
         "6 of 6 pairs), beside a generalisation gap of 0.4.",
     ]
@@ -186,8 +187,8 @@ def test_finding_says_not_reached_and_too_few(make_pairs):
     pair = {"memorization": (90, 100), "grokking": (4000, None), "ideal_grokking": (4000, None), "stopping": None}
     pairs = [pair, pair, pair | {"ideal_grokking": (90, 100)}]
     assert finding(compare(make_pairs(pairs)))[:2] == [
-        "The real world memorises at step 90–100 (median of 3 runs, too few for an interval) and never groks by step "
-        "4,000 (3 of 3 never grokked).",
+        "The real world memorises at about step 95 (median of 3 runs, too few for an interval; steps are known to "
+        "11 %) and never groks by step 4,000 (3 of 3 never grokked).",
         "The ideal world does not grok by step 4,000 (median of 3 runs, too few for an interval; 1 of 3 grok).",
     ]
 
