@@ -20,7 +20,9 @@ from matplotlib.figure import Figure
 from deepboot.bootstrap.files import write_atomically
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
-from deepboot.reports.figures.style import STYLE, ordered, step_axis, world_handles
+from deepboot.reports.figures.marks import MARKED, mark_handles, mark_medians
+from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis, world_handles
+from deepboot.reports.measures.events import event_times
 from deepboot.reports.time_axis import UNITS, Axis
 
 MOST_PANELS = 6
@@ -39,6 +41,8 @@ class Drawing:
     caption: str
     svg: bytes
     pdf: bytes
+    continues: str = ""  # the name of the figure of which it shows further cells
+    cells: str = ""  # which cells of how many, where it does not show all
 
     @property
     def inline(self) -> str:
@@ -49,7 +53,8 @@ class Drawing:
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
-        size = "" if share == 1 else f' style="max-width: {100 * share:.0f}%"'
+        size = f' style="--share: {share:.2f}"'
+        text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
     def save(self, folder: Path) -> None:
@@ -66,15 +71,23 @@ def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
         return None
     shown = table[table["cell_id"].isin(cells)]
     worlds = [str(world) for world in shown["world"].unique()]
-    handles = world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_"))
+    times = event_times(comparison)
+    marks = mark_handles(shown, times) if metric.startswith("test_") else []
+    handles = [*world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_")), *marks]
     name = metric.replace("_", " ").capitalize()
     unit = UNITS[comparison.axis]
-    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {BAND}{unit.note}{rest}"
+    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {MARKED if marks else ''}{BAND}{unit.note}{rest}"
+
+    def plot(rows: pd.DataFrame, ax: Axes) -> None:
+        plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis)
+        if marks:
+            mark_medians(ax, rows, times, metric=metric, worlds=worlds)
+
     return facets(
         metric,
         shown,
         cells,
-        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis),
+        plot=plot,
         handles=handles,
         caption=caption,
         axis=comparison.axis,

@@ -9,7 +9,7 @@ import pandas as pd
 from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import AT_STEP, Comparison
-from deepboot.reports.measures.events import step_table
+from deepboot.reports.measures.events import event_bounds, step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import (
     EVENT_WORDS,
@@ -52,6 +52,27 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
         else []
     )
     return [*progress(comparison), *sentences.values(), *more, *excluded(comparison)]
+
+
+def overview(comparison: Comparison) -> list[str]:
+    """How many cells of a sweep grok, and the range of their bootstrap errors; nothing of as few cells as are spelt."""
+    real = comparison.runs[comparison.runs["world"] != "ideal"]
+    bounds = event_bounds(real, "grokking").assign(cell_id=real["cell_id"]).dropna(subset="outcome")
+    if bounds["cell_id"].nunique() <= MOST_CELLS:
+        return []
+    shares = (bounds["outcome"] == "reached").groupby(bounds["cell_id"]).mean()
+    counts = [(int((shares == 1).sum()), "in every"), (int(shares.between(0, 1, inclusive="neither").sum()), "in some")]
+    grok = ", ".join(f"{count(n)} grok {words} run" for n, words in counts if n) or "none groks in any run"
+    return [f"Of {plural(len(shares), 'cell')} on a pool, {grok}.", *_extremes(comparison)]
+
+
+def _extremes(comparison: Comparison) -> list[str]:
+    """The cells with the smallest and the largest bootstrap error at the end."""
+    table = comparison.at_end().dropna(subset="bootstrap_error").sort_values("bootstrap_error", kind="stable")
+    if len(table) < 2:
+        return []
+    (low, first), (high, last) = ((row["bootstrap_error"], row["cell"]) for _, row in table.iloc[[0, -1]].iterrows())
+    return [f"The bootstrap error {AT_STEP['end']} goes from {measure(low)} ({first}) to {measure(high)} ({last})."]
 
 
 def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tuple[Any, ...]]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.reports.cells import FACTS, settings_of
+from deepboot.reports.cells import FACTS
 from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
@@ -18,7 +18,6 @@ from deepboot.reports.text import (
     known_to,
     listed,
     measure,
-    plural,
     setting,
     span,
     step_estimate,
@@ -135,20 +134,6 @@ def errors(comparison: Comparison, when: When) -> Table:
     note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
     columns = ("cell", "metric", *numbers, "note")
     return Table(f"Bootstrap error {AT_STEP[when]}", columns, rows, frozenset(numbers), note).filled
-
-
-def configuration(comparison: Comparison) -> Table:
-    """Every setting and its values over the cells."""
-    runs = comparison.runs
-    rows = []
-    for name in settings_of(runs):
-        if name in ("task.name", "model.name", "optimizer.name"):
-            continue  # the columns `task`, `model` and `optimizer` have the same values
-        values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
-        rows += [(name, listed(values))] if values else []
-    seeds = runs["seed"].nunique()
-    rows += [("seeds", f"{plural(seeds, 'replicate')}"), ("max_steps", _range(runs["max_steps"]))]
-    return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
 
 
 def facts(comparison: Comparison) -> Table:
