@@ -143,7 +143,9 @@ def estimate(ends: Interval, interval: Interval | None = None, *, whole: bool = 
     if low == high:
         return written(low, finite)
     if 0 < low < high <= CLOSE * low:
-        return f"about {written(math.sqrt(low * high), finite or ends)}"
+        middle = math.sqrt(low * high)
+        whole_ends = whole and float(low).is_integer() and float(high).is_integer()
+        return f"about {written(round(middle) if whole_ends else middle, finite or ends)}"
     return f"between {written(low, ends)} and {written(high, ends)}"
 
 

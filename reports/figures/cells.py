@@ -1,6 +1,5 @@
 """Figures of whole cells rather than of curves: survival, real against ideal, maps of two settings, scale."""
 
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd

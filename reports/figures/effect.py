@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from deepboot.reports.cells import KEY, varied
+from deepboot.reports.claims.registration import studies
 from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.figures.facets import WIDTH, Drawing, folded, legend, rc_style, rendered, seed_counts
 from deepboot.reports.figures.style import DASHES, GREY, INK, world_style
@@ -45,7 +46,12 @@ class Layout:
 
 
 def layout_of(comparison: Comparison) -> Layout | None:
-    """The places of the settings that differ between the real cells; None where none does."""
+    """The places of the settings that differ between the real cells; None where none does, or between two studies.
+
+    Studies side by side may differ in more than what is swept, which a line between their cells would hide.
+    """
+    if len(studies(comparison)) > 1:
+        return None
     real = comparison.runs[comparison.runs["world"] != "ideal"]
     cells = real.groupby(KEY, sort=False).head(1)
     names = varied(cells)
@@ -128,9 +134,9 @@ def _final_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
 
 
 def _bootstrap_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
-    """Every pair's bootstrap error at the stopping step, or where no pair reaches it at the end, with its place."""
+    """Every pair's bootstrap error at the stopping step, or at the end where some cell has no pair that reaches it."""
     stopping = comparison.pairs_at("stopping").dropna(subset="bootstrap_error")
-    when: When = "stopping" if len(stopping) else "end"
+    when: When = "stopping" if stopping["cell_id"].nunique() == comparison.pairs()["cell_id"].nunique() else "end"
     pairs = comparison.pairs_at(when).dropna(subset="bootstrap_error")[["run_id", "bootstrap_error"]]
     table = _places(comparison, layout).merge(pairs, on="run_id").rename(columns={"bootstrap_error": "value"})
     return table.assign(measure=f"bootstrap error {AT_STEP[when]}")
@@ -279,9 +285,9 @@ def _handles(layout: Layout, colors: list[str], table: pd.DataFrame) -> list[Lin
 
 def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
     what = {
-        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median from 6 "
-        "runs. Open triangles are runs that had not grokked by their last step: their step lies above. Look at how far "
-        "the solid lines (pool) lie above the dashed ones (fresh samples).",
+        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median from "
+        "6 runs. Open triangles are runs that had not grokked by their last step: their step lies above. Look at "
+        "how far the solid lines (pool) lie above the dashed ones (fresh samples).",
         "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals from 3 "
         "pairs. Above the grey line the pool costs something; on it, it costs nothing.",
         "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals from 3 "

@@ -54,6 +54,7 @@ class Drawing:
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
         size = f' style="--share: {share:.2f}"'
+        text = re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text)
         text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
@@ -61,6 +62,14 @@ class Drawing:
         """Write ``NAME.svg`` and ``NAME.pdf``."""
         write_atomically(folder / f"{self.name}.svg", self.svg)
         write_atomically(folder / f"{self.name}.pdf", self.pdf)
+
+
+def _compact(attribute: re.Match[str]) -> str:
+    """An attribute of places with a tenth of a point, the hundredth in curved shapes, and no letter for each line."""
+    name, text = attribute.groups()
+    curved = re.search("[CQ]", text) is not None
+    text = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.{2 if curved else 1}f}", text)
+    return f'{name}="{" ".join(text.split() if curved else text.replace("L", "").split())}"'
 
 
 def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:

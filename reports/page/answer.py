@@ -97,7 +97,7 @@ def _measured(case: Case) -> str:
         numbers = Counter(one.verdict for one in case.judgements)
         return f" ({', '.join(f'{verdict} in {n}' for verdict, n in numbers.items())} of {len(case.judgements)} cells)"
     one = case.first
-    if one.effect is None or one.effect.estimate is None:
+    if one.effect is None or one.effect.estimate_text == "unknown":
         return ""
     interval = f", {percent(one.confidence)} CI {one.effect.interval_text}" if one.effect.interval else ", no interval"
     return f" (measured: {_estimate(one, one.effect)}{interval}, {_sample(one.effect)})"

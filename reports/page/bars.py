@@ -13,6 +13,7 @@ WIDTH, MARGIN = 200, 12  # of the drawing; its margins hold the arrows of open e
 SINGLE, MANY = 20, 7  # height of a row where there is one, and where there are many
 TEXT = 15  # height of the line of numbers
 MOST_BARS = 40
+TINY = 1e-300
 FAR = 4  # ratio of the ends of a positive axis from which it is logarithmic
 Position = Callable[[float], float]
 
@@ -69,13 +70,18 @@ def _region(effect: Effect, height: float, position: Position) -> Markup:
     text = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
     finite = list(dict.fromkeys(end for end in (low, high) if math.isfinite(end)))
     anchors = ["end", "start"] if len(finite) > 1 and right - left < WIDTH / 3 else ["middle", "middle"]
-    written = count if effect.whole else measure
+    written = count if effect.whole else _bound
     return Markup("").join([
         shade.format(left, max(right - left, 0.5), height),
         *(line.format(position(end), height) for end in finite),
         *(text.format(_inside(position(end)), height + TEXT - 3, anchor, written(end))
           for end, anchor in zip(finite, anchors, strict=False)),
     ])  # fmt: skip
+
+
+def _bound(end: float) -> str:
+    """A claimed end; the smallest numbers above and below 0, which leave out 0 itself, are written as 0."""
+    return measure(0.0 if abs(end) < TINY else end)
 
 
 def _inside(x: float) -> float:

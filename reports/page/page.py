@@ -18,7 +18,7 @@ from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page import sections
 from deepboot.reports.page.glossary import glossary
-from deepboot.reports.page.summary import excluded, finding, progress
+from deepboot.reports.page.summary import excluded, finding, overview, progress
 from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import settings, verdicts
 from deepboot.reports.tables.replication import beside_published
@@ -28,6 +28,8 @@ from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
+MOST_SENTENCES = 6  # of the finding that are not folded
+NOTHING = Markup("")
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -94,7 +96,7 @@ def _page_file(results: list[Results], out: Path | None) -> Path:
     raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
 
 
-def _context(comparison: Comparison, axis: Axis, interactive: Markup = Markup("")) -> dict[str, Any]:
+def _context(comparison: Comparison, axis: Axis, interactive: Markup = NOTHING) -> dict[str, Any]:
     """All that the two templates show.
 
     Args:
@@ -110,6 +112,7 @@ def _context(comparison: Comparison, axis: Axis, interactive: Markup = Markup(""
         "parts": parts,
         "counts": plural(len(runs), "run"),
         "pairs": plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
+        "unpaired": not runs["ideal_run_id"].notna().any(),
         "cells": plural(len(comparison.cells()), "cell"),
         "so_far": progress(comparison),
         "unfinished": int((runs["status"] == "unfinished").sum()),
@@ -118,6 +121,7 @@ def _context(comparison: Comparison, axis: Axis, interactive: Markup = Markup(""
         "interactive": interactive,
         "drawings": drawings,
         "numbered": _numbered(drawings),
+        "overview": overview(comparison),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "glossary": glossary(comparison),
@@ -129,6 +133,7 @@ def _context(comparison: Comparison, axis: Axis, interactive: Markup = Markup(""
         "study_files": sections.study_files(comparison),
         "marks": MARKS,
         "most": MOST_ROWS,
+        "few": MOST_SENTENCES,
     }
 
 

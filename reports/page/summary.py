@@ -145,7 +145,15 @@ def _article(cell: str, world: str) -> str:
 def _timing(rows: pd.DataFrame, confidence: float) -> str:
     cell, world = rows["cell"].iloc[0], rows["world"].iloc[0]
     clauses = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] != "stopping"]
-    return f"{_article(cell, world)} {world} world {' and '.join(clauses) or 'measures neither event'}."
+    told = f"{_article(cell, world)} {world} world {' and '.join(clauses) or 'measures neither event'}"
+    return f"{told}{_closeness(rows)}."
+
+
+def _closeness(rows: pd.DataFrame) -> str:
+    """How closely the least known of these medians is known, as the end of a sentence."""
+    ends = rows.loc[rows["event"] != "stopping", ["median_low", "median_high"]]
+    close = [pair for pair in ends.itertuples(index=False, name=None) if known_to(pair)]
+    return f"; steps are known to {known_to(max(close, key=lambda pair: pair[1] / pair[0]))}" if close else ""
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:
@@ -156,10 +164,8 @@ def _event(row: dict[Any, Any], confidence: float) -> str:
     if math.isinf(row["median_high"]):
         return f"does not {do} by step {count(row['budget'])} ({where}; {row['reached']} of {row['n']} {do})"
     counts = _counts(row)
-    ends = row["median_low"], row["median_high"]
-    closely = known_to(ends)
-    more = [*([f"steps are known to {closely}"] if closely else []), *([counts] if counts else [])]
-    return f"{does} {at_step(*ends)} ({'; '.join([where, *more])})"
+    step = at_step(row["median_low"], row["median_high"])
+    return f"{does} {step} ({where}{f'; {counts}' if counts else ''})"
 
 
 def _interval(row: dict[Any, Any], confidence: float) -> str:
