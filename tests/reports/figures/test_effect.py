@@ -6,7 +6,8 @@ import math
 import pytest
 
 from deepboot.reports import compare
-from deepboot.reports.figures.effect import Layout, _grokking, draw_effects, layout_of, plot_grokking, plot_means
+from deepboot.reports.figures.effect import Layout, _grokking, draw_effects, layout_of
+from deepboot.reports.figures.effect_marks import plot_grokking, plot_means
 from deepboot.reports.figures.style import new_axes
 from deepboot.reports.statistics.intervals import median_bounds
 
@@ -28,12 +29,13 @@ def test_a_study_without_sweep_has_no_effect_plot(make_results):
 
 
 def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
-    """Open triangles for two of eight runs of each cell, the median on the line, and its interval."""
+    """Open triangles for the runs that never grok, and the medians of all runs on the line."""
     comparison = compare(make_results(8, (250, 500), censored=(1, 5), budget=4000))
     table = _grokking(comparison, Layout("train_size", None, ()))
     ax = plot_grokking(table, colors=[""], ax=new_axes())
     never = [line for line in ax.lines if line.get_gid() == "never" and len(line.get_xdata())]
-    assert [list(line.get_ydata()) for line in never] == [[4000] * 4]
+    assert sum(len(line.get_ydata()) for line in never) == (table["outcome"] == "censored").sum() >= 4
+    assert {float(step) for line in never for step in line.get_ydata()} == {4000.0}
     assert all(line.get_markerfacecolor() == "none" for line in never)
     medians = [line for line in ax.lines if line.get_linestyle() == "-" and line.get_marker() == "o"]
     cells = [rows for _, rows in table[table["world"] == "real"].groupby("x")]
@@ -45,19 +47,19 @@ def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
 def test_every_cell_is_in_the_effect_plots(make_results):
     """Errors of both worlds and of pairs at each swept size; where none groks, errors come first."""
     sizes = tuple(range(100, 1000, 100))
-    comparison = compare(make_results(3, sizes, evaluations=8))
+    comparison = compare(make_results(3, sizes, evaluations=40))
     names = [drawing.name for drawing in draw_effects(comparison)]
     assert names == ["effect_grokking", "effect_bootstrap_error", "effect_final_error"]
     svg = draw_effects(comparison)[2].svg.decode()
     assert all(f"{size}" in svg for size in sizes)
     never = comparison.runs.assign(grokking_high=comparison.runs["grokking_high"].where(comparison.runs["seed"] > 9))
-    assert draw_effects(dataclasses.replace(comparison, runs=never))[-1].name == "effect_grokking"
+    assert draw_effects(dataclasses.replace(comparison, runs=never))[0].name == "effect_final_error"
 
 
 def test_no_interval_of_an_error_goes_below_zero(make_results):
     """Means of three errors near 0 have a t interval that would."""
     comparison = compare(make_results(3, (250, 500), evaluations=8))
-    table = comparison.panels().assign(x=1, color="", value=[0.0, 0.0, 0.3] * 3, measure="test error at the end")
+    table = comparison.panels().assign(x=1, color="", value=[0.0, 0.0, 0.3] * 4, measure="test error at the end")
     ax = plot_means(table, colors=[""], ax=new_axes())
     ends = [min(line.get_ydata()) for line in ax.lines if line.get_gid() is None and line.get_linestyle() == "-"]
     assert min(ends) == 0.0
