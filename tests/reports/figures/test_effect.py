@@ -37,11 +37,12 @@ def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
     assert sum(len(line.get_ydata()) for line in never) == (table["outcome"] == "censored").sum() >= 4
     assert {float(step) for line in never for step in line.get_ydata()} == {4000.0}
     assert all(line.get_markerfacecolor() == "none" for line in never)
-    medians = [line for line in ax.lines if line.get_linestyle() == "-" and line.get_marker() == "o"]
-    cells = [rows for _, rows in table[table["world"] == "real"].groupby("x")]
-    bounds = [median_bounds(rows["low"], rows["high"]) for rows in cells]
-    assert list(medians[0].get_xdata()) == pytest.approx([250, 500])
-    assert list(medians[0].get_ydata()) == pytest.approx([math.sqrt(one.low * one.high) for one in bounds])
+    medians = next(line for line in ax.lines if line.get_linestyle() == "-" and line.get_marker() == "o")
+    real = table[table["world"] == "real"].groupby("x")
+    bounds = {size: median_bounds(rows["low"], rows["high"]) for size, rows in real}
+    reached = {size: math.sqrt(one.low * one.high) for size, one in bounds.items() if math.isfinite(one.high)}
+    assert len(reached) >= 1
+    assert dict(zip(*medians.get_data(), strict=True)) == pytest.approx(reached)
 
 
 def test_every_cell_is_in_the_effect_plots(make_results):
