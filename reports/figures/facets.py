@@ -49,6 +49,8 @@ class Drawing:
         """The SVG as an element of a page: without prologue, its identifiers made unique by the name."""
         text = self.svg.decode()
         text = text[text.index("<svg") :]
+        text = re.sub(r'<g id="[a-zA-Z0-9.]+_\d+">', "<g>", text)  # matplotlib's own names, which nothing refers to
+        text = re.sub(r"\n\s*", "\n", text)
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
