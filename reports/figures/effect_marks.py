@@ -109,7 +109,7 @@ def _style(index: int, color: str, world: str, worlds: list[str]) -> dict[str, A
 
 def _is_wide(values: list[Any]) -> bool:
     numbers = [value for value in values if isinstance(value, int | float | np.number)]
-    return len(numbers) == len(values) and min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE
+    return len(numbers) == len(values) and bool(min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE)
 
 
 def _numbers(values: list[Any]) -> dict[Any, float]:

@@ -14,6 +14,7 @@ from deepboot.reports.statistics.intervals import median_bounds
 
 EVENTS = {"memorization": ("o", "memorised"), "grokking": ("D", "grokked")}  # marker and word in the legend
 MARKED = "Circle and diamond: the median steps at which a world has memorised and grokked, where half of its runs do. "
+MARKED += "Look at how far apart the worlds' diamonds are. "
 
 
 def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: str, worlds: list[str]) -> None:
