@@ -12,6 +12,7 @@ Interval = tuple[float, float]  # its low and its high end
 PROBE_PREFIX = "probes."  # of columns of evaluations that hold values of probes
 SMALL = 100  # below it a count that is not whole is written with three digits
 MOST_NAMES = 8  # names that are listed one by one
+CLOSE = 1.25  # ratio of two ends up to which what lies between them is written as one number
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,70 @@ def span(interval: Interval | None) -> str:
     return f"{measure(low, interval)} to {measure(high, interval)}"
 
 
-def step_interval(low: float, high: float, budget: float) -> str:
-    """The step of an event in words: between two evaluations, or beyond the budget.
+def estimate(ends: Interval, interval: Interval | None = None, *, whole: bool = False) -> str:
+    """An estimate that is known to lie between two ends; never "a to b", as confidence intervals are written.
 
-    >>> step_interval(120, 140, 4000), step_interval(0, 0, 4000), step_interval(4000, math.inf, 4000)
-    ('120–140', '0', '> 4,000')
+    Ends that are close to each other are written as the number between them, and `known_to` says how close they are.
+
+    Args:
+        ends: equal where the estimate is one number; the upper one is infinite where it is open.
+        interval: its confidence interval, by which the number is rounded.
+        whole: whether it is a count, which is written in full.
+
+    >>> estimate((2.0, 2.0)), estimate((6.73, 7.34), (4.8, 11.8)), estimate((0.1, 0.9)), estimate((20, math.inf))
+    ('2', 'about 7.0', 'between 0.10 and 0.90', 'more than 20')
     """
-    if math.isnan(low) and math.isnan(high):
+    low, high = ends
+    finite = interval if interval and all(map(math.isfinite, interval)) else None
+
+    def written(value: float, rounding: Interval | None) -> str:
+        return count(value) if whole else measure(value, rounding)
+
+    if math.isnan(low):
         return "–"
     if math.isinf(high):
+        return f"more than {written(low, None)}" if math.isfinite(low) and low > 0 else "unknown"
+    if low == high:
+        return written(low, finite)
+    if 0 < low < high <= CLOSE * low:
+        middle = math.sqrt(low * high)
+        whole_ends = whole and float(low).is_integer() and float(high).is_integer()
+        return f"about {written(round(middle) if whole_ends else middle, finite or ends)}"
+    return f"between {written(low, ends)} and {written(high, ends)}"
+
+
+def known_to(ends: Interval) -> str:
+    """How closely two ends fix what lies between them, where `estimate` writes one number for both; else empty.
+
+    >>> known_to((120, 130)), known_to((10, 20)), known_to((5, 5))
+    ('8.3 %', '', '')
+    """
+    low, high = ends
+    return f"{100 * (high / low - 1):.2g} %" if 0 < low < high <= CLOSE * low else ""
+
+
+def step_estimate(low: float, high: float, budget: float) -> str:
+    """The step of an event in a table: between two evaluations, or beyond the budget.
+
+    >>> step_estimate(120, 140, 4000), step_estimate(0, 0, 4000), step_estimate(4000, math.inf, 4000)
+    ('about 130', '0', '> 4,000')
+    """
+    if math.isinf(high) and not math.isnan(low):
         return f"> {count(low if math.isfinite(low) else budget)}"
-    return count(high) if low == high else f"{count(low)}–{count(high)}"
+    return estimate((low, high), whole=True)
+
+
+def at_step(low: float, high: float) -> str:
+    """The same of a step that is reached, in a sentence.
+
+    >>> at_step(120, 140), at_step(50, 50), at_step(10, 20)
+    ('at about step 130', 'at step 50', 'between steps 10 and 20')
+    """
+    words = estimate((low, high), whole=True)
+    for first, beginning in (("about ", "at about step "), ("between ", "between steps ")):
+        if words.startswith(first):
+            return beginning + words.removeprefix(first)
+    return f"at step {words}"
 
 
 def step_span(low: float, high: float, budget: float) -> str:

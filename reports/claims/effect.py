@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deepboot.reports.statistics.intervals import Bounds
-from deepboot.reports.text import count, measure, plural, span
+from deepboot.reports.text import count, estimate, known_to, measure, plural, span
 
 Verdict = Literal["supported", "refuted", "inconclusive"]
 
@@ -91,19 +91,18 @@ class Effect:
 
     @property
     def estimate_text(self) -> str:
-        """The estimate in words, rounded by its interval; "more than …" where its upper bound is open."""
+        """The estimate in words, rounded by its interval, so that no one takes its two bounds for an interval."""
         if self.estimate is None:
             return "unknown"
-        low, high = self.estimate
-        if self.whole:
+        if self.whole and self.estimate.low <= 0:
             return _counts(self.estimate)
-        finite = self.interval if self.interval and all(map(math.isfinite, self.interval)) else None
-        if math.isinf(high):
-            return f"more than {measure(low)}" if low > 0 else "unknown"
-        if low == high:
-            return measure(low, finite)
-        joint = " to " if low < 0 else "–"
-        return f"{measure(low, self.estimate)}{joint}{measure(high, self.estimate)}"
+        return estimate(self.estimate, self.interval, whole=self.whole)
+
+    @property
+    def known_to_text(self) -> str:
+        """How closely the estimate is known, as a clause; empty where it is one number, or written as two."""
+        closely = known_to(self.estimate) if self.estimate else ""
+        return f"the {'known runs' if self.missing else 'evaluations'} fix it to {closely}" if closely else ""
 
 
 def _verdict_of(bounds: Bounds, region: Bounds) -> Verdict:

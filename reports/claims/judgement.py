@@ -94,7 +94,7 @@ class Judgement:
             text = (
                 f"{self.verdict}{where}: the {effect.name} is {effect.estimate_text} "
                 f"({percent(self.confidence)} interval {effect.interval_text}; {effect.sample_text}{note}); "
-                f"claimed: {effect.claimed_text}"
+                f"{f'{effect.known_to_text}; ' if effect.known_to_text else ''}claimed: {effect.claimed_text}"
             )
         return f"{text[0].upper()}{text[1:]}{self._marks}."
 

@@ -45,7 +45,8 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
     pairs = plural(n.min(), "pair") if n.nunique() == 1 else f"{n.min()} to {n.max()} pairs"
     caption = (
         f"Bootstrap error (real − ideal, same step and seed) over {unit.plural}, "
-        f"{pairs}{' per cell' if len(cells) > 1 else ''}. It is zero by construction up to the first reuse. "
+        f"{pairs}{' per cell' if len(cells) > 1 else ''}. It is zero by construction up to the first reuse; "
+        "where it leaves the black line, the pool starts to matter. "
         f"Grey lines: first reuse and median stopping step. {BAND.replace('seed', 'pair')}"
         f"{OUTLINED if outlined else ''}{sentences}{unit.note}{rest}"
     )

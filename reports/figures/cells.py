@@ -1,7 +1,5 @@
 """Figures of whole cells rather than of curves: survival, real against ideal, maps of two settings, scale."""
 
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -9,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from deepboot.reports.cells import CELL, KEY, varied
+from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import Drawing, facets, rc_style, rendered, seed_counts, shown_cells
@@ -18,6 +16,7 @@ from deepboot.reports.figures.style import (
     GREY,
     INK,
     OTHERS,
+    SMALLEST,
     new_axes,
     ordered,
     step_axis,
@@ -25,14 +24,14 @@ from deepboot.reports.figures.style import (
     world_style,
 )
 from deepboot.reports.measures.events import event_bounds
-from deepboot.reports.statistics.intervals import T_MIN, median_bounds, t_interval
+from deepboot.reports.statistics.intervals import T_MIN, t_interval
 from deepboot.reports.statistics.rank import rank_agreement
 from deepboot.reports.statistics.survival import BROKEN, survival_curve
-from deepboot.reports.text import count, measure, plural, span
+from deepboot.reports.text import measure, plural, span
 from deepboot.reports.time_axis import UNITS, Axis
 
 LEAST_SCATTERED = 3  # pairs for a scatter plot
-LEAST_SIDE = 2  # values of each setting that make a map
+LEAST_CELLS = 2
 
 
 def draw_survival(comparison: Comparison) -> Drawing | None:
@@ -73,7 +72,7 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
     """Real against ideal at the last common step, a dot per pair; None for few pairs or one cell."""
     table = comparison.pairs_at("end").dropna(subset=["real", "ideal"])
     metrics = table["metric"].unique()
-    if len(table) < LEAST_SCATTERED or table["cell_id"].nunique() < LEAST_SIDE or len(metrics) != 1:
+    if len(table) < LEAST_SCATTERED or table["cell_id"].nunique() < LEAST_CELLS or len(metrics) != 1:
         return None
     caption = (
         f"{str(metrics[0]).replace('_', ' ').capitalize()} of the real world against its ideal partner's at their last "
@@ -107,38 +106,6 @@ def _agreement(table: pd.DataFrame) -> str:
     return (
         f"Rank agreement of the means of {plural(len(means), 'cell')}: Kendall's tau {measure(tau.estimate)} ({known})."
     )
-
-
-def draw_phase_map(comparison: Comparison) -> Drawing | None:
-    """Grokking over two settings, where the real cells differ in exactly two; else None."""
-    runs = comparison.runs[comparison.runs["world"] != "ideal"]
-    cells = runs.groupby(KEY, sort=False).head(1)
-    over = varied(cells)
-    if len(over) != LEAST_SIDE or cells[over].nunique().min() < LEAST_SIDE:
-        return None
-    bounds = event_bounds(runs, "grokking").assign(**{name: runs[name] for name in over})
-    rows = [
-        {**dict(zip(over, values, strict=True)), **_map_square(group)}
-        for values, group in bounds.dropna(subset="outcome").groupby(over, sort=True)
-    ]
-    if not rows:
-        return None
-    caption = (
-        f"Share of the runs on a pool that grokked, over {over[0]} and {over[1]}, {seed_counts(runs)}; written in: how "
-        f"many of how many, and the median step.{UNITS[comparison.axis].note}"
-    )
-    with mpl.rc_context(rc_style("phase_map")):
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-        plot_phase_map(pd.DataFrame(rows), over=(over[0], over[1]), ax=figure.add_subplot())
-        return rendered("phase_map", figure, caption)
-
-
-def _map_square(runs: pd.DataFrame) -> dict[str, float | str]:
-    """One square of the map: share and text."""
-    reached = int((runs["outcome"] == "reached").sum())
-    median = median_bounds(runs["low"], runs["high"])
-    step = f"\n{count(median.high)}" if median and median.high < float("inf") else ""
-    return {"share": reached / len(runs), "text": f"{reached} of {len(runs)}{step}"}
 
 
 def plot_survival(
@@ -190,30 +157,7 @@ def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: 
     ax.set(xlabel=f"ideal world, {name}", ylabel=f"real world, {name}", xlim=edge, ylim=edge)
     ax.set_aspect("equal")
     if 1 < len(cells) <= len(colors):
-        ax.legend(title="", fontsize=7)
-    return ax
-
-
-def plot_phase_map(table: pd.DataFrame, *, over: tuple[str, str], ax: Axes | None = None) -> Axes:
-    """Share of the real runs that grokked, for every pair of two settings, with their median step written in.
-
-    Args:
-        table: the two settings, ``share`` and ``text``, one row per cell.
-        over: the settings across and up.
-        ax: where to draw; new axes otherwise.
-    """
-    ax = ax or new_axes()
-    across, up = over
-    shape: dict[str, Any] = {"index": up, "columns": across}
-    share = table.pivot(values="share", **shape).sort_index(ascending=False)
-    text = table.pivot(values="text", **shape).reindex_like(share).fillna("")
-    import seaborn as sns  # only few reports need it
-
-    sns.heatmap(
-        share.astype(float), annot=text.to_numpy(), fmt="", vmin=0, vmax=1, cmap="crest", linewidths=0.6,
-        annot_kws={"fontsize": 7}, cbar_kws={"label": "share that grokked"}, ax=ax,
-    )  # fmt: skip
-    ax.set(xlabel=across, ylabel=up)
+        ax.legend(title="", fontsize=SMALLEST)
     return ax
 
 

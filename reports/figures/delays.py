@@ -15,7 +15,7 @@ from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.events import DOT, headings, in_panels, name_rows, spread, unknown_runs, world_dots
 from deepboot.reports.figures.facets import WIDTH, Drawing, legend, rc_style, rendered, seed_counts, shown_cells
-from deepboot.reports.figures.style import GREY, INK, new_axes, ordered, world_style
+from deepboot.reports.figures.style import GREY, INK, SMALLEST, new_axes, ordered, world_style
 from deepboot.reports.measures.events import event_bounds, ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval
 from deepboot.reports.text import measure, span
@@ -137,7 +137,7 @@ def _draw_row(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tu
     _draw_median(ax, median, interval, row + 0.26, edges)
     text: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "xytext": (8, 0), "textcoords": "offset points"}
     numbers = f"{_median_text(median, interval)}\n({_interval_text(interval)}), n = {len(runs)}"
-    ax.annotate(numbers, (1, row), va="center", fontsize=7.5, annotation_clip=False, gid="numbers", **text)
+    ax.annotate(numbers, (1, row), va="center", fontsize=SMALLEST, annotation_clip=False, gid="numbers", **text)
 
 
 def _draw_median(ax: Axes, median: Bounds, interval: Bounds | None, height: float, edges: tuple[float, float]) -> None:

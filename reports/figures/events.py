@@ -14,7 +14,16 @@ from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import WIDTH, Drawing, facets, legend, rc_style, rendered, seed_counts, shown_cells
-from deepboot.reports.figures.style import GREY, PALE, new_axes, ordered, step_axis, world_handles, world_style
+from deepboot.reports.figures.style import (
+    GREY,
+    PALE,
+    SMALLEST,
+    new_axes,
+    ordered,
+    step_axis,
+    world_handles,
+    world_style,
+)
 from deepboot.reports.measures.events import event_bounds, event_times
 from deepboot.reports.statistics.survival import BROKEN, cumulative_incidence
 from deepboot.reports.text import EVENT_WORDS
@@ -210,7 +219,7 @@ def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
     for row, cell in cells if len(cells) > 1 else []:
         across, top = ax.get_yaxis_transform(), row - 0.72
         over: Any = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        ax.text(0.005, top, cell, transform=across, fontweight="bold", va="center", fontsize=8, bbox=over)
+        ax.text(0.005, top, cell, transform=across, fontweight="bold", va="center", fontsize=SMALLEST, bbox=over)
         if row:
             ax.axhline(top - 0.36, color=PALE, linewidth=0.7, zorder=0)
 

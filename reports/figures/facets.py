@@ -20,7 +20,9 @@ from matplotlib.figure import Figure
 from deepboot.bootstrap.files import write_atomically
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
-from deepboot.reports.figures.style import STYLE, ordered, step_axis, world_handles
+from deepboot.reports.figures.marks import MARKED, mark_handles, mark_medians
+from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis, world_handles
+from deepboot.reports.measures.events import event_times
 from deepboot.reports.time_axis import UNITS, Axis
 
 MOST_PANELS = 6
@@ -39,23 +41,37 @@ class Drawing:
     caption: str
     svg: bytes
     pdf: bytes
+    continues: str = ""  # the name of the figure of which it shows further cells
+    cells: str = ""  # which cells of how many, where it does not show all
 
     @property
     def inline(self) -> str:
         """The SVG as an element of a page: without prologue, its identifiers made unique by the name."""
         text = self.svg.decode()
         text = text[text.index("<svg") :]
+        text = re.sub(r'<g id="[a-zA-Z0-9.]+_\d+">', "<g>", text)  # matplotlib's own names, which nothing refers to
+        text = re.sub(r"\n\s*", "\n", text)
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
-        size = "" if share == 1 else f' style="max-width: {100 * share:.0f}%"'
+        size = f' style="--share: {share:.2f}"'
+        text = re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text)
+        text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
     def save(self, folder: Path) -> None:
         """Write ``NAME.svg`` and ``NAME.pdf``."""
         write_atomically(folder / f"{self.name}.svg", self.svg)
         write_atomically(folder / f"{self.name}.pdf", self.pdf)
+
+
+def _compact(attribute: re.Match[str]) -> str:
+    """An attribute of places with a tenth of a point, the hundredth in curved shapes, and no letter for each line."""
+    name, text = attribute.groups()
+    curved = re.search("[CQ]", text) is not None
+    text = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.{2 if curved else 1}f}", text)
+    return f'{name}="{" ".join(text.split() if curved else text.replace("L", "").split())}"'
 
 
 def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
@@ -66,15 +82,23 @@ def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
         return None
     shown = table[table["cell_id"].isin(cells)]
     worlds = [str(world) for world in shown["world"].unique()]
-    handles = world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_"))
+    times = event_times(comparison)
+    marks = mark_handles(shown, times) if metric.startswith("test_") else []
+    handles = [*world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_")), *marks]
     name = metric.replace("_", " ").capitalize()
     unit = UNITS[comparison.axis]
-    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {BAND}{unit.note}{rest}"
+    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {MARKED if marks else ''}{BAND}{unit.note}{rest}"
+
+    def plot(rows: pd.DataFrame, ax: Axes) -> None:
+        plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis)
+        if marks:
+            mark_medians(ax, rows, times, metric=metric, worlds=worlds)
+
     return facets(
         metric,
         shown,
         cells,
-        plot=lambda rows, ax: plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis),
+        plot=plot,
         handles=handles,
         caption=caption,
         axis=comparison.axis,

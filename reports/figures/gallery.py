@@ -1,22 +1,28 @@
-"""The figures that a report shows, in its order."""
+"""The figures that a report shows, in its order: the one that answers first, and every cell in some page of curves."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
-from deepboot.reports.figures.cells import draw_phase_map, draw_scatter, draw_survival
+from deepboot.reports.figures.cells import draw_scatter, draw_survival
 from deepboot.reports.figures.delays import draw_delays
+from deepboot.reports.figures.effect import draw_effects
 from deepboot.reports.figures.events import draw_incidence, draw_steps
-from deepboot.reports.figures.facets import Drawing, draw_worlds
+from deepboot.reports.figures.facets import MOST_PANELS, Drawing, draw_worlds
 from deepboot.reports.figures.learned import draw_learned
+from deepboot.reports.figures.maps import draw_phase_map
 from deepboot.reports.figures.probes import draw_probes
 from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: runs are evaluated at the same steps, not at the same seconds."
+MOST_PAGES = 10  # of one figure; a sweep of more cells has the others in its effect plots and tables
 
 
 def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     """Every figure for which there are data, over steps, samples seen or seconds.
+
+    Of a sweep the effect of its settings comes first, of other studies both worlds' test errors.
 
     Args:
         comparison: in steps.
@@ -24,19 +30,48 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     """
     timed = comparison.over(axis)
     drawings = [
-        draw_worlds(timed, "test_error"),
+        *draw_effects(timed),
+        draw_phase_map(timed),
+        *paged(lambda page: draw_worlds(page, "test_error"), timed),
+        *paged(lambda page: _bootstrap_error(page, axis), comparison),
+        *paged(draw_steps, timed),
+        draw_delays(timed),
         draw_worlds(timed, "test_soft_error"),
         *_probes(comparison, axis),
         draw_learned(comparison),
-        _bootstrap_error(comparison, axis),
         draw_scatter(comparison),
-        draw_steps(timed),
-        draw_delays(timed),
         draw_survival(timed),
         draw_incidence(timed),
-        draw_phase_map(timed),
     ]
     return [drawing for drawing in drawings if drawing]
+
+
+def paged(draw: Callable[[Comparison], Drawing | None], comparison: Comparison) -> list[Drawing]:
+    """A figure of the first cells, and its continuations with the others, a few cells each."""
+    panels = comparison.panels()
+    pooled = panels[panels["world"] != "ideal"]
+    cells = list(dict.fromkeys((pooled if len(pooled) else panels)["cell_id"]))
+    if len(cells) <= MOST_PANELS:
+        return [one for one in [draw(comparison)] if one]
+    pages: list[Drawing] = []
+    for first in range(0, min(len(cells), MOST_PAGES * MOST_PANELS), MOST_PANELS):
+        page = cells[first : first + MOST_PANELS]
+        drawing = draw(_only(comparison, set(panels.loc[panels["cell_id"].isin(page), "run_id"])))
+        if drawing:
+            numbers = f"cells {first + 1} to {first + len(page)} of {len(cells)}"
+            pages.append(_page(drawing, pages[0] if pages else None, len(pages) + 1, numbers))
+    return pages
+
+
+def _page(drawing: Drawing, start: Drawing | None, number: int, cells: str) -> Drawing:
+    """A drawing as one of several pages of the same figure."""
+    if start is None:
+        return replace(drawing, caption=f"{drawing.caption} Shown: {cells}.", cells=cells)
+    return replace(drawing, name=f"{drawing.name}-{number}", continues=start.name, cells=cells)
+
+
+def _only(comparison: Comparison, run_ids: set[str]) -> Comparison:
+    return replace(comparison, runs=comparison.runs[comparison.runs["run_id"].isin(run_ids)])
 
 
 def _probes(comparison: Comparison, axis: Axis) -> list[Drawing]:

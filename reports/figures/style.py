@@ -21,14 +21,20 @@ COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
 DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))
+SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
+# Colours that a page sets by its theme, by the name of the variable; the figures' files keep them as they are.
+THEMED = {
+    INK: "ink", GREY: "soft", PALE: "hair", "#ffffff": "paper", COLORS["real"]: "real", COLORS["ideal"]: "ideal",
+    "#5b3a8e": "gap", "#00795a": "claim", **{color: f"other-{n}" for n, (color, _) in enumerate(OTHERS, start=1)},
+}  # fmt: skip
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
-    "font.size": 8.5,
-    "axes.titlesize": 8.5,
+    "font.size": 9,
+    "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
-    "axes.labelsize": 8.5,
+    "axes.labelsize": 9,
     "axes.labelcolor": INK,
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.7,
@@ -41,8 +47,8 @@ STYLE: dict[str, Any] = {
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "xtick.major.size": 3,
@@ -50,7 +56,7 @@ STYLE: dict[str, Any] = {
     "xtick.minor.size": 1.6,
     "xtick.minor.width": 0.5,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 8.5,
     "lines.solid_capstyle": "round",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -109,7 +115,7 @@ def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> No
     ax.axvline(median, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
     height, align = (0.985, "top") if high else (0.015, "bottom")
     beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (2.5, 0), "textcoords": "offset points"}
-    ax.annotate(text, (median, height), va=align, fontsize=7, color=GREY, **beside)
+    ax.annotate(text, (median, height), va=align, fontsize=SMALLEST, color=GREY, **beside)
 
 
 def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | None = None, high: float = 1.06) -> None:

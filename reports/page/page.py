@@ -1,9 +1,9 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -11,27 +11,25 @@ from markupsafe import Markup
 from deepboot.bootstrap.files import write_atomically
 from deepboot.bootstrap.results import Results, read
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.reports.claims.explain.evidence import VerdictEvidence, evidence_of, weightiest
-from deepboot.reports.claims.family import Case, cases
-from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.judgement import Judgement
-from deepboot.reports.claims.registration import Registration, studies
+from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
-from deepboot.reports.page.summary import excluded, finding, progress
+from deepboot.reports.page import sections
+from deepboot.reports.page.glossary import glossary
+from deepboot.reports.page.summary import excluded, finding, overview, progress
 from deepboot.reports.replication.ledger import replications
-from deepboot.reports.tables import cells, verdicts
-from deepboot.reports.tables.across_tasks import profiles, tasks
-from deepboot.reports.tables.pairing import gap_shares, noise, pairing, predictions
+from deepboot.reports.tables import settings, verdicts
 from deepboot.reports.tables.replication import beside_published
 from deepboot.reports.tables.table import Table, in_markdown
-from deepboot.reports.tables.time_to_event import equality, incidence, means, ratios, time_ratios
-from deepboot.reports.text import plural
+from deepboot.reports.text import percent, plural
 from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_ROWS = 40  # of a table in the page; the text has all
-MOST_SPELT = 3  # cells of one claim in sentences; of more cells the page has a count, and the table every one
+MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
+MOST_SENTENCES = 6  # of the finding that are not folded
+NOTHING = Markup("")
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -98,69 +96,51 @@ def _page_file(results: list[Results], out: Path | None) -> Path:
     raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
 
 
-def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
-    drawings = draw_all(comparison, axis)
-    runs, timed = comparison.runs, comparison.over(axis)
+def _context(comparison: Comparison, axis: Axis, interactive: Markup = NOTHING) -> dict[str, Any]:
+    """All that the two templates show.
+
+    Args:
+        comparison: in steps.
+        axis: the unit of time in figures and tables.
+        interactive: what lies before the figures and answers to the mouse; empty for none.
+    """
+    drawings, parts = draw_all(comparison, axis), sections.parts(comparison)
+    runs = comparison.runs
+    several = f"{len(parts)} studies side by side"
     return {
-        "title": _unique(comparison, "question")[:1] or ["Real and ideal world compared"],
-        "questions": _unique(comparison, "question"),
-        "origins": _unique(comparison, "source"),
+        "title": several if len(parts) > 1 else parts[0].question or "Real and ideal world compared",
+        "parts": parts,
         "counts": plural(len(runs), "run"),
         "pairs": plural(int(runs["ideal_run_id"].notna().sum()), "pair"),
+        "unpaired": not runs["ideal_run_id"].notna().any(),
         "cells": plural(len(comparison.cells()), "cell"),
-        "judged": _judged(comparison),
-        "published": beside_published(replications(comparison)),
         "so_far": progress(comparison),
         "unfinished": int((runs["status"] == "unfinished").sum()),
+        "published": beside_published(replications(comparison)),
+        "between": settings.between_folders(comparison),
+        "interactive": interactive,
+        "drawings": drawings,
+        "numbered": _numbered(drawings),
+        "overview": overview(comparison),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
-        "configuration": cells.configuration(comparison),
-        "drawings": drawings,
-        "numbered": {drawing.name: number for number, drawing in enumerate(drawings, start=1)},
-        "steps": [cells.steps(timed), cells.delays(timed), *_tables(comparison, time_ratios, ratios)],
-        "more_steps": _tables(comparison, means, equality),
-        "errors": [cells.errors(comparison, "stopping"), cells.errors(comparison, "end"), gap_shares(comparison)],
-        "more_errors": _tables(comparison, predictions, pairing, noise),
-        "tasks": _tables(comparison, tasks, profiles),
-        "incidence": _tables(comparison, incidence),
-        "facts": cells.facts(comparison),
-        "environment": cells.environments(comparison),
+        "glossary": glossary(comparison),
+        "swept": settings.swept(comparison),
+        "chosen": settings.chosen(comparison),
+        "untouched": settings.untouched(comparison),
+        "tables": sections.tables(comparison, axis),
         "commands": [str(one.environment["command"]) for one in comparison.sources if one.environment.get("command")],
+        "study_files": sections.study_files(comparison),
         "marks": MARKS,
         "most": MOST_ROWS,
-        "spelt": MOST_SPELT,
+        "few": MOST_SENTENCES,
     }
 
 
-def _judged(comparison: Comparison) -> list[dict[str, Any]]:
-    """Every folder's claims with their evidence and tables; a folder without claims is left out."""
-    problems = {folder: Registration.of(part.sources[0]).problem for folder, part in studies(comparison).items()}
-    return [
-        {
-            "folder": folder,
-            "problem": problems[folder],
-            "claims": claims,
-            "evidence": [_evidence(case) for case in claims],
-            "together": verdicts.together(claims),
-            "verdicts": verdicts.verdicts([one for case in claims for one in case.judgements]),
-        }
-        for folder, claims in (
-            (folder, list(group)) for folder, group in groupby(cases(judge(comparison)), lambda case: case.first.folder)
-        )
-    ]
-
-
-def _tables(comparison: Comparison, *makers: Callable[[Comparison], Table]) -> list[Table]:
-    return [maker(comparison) for maker in makers]
-
-
-def _evidence(case: Case) -> list[VerdictEvidence]:
-    """The evidence of every judgement of a claim, or of the weightiest ones."""
-    return [evidence_of(case, one) for one in weightiest(case, MOST_SPELT) if one.effect]
-
-
-def _unique(comparison: Comparison, key: str) -> list[str]:
-    return list(dict.fromkeys(str(one.study[key]) for one in comparison.sources if one.study.get(key)))
+def _numbered(drawings: list[Drawing]) -> dict[str, int]:
+    """The number of every figure by its name; the pages of one figure share it."""
+    names = dict.fromkeys(drawing.continues or drawing.name for drawing in drawings)
+    return {name: number for number, name in enumerate(names, start=1)}
 
 
 def _rendered(name: str, context: dict[str, Any]) -> str:
@@ -173,9 +153,10 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"pipe": _pipe, "safe_svg": Markup}
-    environment.globals |= {"flags": verdicts.flags, "changed": verdicts.changed, "tally": verdicts.tally}
-    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text())
+    environment.filters |= {"pipe": _pipe, "safe_svg": Markup, "csv_uri": _csv_uri, "p_value": p_value}
+    environment.globals |= {"flags": verdicts.flags, "tally": verdicts.tally, "percent": percent}
+    for part in ("style.css", "buttons.js"):
+        environment.globals[part.split(".")[0]] = Markup((TEMPLATES / part).read_text())
     return environment.get_template(name).render(context).strip() + "\n"
 
 
@@ -185,6 +166,11 @@ def _in_markdown(value: Any) -> Any:
 
 def _pipe(table: Table) -> Markup:
     return Markup(table.markdown)
+
+
+def _csv_uri(table: Table) -> str:
+    """A table as an address that a browser saves as a file, without a file beside the page."""
+    return f"data:text/csv;charset=utf-8,{quote(table.csv)}"
 
 
 __all__ = ["Judgement", "finding", "write_report"]

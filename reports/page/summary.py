@@ -9,9 +9,20 @@ import pandas as pd
 from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import AT_STEP, Comparison
-from deepboot.reports.measures.events import step_table
+from deepboot.reports.measures.events import event_bounds, step_table
 from deepboot.reports.statistics.intervals import Bounds
-from deepboot.reports.text import EVENT_WORDS, count, listed, measure, percent, plural, span, step_interval, step_span
+from deepboot.reports.text import (
+    EVENT_WORDS,
+    at_step,
+    count,
+    known_to,
+    listed,
+    measure,
+    percent,
+    plural,
+    span,
+    step_span,
+)
 
 MOST_CELLS = 4
 
@@ -41,6 +52,27 @@ def finding(comparison: Comparison, confidence: float = 0.95) -> list[str]:
         else []
     )
     return [*progress(comparison), *sentences.values(), *more, *excluded(comparison)]
+
+
+def overview(comparison: Comparison) -> list[str]:
+    """How many cells of a sweep grok, and the range of their bootstrap errors; nothing of as few cells as are spelt."""
+    real = comparison.runs[comparison.runs["world"] != "ideal"]
+    bounds = event_bounds(real, "grokking").assign(cell_id=real["cell_id"]).dropna(subset="outcome")
+    if bounds["cell_id"].nunique() <= MOST_CELLS:
+        return []
+    shares = (bounds["outcome"] == "reached").groupby(bounds["cell_id"]).mean()
+    counts = [(int((shares == 1).sum()), "in every"), (int(shares.between(0, 1, inclusive="neither").sum()), "in some")]
+    grok = ", ".join(f"{count(n)} grok {words} run" for n, words in counts if n) or "none groks in any run"
+    return [f"Of {plural(len(shares), 'cell')} on a pool, {grok}.", *_extremes(comparison)]
+
+
+def _extremes(comparison: Comparison) -> list[str]:
+    """The cells with the smallest and the largest bootstrap error at the end."""
+    table = comparison.at_end().dropna(subset="bootstrap_error").sort_values("bootstrap_error", kind="stable")
+    if len(table) < 2:
+        return []
+    (low, first), (high, last) = ((row["bootstrap_error"], row["cell"]) for _, row in table.iloc[[0, -1]].iterrows())
+    return [f"The bootstrap error {AT_STEP['end']} goes from {measure(low)} ({first}) to {measure(high)} ({last})."]
 
 
 def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tuple[Any, ...]]]]:
@@ -113,7 +145,15 @@ def _article(cell: str, world: str) -> str:
 def _timing(rows: pd.DataFrame, confidence: float) -> str:
     cell, world = rows["cell"].iloc[0], rows["world"].iloc[0]
     clauses = [_event(row, confidence) for row in rows.to_dict("records") if row["event"] != "stopping"]
-    return f"{_article(cell, world)} {world} world {' and '.join(clauses) or 'measures neither event'}."
+    told = f"{_article(cell, world)} {world} world {' and '.join(clauses) or 'measures neither event'}"
+    return f"{told}{_closeness(rows)}."
+
+
+def _closeness(rows: pd.DataFrame) -> str:
+    """How closely the least known of these medians is known, as the end of a sentence."""
+    ends = rows.loc[rows["event"] != "stopping", ["median_low", "median_high"]]
+    close = [pair for pair in ends.itertuples(index=False, name=None) if known_to(pair)]
+    return f"; steps are known to {known_to(max(close, key=lambda pair: pair[1] / pair[0]))}" if close else ""
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:
@@ -124,8 +164,8 @@ def _event(row: dict[Any, Any], confidence: float) -> str:
     if math.isinf(row["median_high"]):
         return f"does not {do} by step {count(row['budget'])} ({where}; {row['reached']} of {row['n']} {do})"
     counts = _counts(row)
-    step = step_interval(row["median_low"], row["median_high"], row["budget"])
-    return f"{does} at step {step} ({where}{f'; {counts}' if counts else ''})"
+    step = at_step(row["median_low"], row["median_high"])
+    return f"{does} {step} ({where}{f'; {counts}' if counts else ''})"
 
 
 def _interval(row: dict[Any, Any], confidence: float) -> str:

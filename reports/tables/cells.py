@@ -5,13 +5,24 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.reports.cells import FACTS, settings_of
+from deepboot.reports.cells import FACTS
 from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.survival import OUTCOMES
 from deepboot.reports.tables.table import Table, bounds_of
-from deepboot.reports.text import EVENT_WORDS, count, listed, measure, plural, setting, span, step_interval, step_span
+from deepboot.reports.text import (
+    EVENT_WORDS,
+    count,
+    estimate,
+    known_to,
+    listed,
+    measure,
+    setting,
+    span,
+    step_estimate,
+    step_span,
+)
 from deepboot.reports.time_axis import UNITS
 
 
@@ -23,7 +34,8 @@ def steps(comparison: Comparison) -> Table:
             EVENT_WORDS[row["event"]].noun,
             count(row["n"]),
             *(count(row[outcome]) for outcome in OUTCOMES),
-            step_interval(row["median_low"], row["median_high"], row["budget"]),
+            step_estimate(row["median_low"], row["median_high"], row["budget"]),
+            known_to((row["median_low"], row["median_high"])),
             step_span(row["low"], row["high"], row["budget"]),
             step_span(row["first"], row["last"], row["budget"]),
             row["note"],
@@ -31,11 +43,11 @@ def steps(comparison: Comparison) -> Table:
         for row in step_table(comparison).to_dict("records")
     ]
     counts = ("n", "reached", "not reached", "diverged", "failed")
-    shown = ("median step", "95 % interval", "range")
+    shown = ("median step", "known to", "95 % interval", "range")
     note = (
-        "A step is known to lie between two evaluations. Median: the sample median of the runs, those that never "
-        "reached the event behind all that did, those that diverged or failed last. Interval: order statistics, "
-        "from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
+        "A step lies between two evaluations; “known to” is their distance. Median: the sample median of the runs, "
+        "those that never reached the event behind all that did, those that diverged or failed last. Interval: order "
+        "statistics, from 6 runs; “>” is open, beyond the budget. The ideal world memorises by its online error."
     )
     columns = ("cell", "event", *counts, *shown, "note")
     title = f"Memorisation, grokking and stopping {_steps_title(comparison)}"
@@ -48,9 +60,10 @@ def delays(comparison: Comparison) -> Table:
         (
             row["cell"],
             count(row["n"]),
-            _median_span(row["ratio_low"], row["ratio_high"]),
+            _median(row["ratio_low"], row["ratio_high"], bounds_of(row)),
+            known_to((row["ratio_low"], row["ratio_high"])),
             "none" if math.isnan(row["low"]) else span(Bounds(row["low"], row["high"])),
-            _median_span(row["difference_low"], row["difference_high"], whole=True),
+            _median(row["difference_low"], row["difference_high"], whole=True),
             f"{row['relapsed']} of {row['grokked']}" if row["grokked"] else "–",
             f"{count(row['width'])} ({count(row['width_low'])} to {count(row['width_high'])})"
             if row["grokked"]
@@ -61,7 +74,15 @@ def delays(comparison: Comparison) -> Table:
         if not math.isnan(row["ratio_low"])
     ]
     unit = UNITS[comparison.axis].plural
-    numbers = ("n", "ratio", "95 % interval", f"difference ({unit})", "relapsed", f"transition width ({unit})")
+    numbers = (
+        "n",
+        "ratio",
+        "known to",
+        "95 % interval",
+        f"difference ({unit})",
+        "relapsed",
+        f"transition width ({unit})",
+    )
     note = (
         "Ratio and difference of the grokking to the memorisation step of the same run, medians with the bounds of "
         "both steps carried through. Relapsed: runs whose test accuracy falls below the threshold again, of those that "
@@ -90,7 +111,7 @@ def errors(comparison: Comparison, when: When) -> Table:
             row["cell"],
             row["metric"].replace("_", " "),
             f"{row['n']} of {row['pairs']}",
-            step_interval(float(row["step_low"]), float(row["step_high"]), math.inf) if row["n"] else "–",
+            _from_to(float(row["step_low"]), float(row["step_high"])) if row["n"] else "–",
             measure(row["ideal"], bounds_of(row)),
             measure(row["real"], bounds_of(row)),
             measure(row["bootstrap_error"], bounds_of(row)),
@@ -107,26 +128,12 @@ def errors(comparison: Comparison, when: When) -> Table:
         "generalisation gap",
     )  # fmt: skip
     note = (
-        "Means over pairs. Bootstrap error: real − ideal, signed; paired t interval, from 3 pairs; exact: by sign "
-        "flips, from 6. Generalisation gap: test − train in the real world."
+        "Means over pairs; step: the earliest and the latest of them. Bootstrap error: real − ideal, signed; paired t "
+        "interval, from 3 pairs; exact: by sign flips, from 6. Generalisation gap: test − train in the real world."
     )
     note += " The largest mean error is only described: it is the one of many." if when == "stopping" else ""
     columns = ("cell", "metric", *numbers, "note")
     return Table(f"Bootstrap error {AT_STEP[when]}", columns, rows, frozenset(numbers), note).filled
-
-
-def configuration(comparison: Comparison) -> Table:
-    """Every setting and its values over the cells."""
-    runs = comparison.runs
-    rows = []
-    for name in settings_of(runs):
-        if name in ("task.name", "model.name", "optimizer.name"):
-            continue  # the columns `task`, `model` and `optimizer` have the same values
-        values = list(dict.fromkeys(setting(value) for value in runs[name] if setting(value) != "none"))
-        rows += [(name, listed(values))] if values else []
-    seeds = runs["seed"].nunique()
-    rows += [("seeds", f"{plural(seeds, 'replicate')}"), ("max_steps", _range(runs["max_steps"]))]
-    return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
 
 
 def facts(comparison: Comparison) -> Table:
@@ -176,8 +183,13 @@ def _range(values: pd.Series) -> str:
     return listed(sorted(set(known.map(setting))))
 
 
-def _median_span(low: float, high: float, *, whole: bool = False) -> str:
-    """Bounds of a median; open where its upper one is."""
-    if math.isinf(high):
-        return f"> {count(low) if whole else measure(low)}" if math.isfinite(low) and low > 0 else "unknown"
-    return f"{count(low)} to {count(high)}" if whole else span(Bounds(low, high))
+def _median(low: float, high: float, interval: Bounds | None = None, *, whole: bool = False) -> str:
+    """A median known by its bounds; open where its upper one is."""
+    if math.isinf(high) and math.isfinite(low) and low > 0:
+        return f"> {count(low) if whole else measure(low)}"
+    return estimate((low, high), interval, whole=whole)
+
+
+def _from_to(low: float, high: float) -> str:
+    """The smallest and the largest of several steps."""
+    return count(low) if low == high else f"{count(low)} to {count(high)}"

@@ -1,5 +1,7 @@
 """A table of a report: text in rows and columns, for the page and for Markdown."""
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,8 +30,8 @@ class Table:
 
     @property
     def filled(self) -> "Table":
-        """The table without columns that are empty in every row."""
-        kept = [index for index in range(len(self.columns)) if any(row[index] for row in self.rows)]
+        """The table without columns that are empty, or hold nothing but dashes, in every row."""
+        kept = [index for index in range(len(self.columns)) if any(row[index] not in ("", "–") for row in self.rows)]
         rows = [tuple(row[index] for index in kept) for row in self.rows]
         return Table(self.title, tuple(self.columns[index] for index in kept), rows, self.numbers, self.note)
 
@@ -41,6 +43,13 @@ class Table:
             [in_markdown(str(cell)).replace("|", "\\|") for cell in line] for line in (self.columns, rule, *self.rows)
         ]
         return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+    @property
+    def csv(self) -> str:
+        """The columns and rows as comma-separated values, with the texts of the table."""
+        text = io.StringIO()
+        csv.writer(text).writerows([self.columns, *self.rows])
+        return text.getvalue()
 
 
 def in_markdown(text: str) -> str:

@@ -4,7 +4,7 @@ Every function maps a comparison to a table, without rows where the comparison h
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from deepboot.reports.comparison import Comparison
@@ -17,7 +17,7 @@ from deepboot.reports.measures.time_to_event import (
 )
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
 from deepboot.reports.tables.table import Table, bounds_of, notes_of
-from deepboot.reports.text import EVENT_WORDS, count, measure, plural, span
+from deepboot.reports.text import EVENT_WORDS, count, estimate, known_to, measure, plural, span
 
 P_MIN = 1e-3  # below it a p value's digits mean nothing
 Row = Mapping[Any, Any]
@@ -32,7 +32,8 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
         (
             row["cell"],
             f"{row['reached']} of {row['n']}",
-            _steps(row["mean_low"], row["mean_high"]),
+            estimate((row["mean_low"], row["mean_high"]), whole=True),
+            known_to((row["mean_low"], row["mean_high"])),
             "none" if math.isnan(row["low"]) else f"{count(row['low'])} to {count(row['high'])}",
             "–" if math.isnan(row["shape"]) else measure(row["shape"], bounds_of(row, "shape_")),
             span(bounds_of(row, "shape_")) if bounds_of(row, "shape_") else "none",
@@ -41,7 +42,7 @@ def means(comparison: Comparison, event: str = "grokking") -> Table:
         )
         for row in table.to_dict("records")
     ]
-    numbers = (f"{words.reached} by then", "mean step", "95 % interval", "shape", "interval of the shape")
+    numbers = (f"{words.reached} by then", "mean step", "known to", "95 % interval", "shape", "interval of the shape")
     note = (
         f"Mean step: geometric mean of the {words.noun} steps, known between two evaluations; a run that takes "
         f"longer than {budget} steps, to which all were followed, counts as {budget}, so means of cells can be "
@@ -62,7 +63,7 @@ def time_ratios(comparison: Comparison, event: str = "grokking") -> Table:
         (row["cell"], *_ratio(row, event, "ideal partner"))
         for row in time_ratio_table(comparison, event).to_dict("records")
     ]
-    numbers = ("pairs", "over ideal", "95 % interval", "p")
+    numbers = ("pairs", "over ideal", "known to", "95 % interval", "p")
     note = f"Typical ratio of the {words.noun} steps of a pair. {_method_note()}"
     title = f"How many times later {words.noun} comes than in the ideal world"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
@@ -73,9 +74,9 @@ def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     words = EVENT_WORDS[event]
     table = ratio_table(comparison, event)
     reference = table["reference"].iloc[0] if len(table) else ""
-    rows: list[tuple[str, ...]] = [(reference, "", "1", "", "", "reference")] if len(table) else []
+    rows: list[tuple[str, ...]] = [(reference, "", "1", "", "", "", "reference")] if len(table) else []
     rows += [(row["cell"], *_ratio(row, event, "other cell")) for row in table.to_dict("records")]
-    numbers = ("seeds", "ratio", "95 % interval", "p")
+    numbers = ("seeds", "ratio", "known to", "95 % interval", "p")
     note = (
         f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method_note()} "
         "Neither intervals nor p values are adjusted for the number of cells: a hypothesis is tested by a claim."
@@ -154,9 +155,10 @@ def _ratio(row: Row, event: str, other: str) -> tuple[str, ...]:
         "" if row["paired"] else "p of unpaired runs",
         _few_pairs_note(row["n"]),
     )
-    ratio = _ratio_span(Bounds(row["ratio_low"], row["ratio_high"]), "–", "unknown")
-    p = _p(row["p"]) if row["n"] != 1 else "–"
-    return count(row["n"]), ratio, _ratio_span(Bounds(row["low"], row["high"]), "none", "anything"), p, notes
+    ends, p = Bounds(row["ratio_low"], row["ratio_high"]), _p(row["p"]) if row["n"] != 1 else "–"
+    ratio = _ratio_text(ends, "–", "unknown", lambda known: estimate(known, bounds_of(row)))
+    interval = _ratio_text(Bounds(row["low"], row["high"]), "none", "anything", span)
+    return count(row["n"]), ratio, known_to(ends), interval, p, notes
 
 
 def _few_pairs_note(n: int) -> str:
@@ -168,7 +170,7 @@ def _few_pairs_note(n: int) -> str:
     return f"{plural(n, 'pair')}: no interval, and p is at least {_p(2.0 ** (1 - n))}"
 
 
-def _ratio_span(bounds: Bounds, without: str, everything: str) -> str:
+def _ratio_text(bounds: Bounds, without: str, everything: str, written: Callable[[Bounds], str]) -> str:
     """A ratio of steps by its bounds; infinite where a run never reached the event."""
     low, high = bounds
     if math.isnan(low):
@@ -177,11 +179,7 @@ def _ratio_span(bounds: Bounds, without: str, everything: str) -> str:
         return "∞" if math.isinf(low) else "0"
     if low == 0:
         return everything if math.isinf(high) else f"at most {measure(high)}"
-    return span(bounds)
-
-
-def _steps(low: float, high: float) -> str:
-    return count(high) if count(low) == count(high) else f"{count(low)} to {count(high)}"
+    return written(bounds)
 
 
 def _shape_kind(row: Row) -> str:

@@ -88,8 +88,8 @@ def test_grokking_delay_by_hand(make_pairs):
     assert one.effect.estimate == pytest.approx((9, 1000 / 90))
     assert one.effect.interval == pytest.approx((9, 1000 / 90))
     assert one.sentence == (
-        "Supported: the median ratio of the grokking step to the memorisation step in the real world is 9.0–11.1 "
-        "(95 % interval 9.0 to 11.1; 6 of 6 runs); claimed: at least 5."
+        "Supported: the median ratio of the grokking step to the memorisation step in the real world is about "
+        "10.0 (95 % interval 9.0 to 11.1; 6 of 6 runs); the evaluations fix it to 23 %; claimed: at least 5."
     )
 
 
@@ -103,8 +103,8 @@ def test_claims_about_time_take_stable_grokking(make_pairs):
     faster = {"kind": "faster", "min_ratio": 15.0}
     (one,) = judged(make_pairs, [pair] * 6, faster | {"event": "stable"})
     assert one.sentence == (
-        "Supported: the median ratio of the real world's stable grokking step to its ideal partner's is 20.0–33.3 "
-        "(95 % interval 20.0 to 33.3; 6 of 6 pairs); claimed: at least 15."
+        "Supported: the median ratio of the real world's stable grokking step to its ideal partner's is between "
+        "20.0 and 33.3 (95 % interval 20.0 to 33.3; 6 of 6 pairs); claimed: at least 15."
     )
     (short,) = judged(
         make_pairs, [pair | {"stable": (4000, None)}] * 6, {"kind": "rate", "event": "stable", "max_rate": 0.5}

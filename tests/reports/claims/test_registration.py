@@ -193,7 +193,7 @@ def test_each_folder_is_judged_by_its_own_claims(make_pairs, tmp_path):
     write_report([first, second], tmp_path / "both.html")
     for name in ("both.html", "both.md"):
         text = (tmp_path / name).read_text()
-        assert text.index("Verdicts of first") < text.index("Verdicts of second") < text.index("Finding")
+        assert text.index("Claims of first") < text.index("Claims of second") < text.index("Finding")
 
 
 def test_shards_of_one_study_are_judged_together(make_pairs):

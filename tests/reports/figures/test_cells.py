@@ -5,14 +5,13 @@ import pytest
 from deepboot.reports import compare
 from deepboot.reports.figures.cells import (
     _means,
-    draw_phase_map,
     draw_scatter,
     draw_survival,
-    plot_phase_map,
     plot_scale,
     plot_scatter,
     plot_survival,
 )
+from deepboot.reports.figures.maps import draw_phase_map, plot_phase_map
 from deepboot.reports.statistics.intervals import t_interval
 from deepboot.reports.statistics.survival import survival_curve
 
@@ -77,7 +76,8 @@ def test_the_phase_map_has_a_square_per_pair_of_settings(make_results):
     assert draw_phase_map(compare(make_results(seeds=4, train_sizes=(500, 750)))) is None
     table = pd.DataFrame({"a": [1, 2, 1], "b": [1, 1, 2], "share": [0.0, 0.5, 1.0], "text": ["x", "y", "z"]})
     ax = plot_phase_map(table, over=("a", "b"))
-    assert [text.get_text() for text in ax.texts] == ["z", "x", "y"]
+    assert [text.get_text() for text in ax.texts] == ["x", "y", "z"]
+    assert [text.get_position() for text in ax.texts] == [(0.5, 0.5), (1.5, 0.5), (0.5, 1.5)]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
 
 

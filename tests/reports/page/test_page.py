@@ -4,6 +4,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,6 +18,8 @@ from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.page.page import write_report
 from deepboot.reports.page.summary import finding
 from deepboot.reports.replication.ledger import replications
+from deepboot.reports.tables.cells import steps
+from tests.reports.conftest import synthetic
 
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 5.0, "primary": True, "text": "Grokking comes late"},
@@ -33,7 +36,7 @@ class Text(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tag = tag
-        self.loads += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
+        self.loads += [value for name, value in attrs if name in ("src", "href") and value[:1] != "#"]
         self.links += [value for name, value in attrs if tag == "a" and name == "href"]
         self.ids += [value for name, value in attrs if name == "id"]
 
@@ -50,60 +53,98 @@ def read_page(path):
     return page, re.sub(r"\s+", " ", " ".join(page.words))
 
 
-def test_page_text_and_figures_are_written(make_results, tmp_path):
+CSV = "data:text/csv;charset=utf-8,"
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """Results of one cell with two runs that never grok, their report's file, its page, words and text."""
+    results = synthetic(seeds=8, censored=(1, 5), claims=CLAIMS)
+    out = write_report(results, tmp_path_factory.mktemp("usual") / "report.html")
+    return results, out, *read_page(out), re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """The same of 16 cells of two settings, one seed each, with a claim over all of them."""
+    sizes = tuple(range(100, 900, 100))
+    results = synthetic(1, sizes, decays=(0.1, 0.3), evaluations=8, claims=[CLAIMS[0]])
+    out = write_report(results, tmp_path_factory.mktemp("swept") / "report.html")
+    return results, out, *read_page(out), re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+
+
+def test_page_text_and_figures_are_written(usual):
     """One offline page, the same as text, and every figure as SVG and PDF."""
-    results = make_results(seeds=6, claims=CLAIMS)
-    out = write_report(results, tmp_path / "report.html")
-    assert out == tmp_path / "report.html"
-    figures = {drawing.name for drawing in draw_all(compare(results))}
+    _, out, page, _, _ = usual
+    figures = {path.stem for path in (out.parent / "figures").iterdir()}
     assert figures >= {"test_error", "test_soft_error", "bootstrap_error", "steps", "survival"}
-    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == sorted(
+    assert sorted(path.relative_to(out.parent).as_posix() for path in out.parent.rglob("*.*")) == sorted(
         ["report.html", "report.md"] + [f"figures/{name}.{form}" for name in figures for form in ("svg", "pdf")]
     )
-    page, _ = read_page(out)
-    assert page.loads == []
-    assert "<script" not in out.read_text()
+    assert all(address.startswith(CSV) for address in page.loads)
+    assert "<script src" not in out.read_text()
+    assert out.read_text().count("<script") == 1
     assert len(page.ids) == len(set(page.ids))
-    assert page.headings == [
-        "Verdicts",
-        "Finding",
-        "Configuration",
-        "Both worlds over time",
-        "Memorisation and grokking",
-        "Bootstrap error",
-        "Runs that diverged or failed",
-        "Data",
-        "Environment",
-    ]
+    assert page.headings == ["Claims", "Finding", "Figures", "Configuration", "Tables", "Run it again"]
 
 
-def test_page_holds_the_numbers_of_the_tables(make_results, tmp_path):
+def test_the_answer_and_its_figure_come_first(usual):
+    """Before everything else, in both forms, with both worlds' events marked; terms have the study's thresholds."""
+    _, out, _, words, plain = usual
+    text = out.read_text()
+    assert 0 < text.index('class="answer ') < text.index('id="figure-test_error"') < text.index('"claims"')
+    for form in (words.replace("\N{NO-BREAK SPACE}", " "), plain):
+        assert "Grokking comes late (measured: " in form
+        assert "Circle and diamond: the median steps" in form
+        assert "The test accuracy is at least 0.99 in 3 evaluations in a row" in form
+    assert 'id="interactive"' not in text
+    marks = {f"test_error-{event} {world}" for event in ("memorization", "grokking") for world in ("real", "ideal")}
+    assert marks <= set(usual[2].ids)
+
+
+def test_page_holds_the_numbers_of_the_tables(usual):
     """Question, finding, verdicts, settings, facts, environment and command are all there, in both forms."""
-    results = make_results(seeds=6, censored=(1,), claims=CLAIMS)
-    out = write_report(results, tmp_path / "report.html")
-    _, words = read_page(out)
-    plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+    results, _, _, words, plain = usual
     row = compare(results).at_stopping().iloc[0]
     expected = [
         "Does a finite pool delay generalisation on sparse parity?",
         "After PAIR, 2023",
-        "12 runs",
+        "16 runs",
         "Grokking comes late",
         *finding(compare(results)),
-        f"{row['low']:.4f}".replace("-", "−"),
-        "1 of 6 never grokked",
+        f"{row['low']:.3f}".replace("-", "−"),
+        "2 of 8 never grokked",
         "optimizer.weight_decay",
         "universe_size",
         "1,073,741,824",
         "deepboot run parity.toml",
         "3.11.9",
         "numpy 2.3.1",
-        "6 real and 6 ideal runs",
-        "None: all 12 runs finished.",
+        "8 real and 8 ideal runs",
+        "None: all 16 runs finished.",
     ]
     for text in expected:
-        assert text in words
+        assert text in words.replace("\N{NO-BREAK SPACE}", " ")
         assert text in plain
+
+
+def test_claims_are_drawn_against_their_regions(usual):
+    """A bar for every claim with its numbers for screen readers; p values wait in columns of their own."""
+    results, out, _, _, _ = usual
+    text = out.read_text().replace("\N{NO-BREAK SPACE}", " ")
+    for case in cases(judge(results)):
+        effect = case.first.effect
+        label = f"Estimate {effect.estimate_text}, interval {effect.interval_text}; claimed: {effect.claimed_text}."
+        assert f'aria-label="{label}"' in text
+        assert f'<td class="p">{case.significance.text}</td>'.replace("< 0", "&lt; 0") in text
+
+
+def test_tables_can_be_saved_from_the_page_alone(usual):
+    """Each is a file inside its link, with the rows of the table."""
+    results, _, page, _, _ = usual
+    files = [unquote(address.removeprefix(CSV)) for address in page.links if address.startswith(CSV)]
+    assert steps(compare(results)).csv in files
+    assert "real,grokking,8," in steps(compare(results)).csv
 
 
 def test_published_numbers_stand_beside_ours(make_results, tmp_path):
@@ -116,7 +157,7 @@ def test_published_numbers_stand_beside_ours(make_results, tmp_path):
     out = write_report(with_entry, tmp_path / "report.html")
     page, words = read_page(out)
     markdown = out.with_suffix(".md").read_text()
-    assert page.headings[:3] == ["Verdicts", "Beside the published numbers", "Finding"]
+    assert page.headings[:3] == ["Claims", "Beside the published numbers", "Finding"]
     assert "Measured by deepboot run parity.toml" in words
     assert "Measured by:\n\n    deepboot run parity.toml\n" in markdown
     (one,) = replications(compare(with_entry))
@@ -125,12 +166,9 @@ def test_published_numbers_stand_beside_ours(make_results, tmp_path):
             assert cell in text
 
 
-def test_every_verdict_has_its_evidence(make_results, tmp_path):
+def test_every_verdict_has_its_evidence(usual):
     """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
-    results = make_results(seeds=8, censored=(1, 5), claims=CLAIMS)
-    out = write_report(results, tmp_path / "report.html")
-    page, words = read_page(out)
-    plain = re.sub(r"\s+", " ", out.with_suffix(".md").read_text())
+    results, out, page, words, plain = usual
     every = cases(judge(results))
     assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
@@ -141,19 +179,34 @@ def test_every_verdict_has_its_evidence(make_results, tmp_path):
             assert text in words.replace("\N{NO-BREAK SPACE}", " ")
             assert text in plain
         assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids
-    assert page.links
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    inside = {link.removeprefix("#") for link in page.links if link[:1] == "#"}
+    assert inside
+    assert inside <= set(page.ids)
     assert "Real world: seeds 1 and 5 never grokked by step 4,000." in words
 
 
-def test_a_claim_over_many_cells_shows_those_that_weigh_most(make_results, tmp_path):
+def test_a_claim_over_many_cells_shows_those_that_weigh_most(swept):
     """Three of them in full, all of them in the table, and the rule in its note."""
-    sizes = (100, 200, 300, 400, 500)
-    out = write_report(make_results(1, sizes, evaluations=8, claims=[CLAIMS[0]]), tmp_path / "report.html")
-    _, words = read_page(out)
-    assert "Evidence in the 3 of 5 cells that weigh most" in words
+    _, _, _, words, _ = swept
+    assert "Evidence in the 3 of 16 cells that weigh most" in words
     assert "Over cells: one cell that refutes “all”, or supports “any”, must do so at the error divided by" in words
     assert "More seeds: a verdict takes at least 6, and there are 1." in words
+    assert "Inconclusive: claimed for all of 16 cells; supported in 0, refuted in 0, inconclusive in 16." in words
+
+
+def test_a_sweep_begins_with_its_effect_and_every_cell_is_drawn(swept):
+    """The effect of the settings comes first; curves of six cells at a time, folded, reach the last one."""
+    _, out, page, words, plain = swept
+    figures = [name.removeprefix("figure-") for name in page.ids if name.startswith("figure-")]
+    assert figures[0] == "effect_final_error"  # since none groks
+    assert {"effect_bootstrap_error", "effect_grokking", "phase_map"} < set(figures)
+    assert [name for name in figures if "test_error" in name] == ["test_error", "test_error-2", "test_error-3"]
+    text = out.read_text()
+    for size in range(100, 900, 100):
+        assert re.search(rf">train_size {size},? ?(weight_decay|<)", text)
+    assert "Cells 13 to 16 of 16" in words
+    assert "Continued: cells 13 to 16 of 16." in plain
+    assert "Of 16 cells on a pool, " in words
 
 
 def test_broken_runs_are_named(make_results, tmp_path):
@@ -172,10 +225,10 @@ def test_finding_sentences(make_pairs):
         for one, value in zip([pair] * 4 + [never] * 2, (0.1, 0.2, 0.3, 0.1, 0.2, 0.3), strict=True)
     ]
     assert finding(compare(make_pairs(pairs))) == [
-        "The real world memorises at step 90–100 (median of 6 runs, 95 % interval 90 to 100) and groks at step "
-        "900–1,000 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked).",
-        "The ideal world memorises at step 40–50 (median of 6 runs, 95 % interval 40 to 50) and groks at step 40–50 "
-        "(median of 6 runs, 95 % interval 40 to 50).",
+        "The real world memorises at about step 95 (median of 6 runs, 95 % interval 90 to 100) and groks at about step "
+        "949 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked); steps are known to 11 %.",
+        "The ideal world memorises at about step 45 (median of 6 runs, 95 % interval 40 to 50) and groks at about step "
+        "45 (median of 6 runs, 95 % interval 40 to 50); steps are known to 25 %.",
         "The bootstrap error (real − ideal, test soft error) at the stopping step is 0.20 (95 % interval 0.11 to 0.29, "
         "6 of 6 pairs), beside a generalisation gap of 0.4.",
     ]
@@ -186,8 +239,8 @@ def test_finding_says_not_reached_and_too_few(make_pairs):
     pair = {"memorization": (90, 100), "grokking": (4000, None), "ideal_grokking": (4000, None), "stopping": None}
     pairs = [pair, pair, pair | {"ideal_grokking": (90, 100)}]
     assert finding(compare(make_pairs(pairs)))[:2] == [
-        "The real world memorises at step 90–100 (median of 3 runs, too few for an interval) and never groks by step "
-        "4,000 (3 of 3 never grokked).",
+        "The real world memorises at about step 95 (median of 3 runs, too few for an interval) and never groks by step "
+        "4,000 (3 of 3 never grokked); steps are known to 11 %.",
         "The ideal world does not grok by step 4,000 (median of 3 runs, too few for an interval; 1 of 3 grok).",
     ]
 
@@ -199,14 +252,13 @@ def test_finding_stops_after_four_cells(make_results):
     assert len(sentences) == 4 + 1 + 4 + 1
 
 
-def test_long_tables_are_cut_in_the_page_and_whole_in_the_text(make_results, tmp_path):
-    """The page says where the rest is."""
-    sizes = tuple(range(100, 1700, 100))
-    out = write_report(make_results(1, sizes, evaluations=8, claims=[CLAIMS[0]]), tmp_path / "report.html")
-    _, words = read_page(out)
-    assert "The first 40 of 50 rows are shown; report.md has all of them." in words
-    assert "Inconclusive: claimed for all of 16 cells; supported in 0, refuted in 0, inconclusive in 16." in words
-    assert out.with_suffix(".md").read_text().count("| train_size 1,600 | grokking |") == 1
+def test_long_tables_are_cut_in_the_page_and_whole_in_the_text(swept):
+    """Twelve rows in the page, all of them in its file and in the text."""
+    _, out, page, words, _ = swept
+    table = next(unquote(link) for link in page.links if "memorisation" in link and "ideal" in link)
+    assert re.search(r"The first 12 of \d+ rows are shown. All rows as CSV", words)
+    assert table.count("\n") > 40
+    assert out.with_suffix(".md").read_text().count("| train_size 800, weight_decay 0.3 | grokking |") == 1
 
 
 def test_report_of_a_folder_lies_in_the_folder(make_results, tmp_path):
@@ -225,12 +277,16 @@ def test_several_folders_need_a_place(make_results, tmp_path):
     """Side by side, with the file named."""
     first = make_results(1, evaluations=8, facts=False)
     second = make_results(1, (200,), decays=(0.1,), evaluations=8, facts=False)
+    second = dataclasses.replace(second, study={"question": "And with less decay?"})
     results = [dataclasses.replace(first, folder=Path("a")), dataclasses.replace(second, folder=Path("b"))]
     message = "2 folders have no one place for a report. Give the file to write, such as `--out report.html`."
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         write_report(results)
     _, words = read_page(write_report(results, tmp_path / "both.html"))
-    assert "4 runs in 4 cells" in re.sub(r"\s+", " ", words)
+    assert "4 runs in 4 cells" in words
+    assert "2 studies side by side" in words
+    assert "b And with less decay? Finding: " in words
+    assert re.search("What differs between the folders setting a b ", words)
     assert (tmp_path / "both.md").is_file()
 
 
@@ -273,8 +329,9 @@ def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
     out = write_report(hostile, tmp_path / "report.html")
     page, words = read_page(out)
     assert "alert(1)" in words
-    assert page.loads == []
-    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+    assert all(address.startswith(CSV) for address in page.loads)
+    assert out.read_text().count("<script") == 1
+    for text in (out.read_text().replace("<script>\nfor", ""), out.with_suffix(".md").read_text()):
         assert "<script" not in text
         assert "# no heading" in text
         assert "alert(1)" in text

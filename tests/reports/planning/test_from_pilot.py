@@ -137,8 +137,8 @@ def test_a_median_needs_its_fewest_seeds(make_pairs):
         ),
         (
             LATE | {"grokking": (400, 600)},
-            "measure more finely first, by more evaluations or more cells: the estimate, 4.0–6.7, lies on both sides "
-            "of the claim",
+            "measure more finely first, by more evaluations or more cells: the estimate, between 4.0 and 6.7, lies on "
+            "both sides of the claim",
         ),
     ],
 )

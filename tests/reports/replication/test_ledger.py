@@ -111,19 +111,19 @@ def test_ours_as_a_study_keeps_it(make_pairs):
     """Estimate, interval, number and verdict, by hand: steps 900 to 1,000 over 90 to 100."""
     results = dataclasses.replace(make_pairs([LATE] * 6), study={"published": [DELAY]})
     (one,) = replications(compare(results))
-    assert one.ours == "9.0–11.1 (9.0 to 11.1), 6 of 6, agrees"
+    assert one.ours == "about 10.0 (9.0 to 11.1), 6 of 6, agrees"
     assert one.reason == ""
 
 
 @pytest.mark.parametrize(
     ("pairs", "ours", "reason"),
     [
-        ([LATE] * 2, "9.0–11.1 (no interval), 2 of 2, undecided",
+        ([LATE] * 2, "about 10.0 (no interval), 2 of 2, undecided",
          "2 runs, and a 95 % interval of a median needs 6"),
         ([LATE] * 2 + [NEVER] * 6, "more than 40 (at least 9), 8 of 8, not reached", "6 of 8 never grokked"),
         ([NEVER] * 2, "more than 40 (no interval), 2 of 2, not reached",
          "2 runs, and a 95 % interval of a median needs 6; none of 2 grokked, so that it is known from below only"),
-        ([LATE] * 7 + [NEVER], "9.0–11.1 (at least 9), 8 of 8, agrees", "1 of 8 never grokked"),
+        ([LATE] * 7 + [NEVER], "about 10.0 (at least 9), 8 of 8, agrees", "1 of 8 never grokked"),
     ],
 )  # fmt: skip
 def test_runs_that_never_grok_or_are_too_few(make_pairs, pairs, ours, reason):

@@ -1,0 +1,175 @@
+"""The effect of what a study swept: grokking step, bootstrap error and final error against the first swept number.
+
+The first swept number is across, the second setting is the colour, every further one makes panels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from deepboot.reports.cells import KEY, varied
+from deepboot.reports.claims.registration import studies
+from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.figures.effect_marks import MARKERS, PALETTE, number_axis, plot_grokking, plot_means
+from deepboot.reports.figures.facets import WIDTH, Drawing, folded, legend, rc_style, rendered, seed_counts
+from deepboot.reports.figures.style import DASHES, GREY, INK, world_style
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.text import setting
+from deepboot.reports.time_axis import UNITS
+
+MOST_PANELS = 12
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which setting is where: ``x``, then perhaps a colour, then the settings that make panels."""
+
+    x: str
+    color: str | None
+    panels: tuple[str, ...]
+
+
+def layout_of(comparison: Comparison) -> Layout | None:
+    """The places of the settings that differ between the real cells; None where none does, or between two studies.
+
+    Studies side by side may differ in more than what is swept, which a line between their cells would hide.
+    """
+    if len(studies(comparison)) > 1:
+        return None
+    real = comparison.runs[comparison.runs["world"] != "ideal"]
+    cells = real.groupby(KEY, sort=False).head(1)
+    names = varied(cells)
+    if not names:
+        return None
+    numbers = [name for name in names if pd.api.types.is_numeric_dtype(cells[name]) and cells[name].notna().all()]
+    x = next((name for name in numbers if cells[name].dtype != bool), names[0])
+    rest = [name for name in names if name != x]
+    return Layout(x, rest[0] if rest else None, tuple(rest[1:]))
+
+
+def draw_effects(comparison: Comparison) -> list[Drawing]:
+    """Grokking step, bootstrap error and final error over what was swept; where none groks, the final error first."""
+    layout = layout_of(comparison)
+    if layout is None:
+        return []
+    drawings = [
+        _draw(comparison, layout, "effect_grokking", _grokking(comparison, layout), plot_grokking),
+        _draw(comparison, layout, "effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
+        _draw(comparison, layout, "effect_final_error", _final_error(comparison, layout), plot_means),
+    ]
+    none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
+    return [one for one in (reversed(drawings) if none_groks else drawings) if one]
+
+
+def _draw(
+    comparison: Comparison, layout: Layout, name: str, table: pd.DataFrame, plot: Callable[..., Axes]
+) -> Drawing | None:
+    """One measure over the settings, a panel for each combination of the further ones; None without a value."""
+    if table.empty:
+        return None
+    colors = list(dict.fromkeys(table["color"]))
+    panels = list(dict.fromkeys(table["panel"]))[:MOST_PANELS]
+    columns = min(len(panels), 3 if len(panels) != 4 else 2)
+    rows = -(-len(panels) // columns)
+    with mpl.rc_context(rc_style(name)):
+        figure = Figure(figsize=(WIDTH, 3.4 if rows == 1 else 0.4 + 2.5 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for index, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
+            plot(table[table["panel"] == panel], colors=colors, ax=ax)
+            number_axis(ax, table["x"].tolist(), layout.x)
+            ax.set_title(folded(panel, 84 // columns))
+            ax.set_ylabel(str(table["measure"].iloc[0]) if index % columns == 0 else "")
+            ax.set_xlabel(ax.get_xlabel() if index + columns >= len(panels) else "")
+            ax.tick_params(labelbottom=index + columns >= len(panels))
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        legend(figure, _handles(layout, colors, table), length=1.8)
+        return rendered(name, figure, _caption(comparison, layout, name))
+
+
+def _places(comparison: Comparison, layout: Layout) -> pd.DataFrame:
+    """Every run in its panels, as in `Comparison.panels`, with its cell's ``x``, ``color`` and ``panel``."""
+    panels = comparison.panels()
+    panels = panels[panels["cell_id"].isin(comparison.runs.loc[comparison.runs["world"] != "ideal", "cell_id"])]
+    names = [layout.x, *([layout.color] if layout.color else []), *layout.panels]
+    real = comparison.runs[comparison.runs["world"] != "ideal"]
+    values = real.drop_duplicates("cell_id").set_index("cell_id")[names]
+    words = {
+        "x": values[layout.x],
+        "color": values[layout.color].map(setting) if layout.color else "",
+        "panel": [", ".join(f"{name} {setting(row[name])}" for name in layout.panels) for _, row in values.iterrows()],
+    }
+    return panels.join(pd.DataFrame(words, index=values.index), on="cell_id").reset_index(drop=True)
+
+
+def _grokking(comparison: Comparison, layout: Layout) -> pd.DataFrame:
+    """Bounds of every run's grokking step, with its place."""
+    bounds = event_bounds(comparison.runs, "grokking").assign(run_id=comparison.runs["run_id"])
+    bounds["budget"] = comparison.runs["last_step"].astype(float)
+    table = _places(comparison, layout).merge(bounds.dropna(subset="outcome"), on="run_id")
+    return table.assign(measure=f"grokking ({UNITS[comparison.axis].plural})")
+
+
+def _final_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
+    """Every finished run's last test error, as ``value``, with its place."""
+    table = _places(comparison, layout).assign(measure="test error at the end")
+    table["value"] = table["run_id"].map(comparison.final("test_error"))
+    return table[np.isfinite(table["value"].astype(float))]
+
+
+def _bootstrap_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
+    """Every pair's bootstrap error at the stopping step, or at the end where some cell has no pair that reaches it."""
+    stopping = comparison.pairs_at("stopping").dropna(subset="bootstrap_error")
+    when: When = "stopping" if stopping["cell_id"].nunique() == comparison.pairs()["cell_id"].nunique() else "end"
+    pairs = comparison.pairs_at(when).dropna(subset="bootstrap_error")[["run_id", "bootstrap_error"]]
+    table = _places(comparison, layout).merge(pairs, on="run_id").rename(columns={"bootstrap_error": "value"})
+    return table.assign(measure=f"bootstrap error {AT_STEP[when]}")
+
+
+def _handles(layout: Layout, colors: list[str], table: pd.DataFrame) -> list[Line2D]:
+    """Legend entries: colours by their setting, worlds by their dash, and runs that never grokked."""
+    short = (layout.color or "").rsplit(".", 1)[-1]
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=PALETTE[n % len(PALETTE)],
+            marker=MARKERS[n % len(MARKERS)],
+            markersize=5,
+            label=f"{short} {value}",
+        )
+        for n, value in enumerate(colors)
+        if value
+    ]
+    worlds = [str(world) for world in table["world"].unique()]
+    if len(worlds) > 1 or not layout.color:
+        for world in worlds:
+            ink = INK if layout.color else world_style(world, worlds)[0]
+            dash = DASHES.get(world, world_style(world, worlds)[1])
+            handles.append(Line2D([], [], color=ink, linestyle=dash, linewidth=1.4, label=f"{world} world"))
+    if "outcome" in table and (table["outcome"] == "censored").any():
+        style: dict[str, Any] = {"color": GREY, "linestyle": "", "markerfacecolor": "none"}
+        handles.append(Line2D([], [], marker="^", markersize=6, label="never grokked", **style))
+    return handles
+
+
+def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
+    what = {
+        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median from "
+        "6 runs. Open triangles are runs that had not grokked by their last step: their step lies above. Look at "
+        "how far the solid lines (pool) lie above the dashed ones (fresh samples).",
+        "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals from 3 "
+        "pairs. Above the grey line the pool costs something; on it, it costs nothing.",
+        "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals from 3 "
+        "runs. Look at where the worlds part, and whether a line has a bump.",
+    }[name]
+    color = f", coloured by {layout.color}" if layout.color else ""
+    panels = f", a panel for each {' and '.join(layout.panels)}" if layout.panels else ""
+    return f"{what} Over {layout.x}{color}{panels}; {seed_counts(comparison.panels())}.{UNITS[comparison.axis].note}"

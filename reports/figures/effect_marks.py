@@ -1,0 +1,135 @@
+"""Marks of an effect plot: single runs, their medians or means joined over a swept setting, and intervals."""
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from deepboot.reports.figures.style import GREY, world_style
+from deepboot.reports.statistics.intervals import median_bounds, median_interval, t_interval
+from deepboot.reports.statistics.survival import BROKEN
+from deepboot.reports.text import count, setting
+
+# Of one lightness, so that they can be read on light and on dark pages; the marker tells them apart without colour.
+PALETTE = ["#3f6fc4", "#c9622f", "#2f9367", "#8a5fb8", "#9a8419", "#b84d7a", "#1f8fa8", "#7a7a7a"]
+MARKERS = ["o", "s", "D", "v", "P", "X", "p", "h"]
+WIDE = 8  # ratio of the largest to the smallest positive number from which their axis is logarithmic
+DODGE = 0.018  # of the axis, between colours
+
+
+def plot_grokking(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
+    """Grokking steps over ``x``: a small mark per run, a line through the medians, and their intervals from six runs.
+
+    A run that never grokked is an open triangle at its last step, one that diverged or failed a cross there.
+
+    Args:
+        table: ``x, color, world, outcome, low, high, budget``, one row per run.
+        colors: all values of the colour in the figure.
+        ax: where to draw.
+    """
+    for x, rows, style in _groups(ax, table, colors):
+        reached = rows["outcome"] == "reached"
+        steps = np.sqrt(rows["low"].clip(lower=1) * rows["high"])[reached]
+        ax.plot(x[reached], steps, **style["runs"])
+        for broken, marker in ((False, "^"), (True, "x")):
+            ends = rows[~reached & (rows["outcome"].isin(BROKEN) == broken)]
+            open_style = style["runs"] | {"marker": marker, "markerfacecolor": "none", "markersize": 6, "alpha": 0.9}
+            ax.plot(x[ends.index], ends["budget"], gid="never" if not broken else "broken", **open_style)
+        medians = [(at, median_bounds(cell["low"], cell["high"]), cell) for at, cell in rows.groupby(x[rows.index])]
+        known = [
+            (at, math.sqrt(max(one.low, 1) * one.high)) for at, one, _ in medians if one and math.isfinite(one.high)
+        ]
+        ax.plot(*zip(*known, strict=True), **style["line"]) if known else None
+        for at, _, cell in medians:
+            interval = median_interval(cell["low"], cell["high"])
+            if interval and math.isfinite(interval.low):
+                high = min(interval.high, float(cell["budget"].max()))
+                ax.plot([at, at], [max(interval.low, 1), high], **style["interval"])
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def plot_means(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
+    """A value over ``x``: a small mark per run or pair, a line through the means, and 95 % t intervals from three.
+
+    Args:
+        table: ``x, color, world, value, measure``, one row per run or pair; no interval of an error goes below 0.
+        colors: all values of the colour in the figure.
+        ax: where to draw.
+    """
+    least = 0.0 if (table["value"] >= 0).all() and table["measure"].iloc[0].startswith("test") else -math.inf
+    ax.axhline(0, color=GREY, linewidth=0.7, zorder=1, gid="zero")
+    for x, rows, style in _groups(ax, table, colors):
+        ax.plot(x, rows["value"], **style["runs"])
+        cells = [(at, cell.astype(float)) for at, cell in rows["value"].groupby(x)]
+        ax.plot([at for at, _ in cells], [float(cell.mean()) for _, cell in cells], **style["line"])
+        for at, cell in cells:
+            if interval := t_interval(cell):
+                ax.plot([at, at], np.maximum(interval, least), **style["interval"])
+    return ax
+
+
+def _groups(ax: Axes, table: pd.DataFrame, colors: list[str]) -> list[tuple[pd.Series, pd.DataFrame, dict[str, Any]]]:
+    """Every world and colour of a panel: places across, moved a little apart, its rows, and the style of its marks."""
+    places = _numbers(table["x"].tolist())
+    span = _is_wide(table["x"].tolist())
+    groups = []
+    worlds = [str(world) for world in table["world"].unique()]
+    for (index, color), world in product(enumerate(colors), worlds):
+        rows = table[(table["color"] == color) & (table["world"] == world)]
+        if rows.empty:
+            continue
+        shift = (index - (len(colors) - 1) / 2) * DODGE
+        at = pd.Series([places[value] for value in rows["x"]], index=rows.index, dtype=float)
+        width = np.ptp(list(places.values())) or 1.0
+        at = at * (max(places.values()) / min(places.values())) ** shift if span else at + shift * width
+        groups.append((at, rows, _style(index, color, world, worlds)))
+    return groups
+
+
+def _style(index: int, color: str, world: str, worlds: list[str]) -> dict[str, Any]:
+    """Marks of single runs, the line, and intervals; without a second setting, in the colour of the world."""
+    ink = PALETTE[index % len(PALETTE)] if color else world_style(world, worlds)[0]
+    dash, marker = world_style(world, worlds)[1], MARKERS[index % len(MARKERS)]
+    hollow = {"markerfacecolor": "white"} if world == "ideal" else {}
+    return {
+        "runs": {"color": ink, "linestyle": "", "marker": marker, "markersize": 2.6, "alpha": 0.55, "zorder": 2},
+        "line": {"color": ink, "linestyle": dash, "marker": marker, "markersize": 4.6, "linewidth": 1.4, "zorder": 3}
+        | hollow,
+        "interval": {"color": ink, "linewidth": 1.1, "zorder": 2.5, "solid_capstyle": "butt"},
+    }
+
+
+def _is_wide(values: list[Any]) -> bool:
+    numbers = [value for value in values if isinstance(value, int | float | np.number)]
+    return len(numbers) == len(values) and bool(min(numbers) > 0 and max(numbers) / min(numbers) >= WIDE)
+
+
+def _numbers(values: list[Any]) -> dict[Any, float]:
+    """The place of every value: itself if it is a number, else its position."""
+    distinct = list(dict.fromkeys(values))
+    if all(isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in distinct):
+        return {value: float(value) for value in distinct}
+    return {value: float(n) for n, value in enumerate(distinct)}
+
+
+def number_axis(ax: Axes, values: list[Any], name: str) -> None:
+    """An axis with a tick at every swept value, and room at both ends."""
+    places = _numbers(values)
+    low, high = min(places.values()), max(places.values())
+    if _is_wide(values):
+        ax.set_xscale("log")
+        ax.set_xlim(low * (low / high) ** 0.07, high * (high / low) ** 0.07)
+    else:
+        room = 0.07 * (high - low) or 1.0
+        ax.set_xlim(low - room, high + room)
+    ax.set_xticks(list(places.values()), [setting(value) for value in places])
+    ax.minorticks_off()
+    ax.set_xlabel(name)

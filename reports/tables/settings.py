@@ -1,0 +1,104 @@
+"""Tables of settings: what a study sweeps and changes, what it leaves at its default, and how folders differ."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from deepboot.bootstrap.registry import settings
+from deepboot.bootstrap.study.schema import CHOICES, Study
+from deepboot.reports.cells import settings_of, varied
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.tables.table import Table
+from deepboot.reports.text import listed, plural, setting
+
+ALWAYS = ("world", "task", "model", "optimizer", "train_size", "batch_size", "seeds", "max_steps")
+NAMED = (
+    "task.name",
+    "model.name",
+    "optimizer.name",
+)  # the columns `task`, `model` and `optimizer` have the same values
+
+
+def configuration(comparison: Comparison) -> Table:
+    """Every setting and its values over the cells."""
+    runs = comparison.runs
+    rows = [(name, _values(runs, name)) for name in settings_of(runs) if name not in NAMED]
+    rows += [("seeds", plural(runs["seed"].nunique(), "replicate"))]
+    rows += [("max_steps", _values(runs, "max_steps"))]
+    return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
+
+
+def swept(comparison: Comparison) -> Table:
+    """The settings that differ between the cells of the real world."""
+    names = _swept_names(comparison.runs)
+    return Table("Swept", ("setting", "value"), [(name, _values(comparison.runs, name)) for name in names])
+
+
+def chosen(comparison: Comparison) -> Table:
+    """The settings that a reader always asks for, and those of one value that is not the default."""
+    defaults, apart = _defaults(comparison), set(_swept_names(comparison.runs))
+    rows = [
+        (name, value)
+        for name, value in configuration(comparison).rows
+        if name not in apart and (name in ALWAYS or value != defaults.get(name, ""))
+    ]
+    return Table("Chosen", ("setting", "value"), rows)
+
+
+def untouched(comparison: Comparison) -> Table:
+    """The settings that are at their default in every run."""
+    shown = {name for table in (swept(comparison), chosen(comparison)) for name, _ in table.rows}
+    rows = [row for row in configuration(comparison).rows if row[0] not in shown]
+    return Table("At their defaults", ("setting", "value"), rows)
+
+
+def between_folders(comparison: Comparison) -> Table:
+    """The settings that differ between several folders, a column each; without rows for one folder."""
+    sources = comparison.sources if len(comparison.sources) > 1 else ()
+    tables = [dict(configuration(compare(source)).rows) for source in sources]
+    names = dict.fromkeys(name for table in tables for name in table)
+    rows = [(name, *(table.get(name, "–") for table in tables)) for name in names]
+    columns = ("setting", *(str(source.folder or f"folder {n}") for n, source in enumerate(sources, start=1)))
+    return Table("What differs between the folders", columns, [row for row in rows if len(set(row[1:])) > 1])
+
+
+def _swept_names(runs: pd.DataFrame) -> list[str]:
+    real = runs[runs["world"] != "ideal"]
+    return [name for name in varied(real.groupby("cell_id", sort=False).head(1)) if name != "world"]
+
+
+def _values(runs: pd.DataFrame, name: str) -> str:
+    """The values of a setting in words, in the order of the runs; empty where no run has it."""
+    known = runs[name].dropna() if runs[name].dtype != object else runs[name]
+    values = dict.fromkeys(map(setting, known))
+    return listed(value for value in values if value != "none")
+
+
+def _defaults(comparison: Comparison) -> dict[str, str]:
+    """Defaults by dotted name, in words: of the schema, and of the chosen entries that are registered here."""
+    fields = Study.model_fields
+    sections = ("data", "training", "schedule", "evaluation")
+    known = {name: _defaults_of(fields[name].annotation) for name in sections}
+    for source in comparison.sources:
+        for kind in CHOICES:
+            known.setdefault(kind, {}).update(_entry_defaults(kind, source.study.get(kind)))
+    return {f"{section}.{name}": value for section, values in known.items() for name, value in values.items()} | {
+        "loss.name": "cross_entropy"
+    }
+
+
+def _entry_defaults(kind: Any, entry: Any) -> dict[str, str]:
+    """Defaults of a task, model, optimizer or loss; none where it is not registered, as without torch."""
+    try:
+        return _defaults_of(settings(kind, entry["name"])) if isinstance(entry, Mapping) else {}
+    except (ValueError, KeyError):
+        return {}
+
+
+def _defaults_of(schema: Any) -> dict[str, str]:
+    return {
+        name: setting(field.get_default(call_default_factory=True))
+        for name, field in schema.model_fields.items()
+        if not field.is_required()
+    }

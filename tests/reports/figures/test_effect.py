@@ -1,0 +1,66 @@
+"""Effects of swept settings: which is where, censored runs as such, and every cell drawn."""
+
+import dataclasses
+import math
+
+import pytest
+
+from deepboot.reports import compare
+from deepboot.reports.figures.effect import Layout, _grokking, draw_effects, layout_of
+from deepboot.reports.figures.effect_marks import plot_grokking, plot_means
+from deepboot.reports.figures.style import new_axes
+from deepboot.reports.statistics.intervals import median_bounds
+
+
+def test_the_first_number_is_across_the_second_setting_coloured_the_rest_panels(make_results):
+    """Names, such as an optimizer's, go across only where nothing else was swept."""
+    results = make_results(1, (250, 500), decays=(0.1, 0.3), evaluations=8)
+    assert layout_of(compare(results)) == Layout("train_size", "optimizer.weight_decay", ())
+    runs = results.runs.assign(**{"model.depth": (results.runs["seed"] * 0 + 1).astype("Int64")})
+    runs["model"] = ["mlp" if size == 250 else "transformer" for size in runs["train_size"].fillna(250)]
+    named = dataclasses.replace(results, runs=runs.assign(train_size=runs["train_size"].where(runs["world"] == "x")))
+    assert layout_of(compare(named)) == Layout("optimizer.weight_decay", "model", ())
+    assert layout_of(compare(make_results(1, evaluations=8))) is None
+
+
+def test_a_study_without_sweep_has_no_effect_plot(make_results):
+    """Its curves answer instead."""
+    assert draw_effects(compare(make_results(2, evaluations=8))) == []
+
+
+def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
+    """Open triangles for the runs that never grok, and the medians of all runs on the line."""
+    comparison = compare(make_results(8, (250, 500), censored=(1, 5), budget=4000))
+    table = _grokking(comparison, Layout("train_size", None, ()))
+    ax = plot_grokking(table, colors=[""], ax=new_axes())
+    never = [line for line in ax.lines if line.get_gid() == "never" and len(line.get_xdata())]
+    assert sum(len(line.get_ydata()) for line in never) == (table["outcome"] == "censored").sum() >= 4
+    assert {float(step) for line in never for step in line.get_ydata()} == {4000.0}
+    assert all(line.get_markerfacecolor() == "none" for line in never)
+    medians = next(line for line in ax.lines if line.get_linestyle() == "-" and line.get_marker() == "o")
+    real = table[table["world"] == "real"].groupby("x")
+    bounds = {size: median_bounds(rows["low"], rows["high"]) for size, rows in real}
+    reached = {size: math.sqrt(one.low * one.high) for size, one in bounds.items() if math.isfinite(one.high)}
+    assert len(reached) >= 1
+    assert dict(zip(*medians.get_data(), strict=True)) == pytest.approx(reached)
+
+
+def test_every_cell_is_in_the_effect_plots(make_results):
+    """Errors of both worlds and of pairs at each swept size; where none groks, errors come first."""
+    sizes = tuple(range(100, 1000, 100))
+    comparison = compare(make_results(3, sizes, evaluations=40))
+    names = [drawing.name for drawing in draw_effects(comparison)]
+    assert names == ["effect_grokking", "effect_bootstrap_error", "effect_final_error"]
+    svg = draw_effects(comparison)[2].svg.decode()
+    assert all(f"{size}" in svg for size in sizes)
+    never = comparison.runs.assign(grokking_high=comparison.runs["grokking_high"].where(comparison.runs["seed"] > 9))
+    assert draw_effects(dataclasses.replace(comparison, runs=never))[0].name == "effect_final_error"
+
+
+def test_no_interval_of_an_error_goes_below_zero(make_results):
+    """Means of three errors near 0 have a t interval that would."""
+    comparison = compare(make_results(3, (250, 500), evaluations=8))
+    table = comparison.panels().assign(x=1, color="", value=[0.0, 0.0, 0.3] * 4, measure="test error at the end")
+    ax = plot_means(table, colors=[""], ax=new_axes())
+    ends = [min(line.get_ydata()) for line in ax.lines if line.get_gid() is None and line.get_linestyle() == "-"]
+    assert min(ends) == 0.0
