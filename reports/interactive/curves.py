@@ -19,7 +19,8 @@ from deepboot.reports.text import count, setting
 DIGITS = 4  # significant ones of every value
 MOST_STEPS = 240  # of one curve; a figure is about 1,000 pixels wide
 MEASURES = {"error": "error", "soft_error": "soft error", "loss": "loss"}
-SIDES = {"test": "test", "train": "train"}
+SIDES = ("test", "train")
+MARKED = ("memorization", "grokking")  # events of runs that are marked on their curves
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Curves:
 
     Attributes:
         runs: columns of equal length: ``world, seed, status, grid`` (index), ``pace`` (seconds a step, None where
-            unknown), ``ideal`` (index of the ideal partner, None without one).
+            unknown), ``ideal`` (index of the ideal partner, None without one), ``memorization, grokking`` (step of
+            the evaluation that showed it, None without).
         grids: evaluated steps and samples seen, each once for all runs that share them.
         cells: a panel each: ``name``, ``values`` of the swept settings as text, ``runs`` (indices, its own and the
             ideal partners).
@@ -84,12 +86,12 @@ def panel_cells(comparison: Comparison) -> tuple[list[dict[str, Any]], list[str]
     cells = [
         {
             "name": str(rows["cell"].iloc[0]),
-            "values": [str(texts[name][cell_id]) for name in settings],
+            "values": [plain(str(texts[name][cell_id])) for name in settings],
             "runs": [str(run_id) for run_id in rows["run_id"].drop_duplicates()],
         }
         for cell_id, rows in groups
     ]
-    return cells, settings
+    return cells, [plain(name) for name in settings]
 
 
 def in_order(texts: Iterable[str]) -> list[str]:
@@ -119,6 +121,17 @@ def rounded(value: float) -> float | None:
     return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
 
 
+def plain(text: str) -> str:
+    r"""A name in which Bokeh finds no formula, for which it would fetch a library: only $$…$$, \[…\] and \(…\) are.
+
+    >>> plain("a $$x$$") == "a $$x$$", plain("optimizer.lr")
+    (False, 'optimizer.lr')
+    """
+    for mark in ("$", "[", "]", "(", ")"):
+        text = text.replace("$$" if mark == "$" else f"\\{mark}", f"{'$' if mark == '$' else chr(92)}\u200b{mark}")
+    return text
+
+
 def note_on(curves: Curves) -> str:
     """What is not drawn of long curves; empty where everything is."""
     if not curves.thinned:
@@ -138,6 +151,7 @@ def _run_columns(runs: pd.DataFrame, index: dict[str, int]) -> dict[str, list[An
         "seed": [None if pd.isna(seed) else int(seed) for seed in runs["seed"]],
         "status": [str(status) for status in runs["status"]],
         "pace": [rounded(value) for value in pace],
+        **{event: [None if pd.isna(step) else int(step) for step in runs[f"{event}_high"]] for event in MARKED},
         "ideal": [None if pd.isna(partner) else index.get(str(partner)) for partner in runs["ideal_run_id"]],
     }
 

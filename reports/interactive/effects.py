@@ -30,8 +30,8 @@ def effects_of(comparison: Comparison) -> list[dict[str, Any]]:
     gaps = ends.set_index("run_id")["bootstrap_error"].astype(float)
     metrics = " and ".join(sorted(str(name).replace("_", " ") for name in ends["metric"].dropna().unique()))
     makers: list[tuple[str, bool, Callable[[list[str]], Outcome]]] = [
-        ("final test error", False, lambda ids: _mean(final.reindex(ids))),
         ("grokking step", True, lambda ids: _median(bounds.loc[ids].dropna(subset="outcome"))),
+        ("final test error", False, lambda ids: _mean(final.reindex(ids))),
         ("share of runs that grokked", False, lambda ids: _share(bounds.loc[ids].dropna(subset="outcome"))),
         (f"bootstrap error at the end ({metrics})", False, lambda ids: _mean(gaps.reindex(ids))),
     ]

@@ -23,26 +23,27 @@ CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
 
 
 def curves_figure() -> "Figure":
-    """Lines of single runs under means and their bands, against time."""
-    from bokeh.models import ColumnDataSource, HoverTool
+    """Lines of single runs under means and their bands, against time, with marks where a run memorised, grokked or broke."""
+    from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool
 
-    plot = _plot("curves", height=400)
-    band, thin, mean, ends = (
+    plot: Any = _plot("curves", height=400)
+    band, thin, mean, marks = (
         ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha", *more)}, name=f"curves {kind}")
         for kind, more in (
             ("band", ()),
             ("thin", ("world", "seed", "cell", "status")),
             ("mean", ("world", "cell", "n")),
-            ("ends", ()),
+            ("marks", ("marker",)),
         )
     )
     plot.patches("xs", "ys", source=band, fill_color="color", fill_alpha="alpha", line_color=None)
     runs = plot.multi_line("xs", "ys", source=thin, line_width=1, **LINES)
     means = plot.multi_line("xs", "ys", source=mean, line_width=2.5, **LINES)
-    plot.scatter("xs", "ys", source=ends, marker="x", size=8, line_color="color", line_width=1.5)
+    plot.scatter("xs", "ys", source=marks, marker="marker", size=7, color="color", alpha="alpha", line_width=1.5)
     nearest: dict[str, Any] = {"line_policy": "nearest", "limit": 3}
     plot.add_tools(HoverTool(renderers=[runs], tooltips=RUN_TIP, **nearest))
     plot.add_tools(HoverTool(renderers=[means], tooltips=MEAN_TIP, **nearest))
+    plot.toolbar.active_drag = plot.select_one(BoxZoomTool)
     return plot
 
 
@@ -61,8 +62,8 @@ def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
 
     plot: Any = figure(
         name="effect", height=110 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
-        x_range=[plain(value) for value in values[0]], y_range=[plain(value) for value in values[1]],
-        tools="", toolbar_location=None, x_axis_label=plain(settings[0]), y_axis_label=plain(settings[1]),
+        x_range=values[0], y_range=values[1],
+        tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
     )  # fmt: skip
     squares = ColumnDataSource({name: [] for name in ("x", "y", "value", "text", "cell", "world")}, name="effect cells")
     colors = LinearColorMapper(palette=cividis(64), low=0, high=1, nan_color=NO_VALUE, name="effect colors")
@@ -82,8 +83,8 @@ def _effect_plot(setting: str, values: list[str]) -> "Figure":
     known = [value for value in numbers if value is not None]
     numeric = len(known) == len(values) and len(values) > 1
     log = numeric and min(known) > 0 and max(known) >= WIDE * min(known)
-    plot = _plot("effect", height=280, tools="pan,box_zoom,reset", factors=None if numeric else list(map(plain, values)))
-    plot.xaxis.axis_label = plain(setting)
+    plot = _plot("effect", height=280, tools="pan,box_zoom,reset", factors=None if numeric else values)
+    plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
         {name: [] for name in ("x", "y", "low", "high", "color", "marker", "text", "cell", "world")}, name="effect cells"
@@ -111,6 +112,8 @@ def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | No
             if side == "x" and factors is not None:
                 continue
             ruler = axis(name=f"{name} {side} {kind}", visible=False)
+            if kind == "linear":
+                ruler.formatter.power_limit_low = -4  # 0.005 rather than 5.000e-3
             plot.add_layout(ruler, place)
             dimension = 0 if side == "x" else 1
             grid = Grid(axis=ruler, dimension=dimension, name=f"{name} {side} {kind} grid", visible=False)
@@ -119,18 +122,7 @@ def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | No
 
 
 def _bare(plot: Any) -> "Figure":
-    """No background of its own, so that the page's shows; the script gives ink."""
+    """No background of its own, so that the page's shows, and ink comes from the script."""
     plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
     plot.toolbar.logo = None
     return plot  # type: ignore[no-any-return]
-
-
-def plain(text: str) -> str:
-    r"""A name in which Bokeh finds no formula, for which it would fetch a library: only $$…$$, \[…\] and \(…\) are.
-
-    >>> plain("a $$x$$") == "a $$x$$", plain("optimizer.lr")
-    (False, 'optimizer.lr')
-    """
-    for mark in ("$", "[", "]", "(", ")"):
-        text = text.replace("$$" if mark == "$" else f"\\{mark}", f"{'$' if mark == '$' else chr(92)}\u200b{mark}")
-    return text

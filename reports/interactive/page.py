@@ -24,7 +24,7 @@ STATIC = ("figure-test_error", "figure-test_soft_error")  # figures of the page 
 DASH = 2  # pixels of a dash for each of the style's points
 
 
-def interactive(comparison: Comparison, *, view: View = "worlds", replaces: tuple[str, ...] = STATIC) -> Markup:
+def interactive(comparison: Comparison, *, view: View = "effect", replaces: tuple[str, ...] = STATIC) -> Markup:
     """The figures as a piece of a page; empty where no run has been evaluated.
 
     Curves can be shown over steps, samples or seconds, on log or linear axes, by their error, soft error or loss, world
@@ -33,7 +33,8 @@ def interactive(comparison: Comparison, *, view: View = "worlds", replaces: tupl
 
     Args:
         comparison: in steps.
-        view: what is shown first; "effect" needs swept settings, else it is "worlds".
+        view: curves of both worlds, their bootstrap error, or, over the curves, what came of swept settings; without
+            any, "effect" is the curves alone.
         replaces: identifiers of the static figures.
     """
     if comparison.evaluations.empty:
@@ -52,17 +53,17 @@ def interactive(comparison: Comparison, *, view: View = "worlds", replaces: tupl
     )
 
 
-def payload_of(comparison: Comparison, view: View = "worlds") -> dict[str, Any]:
+def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
     """Everything that the script draws from, of types that JSON has."""
     from bokeh.embed import json_item
 
     curves = curves_of(comparison)
-    effect = effect_figure(curves.settings, curves.cells)
+    effect = effect_figure(curves.settings, curves.cells) if view == "effect" else None
     worlds = ordered(comparison.runs["world"])
     styles = {world: world_style(world, worlds) for world in worlds}
     return {
         **asdict(curves),
-        "view": view if effect or view != "effect" else "worlds",
+        "view": "bootstrap_error" if view == "bootstrap_error" else "worlds",
         "worlds": [{"name": name, "color": color, "dash": _dash(dash)} for name, (color, dash) in styles.items()],
         "effects": effects_of(comparison) if effect else [],
         "measures": MEASURES,
@@ -72,7 +73,7 @@ def payload_of(comparison: Comparison, view: View = "worlds") -> dict[str, Any]:
     }
 
 
-def document(comparison: Comparison, *, view: View = "worlds", title: str = "Deep bootstrap") -> str:
+def document(comparison: Comparison, *, view: View = "effect", title: str = "Deep bootstrap") -> str:
     """The figures as a page of their own."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True)
     return environment.get_template("document.html.j2").render(

@@ -18,6 +18,7 @@ from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.interactive.page import interactive
 from deepboot.reports.page.summary import excluded, finding, progress
 from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import cells, verdicts
@@ -115,6 +116,7 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "finding": finding(comparison),
         "excluded": excluded(comparison),
         "configuration": cells.configuration(comparison),
+        "interactive": interactive(comparison),
         "drawings": drawings,
         "numbered": {drawing.name: number for number, drawing in enumerate(drawings, start=1)},
         "steps": [cells.steps(timed), cells.delays(timed), *_tables(comparison, time_ratios, ratios)],

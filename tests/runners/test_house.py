@@ -40,7 +40,7 @@ FLOORS = {
     ],
     "reports": [
         {"page"},
-        {"tables", "figures", "planning"},
+        {"tables", "figures", "planning", "interactive"},
         {"replication"},
         {"claims"},
         {"measures", "representation"},

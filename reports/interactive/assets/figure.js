@@ -1,7 +1,7 @@
 // Fills the Bokeh figures of one `.interactive` element from its data, anew at every change of a control.
 (async (root) => {
   "use strict";
-  const FEW_BANDS = 6, MOST_SWITCHES = 40;  // groups with a band; cells with a switch of their own
+  const FEW_GROUPS = 6, MOST_SWITCHES = 40;  // groups with bands and marks; cells with a switch of their own
   const find = (selector) => root.querySelector(selector);
   const static_figures = root.dataset.replaces.split(" ").map((id) => id && document.getElementById(id)).filter(Boolean);
 
@@ -35,8 +35,7 @@
   const controls = find(".interactive-controls");
   const layer_choice = find("select[name=layer]");
   const heat_map = data.settings.length > 1;
-  const layers = heat_map ? data.effects.map((layer) => [layer]) : Object.values(Object.groupBy
-    ? Object.groupBy(data.effects, (layer) => layer.quantity) : grouped(data.effects, (layer) => layer.quantity));
+  const layers = heat_map ? data.effects.map((layer) => [layer]) : Object.values(grouped(data.effects, (layer) => layer.quantity));
   for (const [place, several] of layers.entries()) {
     const world = heat_map ? `, ${several[0].world} world` : "";
     layer_choice.append(element("option", several[0].quantity + world, { value: place }));
@@ -46,7 +45,7 @@
   }
   controls.elements.time.querySelector("[value=seconds]").disabled = !data.runs.pace.some((pace) => pace !== null);
   controls.elements.view.querySelector("[value=bootstrap_error]").disabled = !data.runs.ideal.some((one) => one !== null);
-  controls.elements.view.value = data.view === "bootstrap_error" ? data.view : "worlds";
+  controls.elements.view.value = data.view;
   const setting_choices = data.settings.map((name, place) => {
     const label = element("label", `${name} `), choice = element("select", "", { name: `setting ${place}` });
     const values = [...new Set(data.cells.map((cell) => cell.values[place]))];
@@ -134,6 +133,13 @@
     return curve;
   }
 
+  function marks_of(run, y) {  // where its curve has a mark, and which
+    const places = place_of[data.runs.grid[run]], steps = data.grids[data.runs.grid[run]].step;
+    const at = (step) => step === null ? -1 : places.get(step) ?? steps.findIndex((one) => one >= step);
+    const broke = data.runs.status[run] === "diverged" ? y.findLastIndex(Number.isFinite) : -1;
+    return [[at(data.runs.memorization[run]), "triangle"], [at(data.runs.grokking[run]), "circle"], [broke, "x"]].filter(([place]) => place >= 0);
+  }
+
   // ---- drawing
   const matches = (cell) => state.chosen.every((value, place) => value === "" || cell.values[place] === value);
 
@@ -156,7 +162,7 @@
       const axis = model(`${side} ${kind}`), grid = model(`${side} ${kind} grid`);
       if (!axis) continue;
       axis.visible = grid.visible = (kind === "log") === log;
-      axis.axis_label = label;
+      if (label !== null) axis.axis_label = label;
     }
   }
 
@@ -180,14 +186,15 @@
     controls.elements.log_y.disabled = view !== "worlds";
     const positive = (value, log) => value === null || value === undefined || (log && value <= 0) ? NaN : value;
     const columns = {
-      band: empty_columns(["xs", "ys", "color", "dash", "alpha"]), ends: empty_columns(["xs", "ys", "color", "dash", "alpha"]),
+      band: empty_columns(["xs", "ys", "color", "dash", "alpha"]), marks: empty_columns(["xs", "ys", "color", "dash", "alpha", "marker"]),
       thin: empty_columns(["xs", "ys", "color", "dash", "alpha", "world", "seed", "cell", "status"]),
       mean: empty_columns(["xs", "ys", "color", "dash", "alpha", "world", "cell", "n"]),
     };
     const shown = data.cells.map((cell, place) => ({ ...cell, place })).filter((cell) => matches(cell) && !state.hidden_cells.has(cell.place));
+    const palest = ink()[1] > 127 ? 0.15 : 0.4;  // dark colours are hard to see on a dark page
     const drawn = new Set(), groups = new Map(), swatches = new Map();
     for (const [rank, cell] of shown.entries()) {
-      const tone = shown.length > 1 ? 0.45 - 0.9 * rank / (shown.length - 1) : 0;
+      const tone = shown.length > 1 ? palest - (palest + 0.5) * rank / (shown.length - 1) : 0;
       for (const world of data.worlds) {
         if (state.hidden_worlds.has(world.name)) continue;
         const runs = cell.runs.filter((run) => data.runs.world[run] === world.name && values(run, metric, view));
@@ -210,13 +217,14 @@
         if (drawn.has(run)) continue;
         drawn.add(run);
         add(columns.thin, { ...style, xs: x, ys: y, alpha, seed: data.runs.seed[run], status: data.runs.status[run] });
-        const last = y.findLastIndex(Number.isFinite);
-        if (data.runs.status[run] === "diverged" && last >= 0) add(columns.ends, { ...style, xs: x[last], ys: y[last], alpha: 1 });
+        if (groups.size <= FEW_GROUPS) {
+          for (const [place, marker] of marks_of(run, y)) add(columns.marks, { ...style, xs: x[place], ys: y[place], alpha: 0.8, marker });
+        }
       }
       const limits = view === "worlds" ? data.limits[metric] : [null, null], curve = mean_curve(members, limits);
       if (!curve.x.length) continue;
       add(columns.mean, { ...style, xs: curve.x, ys: curve.y, alpha: 1, n: runs.length });
-      if (groups.size > FEW_BANDS || !data.quantiles[runs.length]) continue;
+      if (groups.size > FEW_GROUPS || !data.quantiles[runs.length]) continue;
       const low = curve.low.map((value) => log_y ? Math.max(value, 1e-12) : value);
       add(columns.band, { ...style, xs: [...curve.x, ...curve.x.toReversed()], ys: [...low, ...curve.high.toReversed()], alpha: 0.16 });
       ys.push(...curve.high);
@@ -233,8 +241,8 @@
 
   function note(groups, lines, log_x, log_y, unit) {
     const enough = [...groups.values()].every((group) => data.quantiles[group.runs.length]);
-    const band = groups.size > FEW_BANDS ? ` More than ${FEW_BANDS} means are shown, so their bands are left out.`
-      : ` Band: 95 % t interval of the mean at each step${enough ? "" : ", from 3 seeds"}.`;
+    const band = groups.size > FEW_GROUPS ? ` More than ${FEW_GROUPS} means are shown, so bands and marks are left out.`
+      : ` Band: 95 % t interval of the mean at each step${enough ? "" : ", from 3 seeds"}. Marks on runs: ▲ memorised, ● grokked, × diverged.`;
     find(".interactive-note[aria-live]").textContent = `${lines} curve${lines === 1 ? "" : "s"}: thin lines are single runs, thick ones means over `
       + `seeds, drawn where every seed has a value.${band}${log_x ? " A log axis cannot show step 0." : ""}`
       + `${log_y ? " Zeros are not drawn on a log axis." : ""}${unit === "seconds" ? " Means are taken at equal steps and drawn at the mean time." : ""}`
@@ -263,7 +271,7 @@
     model("links").data = links;
     model("cells").data = points;
     const log = several[0].log;
-    scaled(model, "x", kind === "log", range_of(points.x, kind === "log"), data.settings[0], kind === "factors");
+    scaled(model, "x", kind === "log", range_of(points.x, kind === "log"), null, kind === "factors");
     scaled(model, "y", log, range_of([...points.low, ...points.high], log), several[0].quantity);
   }
 

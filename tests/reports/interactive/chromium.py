@@ -1,6 +1,7 @@
 """A page in headless Chromium, driven over its DevTools protocol through two pipes: no further package is needed."""
 
 import base64
+import fcntl
 import json
 import os
 import shutil
@@ -23,6 +24,15 @@ FLAGS = [
 WAIT_SECONDS = 20
 
 
+def _pipe() -> tuple[int, int]:
+    """Both ends of a pipe, under numbers that leave 3 and 4 free: the browser reads and writes there."""
+    ends = os.pipe()
+    numbers = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
+    for end in ends:
+        os.close(end)
+    return numbers[0], numbers[1]
+
+
 class Browser:
     """One tab. Everything that the page logs as an error, throws or requests is kept.
 
@@ -35,11 +45,11 @@ class Browser:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
+        to_browser, self._out = _pipe()
+        self._in, from_browser = _pipe()
         command = [str(PROGRAM), *FLAGS, f"--user-data-dir={self._profile.name}"]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh", *command],
+            ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", *command],
             pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser)
