@@ -137,8 +137,8 @@ def note_on(curves: Curves) -> str:
     if not curves.thinned:
         return ""
     return (
-        f" Curves of up to {count(curves.thinned)} evaluations are drawn at no more than {MOST_STEPS + 1} of them, spread "
-        "over the linear and the log axis: a peak between two of these is not seen here. The tables use all."
+        f" Curves of up to {count(curves.thinned)} evaluations are drawn at no more than {MOST_STEPS + 1} of them, "
+        "spread over the linear and the log axis: a peak between two of these is not seen here. The tables use all."
     )
 
 
@@ -177,7 +177,7 @@ def _lattice(steps: np.ndarray) -> np.ndarray:
 
 
 def _kept(steps: np.ndarray, lattice: np.ndarray) -> np.ndarray:
-    """Positions of the evaluations that are drawn: all, or the first at or after each point of the lattice, and the last.
+    """Positions of the evaluations that are drawn: all, or the first from each point of the lattice on, and the last.
 
     Runs that were evaluated at the same steps keep the same ones, so that means over them exist.
     """

@@ -60,7 +60,9 @@ def _mean(values: pd.Series) -> Outcome:
     if lost or not known.size:
         return [None, None, None, f"{lost} of {plural(known.size, 'run')} without a value"]
     interval = t_interval(known)
-    text = f"{measure(known.mean(), interval)} ({f'95 % interval {span(interval)}, ' if interval else ''}n = {known.size})"
+    text = (
+        f"{measure(known.mean(), interval)} ({f'95 % interval {span(interval)}, ' if interval else ''}n = {known.size})"
+    )
     ends = (interval.low, interval.high) if interval else (np.nan, np.nan)
     return [rounded(known.mean()), *map(rounded, ends), text]
 

@@ -14,35 +14,29 @@ if TYPE_CHECKING:
 TOOLS = "pan,box_zoom,wheel_zoom,reset"
 WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
 NO_VALUE = "#bbbbbb"
-LINES = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
-RUN_TIP = [("world", "@world"), ("seed", "@seed"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
-           ("value", "$snap_y{0.[0000]}"), ("status", "@status")]  # fmt: skip
-MEAN_TIP = [("mean of", "@n runs"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
+LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
+LINE_TIP = [("", "@what"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
             ("value", "$snap_y{0.[0000]}")]  # fmt: skip
 CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
 
 
 def curves_figure() -> "Figure":
-    """Lines of single runs under means and their bands, against time, with marks where a run memorised, grokked or broke."""
+    """Lines of runs under means and bands, against time, with marks where a run memorised, grokked or diverged."""
     from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool
 
     plot: Any = _plot("curves", height=400)
-    band, thin, mean, marks = (
-        ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha", *more)}, name=f"curves {kind}")
+    band, lines, marks = (
+        ColumnDataSource({name: [] for name in ("xs", "ys", "color", "alpha", *more)}, name=f"curves {kind}")
         for kind, more in (
             ("band", ()),
-            ("thin", ("world", "seed", "cell", "status")),
-            ("mean", ("world", "cell", "n")),
+            ("lines", ("dash", "width", "what", "world", "cell")),
             ("marks", ("marker",)),
         )
     )
     plot.patches("xs", "ys", source=band, fill_color="color", fill_alpha="alpha", line_color=None)
-    runs = plot.multi_line("xs", "ys", source=thin, line_width=1, **LINES)
-    means = plot.multi_line("xs", "ys", source=mean, line_width=2.5, **LINES)
+    drawn = plot.multi_line("xs", "ys", source=lines, line_width="width", **LINES)
     plot.scatter("xs", "ys", source=marks, marker="marker", size=7, color="color", alpha="alpha", line_width=1.5)
-    nearest: dict[str, Any] = {"line_policy": "nearest", "limit": 3}
-    plot.add_tools(HoverTool(renderers=[runs], tooltips=RUN_TIP, **nearest))
-    plot.add_tools(HoverTool(renderers=[means], tooltips=MEAN_TIP, **nearest))
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips=LINE_TIP, line_policy="nearest"))
     plot.toolbar.active_drag = plot.select_one(BoxZoomTool)
     return plot
 
@@ -56,13 +50,14 @@ def effect_figure(settings: list[str], cells: list[dict[str, Any]]) -> "Figure |
 
 
 def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
-    from bokeh.models import ColorBar, ColumnDataSource, HoverTool, LinearColorMapper, TapTool
+    from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LinearColorMapper, TapTool
+    from bokeh.models.annotations import ColorBar
     from bokeh.palettes import cividis
     from bokeh.plotting import figure
 
     plot: Any = figure(
         name="effect", height=110 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
-        x_range=values[0], y_range=values[1],
+        x_range=FactorRange(factors=values[0]), y_range=FactorRange(factors=values[1]),
         tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
     )  # fmt: skip
     squares = ColumnDataSource({name: [] for name in ("x", "y", "value", "text", "cell", "world")}, name="effect cells")
@@ -87,7 +82,8 @@ def _effect_plot(setting: str, values: list[str]) -> "Figure":
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
-        {name: [] for name in ("x", "y", "low", "high", "color", "marker", "text", "cell", "world")}, name="effect cells"
+        {name: [] for name in ("x", "y", "low", "high", "color", "marker", "text", "cell", "world")},
+        name="effect cells",
     )
     links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
     plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
@@ -99,25 +95,26 @@ def _effect_plot(setting: str, values: list[str]) -> "Figure":
 
 def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | None = None) -> "Figure":
     """An empty figure with a linear and a log axis each way, of which the script shows one."""
-    from bokeh.models import FactorRange, Grid, LinearAxis, LogAxis, Range1d
+    from bokeh.models import BasicTickFormatter, FactorRange, Grid, LinearAxis, LogAxis, Range1d
     from bokeh.plotting import figure
 
-    x_range = Range1d(0, 1) if factors is None else FactorRange(factors=factors)
+    x_range = Range1d(start=0, end=1) if factors is None else FactorRange(factors=factors)
     plot: Any = figure(
-        name=name, height=height, sizing_mode="stretch_width", x_range=x_range, y_range=Range1d(0, 1), tools=tools,
-        x_axis_type=None if factors is None else "auto", y_axis_type=None, toolbar_location="above",
+        name=name, height=height, sizing_mode="stretch_width", tools=tools, x_range=x_range,
+        y_range=Range1d(start=0, end=1), x_axis_type=None if factors is None else "auto", y_axis_type=None,
+        toolbar_location="above",
     )  # fmt: skip
     for side, place in (("x", "below"), ("y", "left")):
-        for kind, axis in (("linear", LinearAxis), ("log", LogAxis)):
-            if side == "x" and factors is not None:
-                continue
-            ruler = axis(name=f"{name} {side} {kind}", visible=False)
-            if kind == "linear":
-                ruler.formatter.power_limit_low = -4  # 0.005 rather than 5.000e-3
+        if side == "x" and factors is not None:
+            continue
+        written = BasicTickFormatter(power_limit_low=-4)  # 0.005 rather than 5.000e-3
+        rulers = {"linear": LinearAxis(formatter=written, visible=False), "log": LogAxis(visible=False)}
+        for kind, ruler in rulers.items():
+            ruler.name = f"{name} {side} {kind}"
             plot.add_layout(ruler, place)
-            dimension = 0 if side == "x" else 1
-            grid = Grid(axis=ruler, dimension=dimension, name=f"{name} {side} {kind} grid", visible=False)
-            plot.add_layout(grid)
+            plot.add_layout(
+                Grid(axis=ruler, dimension=0 if side == "x" else 1, name=f"{ruler.name} grid", visible=False)
+            )
     return _bare(plot)
 
 
@@ -125,4 +122,4 @@ def _bare(plot: Any) -> "Figure":
     """No background of its own, so that the page's shows, and ink comes from the script."""
     plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
     plot.toolbar.logo = None
-    return plot  # type: ignore[no-any-return]
+    return plot

@@ -27,8 +27,8 @@ DASH = 2  # pixels of a dash for each of the style's points
 def interactive(comparison: Comparison, *, view: View = "effect", replaces: tuple[str, ...] = STATIC) -> Markup:
     """The figures as a piece of a page; empty where no run has been evaluated.
 
-    Curves can be shown over steps, samples or seconds, on log or linear axes, by their error, soft error or loss, world
-    by world and cell by cell. The script hides the page's static figures on screens once it has drawn, and leaves
+    Curves are shown over steps, samples or seconds, on log or linear axes, by error, soft error or loss, world by
+    world and cell by cell. The script hides the page's static figures on screens once it has drawn, and leaves
     them to print, to screen readers and to pages without JavaScript.
 
     Args:
@@ -40,16 +40,13 @@ def interactive(comparison: Comparison, *, view: View = "effect", replaces: tupl
     if comparison.evaluations.empty:
         return Markup()
     payload = payload_of(comparison, view)
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True,
-                                     undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
-    return Markup(
-        environment.get_template("figure.html.j2").render(
-            library=_library(),
-            data=_packed(json.dumps(payload, separators=(",", ":"), allow_nan=False)),
-            style=Markup((ASSETS / "figure.css").read_text()),
-            script=Markup((ASSETS / "figure.js").read_text()),
-            replaces=" ".join(replaces),
-        )
+    return _rendered(
+        "figure.html.j2",
+        library=_library(),
+        data=_packed(json.dumps(payload, separators=(",", ":"), allow_nan=False)),
+        style=Markup((ASSETS / "figure.css").read_text()),
+        script=Markup((ASSETS / "figure.js").read_text()),
+        replaces=" ".join(replaces),
     )
 
 
@@ -75,10 +72,14 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
 
 def document(comparison: Comparison, *, view: View = "effect", title: str = "Deep bootstrap") -> str:
     """The figures as a page of their own."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ASSETS), autoescape=True)
-    return environment.get_template("document.html.j2").render(
-        figure=interactive(comparison, view=view, replaces=()), title=title
+    return _rendered("document.html.j2", figure=interactive(comparison, view=view, replaces=()), title=title)
+
+
+def _rendered(name: str, **context: Any) -> Markup:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
+    return Markup(environment.get_template(name).render(context))
 
 
 @cache

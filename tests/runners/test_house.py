@@ -39,6 +39,7 @@ FLOORS = {
         {"task", "streams", "registry", "plugins", "metrics", "events", "cyclic", "columns", "files", "wording"},
     ],
     "reports": [
+        {"notebook"},
         {"page"},
         {"tables", "figures", "planning", "interactive"},
         {"replication"},

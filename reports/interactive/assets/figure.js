@@ -3,7 +3,6 @@
   "use strict";
   const FEW_GROUPS = 6, MOST_SWITCHES = 40;  // groups with bands and marks; cells with a switch of their own
   const find = (selector) => root.querySelector(selector);
-  const static_figures = root.dataset.replaces.split(" ").map((id) => id && document.getElementById(id)).filter(Boolean);
 
   async function unpacked(selector) {
     const bytes = Uint8Array.from(atob(find(selector).textContent.trim()), (letter) => letter.charCodeAt(0));
@@ -186,13 +185,12 @@
     controls.elements.log_y.disabled = view !== "worlds";
     const positive = (value, log) => value === null || value === undefined || (log && value <= 0) ? NaN : value;
     const columns = {
-      band: empty_columns(["xs", "ys", "color", "dash", "alpha"]), marks: empty_columns(["xs", "ys", "color", "dash", "alpha", "marker"]),
-      thin: empty_columns(["xs", "ys", "color", "dash", "alpha", "world", "seed", "cell", "status"]),
-      mean: empty_columns(["xs", "ys", "color", "dash", "alpha", "world", "cell", "n"]),
+      band: empty_columns(["xs", "ys", "color", "alpha"]), marks: empty_columns(["xs", "ys", "color", "alpha", "marker"]),
+      lines: empty_columns(["xs", "ys", "color", "alpha", "dash", "width", "what", "world", "cell"]),
     };
     const shown = data.cells.map((cell, place) => ({ ...cell, place })).filter((cell) => matches(cell) && !state.hidden_cells.has(cell.place));
     const palest = ink()[1] > 127 ? 0.15 : 0.4;  // dark colours are hard to see on a dark page
-    const drawn = new Set(), groups = new Map(), swatches = new Map();
+    const means = [], drawn = new Set(), groups = new Map(), swatches = new Map();
     for (const [rank, cell] of shown.entries()) {
       const tone = shown.length > 1 ? palest - (palest + 0.5) * rank / (shown.length - 1) : 0;
       for (const world of data.worlds) {
@@ -216,19 +214,21 @@
         ys.push(...y);
         if (drawn.has(run)) continue;
         drawn.add(run);
-        add(columns.thin, { ...style, xs: x, ys: y, alpha, seed: data.runs.seed[run], status: data.runs.status[run] });
+        const ended = data.runs.status[run] === "finished" ? "" : `, ${data.runs.status[run]}`;
+        add(columns.lines, { ...style, xs: x, ys: y, alpha, width: 1, what: `seed ${data.runs.seed[run]}${ended}` });
         if (groups.size <= FEW_GROUPS) {
           for (const [place, marker] of marks_of(run, y)) add(columns.marks, { ...style, xs: x[place], ys: y[place], alpha: 0.8, marker });
         }
       }
       const limits = view === "worlds" ? data.limits[metric] : [null, null], curve = mean_curve(members, limits);
       if (!curve.x.length) continue;
-      add(columns.mean, { ...style, xs: curve.x, ys: curve.y, alpha: 1, n: runs.length });
+      means.push({ ...style, xs: curve.x, ys: curve.y, alpha: 1, width: 2.5, what: `mean of ${runs.length}` });
       if (groups.size > FEW_GROUPS || !data.quantiles[runs.length]) continue;
       const low = curve.low.map((value) => log_y ? Math.max(value, 1e-12) : value);
       add(columns.band, { ...style, xs: [...curve.x, ...curve.x.toReversed()], ys: [...low, ...curve.high.toReversed()], alpha: 0.16 });
       ys.push(...curve.high);
     }
+    for (const line of means) add(columns.lines, line);  // over the thin ones
     for (const [kind, filled] of Object.entries(columns)) model(kind).data = filled;
     const words = `${setting("side")} ${data.measures[setting("measure")]}`;
     const y_range = range_of(ys, log_y);
@@ -335,8 +335,9 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   if (matchMedia("(pointer: coarse)").matches) for (const model of Object.values(models)) model("").toolbar.active_drag = null;
   draw();
-  for (const figure of static_figures) figure.classList.add("under-interactive");
   root.dataset.ready = "true";
+  if (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
+  for (const id of root.dataset.replaces.split(" ")) document.getElementById(id)?.classList.add("under-interactive");
 })(document.currentScript.parentElement).catch((error) => {
   for (const root of document.querySelectorAll(".interactive:not([data-ready])")) root.hidden = true;
   console.error(error);

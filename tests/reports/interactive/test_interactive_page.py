@@ -1,10 +1,12 @@
-"""The report's page in Chromium: every interaction by its effect, without an error or a request."""
+"""The figures in Chromium: every interaction by its effect, without an error or a request."""
 
 import dataclasses
 
 import pytest
 
 from deepboot.bootstrap.results import Results
+from deepboot.reports import compare
+from deepboot.reports.interactive.page import interactive
 from deepboot.reports.page.page import write_report
 from tests.reports.conftest import synthetic
 from tests.reports.interactive import chromium
@@ -14,9 +16,14 @@ pytestmark = [
     pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed"),
 ]
 EVIL = "<img src=x onerror=fail()> \\(y\\)"
+HEAD = "<!doctype html><meta charset=utf-8><style>:root { color: rgb(28, 28, 28) }</style><title>Page</title>"
 HELPERS = """
 window.model = (name) => Bokeh.documents.map((one) => one.get_model_by_name(name)).find(Boolean);
 window.column = (source, name) => [...model(source).data[name]];
+window.lines = (kind, name) => {
+  const kinds = column("curves lines", "what");
+  return column("curves lines", name).filter((_, place) => kinds[place].startsWith(kind));
+};
 window.control = (name) => document.querySelector(`.interactive [name="${name}"]`);
 window.set = (name, value) => {
   const one = control(name);
@@ -32,6 +39,10 @@ window.texts = (node) => (node.shadowRoot ? texts(node.shadowRoot) : "") + (node
   + [...node.childNodes].filter((one) => one.nodeName !== "STYLE").map(texts).join("");
 window.deep = (selector, node = document) => node.querySelector(selector)
   ?? [...node.querySelectorAll("*")].map((one) => one.shadowRoot && deep(selector, one.shadowRoot)).find(Boolean);
+window.middle = (node) => {
+  const box = node.getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+};
 window.settled = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60)));
 """
 
@@ -45,8 +56,10 @@ def hostile() -> Results:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    """The report of that sweep, open and drawn."""
-    page = write_report(hostile(), tmp_path_factory.mktemp("report") / "report.html")
+    """The figures of that sweep over a static one, open and drawn."""
+    page = tmp_path_factory.mktemp("page") / "page.html"
+    static = '<figure id="figure-test_error">The same as a drawing.</figure>'
+    page.write_text(f"{HEAD}{interactive(compare(hostile()))}{static}")
     with chromium.Browser() as open_browser:
         open_browser.open(page)
         open_browser.until("document.querySelector('.interactive').dataset.ready")
@@ -62,16 +75,16 @@ def scroll_to(browser: chromium.Browser, figure: str) -> None:
 
 def test_controls_change_what_is_drawn(browser):
     """Worlds and cells by the legend, the measure, its side, the unit of time, both scales, and the swept settings."""
-    worlds = "[...new Set(column('curves thin', 'world'))].sort().join()"
+    worlds = "[...new Set(lines('seed', 'world'))].sort().join()"
     assert browser.value(worlds) == "ideal,real"
-    assert browser.value("column('curves thin', 'seed').length") == 4 * 3 + 2 * 3
+    assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
     browser.value("toggle('world ideal')")
     assert browser.value(worlds) == "real"
     assert browser.value("document.querySelector('[data-key=\"world ideal\"]').ariaPressed") == "false"
     browser.value("toggle('cell 0')")
-    assert browser.value("new Set(column('curves mean', 'cell')).size") == 3
+    assert browser.value("new Set(lines('mean', 'cell')).size") == 3
     browser.value("toggle('world ideal'); toggle('cell 0')")
-    assert browser.value(f"{worlds} + column('curves mean', 'n').join('')") == "ideal,real" + "3" * 6
+    assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
 
     label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
     browser.value("set('measure', 'loss')")
@@ -79,7 +92,7 @@ def test_controls_change_what_is_drawn(browser):
     browser.value("set('side', 'train')")
     assert "train" in browser.value(label.format("y"))
     browser.value("set('measure', 'error'); set('side', 'test')")
-    last = "Math.max(...column('curves thin', 'xs').flat().filter(Number.isFinite))"
+    last = "Math.max(...lines('seed', 'xs').flat().filter(Number.isFinite))"
     assert browser.value(last) == 4000
     browser.value("set('time', 'samples')")
     assert browser.value(last) == 400_000
@@ -95,28 +108,28 @@ def test_controls_change_what_is_drawn(browser):
     assert browser.value("model('curves').x_range.start <= 0 && model('curves').y_range.start > 0")
     browser.value("set('log_x', true); set('log_y', false)")
 
-    browser.value("set('setting 0', '250')")
-    assert browser.value("column('curves thin', 'cell').filter((one) => one.includes('1,000')).length") == 0
-    browser.value("set('setting 0', '')")
-    assert browser.value("column('curves thin', 'seed').length") == 4 * 3 + 2 * 3
+    browser.value("set('setting 1', '250')")
+    assert browser.value("lines('seed', 'cell').filter((one) => one.includes('1,000')).length") == 0
+    browser.value("set('setting 1', '')")
+    assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
 
 
 def test_bootstrap_error_is_real_minus_ideal(browser):
     """One line per pair, zero before anything is reused, signed."""
     browser.value("set('view', 'bootstrap_error')")
-    assert browser.value("column('curves thin', 'world').every((world) => world === 'real')")
-    assert browser.value("column('curves thin', 'ys').every((ys) => ys[1] === 0)")
-    assert browser.value("Math.max(...column('curves thin', 'ys').flat().filter(Number.isFinite))") > 0.4
+    assert browser.value("lines('seed', 'world').every((world) => world === 'real')")
+    assert browser.value("lines('seed', 'ys').every((ys) => ys[1] === 0)")
+    assert browser.value("Math.max(...lines('seed', 'ys').flat().filter(Number.isFinite))") > 0.4
     assert "minus ideal" in browser.value("model('curves y linear').axis_label")
     browser.value("set('view', 'worlds')")
 
 
 def test_the_mouse_finds_zooms_and_picks(browser):
-    """A tooltip names the run, a drag zooms and the reset tool goes back, a click on the map picks a cell, and frees it."""
+    """A tooltip names the run, a drag zooms, a tool resets, and a click on the map picks a cell and frees it."""
     scroll_to(browser, "curves")
     browser.mouse("mouseMoved", *browser.value("at('curves', 30, 0.5)"))
-    tip = browser.until("(texts(document.querySelector('[data-figure=curves]')).match(/world[\\s\\S]*status/) ?? [''])[0]")
-    for word in ("seed", "cell", "value", "finished"):
+    tip = browser.until("(texts(document.body).match(/seed \\d[\\s\\S]*value[\\s\\S]{20}/) ?? [''])[0]")
+    for word in ("world", "real", "cell", "train_size", "value:"):
         assert word in tip
     browser.mouse("mouseMoved", 2, 2)
 
@@ -130,15 +143,17 @@ def test_the_mouse_finds_zooms_and_picks(browser):
         browser.mouse("mouseMoved", x, y, button="left", buttons=1)
     browser.mouse("mouseReleased", *end, button="left", clickCount=1)
     assert browser.until(f"Math.abs({span} - 10) < 0.5")
-    browser.value("deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')).click()")
+    browser.value("new Promise((done) => setTimeout(done, 500))")  # else Bokeh takes drag and click for a double click
+    browser.click(*browser.value("middle(deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')))"))
     assert browser.until(f"Math.abs({span} - {before}) < 1e-6 * {before}")
 
     scroll_to(browser, "effect")
-    spot = "at('effect', '1,000', model('effect').y_range.factors[0])"
+    spot = "at('effect', model('effect').x_range.factors[0], '1,000')"
+    assert browser.value("model('effect').x_range.factors[0]").startswith("<img")
     for chosen, cells in (("1,000", 1), ("", 4)):
         browser.click(*browser.value(spot))
-        browser.until(f"control('setting 0').value === '{chosen}'")
-        reals = "column('curves mean', 'world').filter((world) => world === 'real').length"
+        browser.until(f"control('setting 1').value === '{chosen}'")
+        reals = "lines('mean', 'world').filter((world) => world === 'real').length"
         assert browser.value(reals) == cells
     layers = browser.value("[...control('layer').options].map((one) => one.text)")
     assert "grokking step, real world" in layers
@@ -168,5 +183,18 @@ def test_print_dark_mode_and_narrow_pages(browser):
     browser.resize(390, 800)
     browser.value("settled()")
     assert browser.value("Bokeh.index.get_one(model('curves')).el.offsetWidth") <= 390
-    wide = "[...document.querySelectorAll('.interactive, .interactive *')].filter((one) => one.getBoundingClientRect().right > 391)"
-    assert browser.value(f"{wide}.map((one) => one.className).join()") == ""
+    wide = "(one) => one.getBoundingClientRect().right > 391"
+    every = "[...document.querySelectorAll('.interactive, .interactive *')]"
+    assert browser.value(f"{every}.filter({wide}).map((one) => one.className).join()") == ""
+
+
+def test_the_report_holds_the_figures(tmp_path):
+    """They draw there too, without an error or a request, over the static figures of the same curves."""
+    page = write_report(synthetic(2, evaluations=12), tmp_path / "report.html")
+    with chromium.Browser() as browser:
+        browser.open(page)
+        browser.until("document.querySelector('.interactive').dataset.ready")
+        under = "[...document.querySelectorAll('.under-interactive')].map((one) => one.id).join()"
+        assert browser.until(under) == "figure-test_error,figure-test_soft_error"
+        assert browser.errors == []
+        assert browser.requests == [page.as_uri()]
