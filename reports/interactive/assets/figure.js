@@ -15,11 +15,14 @@
     return made;
   }
 
+  performance.mark("figures begin");  // the marks are read by measurements of opening time
   if (!window.Bokeh) {
     const code = await unpacked(".interactive-library");
     if (!window.Bokeh) document.head.append(element("script", code));
   }
+  performance.mark("figures library");
   const data = JSON.parse(await unpacked(".interactive-data"));
+  performance.mark("figures data");
   const state = { hidden_worlds: new Set(), hidden_cells: new Set(), chosen: data.settings.map(() => "") };
   const models = {};
   root.hidden = false;
@@ -265,8 +268,8 @@
           cell: data.cells[place].name, world: world.name, cells: [place] });
         line.push([x, y]);
       }
-      if (kind !== "factors") line.sort((one, other) => one[0] - other[0]);
-      add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color: world.color, dash: world.dash, alpha: 0.7 });
+      line.sort((one, other) => one[0] - other[0]);
+      if (kind !== "factors") add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color: world.color, dash: world.dash, alpha: 0.7 });
     }
     model("links").data = links;
     model("cells").data = points;
@@ -335,6 +338,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   if (matchMedia("(pointer: coarse)").matches) for (const model of Object.values(models)) model("").toolbar.active_drag = null;
   draw();
+  performance.mark("figures drawn");
   root.dataset.ready = "true";
   if (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
   for (const id of root.dataset.replaces.split(" ")) document.getElementById(id)?.classList.add("under-interactive");
