@@ -73,7 +73,7 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
 
 def document(comparison: Comparison, *, view: View = "effect", title: str = "Deep bootstrap") -> str:
     """The figures as a page of their own."""
-    return _rendered("document.html.j2", figure=interactive(comparison, view=view, replaces=()), title=title)
+    return str(_rendered("document.html.j2", figure=interactive(comparison, view=view, replaces=()), title=title))
 
 
 def _rendered(name: str, **context: Any) -> Markup:

@@ -7,6 +7,7 @@ import pytest
 from deepboot.bootstrap.results import Results
 from deepboot.reports import compare
 from deepboot.reports.interactive.page import interactive
+from deepboot.reports.notebook import NotebookResults
 from deepboot.reports.page.page import write_report
 from tests.reports.conftest import synthetic
 from tests.reports.interactive import chromium
@@ -203,3 +204,20 @@ def test_the_report_holds_the_figures(tmp_path):
         assert browser.until(under) == "figure-test_error,figure-test_soft_error"
         assert browser.errors == []
         assert browser.requests == [page.as_uri()]
+
+
+def test_a_notebooks_frame_holds_the_figures(tmp_path):
+    """The output of a cell, put into any page, draws by itself what was asked for."""
+    results = synthetic(2, (250, 1000), evaluations=12)
+    opened = NotebookResults(**{field.name: getattr(results, field.name) for field in dataclasses.fields(results)})
+    page = tmp_path / "notebook.html"
+    with chromium.Browser() as browser:
+        for plot, view in ((opened.plot.effect, "worlds"), (opened.plot.bootstrap_error, "bootstrap_error")):
+            page.write_text(f"<!doctype html><meta charset=utf-8>{plot()._repr_html_()}")
+            browser.open(page)
+            frame = "document.querySelector('iframe').contentDocument"
+            browser.until(f"{frame}.querySelector('.interactive').dataset.ready")
+            assert browser.value(f"{frame}.querySelector('[name=view]').value") == view
+            assert browser.value(f"{frame}.querySelector('.interactive-effect').hidden") == (view != "worlds")
+        assert browser.errors == []
+        assert set(browser.requests) == {page.as_uri()}
