@@ -41,7 +41,7 @@ def effects_of(comparison: Comparison) -> list[dict[str, Any]]:
         for world in ordered(panels["world"])
         if not (world == "ideal" and quantity.startswith("bootstrap error"))
     ]
-    return [layer for layer in layers if any(one and one[0] is not None for one in layer["cells"])]
+    return [layer for layer in layers if any(one and one[:2] != [None, None] for one in layer["cells"])]
 
 
 def _layer(
@@ -68,12 +68,12 @@ def _mean(values: pd.Series) -> Outcome:
 
 
 def _median(bounds: pd.DataFrame) -> Outcome:
-    """The median step; no value where half of the runs or more never reached it."""
+    """The median step; only its lower bound, the last evaluation, where half of the runs or more never reached it."""
     reached = int((bounds["outcome"] == "reached").sum())
     median = median_bounds(bounds["low"], bounds["high"])
     so_many = f"{reached} of {plural(len(bounds), 'run')}"
     if median is None or not np.isfinite(median.high):
-        return [None, None, None, f"median not reached: {so_many} grokked"]
+        return [None, rounded(median.low) if median else None, None, f"median not reached: {so_many} grokked"]
     return [rounded(median.high), None, None, f"median {count(median.low)}–{count(median.high)}, {so_many} grokked"]
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TOOLS = "pan,box_zoom,wheel_zoom,reset"
 WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
+KEPT: dict[str, Any] = {"nonselection_line_alpha": 1.0, "nonselection_fill_alpha": 0.5}
 NO_VALUE = "#bbbbbb"
 LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
 LINE_TIP = [("", "@what"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
@@ -82,13 +83,13 @@ def _effect_plot(setting: str, values: list[str]) -> "Figure":
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
-        {name: [] for name in ("x", "y", "low", "high", "color", "marker", "text", "cell", "world")},
+        {name: [] for name in ("x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world")},
         name="effect cells",
     )
     links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
     plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
     plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=1.5)
-    marks = plot.scatter("x", "y", source=points, marker="marker", size=10, color="color", nonselection_alpha=0.5)
+    marks = plot.scatter("x", "y", source=points, marker="marker", size=10, color="color", fill_alpha="fill", **KEPT)
     plot.add_tools(HoverTool(renderers=[marks], tooltips=CELL_TIP), TapTool(renderers=[marks]))
     return plot
 

@@ -255,18 +255,20 @@
   function draw_effect() {
     const several = layers[Number(layer_choice.value)], model = models.effect;
     if (heat_map) return draw_heat_map(several[0], model);
-    const points = empty_columns(["x", "y", "low", "high", "color", "marker", "text", "cell", "world", "cells"]);
+    const points = empty_columns(["x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world", "cells"]);
     const links = empty_columns(["xs", "ys", "color", "dash", "alpha"]), kind = model("").tags[0];
     const x_of = (text) => kind === "factors" ? text : Number(text.replaceAll(",", ""));
     for (const layer of several) {
       if (state.hidden_worlds.has(layer.world)) continue;
       const world = data.worlds.find((one) => one.name === layer.world), line = [];
       for (const [place, outcome] of layer.cells.entries()) {
-        if (!outcome || outcome[0] === null) continue;
-        const [y, low, high, text] = outcome, x = x_of(data.cells[place].values[0]);
-        add(points, { x, y, low: low ?? y, high: high ?? y, color: world.color, marker: world.name === "ideal" ? "diamond" : "circle", text,
+        if (!outcome || (outcome[0] ?? outcome[1]) === null) continue;
+        const [value, low, high, text] = outcome, censored = value === null, y = censored ? low : value;
+        const x = x_of(data.cells[place].values[0]);
+        add(points, { x, y, low: low ?? y, high: high ?? y, color: world.color, text,
+          marker: censored ? "triangle" : world.name === "ideal" ? "diamond" : "circle", fill: censored ? 0 : 1,
           cell: data.cells[place].name, world: world.name, cells: [place] });
-        line.push([x, y]);
+        if (!censored) line.push([x, y]);
       }
       line.sort((one, other) => one[0] - other[0]);
       if (kind !== "factors") add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color: world.color, dash: world.dash, alpha: 0.7 });

@@ -67,6 +67,14 @@ def test_effects_are_the_means_of_the_runs_and_lose_none(make_results):
     assert shares[1][3] == f"{reached} of 4 runs"
 
 
+def test_a_median_that_was_not_reached_has_its_lower_bound_alone(make_results):
+    """Three of four real runs never grok: no step is imputed, and the text has the count."""
+    comparison = compare(make_results(4, (250, 1000), evaluations=40, censored=(0, 1, 2)))
+    layers = {(layer["quantity"], layer["world"]): layer["cells"] for layer in effects_of(comparison)}
+    assert layers["grokking step", "real"][1] == [None, 4000.0, None, "median not reached: 1 of 4 runs grokked"]
+    assert layers["grokking step", "ideal"][1][0] is not None
+
+
 def test_the_payload_is_json_without_numbers_that_json_lacks(make_results):
     """NaN and infinity are null: a browser would refuse the whole page for one of them."""
     comparison = compare(make_results(2, (250, 1000), evaluations=12, diverged=(0,), failed=(1,)))
