@@ -9,5 +9,6 @@ if not __name__.startswith("deepboot."):
 
 
 from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.notebook import load
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "load"]

@@ -16,6 +16,7 @@ from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.interactive.page import interactive
 from deepboot.reports.page import sections
 from deepboot.reports.page.glossary import glossary
 from deepboot.reports.page.summary import excluded, finding, overview, progress
@@ -29,7 +30,6 @@ from deepboot.reports.time_axis import Axis
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
 MOST_SENTENCES = 6  # of the finding that are not folded
-NOTHING = Markup("")
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -96,14 +96,8 @@ def _page_file(results: list[Results], out: Path | None) -> Path:
     raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
 
 
-def _context(comparison: Comparison, axis: Axis, interactive: Markup = NOTHING) -> dict[str, Any]:
-    """All that the two templates show.
-
-    Args:
-        comparison: in steps.
-        axis: the unit of time in figures and tables.
-        interactive: what lies before the figures and answers to the mouse; empty for none.
-    """
+def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
+    """All that the two templates show, of a comparison in steps, with figures and tables on this axis."""
     drawings, parts = draw_all(comparison, axis), sections.parts(comparison)
     runs = comparison.runs
     several = f"{len(parts)} studies side by side"
@@ -118,7 +112,7 @@ def _context(comparison: Comparison, axis: Axis, interactive: Markup = NOTHING) 
         "unfinished": int((runs["status"] == "unfinished").sum()),
         "published": beside_published(replications(comparison)),
         "between": settings.between_folders(comparison),
-        "interactive": interactive,
+        "interactive": interactive(comparison),
         "drawings": drawings,
         "numbered": _numbered(drawings),
         "overview": overview(comparison),

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from deepboot.bootstrap import registry, results
+from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import write_json
-from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName
+from deepboot.reports.notebook import NotebookResults, load
 from deepboot.runners import study_files
 from deepboot.runners.run import autotune, checkpoints, environment, output_folder, shards, trusted_backends
 from deepboot.runners.run.execute import Failure, Job
@@ -72,7 +72,7 @@ def run_study(
     shard: str | None = None,
     pack_size: int | None = None,
     backend: BackendName | None = None,
-) -> Results:
+) -> NotebookResults:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
     Args:
@@ -115,7 +115,7 @@ def run_study(
                 "make room and run the same command again."
             ]) from error  # fmt: skip
         refuse_missing(folder, request.runs, failures)
-    return results.read(folder)
+    return load(folder)
 
 
 def _execution_plan(

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line a minute in a log."""
+"""Progress of long work: a bar on a terminal or in a notebook, a line a minute in a log."""
 
 import sys
 import threading
@@ -39,9 +39,7 @@ class Progress:
         self._began = self._said = time.monotonic()
         self._first: tuple[float, int] | None = None
         self._lock = threading.Lock()
-        self._bar = (
-            tqdm(total=total, unit=unit, unit_scale=True, desc=work, bar_format=BAR) if sys.stderr.isatty() else None
-        )
+        self._bar = tqdm(total=total, unit=unit, unit_scale=True, desc=work, bar_format=BAR) if shows_bars() else None
 
     def __call__(self, steps: int) -> None:
         with self._lock:
@@ -87,6 +85,11 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def shows_bars() -> bool:
+    """Whether a line that is written over is seen: on a terminal, and under the cell of a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 def duration(seconds: float) -> str:

@@ -39,8 +39,9 @@ FLOORS = {
         {"task", "streams", "registry", "plugins", "metrics", "events", "cyclic", "columns", "files", "wording"},
     ],
     "reports": [
+        {"notebook"},
         {"page"},
-        {"tables", "figures", "planning"},
+        {"tables", "figures", "planning", "interactive"},
         {"replication"},
         {"claims"},
         {"measures", "representation"},

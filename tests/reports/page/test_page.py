@@ -83,7 +83,6 @@ def test_page_text_and_figures_are_written(usual):
     )
     assert all(address.startswith(CSV) for address in page.loads)
     assert "<script src" not in out.read_text()
-    assert out.read_text().count("<script") == 1
     assert len(page.ids) == len(set(page.ids))
     assert page.headings == ["Claims", "Finding", "Figures", "Configuration", "Tables", "Run it again"]
 
@@ -97,7 +96,7 @@ def test_the_answer_and_its_figure_come_first(usual):
         assert "Grokking comes late (measured: " in form
         assert "Circle and diamond: the median steps" in form
         assert "The test accuracy is at least 0.99 in 3 evaluations in a row" in form
-    assert 'id="interactive"' not in text
+    assert text.index('id="figure-test_error"') < text.index('class="interactive"') < text.index('"claims"')
     marks = {f"test_error-{event} {world}" for event in ("memorization", "grokking") for world in ("real", "ideal")}
     assert marks <= set(usual[2].ids)
 
@@ -330,9 +329,8 @@ def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
     page, words = read_page(out)
     assert "alert(1)" in words
     assert all(address.startswith(CSV) for address in page.loads)
-    assert out.read_text().count("<script") == 1
-    for text in (out.read_text().replace("<script>\nfor", ""), out.with_suffix(".md").read_text()):
-        assert "<script" not in text
+    for text in (out.read_text(), out.with_suffix(".md").read_text()):
+        assert "<script>alert" not in text
         assert "# no heading" in text
         assert "alert(1)" in text
     markdown = out.with_suffix(".md").read_text()

@@ -1,8 +1,10 @@
 """What is told of long work while it is done."""
 
+import sys
+
 import pytest
 
-from deepboot.runners.run.progress import Progress
+from deepboot.runners.run.progress import Progress, shows_bars
 
 
 @pytest.fixture
@@ -41,3 +43,12 @@ def test_the_time_left_of_a_study_with_a_stop_rule_is_a_bound(clock):
     clock[0] += 10
     progress(2_000)
     assert progress.line() == "2,000 of 5,000 steps, 200 a second, at most 15 s left"
+
+
+def test_a_notebook_has_a_bar_though_it_is_no_terminal(monkeypatch):
+    """What Jupyter's kernel takes for standard error is no terminal, and yet writes over a line."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    assert not shows_bars()
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    assert shows_bars()

@@ -1,0 +1,214 @@
+"""The curves of all runs as they lie in a page: each once, with four significant digits, as plain lists and numbers.
+
+A figure picks its lines from them, whatever the metric, the unit of time and the cells that are shown.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from deepboot.reports.cells import varied
+from deepboot.reports.comparison import Comparison
+from deepboot.reports.statistics.intervals import T_MIN
+from deepboot.reports.text import count, setting
+
+DIGITS = 4  # significant ones of every value
+MOST_STEPS = 240  # of one curve; a figure is about 1,000 pixels wide
+MEASURES = {"error": "error", "soft_error": "soft error", "loss": "loss"}
+SIDES = ("test", "train")
+MARKED = ("memorization", "grokking")  # events of runs that are marked on their curves
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves and what tells them apart, ready for JSON.
+
+    Attributes:
+        runs: columns of equal length: ``world, seed, status, grid`` (index), ``pace`` (seconds a step, None where
+            unknown), ``ideal`` (index of the ideal partner, None without one), ``memorization, grokking`` (step of
+            the evaluation that showed it, None without).
+        grids: evaluated steps and samples seen, each once for all runs that share them.
+        cells: a panel each: ``name``, ``values`` of the swept settings as text, ``runs`` (indices, its own and the
+            ideal partners).
+        settings: the swept ones, by dotted name.
+        metrics: by column of ``evaluations``, a list of values per run or None; an ideal run's ``train_`` is its
+            online error or loss.
+        limits: smallest and largest possible value of each metric, None where there is none.
+        quantiles: of Student's t for 95 % intervals, by n from 3.
+        thinned: evaluations of the longest curve if some of them are left out, else 0.
+    """
+
+    runs: dict[str, list[Any]]
+    grids: list[dict[str, list[int]]]
+    cells: list[dict[str, Any]]
+    settings: list[str]
+    metrics: dict[str, list[list[float | None] | None]]
+    limits: dict[str, list[float | None]]
+    quantiles: dict[int, float]
+    thinned: int
+
+
+def curves_of(comparison: Comparison) -> Curves:
+    """The curves of a comparison in steps."""
+    cells, settings = panel_cells(comparison)
+    index = {str(run_id): place for place, run_id in enumerate(comparison.runs["run_id"])}
+    tables = dict(list(comparison.evaluations.groupby("run_id", sort=False)))
+    empty = comparison.evaluations.head(0)
+    rows = [tables.get(run_id, empty) for run_id in index]
+    lattice = _lattice(comparison.evaluations["step"].to_numpy(dtype=float))
+    kept = [_kept(table["step"].to_numpy(dtype=float), lattice) for table in rows]
+    grids, grid_of = _grids(table.iloc[chosen] for table, chosen in zip(rows, kept, strict=True))
+    members = max((len(cell["runs"]) for cell in cells), default=0)
+    thinned = max((len(table) for table, chosen in zip(rows, kept, strict=True) if len(chosen) < len(table)), default=0)
+    return Curves(
+        runs=_run_columns(comparison.runs, index) | {"grid": grid_of},
+        grids=grids,
+        cells=[{**cell, "runs": [index[run_id] for run_id in cell["runs"]]} for cell in cells],
+        settings=settings,
+        metrics=_metrics(rows, kept),
+        limits=_limits(comparison),
+        quantiles={n: rounded(stats.t.ppf(0.975, n - 1)) or 0.0 for n in range(T_MIN, members + 1)},
+        thinned=thinned,
+    )
+
+
+def panel_cells(comparison: Comparison) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every panel's name, its values of the swept settings as text, and its run_ids; then the swept settings."""
+    panels = comparison.panels()
+    first = comparison.runs.drop_duplicates("cell_id").set_index("cell_id").reindex(panels["cell_id"].unique())
+    settings = varied(first)
+    texts = {name: first[name].map(setting, na_action=None) for name in settings}
+    groups = panels.groupby("cell_id", sort=False)
+    cells = [
+        {
+            "name": str(rows["cell"].iloc[0]),
+            "values": [plain(str(texts[name][cell_id])) for name in settings],
+            "runs": [str(run_id) for run_id in rows["run_id"].drop_duplicates()],
+        }
+        for cell_id, rows in groups
+    ]
+    return cells, [plain(name) for name in settings]
+
+
+def in_order(texts: Iterable[str]) -> list[str]:
+    """Distinct values of a setting, as numbers where they are numbers.
+
+    >>> in_order(["1,000", "0.3", "250", "0.3"])
+    ['0.3', '250', '1,000']
+    """
+    return sorted(dict.fromkeys(texts), key=lambda text: (number(text) is None, number(text) or 0.0, text))
+
+
+def number(text: str) -> float | None:
+    """The number that a setting's text names, None where it names none."""
+    try:
+        value = float(text.replace(",", ""))
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def rounded(value: float) -> float | None:
+    """A value with `DIGITS` significant digits; None where it is not finite, since JSON has no such number.
+
+    >>> rounded(0.123456), rounded(float("nan"))
+    (0.1235, None)
+    """
+    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+
+
+def plain(text: str) -> str:
+    r"""A name in which Bokeh finds no formula, for which it would fetch a library: only $$…$$, \[…\] and \(…\) are.
+
+    >>> plain("a $$x$$") == "a $$x$$", plain("optimizer.lr")
+    (False, 'optimizer.lr')
+    """
+    for mark in ("$", "[", "]", "(", ")"):
+        text = text.replace("$$" if mark == "$" else f"\\{mark}", f"{'$' if mark == '$' else chr(92)}\u200b{mark}")
+    return text
+
+
+def note_on(curves: Curves) -> str:
+    """What is not drawn of long curves; empty where everything is."""
+    if not curves.thinned:
+        return ""
+    return (
+        f" Curves of up to {count(curves.thinned)} evaluations are drawn at no more than {MOST_STEPS + 1} of them, "
+        "spread over the linear and the log axis: a peak between two of these is not seen here. The tables use all."
+    )
+
+
+def _run_columns(runs: pd.DataFrame, index: dict[str, int]) -> dict[str, list[Any]]:
+    seconds, last = (runs[name].to_numpy(dtype=float, na_value=np.nan) for name in ("seconds", "last_step"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pace = seconds / last
+    return {
+        "world": [str(world) for world in runs["world"]],
+        "seed": [None if pd.isna(seed) else int(seed) for seed in runs["seed"]],
+        "status": [str(status) for status in runs["status"]],
+        "pace": [rounded(value) for value in pace],
+        **{event: [None if pd.isna(step) else int(step) for step in runs[f"{event}_high"]] for event in MARKED},
+        "ideal": [None if pd.isna(partner) else index.get(str(partner)) for partner in runs["ideal_run_id"]],
+    }
+
+
+def _grids(tables: Iterable[pd.DataFrame]) -> tuple[list[dict[str, list[int]]], list[int]]:
+    """Distinct columns of steps and samples, and which of them each run has."""
+    places: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    chosen = []
+    for table in tables:
+        steps, samples = (tuple(table[name].fillna(0).astype(int).tolist()) for name in ("step", "samples_seen"))
+        chosen.append(places.setdefault((steps, samples), len(places)))
+    return [{"step": list(steps), "samples": list(samples)} for steps, samples in places], chosen
+
+
+def _lattice(steps: np.ndarray) -> np.ndarray:
+    """Steps spread evenly over the linear and over the log axis, up to the last evaluated one."""
+    positive = steps[steps > 0]
+    if not positive.size:
+        return np.zeros(1)
+    half = MOST_STEPS // 2
+    spread = [np.linspace(0, positive.max(), half), np.geomspace(positive.min(), positive.max(), half)]
+    return np.unique(np.concatenate(spread))
+
+
+def _kept(steps: np.ndarray, lattice: np.ndarray) -> np.ndarray:
+    """Positions of the evaluations that are drawn: all, or the first from each point of the lattice on, and the last.
+
+    Runs that were evaluated at the same steps keep the same ones, so that means over them exist.
+    """
+    if steps.size <= MOST_STEPS:
+        return np.arange(steps.size)
+    places = np.searchsorted(steps, lattice)
+    return np.unique(np.append(places[places < steps.size], steps.size - 1))
+
+
+def _metrics(rows: list[pd.DataFrame], kept: list[np.ndarray]) -> dict[str, list[list[float | None] | None]]:
+    """Every metric's values, run by run."""
+    return {
+        f"{side}_{measure}": [
+            _values(table, chosen, side, measure) for table, chosen in zip(rows, kept, strict=True)
+        ]
+        for side in SIDES
+        for measure in MEASURES
+    }  # fmt: skip
+
+
+def _values(table: pd.DataFrame, chosen: np.ndarray, side: str, measure: str) -> list[float | None] | None:
+    """One run's values of one metric; None where it has none."""
+    names = [f"train_{measure}", f"online_{measure}"] if side == "train" else [f"test_{measure}"]
+    for name in names:
+        if name in table and (values := table[name].to_numpy(dtype=float)[chosen]).size and np.isfinite(values).any():
+            return [rounded(value) for value in values]
+    return None
+
+
+def _limits(comparison: Comparison) -> dict[str, list[float | None]]:
+    """Smallest and largest possible value of every metric."""
+    bounds = {f"{side}_{measure}": comparison.limits(f"{side}_{measure}", comparison.runs) for side in SIDES
+              for measure in MEASURES}  # fmt: skip
+    return {name: [rounded(limits.low), rounded(limits.high)] for name, limits in bounds.items()}

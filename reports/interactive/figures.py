@@ -1,0 +1,126 @@
+"""The Bokeh figures, without their data: a script in the page fills them from `curves` and `effects`.
+
+Bokeh is imported when a figure is made, so that a comparison does not wait for it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from deepboot.reports.figures.style import GREY
+from deepboot.reports.interactive.curves import in_order, number
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure as Figure  # noqa: N812 (Bokeh's own name of its class)
+
+TOOLS = "pan,box_zoom,wheel_zoom,reset"
+WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
+KEPT: dict[str, Any] = {"nonselection_line_alpha": 1.0, "nonselection_fill_alpha": 0.5}
+NO_VALUE = "#bbbbbb"
+LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
+LINE_TIP = [("", "@what"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
+            ("value", "$snap_y{0.[0000]}")]  # fmt: skip
+CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
+
+
+def curves_figure() -> "Figure":
+    """Lines of runs under means and bands, against time, with marks where a run memorised, grokked or diverged."""
+    from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool
+
+    plot: Any = _plot("curves", height=400)
+    band, lines, marks = (
+        ColumnDataSource({name: [] for name in ("xs", "ys", "color", "alpha", *more)}, name=f"curves {kind}")
+        for kind, more in (
+            ("band", ()),
+            ("lines", ("dash", "width", "what", "world", "cell")),
+            ("marks", ("marker",)),
+        )
+    )
+    plot.patches("xs", "ys", source=band, fill_color="color", fill_alpha="alpha", line_color=None)
+    drawn = plot.multi_line("xs", "ys", source=lines, line_width="width", **LINES)
+    plot.scatter("xs", "ys", source=marks, marker="marker", size=7, color="color", alpha="alpha", line_width=1.5)
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips=LINE_TIP, line_policy="nearest"))
+    plot.toolbar.active_drag = plot.select_one(BoxZoomTool)
+    return plot
+
+
+def effect_figure(settings: list[str], cells: list[dict[str, Any]]) -> "Figure | None":
+    """A heat map of the first two swept settings, or one swept setting against what comes of it; None without any."""
+    if not settings:
+        return None
+    values = [in_order(cell["values"][place] for cell in cells) for place in range(len(settings))]
+    return _heat_map(settings[:2], values[:2]) if len(settings) > 1 else _effect_plot(settings[0], values[0])
+
+
+def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
+    from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LinearColorMapper, TapTool
+    from bokeh.models.annotations import ColorBar
+    from bokeh.palettes import cividis
+    from bokeh.plotting import figure
+
+    plot: Any = figure(
+        name="effect", height=110 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
+        x_range=FactorRange(factors=values[0]), y_range=FactorRange(factors=values[1]),
+        tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
+    )  # fmt: skip
+    squares = ColumnDataSource({name: [] for name in ("x", "y", "value", "text", "cell", "world")}, name="effect cells")
+    colors = LinearColorMapper(palette=cividis(64), low=0, high=1, nan_color=NO_VALUE, name="effect colors")
+    style: dict[str, Any] = {"fill_color": {"field": "value", "transform": colors}, "line_color": None}
+    style |= {"nonselection_fill_alpha": 0.45, "selection_line_color": GREY, "selection_line_width": 2}
+    plot.rect("x", "y", 0.96, 0.96, source=squares, **style)
+    plot.add_layout(ColorBar(color_mapper=colors, width=10, padding=4, title=None, background_fill_color=None), "right")
+    plot.add_tools(HoverTool(tooltips=CELL_TIP), TapTool())
+    plot.grid.visible = False
+    return _bare(plot)
+
+
+def _effect_plot(setting: str, values: list[str]) -> "Figure":
+    from bokeh.models import ColumnDataSource, HoverTool, TapTool
+
+    numbers = [number(value) for value in values]
+    known = [value for value in numbers if value is not None]
+    numeric = len(known) == len(values) and len(values) > 1
+    log = numeric and min(known) > 0 and max(known) >= WIDE * min(known)
+    plot = _plot("effect", height=280, tools="pan,box_zoom,reset", factors=None if numeric else values)
+    plot.xaxis.axis_label = setting
+    plot.tags = ["log" if log else "linear" if numeric else "factors"]
+    points = ColumnDataSource(
+        {name: [] for name in ("x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world")},
+        name="effect cells",
+    )
+    links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
+    plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
+    plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=1.5)
+    marks = plot.scatter("x", "y", source=points, marker="marker", size=10, color="color", fill_alpha="fill", **KEPT)
+    plot.add_tools(HoverTool(renderers=[marks], tooltips=CELL_TIP), TapTool(renderers=[marks]))
+    return plot
+
+
+def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | None = None) -> "Figure":
+    """An empty figure with a linear and a log axis each way, of which the script shows one."""
+    from bokeh.models import BasicTickFormatter, FactorRange, Grid, LinearAxis, LogAxis, Range1d
+    from bokeh.plotting import figure
+
+    x_range = Range1d(start=0, end=1) if factors is None else FactorRange(factors=factors)
+    plot: Any = figure(
+        name=name, height=height, sizing_mode="stretch_width", tools=tools, x_range=x_range,
+        y_range=Range1d(start=0, end=1), x_axis_type=None if factors is None else "auto", y_axis_type=None,
+        toolbar_location="above",
+    )  # fmt: skip
+    for side, place in (("x", "below"), ("y", "left")):
+        if side == "x" and factors is not None:
+            continue
+        written = BasicTickFormatter(power_limit_low=-4)  # 0.005 rather than 5.000e-3
+        rulers = {"linear": LinearAxis(formatter=written, visible=False), "log": LogAxis(visible=False)}
+        for kind, ruler in rulers.items():
+            ruler.name = f"{name} {side} {kind}"
+            plot.add_layout(ruler, place)
+            plot.add_layout(
+                Grid(axis=ruler, dimension=0 if side == "x" else 1, name=f"{ruler.name} grid", visible=False)
+            )
+    return _bare(plot)
+
+
+def _bare(plot: Any) -> "Figure":
+    """No background of its own, so that the page's shows, and ink comes from the script."""
+    plot.background_fill_color = plot.border_fill_color = plot.outline_line_color = None
+    plot.toolbar.logo = None
+    return plot

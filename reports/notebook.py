@@ -1,0 +1,153 @@
+"""Results in a notebook: a summary in place of tables, the figures under the mouse, and kept weights.
+
+results = load("results/demo")          # or what `deepboot.runners.run_study` returns
+results                                 # the finding and the verdicts
+results.plot.worlds()                   # both worlds' curves
+results.compare().bootstrap_error()     # a DataFrame
+"""
+
+from dataclasses import dataclass, fields
+from html import escape
+from pathlib import Path
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+from deepboot.bootstrap import results as folders
+from deepboot.bootstrap.files import write_atomically
+from deepboot.bootstrap.results import Results
+from deepboot.reports.comparison import Comparison, compare
+from deepboot.reports.text import listed, plural
+
+HEIGHTS = {"worlds": 640, "bootstrap_error": 640, "effect": 1_040}  # pixels of a cell's output
+STYLE = "font: 14px/1.5 system-ui, sans-serif; max-width: 46rem"
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class NotebookResults(Results):
+    """Results that show themselves: the finding and verdicts, figures, and a run's kept weights."""
+
+    def compare(self) -> Comparison:
+        """Real runs beside their ideal partners, with the tables of the report."""
+        return compare(self)
+
+    @property
+    def plot(self) -> "Plots":
+        """The figures: ``results.plot.worlds()``, ``.effect()`` and ``.bootstrap_error()``."""
+        return Plots(self)
+
+    def weights(
+        self, *, seed: int, world: str = "real", step: int | None = None, **where: Any
+    ) -> dict[str, NDArray[Any]]:
+        """The kept weights of one run, as arrays by the parameters' names.
+
+        Args:
+            seed, world: of the run.
+            step: at which they were kept; None is the last one.
+            where: further columns of ``runs`` and their values, where several runs have this seed and world; a dot in
+                a name is written with ``**{"optimizer.lr": 0.1}``.
+
+        Raises:
+            ValueError: no run or several, nothing kept, or a damaged file.
+        """
+        from deepboot.reports.representation.kept import kept_table, load_weights
+
+        chosen = {"seed": seed, "world": world, **where}
+        kept = kept_table(self, where=chosen, steps="last" if step is None else [step])
+        if len(kept) > 1:
+            asked = listed(f"{name} {value}" for name, value in chosen.items())
+            raise ValueError(
+                f"{len(kept)} runs have kept weights for {asked}: {listed(map(str, kept['cell']), '; ')}. "
+                "Name the cell's settings, such as `weights(seed=0, train_size=500)`."
+            )
+        return load_weights(kept["path"].iloc[0])
+
+    def __repr__(self) -> str:
+        where = f"{self.folder}: " if self.folder else ""
+        return f"<{where}{plural(len(self.runs), 'run')}, {plural(len(self.evaluations), 'evaluation')}>"
+
+    def _repr_html_(self) -> str:
+        from deepboot.reports.claims.family import cases
+        from deepboot.reports.claims.judge import judge
+        from deepboot.reports.page.summary import finding
+
+        comparison = self.compare()
+        verdicts = [f"<b>{case.overall}</b>: {escape(case.first.title)}" for case in cases(judge(comparison))]
+        lines = [*verdicts, *map(escape, finding(comparison))]
+        question = escape(str(self.study.get("question", "")))
+        items = "".join(f"<li>{line}</li>" for line in lines)
+        return f'<div style="{STYLE}"><p><b>{question}</b></p><ul>{items}</ul><p>{escape(repr(self))}</p></div>'
+
+
+@final
+@dataclass(frozen=True)
+class Plots:
+    """The figures of results, made when asked for."""
+
+    results: Results
+
+    def worlds(self) -> "Plot":
+        """Both worlds' curves, run by run under their means, over steps, samples or seconds."""
+        return self._plot("worlds")
+
+    def bootstrap_error(self) -> "Plot":
+        """Real minus ideal at the same step and seed, pair by pair under their mean."""
+        return self._plot("bootstrap_error")
+
+    def effect(self) -> "Plot":
+        """What came of the swept settings in each world, over the curves of the cells that are clicked.
+
+        Raises:
+            ValueError: nothing is swept.
+        """
+        from deepboot.reports.interactive.curves import panel_cells
+
+        if not panel_cells(compare(self.results))[1]:
+            raise ValueError(
+                "these results have one cell: no setting is swept, so none has an effect. Use `plot.worlds()`."
+            )
+        return self._plot("effect")
+
+    def _plot(self, view: Any) -> "Plot":
+        from deepboot.reports.interactive.page import document
+
+        question = str(self.results.study.get("question", "Deep bootstrap"))
+        return Plot(document(compare(self.results), view=view, title=question), HEIGHTS[view])
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Plot:
+    """A figure as a page of its own, which a notebook shows in a frame: it needs no extension and no network.
+
+    Attributes:
+        page: the whole page, about 0.5 MB.
+        height: of the frame, in pixels.
+    """
+
+    page: str
+    height: int
+
+    def save(self, path: Path | str) -> Path:
+        """Write the page into a file."""
+        write_atomically(Path(path), self.page.encode())
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return "<a figure for a notebook; `.save('figure.html')` writes it as a page>"
+
+    def _repr_html_(self) -> str:
+        frame = f'width="100%" height="{self.height}" style="border: 0"'
+        return f'<iframe srcdoc="{escape(self.page)}" {frame} title="Interactive figure"></iframe>'
+
+
+def load(folder: Path | str) -> NotebookResults:
+    """All results of an output folder, also while a study is trained into it.
+
+    Raises:
+        ValueError: the folder or one of its tables is missing.
+        DamagedFileError: one of its tables, or its study, cannot be read.
+    """
+    found = folders.read(folder)
+    return NotebookResults(**{field.name: getattr(found, field.name) for field in fields(found)})

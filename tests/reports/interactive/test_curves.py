@@ -1,0 +1,90 @@
+import json
+
+import numpy as np
+import pytest
+
+from deepboot.reports import compare
+from deepboot.reports.interactive.curves import MOST_STEPS, curves_of, note_on, rounded
+from deepboot.reports.interactive.effects import effects_of
+from deepboot.reports.interactive.page import interactive, payload_of
+
+
+def test_every_curve_is_there_once_with_four_digits(make_results):
+    """Values are those of the table, rounded; an ideal run belongs to both cells, and its curve is stored once."""
+    comparison = compare(make_results(2, (250, 1000), evaluations=20, diverged=(1,)))
+    curves = curves_of(comparison)
+    assert [len(values) for values in curves.metrics.values()] == [6] * 6
+    assert [cell["runs"] for cell in curves.cells] == [[1, 4, 0, 3], [2, 5, 0, 3]]
+    assert curves.settings == ["train_size"]
+    assert [cell["values"] for cell in curves.cells] == [["250"], ["1,000"]]
+    for index, run_id in enumerate(comparison.runs["run_id"]):
+        table = comparison.evaluations[comparison.evaluations["run_id"] == run_id]
+        assert curves.grids[curves.runs["grid"][index]]["step"] == table["step"].tolist()
+        assert curves.metrics["test_error"][index] == [rounded(value) for value in table["test_error"]]
+    assert curves.runs["ideal"] == [None, 0, 0, None, 3, 3]
+    assert curves.runs["pace"][0] == pytest.approx(1.5 / 4000, rel=1e-3)
+    assert note_on(curves) == ""
+
+
+def test_the_train_side_of_an_ideal_run_is_its_online_error(make_results):
+    """It has no pool to be trained on; an online soft error is not measured."""
+    comparison = compare(make_results(1, evaluations=20))
+    curves = curves_of(comparison)
+    ideal = comparison.evaluations[comparison.evaluations["run_id"] == "ideal-0.3-0"]
+    assert curves.metrics["train_error"][0] == [rounded(value) for value in ideal["online_error"]]
+    assert curves.metrics["train_soft_error"][0] is None
+    assert curves.metrics["train_soft_error"][1] is not None
+
+
+def test_long_curves_keep_measured_points_at_common_steps_and_say_so(make_results):
+    """No value is made up, the first and last stay, and both worlds keep the same steps."""
+    results = make_results(1, budget=4000, evaluations=1500)
+    curves = curves_of(compare(results))
+    steps = curves.grids[curves.runs["grid"][1]]["step"]
+    measured = results.evaluations[results.evaluations["run_id"] == results.runs["run_id"][1]].set_index("step")
+    assert MOST_STEPS / 2 < len(steps) <= MOST_STEPS + 1
+    assert (steps[0], steps[-1]) == (0, 4000)
+    assert curves.metrics["test_error"][1] == [rounded(measured["test_error"][step]) for step in steps]
+    assert curves.runs["grid"][0] == curves.runs["grid"][1]
+    assert note_on(curves).startswith(
+        f" Curves of up to {len(measured):,} evaluations are drawn at no more than 241 of "
+    )
+
+
+def test_effects_are_the_means_of_the_runs_and_lose_none(make_results):
+    """A mean has its interval; where a run diverged there is no mean, and the text says why."""
+    comparison = compare(make_results(4, (250, 1000), evaluations=40, diverged=(2,)))
+    layers = {(layer["quantity"], layer["world"]): layer["cells"] for layer in effects_of(comparison)}
+    final = comparison.final("test_error")
+    value, low, high, text = layers["final test error", "ideal"][0]
+    assert value == rounded(np.mean([final[f"ideal-0.3-{seed}"] for seed in range(4)]))
+    assert low <= value <= high
+    assert "n = 4" in text
+    assert ("final test error", "real") not in layers
+    shares = layers["share of runs that grokked", "real"]
+    reached = comparison.runs[comparison.runs["train_size"] == 1000]["grokking_high"].notna().sum()
+    assert shares[1][0] == rounded(reached / 4)
+    assert shares[1][3] == f"{reached} of 4 runs"
+
+
+def test_a_median_that_was_not_reached_has_its_lower_bound_alone(make_results):
+    """Three of four real runs never grok: no step is imputed, and the text has the count."""
+    comparison = compare(make_results(4, (250, 1000), evaluations=40, censored=(0, 1, 2)))
+    layers = {(layer["quantity"], layer["world"]): layer["cells"] for layer in effects_of(comparison)}
+    assert layers["grokking step", "real"][1] == [None, 4000.0, None, "median not reached: 1 of 4 runs grokked"]
+    assert layers["grokking step", "ideal"][1][0] is not None
+
+
+def test_the_payload_is_json_without_numbers_that_json_lacks(make_results):
+    """NaN and infinity are null: a browser would refuse the whole page for one of them."""
+    comparison = compare(make_results(2, (250, 1000), evaluations=12, diverged=(0,), failed=(1,)))
+    assert json.loads(json.dumps(payload_of(comparison), allow_nan=False))["view"] == "worlds"
+
+
+def test_the_same_results_make_the_same_bytes(make_results):
+    """Neither a clock nor chance enters; without evaluations there is nothing."""
+    comparison = compare(make_results(2, evaluations=12))
+    assert interactive(comparison) == interactive(comparison)
+    nothing = make_results(1, evaluations=12)
+    empty = compare(nothing.__class__(runs=nothing.runs, evaluations=nothing.evaluations.head(0)))
+    assert interactive(empty) == ""

@@ -1,0 +1,223 @@
+"""The figures in Chromium: every interaction by its effect, without an error or a request."""
+
+import dataclasses
+
+import pytest
+
+from deepboot.bootstrap.results import Results
+from deepboot.reports import compare
+from deepboot.reports.interactive.page import interactive
+from deepboot.reports.notebook import NotebookResults
+from deepboot.reports.page.page import write_report
+from tests.reports.conftest import synthetic
+from tests.reports.interactive import chromium
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed"),
+]
+EVIL = "<img src=x onerror=fail()> \\(y\\)"
+HEAD = "<!doctype html><meta charset=utf-8><style>:root { color: rgb(28, 28, 28) }</style><title>Page</title>"
+HELPERS = """
+window.model = (name) => Bokeh.documents.map((one) => one.get_model_by_name(name)).find(Boolean);
+window.column = (source, name) => [...model(source).data[name]];
+window.lines = (kind, name) => {
+  const kinds = column("curves lines", "what");
+  return column("curves lines", name).filter((_, place) => kinds[place].startsWith(kind));
+};
+window.control = (name) => document.querySelector(`.interactive [name="${name}"]`);
+window.set = (name, value) => {
+  const one = control(name);
+  if (one.type === "checkbox") one.checked = value; else one.value = value;
+  one.dispatchEvent(new Event("change", {bubbles: true}));
+};
+window.toggle = (key) => document.querySelector(`.interactive [data-key="${key}"]`).click();
+window.at = (name, x, y) => {
+  const view = Bokeh.index.get_one(model(name)), box = view.el.getBoundingClientRect();
+  return [box.left + view.frame.x_scale.compute(x), box.top + view.frame.y_scale.compute(y)];
+};
+window.texts = (node) => (node.shadowRoot ? texts(node.shadowRoot) : "") + (node.nodeType === 3 ? node.data + " " : "")
+  + [...node.childNodes].filter((one) => one.nodeName !== "STYLE").map(texts).join("");
+window.deep = (selector, node = document) => node.querySelector(selector)
+  ?? [...node.querySelectorAll("*")].map((one) => one.shadowRoot && deep(selector, one.shadowRoot)).find(Boolean);
+window.middle = (node) => {
+  const box = node.getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+};
+window.settled = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 60)));
+"""
+
+
+def hostile() -> Results:
+    """A sweep of two settings, one of which has a name with a tag and a formula."""
+    results = synthetic(3, (250, 1000), decays=(0.1, 1.0), evaluations=30)
+    runs = results.runs.assign(optimizer=results.runs["optimizer.weight_decay"].map({0.1: "adamw", 1.0: EVIL}))
+    return dataclasses.replace(results, runs=runs.drop(columns="optimizer.weight_decay"))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """The figures of that sweep over a static one, open and drawn."""
+    page = tmp_path_factory.mktemp("page") / "page.html"
+    static = '<figure id="figure-test_error">The same as a drawing.</figure>'
+    page.write_text(f"{HEAD}{interactive(compare(hostile()))}{static}")
+    with chromium.Browser() as open_browser:
+        open_browser.open(page)
+        open_browser.until("document.querySelector('.interactive').dataset.ready")
+        open_browser.value(HELPERS)
+        yield open_browser
+        assert open_browser.errors == []
+        assert open_browser.requests == [page.as_uri()]
+
+
+def scroll_to(browser: chromium.Browser, figure: str) -> None:
+    browser.value(f"document.querySelector('[data-figure={figure}]').scrollIntoView({{block: 'center'}}); settled()")
+
+
+def click(browser: chromium.Browser, spot: str) -> None:
+    browser.mouse("mouseMoved", *browser.value(spot))
+    browser.value("new Promise((done) => setTimeout(done, 500))")  # two clicks in less are a double click to Bokeh
+    browser.click(*browser.value(spot))
+
+
+def test_controls_change_what_is_drawn(browser):
+    """Worlds and cells by the legend, the measure, its side, the unit of time, both scales, and the swept settings."""
+    worlds = "[...new Set(lines('seed', 'world'))].sort().join()"
+    assert browser.value(worlds) == "ideal,real"
+    assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
+    browser.value("toggle('world ideal')")
+    assert browser.value(worlds) == "real"
+    assert browser.value("document.querySelector('[data-key=\"world ideal\"]').ariaPressed") == "false"
+    browser.value("toggle('cell 0')")
+    assert browser.value("new Set(lines('mean', 'cell')).size") == 3
+    browser.value("toggle('world ideal'); toggle('cell 0')")
+    assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
+
+    label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
+    browser.value("set('measure', 'loss')")
+    assert browser.value(label.format("y")) == "test loss|test loss"
+    browser.value("set('side', 'train')")
+    assert "train" in browser.value(label.format("y"))
+    browser.value("set('measure', 'error'); set('side', 'test')")
+    last = "Math.max(...lines('seed', 'xs').flat().filter(Number.isFinite))"
+    assert browser.value(last) == 4000
+    browser.value("set('time', 'samples')")
+    assert browser.value(last) == 400_000
+    assert browser.value(label.format("x")).startswith("samples seen")
+    browser.value("set('time', 'seconds')")
+    assert browser.value(last) == pytest.approx(1.5)
+    browser.value("set('time', 'step')")
+
+    assert browser.value("model('curves').x_scale.type + model('curves x log').visible") == "LogScaletrue"
+    browser.value("set('log_x', false); set('log_y', true)")
+    assert browser.value("model('curves').x_scale.type + model('curves').y_scale.type") == "LinearScaleLogScale"
+    assert browser.value("[model('curves x log').visible, model('curves y log').visible].join()") == "false,true"
+    assert browser.value("model('curves').x_range.start <= 0 && model('curves').y_range.start > 0")
+    browser.value("set('log_x', true); set('log_y', false)")
+
+    browser.value("set('setting 1', '250')")
+    assert browser.value("lines('seed', 'cell').filter((one) => one.includes('1,000')).length") == 0
+    browser.value("set('setting 1', '')")
+    assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
+
+
+def test_bootstrap_error_is_real_minus_ideal(browser):
+    """One line per pair, zero before anything is reused, signed."""
+    browser.value("set('view', 'bootstrap_error')")
+    assert browser.value("lines('seed', 'world').every((world) => world === 'real')")
+    assert browser.value("lines('seed', 'ys').every((ys) => ys[1] === 0)")
+    assert browser.value("Math.max(...lines('seed', 'ys').flat().filter(Number.isFinite))") > 0.4
+    assert "minus ideal" in browser.value("model('curves y linear').axis_label")
+    browser.value("set('view', 'worlds')")
+
+
+def test_the_mouse_finds_zooms_and_picks(browser):
+    """A tooltip names the run, a drag zooms, a tool resets, and a click on the map picks a cell and frees it."""
+    scroll_to(browser, "curves")
+    browser.mouse("mouseMoved", *browser.value("at('curves', 30, 0.5)"))
+    tip = browser.until("(texts(document.body).match(/seed \\d[\\s\\S]*value[\\s\\S]{20}/) ?? [''])[0]")
+    for word in ("world", "real", "cell", "train_size", "value:"):
+        assert word in tip
+    browser.mouse("mouseMoved", 2, 2)
+
+    span = "model('curves').x_range.end / model('curves').x_range.start"
+    before = browser.value(span)
+    start, end = browser.value("[at('curves', 100, 0.4), at('curves', 1000, 0.1)]")
+    browser.mouse("mouseMoved", *start)
+    browser.mouse("mousePressed", *start, button="left", buttons=1, clickCount=1)
+    for share in (0.3, 0.6, 1.0):
+        x, y = (one + share * (other - one) for one, other in zip(start, end, strict=True))
+        browser.mouse("mouseMoved", x, y, button="left", buttons=1)
+    browser.mouse("mouseReleased", *end, button="left", clickCount=1)
+    assert browser.until(f"Math.abs({span} - 10) < 0.5")
+    click(browser, "middle(deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')))")
+    assert browser.until(f"Math.abs({span} - {before}) < 1e-6 * {before}")
+
+    scroll_to(browser, "effect")
+    spot = "at('effect', model('effect').x_range.factors[0], '1,000')"
+    assert browser.value("model('effect').x_range.factors[0]").startswith("<img")
+    for chosen, cells in (("1,000", 1), ("", 4)):
+        click(browser, spot)
+        browser.until(f"control('setting 1').value === '{chosen}'")
+        reals = "lines('mean', 'world').filter((world) => world === 'real').length"
+        assert browser.value(reals) == cells
+    layers = browser.value("[...control('layer').options].map((one) => one.text)")
+    assert "grokking step, real world" in layers
+    browser.value(f"set('layer', '{layers.index('share of runs that grokked, ideal world')}')")
+    assert browser.value("column('effect cells', 'value').join()") == "1,1,1,1"
+
+
+def test_print_dark_mode_and_narrow_pages(browser):
+    """Static figures lie under the others on a screen and return in print; ink follows the page; nothing is wider."""
+    sizes = "[...document.querySelectorAll('.interactive, #figure-test_error')].map((one) => one.offsetWidth)"
+    shown, under = browser.value(sizes)
+    assert shown > 300
+    assert under == 1
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    shown, under = browser.value(sizes)
+    assert shown == 0
+    assert under > 300
+    browser.command("Emulation.setEmulatedMedia", media="")
+
+    color = "model('curves x log').major_label_text_color"
+    assert browser.value(color) == "rgb(28,28,28)"
+    browser.value("document.querySelector('.interactive').style.color = 'rgb(240, 240, 240)'")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.command("Emulation.setEmulatedMedia", features=[dark])
+    assert browser.until(f"{color} === 'rgb(240,240,240)'")
+
+    browser.resize(390, 800)
+    browser.value("settled()")
+    assert browser.value("Bokeh.index.get_one(model('curves')).el.offsetWidth") <= 390
+    wide = "(one) => one.getBoundingClientRect().right > 391"
+    every = "[...document.querySelectorAll('.interactive, .interactive *')]"
+    assert browser.value(f"{every}.filter({wide}).map((one) => one.className).join()") == ""
+
+
+def test_the_report_holds_the_figures(tmp_path):
+    """They draw there too, without an error or a request, over the static figures of the same curves."""
+    page = write_report(synthetic(2, evaluations=12), tmp_path / "report.html")
+    with chromium.Browser() as browser:
+        browser.open(page)
+        browser.until("document.querySelector('.interactive').dataset.ready")
+        under = "[...document.querySelectorAll('.under-interactive')].map((one) => one.id).join()"
+        assert browser.until(under) == "figure-test_error,figure-test_soft_error"
+        assert browser.errors == []
+        assert browser.requests == [page.as_uri()]
+
+
+def test_a_notebooks_frame_holds_the_figures(tmp_path):
+    """The output of a cell, put into any page, draws by itself what was asked for."""
+    results = synthetic(2, (250, 1000), evaluations=12)
+    opened = NotebookResults(**{field.name: getattr(results, field.name) for field in dataclasses.fields(results)})
+    page = tmp_path / "notebook.html"
+    with chromium.Browser() as browser:
+        for plot, view in ((opened.plot.effect, "worlds"), (opened.plot.bootstrap_error, "bootstrap_error")):
+            page.write_text(f"<!doctype html><meta charset=utf-8>{plot()._repr_html_()}")
+            browser.open(page)
+            frame = "document.querySelector('iframe').contentDocument"
+            browser.until(f"{frame}.querySelector('.interactive').dataset.ready")
+            assert browser.value(f"{frame}.querySelector('[name=view]').value") == view
+            assert browser.value(f"{frame}.querySelector('.interactive-effect').hidden") == (view != "worlds")
+        assert browser.errors == []
+        assert set(browser.requests) == {page.as_uri()}
