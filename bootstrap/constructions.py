@@ -57,20 +57,52 @@ def modular_circle(task: Task, model: Mapping[str, Any], *, frequency: PositiveI
         raise ValueError(
             f"construction 'modular_circle' needs a width of 3 or at least 5, got {width}. Set model.width."
         )
-    if math.gcd(frequency, modulus) > 1:
-        raise ValueError(
-            f"construction 'modular_circle' needs a frequency without a common divisor with {modulus}, "
-            f"got {frequency}. Set start.construction.frequency = 1."
-        )
-    token_angle = 2 * math.pi * frequency / modulus * torch.arange(modulus, dtype=torch.float64)
+    token_angle = _token_angle("modular_circle", modulus, frequency)
     unit_angle = 2 * math.pi / width * torch.arange(width, dtype=torch.float64)
-    signs = task.inputs.vocab - modulus if model.get("embedded") != "operands" else 0  # type: ignore[union-attr]
-    circle = torch.stack((token_angle.cos(), token_angle.sin()), 1)
     return {
-        "embeddings.0.weight": torch.cat((circle, circle.new_zeros(signs, 2))),
+        "embeddings.0.weight": _ring(token_angle, task, model),
         "hidden.0.weight": torch.stack((unit_angle.cos(), unit_angle.sin()), 1),
         "output.weight": (token_angle[:, None] - 2 * unit_angle).cos(),
     }
+
+
+@register("construction", "circular_embedding")
+def circular_embedding(task: Task, model: Mapping[str, Any], *, frequency: PositiveInt = 1) -> dict[str, Tensor]:
+    """The embedding of `modular_circle` alone: token i lies at the angle 2πi ``frequency`` / p, all else is random.
+
+    ``[training.layers.embeddings]`` with ``lr = 0`` and ``weight_decay = 0`` keeps it there.
+    Source: PAIR, "Do machine learning models memorize or generalize?", 2023: five units on a fixed circle.
+
+    Raises:
+        ValueError: a task without a modulus, another model than an mlp with one table of two numbers per token, or a
+            frequency that puts two numbers in one place.
+    """
+    modulus = getattr(task, "modulus", 0)
+    wrong = model.get("name") != "mlp" or model.get("embedding") != 2 or model.get("shared_embedding") is False
+    if not modulus or wrong:
+        raise ValueError(
+            "construction 'circular_embedding' needs a task with a modulus and an mlp that embeds tokens in two "
+            'numbers. Set task.name = "binary_operations", model.name = "mlp", model.embedding = 2 and '
+            "model.shared_embedding = true."
+        )
+    return {"embeddings.0.weight": _ring(_token_angle("circular_embedding", modulus, frequency), task, model)}
+
+
+def _token_angle(construction: str, modulus: int, frequency: int) -> Tensor:
+    """Angles of the numbers mod p on the circle, float64, (p,)."""
+    if math.gcd(frequency, modulus) > 1:
+        raise ValueError(
+            f"construction {construction!r} needs a frequency without a common divisor with {modulus}, "
+            f"got {frequency}. Set start.construction.frequency = 1."
+        )
+    return 2 * math.pi * frequency / modulus * torch.arange(modulus, dtype=torch.float64)
+
+
+def _ring(angle: Tensor, task: Task, model: Mapping[str, Any]) -> Tensor:
+    """The table with the numbers on a circle and, where the model has rows for signs, these at its center."""
+    signs = task.inputs.vocab - len(angle) if model.get("embedded") != "operands" else 0  # type: ignore[union-attr]
+    circle = torch.stack((angle.cos(), angle.sin()), 1)
+    return torch.cat((circle, circle.new_zeros(signs, 2)))
 
 
 def constructed(

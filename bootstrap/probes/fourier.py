@@ -80,7 +80,7 @@ def _tables(named: dict[str, Tensor], layer: Layer, vocab: int) -> dict[str, Ten
     elif layer == "output" and "output.weight" in named:
         found = [named["output.weight"]]
     elif layer == "input" and "hidden.0.weight" in named:
-        found = _input_tables(embeddings, named["hidden.0.weight"], vocab)
+        found = input_tables(embeddings, named["hidden.0.weight"], vocab)
     if not found:
         raise ValueError(
             f"this model has no layer {layer!r}, only {', '.join(named)}. "
@@ -89,7 +89,7 @@ def _tables(named: dict[str, Tensor], layer: Layer, vocab: int) -> dict[str, Ten
     return {layer if len(found) == 1 else f"{layer} {number}": table for number, table in enumerate(found, 1)}
 
 
-def _input_tables(embeddings: list[Tensor], weight_EHI: Tensor, vocab: int) -> list[Tensor]:
+def input_tables(embeddings: list[Tensor], weight_EHI: Tensor, vocab: int) -> list[Tensor]:
     """What each token of an operand adds to the first hidden layer, (E, V, H)."""
     if not embeddings:
         return [block.mT for block in weight_EHI.split(vocab, 2)]

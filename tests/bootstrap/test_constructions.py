@@ -101,6 +101,44 @@ def test_a_construction_of_some_parameters_leaves_the_others_as_usual():
         assert torch.equal(tensor, expected)
 
 
+def test_a_circular_embedding_leaves_all_else_as_usual_and_can_be_held():
+    """The numbers lie on the circle, signs at its center; the other layers are drawn, and train alone."""
+    held = {"lr": 0.0, "weight_decay": 0.0}
+    start = {"construction": {"name": "circular_embedding", "frequency": 2}}
+    runs = runs_of(study(start=start, training__layers={"embeddings": held}))
+    pack, plain, circle = Pack(runs), Pack(runs_of(study(start=None))), Pack(runs_of(study(frequency=2)))
+    train_steps(pack, 3)
+    weights, drawn = pack.weights(0), plain.weights(0)
+    assert torch.equal(weights["embeddings.0.weight"], circle.weights(0)["embeddings.0.weight"])
+    begun = Pack(runs).weights(0)
+    for name in ("hidden.0.weight", "output.weight"):
+        assert torch.equal(begun[name], drawn[name])
+        assert not torch.equal(weights[name], drawn[name])
+
+
+def test_a_circular_embedding_has_no_two_numbers_in_one_place():
+    """At the modulus itself all numbers would lie at one point."""
+    refused(
+        "`start.construction`: construction 'circular_embedding' needs a frequency without a common divisor with 67, "
+        "got 67. Set start.construction.frequency = 1.",
+        study(start={"construction": {"name": "circular_embedding", "frequency": 67}}),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes", [{"task": {"name": "permutations", "degree": 3}}, {"model": CIRCLE | {"embedding": 4}}]
+)
+def test_a_circular_embedding_is_refused_where_it_does_not_fit(changes):
+    """Tasks without a modulus, and other tables than of two numbers."""
+    start = {"construction": {"name": "circular_embedding"}}
+    refused(
+        "`start.construction`: construction 'circular_embedding' needs a task with a modulus and an mlp that embeds "
+        'tokens in two numbers. Set task.name = "binary_operations", model.name = "mlp", model.embedding = 2 and '
+        "model.shared_embedding = true.",
+        study(start=start, training__train_size=20, training__batch_size=20, **changes),
+    )
+
+
 def test_the_source_of_a_plugins_construction_is_part_of_the_identity(tmp_path):
     """An edited file is another start."""
     ids = set()
@@ -166,7 +204,7 @@ def test_the_circle_is_refused_where_it_does_not_add(changes, sentence):
          "`start.layers`: this is about the runs of start.folder, and the start is constructed. Remove the key."),
         ({"construction": {"name": "modular_circel"}},
          "`start.construction.name`: unknown construction 'modular_circel'. Did you mean 'modular_circle'? "
-         "Known: modular_circle."),
+         "Known: circular_embedding, modular_circle."),
         ({"construction": {"name": "modular_circle", "frequency": 0}},
          "`start.construction.frequency`: expected a number above 0, got 0. Change it."),
     ],
