@@ -44,7 +44,9 @@ class MLP(nn.Module):
     of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to
     ``projection`` numbers between the last activation and the output, whose weights may be the embedding's rows of the
     classes (``tied``), as in PAIR's modular addition; tables, or one-hot vectors, of the tokens alone that operands can
-    be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm.
+    be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm; an
+    output per token, of which only the one that the last varying token names is the logit (``queried``), for a task of
+    one class as ``modular_triples``.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -60,6 +62,7 @@ class MLP(nn.Module):
         embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
         tied: Annotated[bool, LATER] = False, dropout: Annotated[Probability, LATER] = 0.0,
         embedded: Annotated[Literal["tokens", "operands"], LATER] = "tokens",
+        queried: Annotated[bool, LATER] = False,
     ):  # fmt: skip
         super().__init__()
         if single_logit and classes != 2:
@@ -67,12 +70,18 @@ class MLP(nn.Module):
                 f"model 'mlp' has one logit for two classes only, this task has {classes}. "
                 "Set model.single_logit = false."
             )
+        if queried and not (isinstance(inputs, Tokens) and len(inputs.varying) > 1 and classes == 1):
+            raise ValueError(
+                "model 'mlp' can be queried for one output by the last of several tokens only, for real-valued labels, "
+                f"this task has {classes} classes. Set model.queried = false."
+            )
         if tied and not (isinstance(inputs, Tokens) and shared_embedding and embedding == projection > 0):
             raise ValueError(
                 "model 'mlp' can tie its output to one shared embedding of tokens only, as wide as its projection. "
                 f"Set model.projection = {embedding or 128} and model.shared_embedding = true, or model.tied = false."
             )
         self.activation, self.operands, self.classes = activation, operands, classes
+        self.query: int | None = None
         self.answers, self.vocab = 1, 0
         self.varying: tuple[int, ...] = ()
         if isinstance(inputs, Tokens):
@@ -82,13 +91,16 @@ class MLP(nn.Module):
                     "Set task.shows_answers = false or use a causal model such as 'transformer'."
                 )
             self.answers, self.varying = inputs.answers, inputs.varying
+            if queried:
+                *others, self.query = inputs.varying
+                self.varying = tuple(others)
             self.vocab = inputs.operands or inputs.vocab if embedded == "operands" else inputs.vocab
             size = embedding or self.vocab
-            tables = 0 if not embedding else 1 if shared_embedding else len(inputs.varying)
+            tables = 0 if not embedding else 1 if shared_embedding else len(self.varying)
             self.embeddings = nn.ModuleList(Embedding(self.vocab, embedding, std=embedding_std) for _ in range(tables))
-            fan_in = size if operands == "sum" else size * len(inputs.varying)
+            fan_in = size if operands == "sum" else size * len(self.varying)
             # on the device, since an index that comes from the host is copied at every step
-            self.register_buffer("positions", torch.tensor(inputs.varying), persistent=False)
+            self.register_buffer("positions", torch.tensor(self.varying), persistent=False)
         elif isinstance(inputs, Vector):
             fan_in = inputs.size
         else:
@@ -98,6 +110,7 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(BatchNorm(each) for each in widths[1:]) if batch_norm else None
         self.dropouts = nn.ModuleList(Dropout(dropout) for _ in range(depth)) if dropout else None
         self.single_logit, outputs = single_logit, 1 if single_logit else self.answers * classes
+        outputs = self.vocab if queried else outputs
         self.projection = (
             Linear(widths[-1], projection, bias=False, initialization=initialization) if projection else None
         )
@@ -116,7 +129,8 @@ class MLP(nn.Module):
                 h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
             h = activate(h, self.activation)
             h = layer(h if self.dropouts is None else self.dropouts[index](h))
-        return self._logits(h)
+        logits = self._logits(h)
+        return logits if self.query is None else logits.gather(-1, x[..., self.query, None])
 
     def _layers(self) -> list[Linear]:
         """The layers with an activation before each but the first: all, or all up to the projection."""
