@@ -106,10 +106,11 @@ def report(
     /,
     out: Annotated[Path | None, arg(metavar="FILE.html")] = None,
     axis: Annotated[Axis, arg(help="unit of time in figures and tables; claims are judged in steps")] = "step",
+    pdf: Annotated[bool, arg(help="write the figures as PDF, too")] = False,
 ) -> None:
     """Write the report of one folder, or of several side by side."""
     _at_least_one(folders, "report")
-    _report(folders, out, axis)
+    _report(folders, out, axis, pdf)
     say(f"Next: deepboot claims {folders[0]}")
 
 
@@ -119,7 +120,7 @@ def _at_least_one(folders: tuple[Path, ...], command: str) -> None:
         _fail([f"DIR: expected at least one output folder, got none. Write for instance `{example}`."])
 
 
-def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") -> None:
+def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pdf: bool = False) -> None:
     from deepboot.bootstrap import results
     from deepboot.reports.comparison import compare
     from deepboot.reports.page.page import write_report
@@ -132,7 +133,7 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step") ->
     if out is None and len(folders) > 1:
         out = folders[0].parent / "comparison.html"
     comparison = compare(read)
-    path = write_report(comparison, out, axis=axis)
+    path = write_report(comparison, out, axis=axis, pdf=pdf)
     say()
     for sentence in finding(comparison):
         say(sentence)

@@ -35,12 +35,12 @@ TITLE = 84  # letters of all titles in a row
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its file name and caption, as SVG and as PDF."""
+    """A figure with its file name and caption, as SVG; printed as PDF when that is asked for."""
 
     name: str
     caption: str
     svg: bytes
-    pdf: bytes
+    figure: Figure
     continues: str = ""  # the name of the figure of which it shows further cells
     cells: str = ""  # which cells of how many, where it does not show all
 
@@ -60,10 +60,20 @@ class Drawing:
         text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
-    def save(self, folder: Path) -> None:
-        """Write ``NAME.svg`` and ``NAME.pdf``."""
+    @property
+    def pdf(self) -> bytes:
+        """The same bytes at every call. Its fonts take longer than all else in a report."""
+        buffer = io.BytesIO()
+        with mpl.rc_context(rc_style(self.name)):
+            metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+            FigureCanvasPdf(self.figure).print_pdf(buffer, metadata=metadata)
+        return buffer.getvalue()
+
+    def save(self, folder: Path, *, pdf: bool = False) -> None:
+        """Write ``NAME.svg``, and ``NAME.pdf`` where it is asked for, or lies there of an earlier report."""
         write_atomically(folder / f"{self.name}.svg", self.svg)
-        write_atomically(folder / f"{self.name}.pdf", self.pdf)
+        if pdf or (folder / f"{self.name}.pdf").exists():
+            write_atomically(folder / f"{self.name}.pdf", self.pdf)
 
 
 def _compact(attribute: re.Match[str]) -> str:
@@ -162,13 +172,12 @@ def rc_style(name: str) -> Any:
 
 
 def rendered(name: str, figure: Figure, caption: str) -> Drawing:
-    """A figure as SVG and PDF, with the same bytes at every call."""
-    svg, pdf = io.BytesIO(), io.BytesIO()
+    """A figure as SVG, with the same bytes at every call."""
+    svg = io.BytesIO()
     _number_marks(figure)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # the layout is computed: do not repeat it
-    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return Drawing(name, caption, svg.getvalue(), pdf.getvalue())
+    figure.set_layout_engine("none")  # the layout is computed: a PDF does not repeat it
+    return Drawing(name, caption, svg.getvalue(), figure)
 
 
 def _number_marks(figure: Figure) -> None:

@@ -34,7 +34,11 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 def write_report(
-    source: Results | Path | Sequence[Path | Results] | Comparison, out: Path | None = None, *, axis: Axis = "step"
+    source: Results | Path | Sequence[Path | Results] | Comparison,
+    out: Path | None = None,
+    *,
+    axis: Axis = "step",
+    pdf: bool = False,
 ) -> Path:
     """Write ``report.html``, ``report.md`` and ``figures/`` and return the path of the page.
 
@@ -43,6 +47,7 @@ def write_report(
         out: the page's file; the text takes its name and both lie beside ``figures/``. By default
             ``report.html`` in the output folder.
         axis: unit of time in the figures and in the tables of steps and delays; claims are judged in steps.
+        pdf: write every figure as PDF, too, beside its SVG.
 
     Raises:
         ValueError: no folder to write to, or a folder without results.
@@ -53,7 +58,7 @@ def write_report(
     page = _page_file(results, out)
     context = _context(comparison, axis)
     try:
-        _write(page, context)
+        _write(page, context, pdf)
     except OSError as error:
         raise StudyError([
             f"report {page} cannot be written: {_reason(error)}. The results are whole: make room, or give another "
@@ -67,11 +72,11 @@ def _read(source: Results | Path | Sequence[Path | Results]) -> list[Results]:
     return [one if isinstance(one, Results) else read(one) for one in several]
 
 
-def _write(page: Path, context: dict[str, Any]) -> None:
+def _write(page: Path, context: dict[str, Any], pdf: bool) -> None:
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for drawing in context["drawings"]:
-        drawing.save(figures)
+        drawing.save(figures, pdf=pdf)
     write_atomically(page.with_suffix(".md"), _rendered("report.md.j2", context).encode())
     write_atomically(page, _rendered("report.html.j2", context).replace(" %", "\N{NO-BREAK SPACE}%").encode())
 

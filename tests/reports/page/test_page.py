@@ -74,17 +74,32 @@ def swept(tmp_path_factory):
 
 
 def test_page_text_and_figures_are_written(usual):
-    """One offline page, the same as text, and every figure as SVG and PDF."""
+    """One offline page, the same as text, and every figure as SVG."""
     _, out, page, _, _ = usual
     figures = {path.stem for path in (out.parent / "figures").iterdir()}
     assert figures >= {"test_error", "test_soft_error", "bootstrap_error", "steps", "survival"}
     assert sorted(path.relative_to(out.parent).as_posix() for path in out.parent.rglob("*.*")) == sorted(
-        ["report.html", "report.md"] + [f"figures/{name}.{form}" for name in figures for form in ("svg", "pdf")]
+        ["report.html", "report.md"] + [f"figures/{name}.svg" for name in figures]
     )
     assert all(address.startswith(CSV) for address in page.loads)
     assert "<script src" not in out.read_text()
     assert len(page.ids) == len(set(page.ids))
     assert page.headings == ["Claims", "Finding", "Figures", "Configuration", "Tables", "Run it again"]
+
+
+def test_figures_are_written_as_pdf_where_that_is_asked_for(tmp_path):
+    """And a PDF that lies there follows its figure ever after."""
+    results = synthetic(seeds=2, evaluations=8)
+    out = write_report(results, tmp_path / "report.html", pdf=True)
+    written = tmp_path / "figures" / "test_error.pdf"
+    assert {path.stem for path in (tmp_path / "figures").glob("*.pdf")} == {
+        path.stem for path in (tmp_path / "figures").glob("*.svg")
+    }
+    whole = written.read_bytes()
+    assert whole.startswith(b"%PDF")
+    written.write_bytes(b"")
+    write_report(results, out)
+    assert written.read_bytes() == whole
 
 
 def test_the_answer_and_its_figure_come_first(usual):
