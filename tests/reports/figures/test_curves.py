@@ -133,7 +133,7 @@ def test_drawings_are_deterministic_with_text_as_text(make_results):
     assert [drawing.svg for drawing in first] == [drawing.svg for drawing in second]
     assert [drawing.pdf for drawing in first] == [drawing.pdf for drawing in second]
     assert "first reuse</text>" in first[0].inline
-    assert 'id="test_error-figure_1"' in first[0].inline
+    assert 'id="test_error-first reuse"' in first[0].inline
     assert first[0].inline.startswith("<svg viewBox=")
 
 
