@@ -294,7 +294,8 @@ class Comparison:
 def compare(results: Results | Iterable[Results]) -> Comparison:
     """Join every real run to its ideal partner, in one output folder's results or in several side by side.
 
-    Runs that occur more than once, by ``run_id``, count once: the one that went furthest.
+    Runs that occur more than once, by ``run_id``, count once: the one that went furthest. What is infinite, as an error
+    without bounds where a run diverges, is no value: the run itself is counted as diverged.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -309,6 +310,8 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
     kept = runs[["run_id", "_source"]]
     rows = typed(rows.merge(kept, on=["run_id", "_source"]).drop(columns="_source"), EVALUATION_COLUMNS)
+    measured = rows.select_dtypes("float").columns
+    rows[measured] = rows[measured].where(np.isfinite(rows[measured]))
     rows = _with_probes(rows, pd.concat([source.probes for source in sources], ignore_index=True))
     rows = rows.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
     return Comparison(_labelled(runs.drop(columns="_source")), rows, sources)

@@ -45,6 +45,7 @@ def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
     """Noise of a finite test set beside the spread over seeds, per cell and world.
 
     At the stopping step both worlds of a real cell's pairs, at the end every cell's finished runs at their last step.
+    There is no row where labels are real numbers: an error is then a square, and no share of wrong labels.
 
     Returns:
         ``cell_id, cell, world`` (the world that is measured), ``when, n`` (runs), ``test_size`` (samples per run, NaN
@@ -54,11 +55,11 @@ def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
         gives, with its interval) and ``limit`` (largest error that a run without a wrong label is consistent with, NaN
         unless all are).
     """
-    runs = comparison.runs.set_index("run_id")
+    runs, shares = comparison.runs.set_index("run_id"), _measured_in_shares(comparison)
     rows = [
         key | {"when": when, "n": len(errors)} | _noise(errors, runs.loc[errors.index], confidence)
         for when, key, errors in _errors(comparison)
-        if len(errors)
+        if len(errors) and errors.index.isin(shares).all()
     ]
     facts = ["test_size", "own", "whole"]
     measures = ["error", "standard_error", "seed_spread", "share", "low", "high", "limit"]
@@ -97,6 +98,14 @@ def _pairing(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
     seeds = seeds_without_pairing(real, ideal, confidence)
     values = (paired.correlation, *(paired.interval or UNKNOWN), 1 / paired.variance_ratio, seeds)
     return {"n": paired.n, "negligible": False} | dict(zip(names, values, strict=True))
+
+
+def _measured_in_shares(comparison: Comparison) -> pd.Index:
+    """Runs whose error is a share of wrong labels; of real labels it is the squared error, as the loss is."""
+    rows = comparison.evaluations
+    squared = (rows[ERROR] == rows["test_loss"]).groupby(rows["run_id"]).all()
+    squared |= rows.groupby("run_id")[ERROR].max() > 1
+    return squared.index[~squared]
 
 
 def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.Series]]:

@@ -38,7 +38,7 @@ def swept(comparison: Comparison) -> Table:
 def chosen(comparison: Comparison) -> Table:
     """The settings that a reader always asks for, and those of one value that is not the default."""
     defaults, apart = _defaults(comparison), set(_swept_names(comparison.runs))
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (name, value)
         for name, value in configuration(comparison).rows
         if name not in apart and (name in ALWAYS or value != defaults.get(name, ""))
@@ -56,7 +56,7 @@ def untouched(comparison: Comparison) -> Table:
 def between_folders(comparison: Comparison) -> Table:
     """The settings that differ between several folders, a column each; without rows for one folder."""
     sources = comparison.sources if len(comparison.sources) > 1 else ()
-    tables = [dict(configuration(compare(source)).rows) for source in sources]
+    tables = [{row[0]: row[1] for row in configuration(compare(source)).rows} for source in sources]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = [(name, *(table.get(name, "–") for table in tables)) for name in names]
     columns = ("setting", *(str(source.folder or f"folder {n}") for n, source in enumerate(sources, start=1)))

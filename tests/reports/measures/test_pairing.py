@@ -93,6 +93,16 @@ def test_noise_is_binomial(with_errors):
     assert rows_of(table).loc[("ideal", "stopping"), "error"] == pytest.approx(IDEAL.mean())
 
 
+def test_squared_errors_are_no_shares(with_errors):
+    """Of real labels the error is the squared error, as the loss is, and may be above 1: nothing binomial is said."""
+    large = with_errors(real=[2.3, 1.2, 1.4, 1.1], ideal=[1.2, 3.1, 1.3, 1.2])
+    assert noise_table(compare(large)).empty
+    small = with_errors(REAL, IDEAL)
+    assert not noise_table(compare(small)).empty
+    squared = small.evaluations.assign(test_loss=small.evaluations["test_error"])
+    assert noise_table(compare(replace(small, evaluations=squared))).empty
+
+
 def test_noise_without_a_wrong_label_has_a_limit(with_errors):
     """No wrong label among 200 is consistent with up to 1.8 %, as Clopper and Pearson have it."""
     results = with_errors([0.0] * 3, [0.0] * 3)

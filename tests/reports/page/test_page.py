@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from deepboot.bootstrap.files import write_json
@@ -100,6 +101,17 @@ def test_figures_are_written_as_pdf_where_that_is_asked_for(tmp_path):
     written.write_bytes(b"")
     write_report(results, out)
     assert written.read_bytes() == whole
+
+
+def test_an_error_without_bounds_does_not_stop_a_report(tmp_path):
+    """A regression that diverges has infinite errors at its last evaluation: no values, of a run that is named."""
+    held = synthetic(seeds=6, diverged=(1,), evaluations=8, claims=CLAIMS)
+    (run_id,) = held.runs.loc[held.runs["status"] == "diverged", "run_id"]
+    last = held.evaluations[held.evaluations["run_id"] == run_id].index[-1]
+    held.evaluations.loc[last, ["test_error", "test_soft_error", "test_loss", "train_error", "train_loss"]] = np.inf
+    _, words = read_page(write_report(held, tmp_path / "report.html"))
+    assert "1 run of 12 diverged" in words
+    assert "inf" not in words.replace("information", "").split()
 
 
 def test_the_answer_and_its_figure_come_first(usual):
