@@ -25,7 +25,9 @@ STATIC = ("figure-test_error", "figure-test_soft_error")  # figures of the page 
 DASH = 2  # pixels of a dash for each of the style's points
 
 
-def interactive(comparison: Comparison, *, view: View = "effect", replaces: tuple[str, ...] = STATIC) -> Markup:
+def interactive(
+    comparison: Comparison, *, view: View = "effect", replaces: tuple[str, ...] = STATIC, stands_for: str = ""
+) -> Markup:
     """The figures as a piece of a page; empty where no run has been evaluated.
 
     Curves are shown over steps, samples or seconds, on log or linear axes, by error, soft error or loss, world by
@@ -37,6 +39,7 @@ def interactive(comparison: Comparison, *, view: View = "effect", replaces: tupl
         view: curves of both worlds, their bootstrap error, or, over the curves, what came of swept settings; without
             any, "effect" is the curves alone.
         replaces: identifiers of the static figures.
+        stands_for: names of these figures in the page's text, such as "Figures 1 and 2"; empty outside a page.
     """
     if comparison.evaluations.empty:
         return Markup()
@@ -48,6 +51,7 @@ def interactive(comparison: Comparison, *, view: View = "effect", replaces: tupl
         style=Markup((ASSETS / "figure.css").read_text()),
         script=Markup((ASSETS / "figure.js").read_text()),
         replaces=" ".join(replaces),
+        stands_for=stands_for,
     )
 
 

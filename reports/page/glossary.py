@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.text import listed, measure, metric_words, setting
+from deepboot.reports.text import count, listed, measure, metric_words, setting
 
 EVERY = {"threshold": "0.99", "streak": "3", "stopping_threshold": "0.01"}  # where a table of runs has no such column
 
@@ -18,7 +18,7 @@ def glossary(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         ("pool", "The finite training set: samples that are drawn once and then used again and again."),
         ("real world", "Training on a pool, as everyone does."),
-        ("ideal world", "The same training, but every step draws fresh samples: nothing is ever used twice."),
+        ("ideal world", f"The same training, but every step draws fresh samples{_until(runs)}"),
         ("pair", "A real run and the ideal run with its seed: same first weights, and the same samples until the pool "
                  "is used up (the first reuse). Each seed is one pair."),
         ("cell", "One configuration with all its seeds."),
@@ -42,6 +42,17 @@ def _values(runs: pd.DataFrame, name: str) -> str:
         return EVERY[name]
     known: Sequence[object] = runs[column].dropna().unique().tolist()
     return listed((measure(one) if isinstance(one, float) else setting(one) for one in known), " or ") or EVERY[name]
+
+
+def _until(runs: pd.DataFrame) -> str:
+    """How long samples are fresh in the ideal world: for ever, or until all samples of a finite task have been used."""
+    again = runs.loc[runs["world"] == "ideal", "first_reuse_step"].dropna()
+    if again.empty:
+        return ": nothing is ever used twice."
+    return (
+        f" as long as there are any. This task has finitely many: all that are not tested have been used by step "
+        f"{count(int(again.min()))}, and are then used again. What the worlds differ in is how many samples they have."
+    )
 
 
 def _stopping(runs: pd.DataFrame) -> str:

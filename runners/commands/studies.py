@@ -15,7 +15,7 @@ from deepboot.reports.tables.table import Table
 from deepboot.reports.text import count, plural
 from deepboot.runners import builtins, study_files
 
-WIDTHS = (22, 5, 21, 22, 22)  # of the columns in a terminal: with two spaces between them, 100
+WIDTHS = (23, 5, 20, 22, 22)  # of the columns in a terminal: with two spaces between them, 100
 COLUMNS = ("study", "runs", "time on a CPU", "published", "ours")
 CHOICE = ". Choice:"  # in a study's source, before what the paper leaves open
 

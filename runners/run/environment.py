@@ -55,4 +55,6 @@ def processor() -> str:
 
 
 def _is_command_line() -> bool:
-    return Path(sys.argv[0]).name.startswith("deepboot")
+    """Whether this is `deepboot` or `python -m deepboot.runners.cli`."""
+    called = Path(sys.argv[0])
+    return called.name.startswith("deepboot") or called.parts[-2:] == ("runners", "cli.py")

@@ -103,6 +103,16 @@ def test_figures_are_written_as_pdf_where_that_is_asked_for(tmp_path):
     assert written.read_bytes() == whole
 
 
+def test_the_ideal_world_of_a_finite_task_repeats_its_samples(usual, tmp_path):
+    """The glossary does not say that nothing is used twice where everything is."""
+    results, _, _, words, _ = usual
+    assert "nothing is ever used twice" in words
+    runs = results.runs.assign(first_reuse_step=7)
+    _, again = read_page(write_report(dataclasses.replace(results, runs=runs), tmp_path / "report.html"))
+    assert "all that are not tested have been used by step 7, and are then used again" in again
+    assert "Figures 1 and 2, for all runs and cells, under the mouse" in again
+
+
 def test_an_error_without_bounds_does_not_stop_a_report(tmp_path):
     """A regression that diverges has infinite errors at its last evaluation: no values, of a run that is named."""
     held = synthetic(seeds=6, diverged=(1,), evaluations=8, claims=CLAIMS)
