@@ -52,3 +52,12 @@ PROBE_COLUMNS = {"run_id": "string", "step": "Int64", "name": "string", "value":
 CLEAN_COLUMN = "train_clean_error"  # beside train_error where labels are noisy
 STATUSES = ("finished", "diverged", "failed", "unfinished")  # unfinished: interrupted, or under way
 STOPPED = "facts.stopped"  # of the runs of a study with a stop rule: ended by it
+
+
+def probe_of(name: str) -> str:
+    """The probe that a value is of, by its name in the table.
+
+    >>> probe_of("layer_norms.hidden.0.weight"), probe_of("sharpness")
+    ('layer_norms', 'sharpness')
+    """
+    return name.partition(".")[0]

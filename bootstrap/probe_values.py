@@ -12,15 +12,6 @@ from deepboot.bootstrap.files import DamagedFileError, read_study
 PROBES = "probes.parquet"
 
 
-def probe_of(name: str) -> str:
-    """The probe that a value is of, by its name in the table.
-
-    >>> probe_of("layer_norms.hidden.0.weight"), probe_of("sharpness")
-    ('layer_norms', 'sharpness')
-    """
-    return name.partition(".")[0]
-
-
 def long_rows(measured: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """The table ``probes`` of what packs measured: ``run_id, step, values`` (by name)."""
     rows = [(row["run_id"], row["step"], name, value) for row in measured for name, value in row["values"].items()]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from deepboot.bootstrap.probe_values import probe_of
+from deepboot.bootstrap.columns import probe_of
 from deepboot.bootstrap.results import Results, typed
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of

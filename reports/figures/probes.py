@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from deepboot.bootstrap.probe_values import probe_of
+from deepboot.bootstrap.columns import probe_of
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.facets import (

@@ -40,7 +40,7 @@ def test_results_show_their_finding_and_verdicts(folder, make_results):
     assert "Is a &lt; b?" in results._repr_html_()
     claimed = notebook(make_results(3, evaluations=12, claims=[CLAIM]))._repr_html_()
     assert re.search(r"<b>(supported|refuted|inconclusive)</b>: Grokking &lt;b&gt;comes", claimed)
-    assert "The real world memorises at" in claimed
+    assert "The real world memorises between steps 63 and 145" in claimed
     assert results.compare().bootstrap_error().equals(load(folder).compare().bootstrap_error())
 
 
