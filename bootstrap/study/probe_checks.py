@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import registry
-from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.columns import probe_of
+from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.build import build_task

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
-from deepboot.bootstrap.columns import probe_of
+from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, probe_of
 from deepboot.bootstrap.results import Results, typed
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of

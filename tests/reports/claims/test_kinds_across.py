@@ -343,12 +343,12 @@ def test_threshold(make_pairs, cells, claim, expected):
 def test_threshold_by_hand(make_pairs):
     """One seed groks between 100 and 200, four between 200 and 400; by step 2,000 one only between 400 and 800."""
     assert judged(make_pairs, GROWING, SIZE).sentence == (
-        "Supported over 5 cells: the pool on which half of the seeds grok is between 200 and 400 (95 % interval 100 to 400; "
-        "6 of 6 seeds; 19 of 30 runs grokked); claimed: at most 500."
+        "Supported over 5 cells: the pool on which half of the seeds grok is between 200 and 400 (95 % interval "
+        "100 to 400; 6 of 6 seeds; 19 of 30 runs grokked); claimed: at most 500."
     )
     one = judged(make_pairs, GROWING, {"kind": "threshold", "min": 2000, "budget": 500})
     assert one.sentence == (
-        "Inconclusive over 5 cells: the pool on which half of the seeds grok by step 500 is at least 1,600 (95 % "
+        "Inconclusive over 5 cells: the pool on which half of the seeds grok by step 500 is more than 1,600 (95 % "
         "interval at least 1,600; 6 of 6 seeds; 0 of 30 runs grokked); claimed: at least 2,000."
     )
 
