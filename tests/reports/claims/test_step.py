@@ -50,8 +50,8 @@ def test_steps_are_written_in_full(make_pairs):
     )
     one = judged(make_pairs, [NEVER] * 6, event="grokking", min=2000)
     assert one.sentence == (
-        "Supported: the median grokking step in the real world is more than 4,000 (95 % interval at least 4,000; 6 of 6 "
-        "runs; 6 of 6 never grokked); claimed: at least 2,000."
+        "Supported: the median grokking step in the real world is more than 4,000 (95 % interval at least 4,000; 6 of "
+        "6 runs; 6 of 6 never grokked); claimed: at least 2,000."
     )
     assert judged(make_pairs, [LATE] * 2, max=5).reason == "2 runs, and a 95 % interval of a median needs 6"
 
