@@ -62,7 +62,7 @@ class Drawing:
 
     @property
     def pdf(self) -> bytes:
-        """The same bytes at every call. Its fonts take longer than all else in a report."""
+        """The figure as PDF, with the same bytes at every call; printed anew each time, since its fonts take long."""
         buffer = io.BytesIO()
         with mpl.rc_context(rc_style(self.name)):
             metadata = {"CreationDate": None, "Creator": None, "Producer": None}
