@@ -7,7 +7,7 @@ from deepboot.bootstrap.study import checks
 from deepboot.bootstrap.study.kept_weights import folder_problems, kept_weights
 from deepboot.bootstrap.study.messages import FORMER, StudyError
 from deepboot.bootstrap.study.parse import read, with_value
-from deepboot.bootstrap.study.run import Pair, Phase, Run
+from deepboot.bootstrap.study.run import Pair, Phase, Run, changed
 from deepboot.bootstrap.study.run_worlds import unread_after
 from deepboot.bootstrap.study.schema import IN_PHASE, Change, Start, Study
 from deepboot.bootstrap.wording import shown
@@ -138,7 +138,7 @@ def _with_phases(runs: list[Run], study: Study) -> Run:
             "first_draw": before.first_draw + (change.at_step - before.first_step) * before.batch_size,
             "first_unread": unread_after(before, change.at_step),
         })  # fmt: skip
-        phases.append(Phase(at_step=change.at_step, run=before))
+        phases.append(Phase(at_step=change.at_step, run=before, named=tuple(change.set)))
     begin = study.start or Start()
     starts = {
         "start": kept_weights(begin, first) if begin.folder is not None else None, "construction": begin.construction,
@@ -171,9 +171,13 @@ def idle_phase_problems(runs: list[Run]) -> list[str]:
         f"`phases[{number - 1}].set`: this phase changes nothing, since these are the values that it follows. "
         "Change a value, or remove the phase."
         for number in numbers
-        if not any(
-            name.startswith(f"phases.{number}.") and name != f"phases.{number}.at_step"
-            for run in runs
-            for name in run.settings()
-        )
+        if not any(_changes(run, number) for run in runs)
     ]
+
+
+def _changes(run: Run, number: int) -> bool:
+    """Whether a run has a later phase of this number, from 1, and it changes a setting."""
+    if number > len(run.phases):
+        return False
+    before = run.phases[number - 2].run if number > 1 else run
+    return bool(changed(before, run.phases[number - 1].run))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -217,10 +217,12 @@ class Phase(Settings):
     Attributes:
         at_step: the last step before it.
         run: the run from then on.
+        named: settings that the study gives it, by dotted name, changed or not; no part of the identity.
     """
 
     at_step: int
     run: Run
+    named: tuple[str, ...] = ()
 
 
 class Pair(NamedTuple):
@@ -231,15 +233,29 @@ class Pair(NamedTuple):
 
 
 def _phase_columns(run: Run) -> dict[str, Any]:
-    """The settings that the phases of a run change, as columns: ``phases.1.training.train_size`` and so on."""
+    """Settings that the phases of a run are given or change, as columns: ``phases.1.training.train_size`` and so on."""
     columns: dict[str, Any] = {}
-    before = run
-    for number, phase in enumerate(run.phases, 1):
+    befores = [run, *(phase.run for phase in run.phases)]
+    for number, (before, phase) in enumerate(zip(befores, run.phases, strict=False), 1):
         columns[f"phases.{number}.at_step"] = phase.at_step
-        old, new = ({"training.train_size": one.train_size, **one._first_settings()} for one in (before, phase.run))
-        columns |= {f"phases.{number}.{name}": new[name] for name in new if new[name] != old.get(name)}
-        before = phase.run
+        given = {name: value for name, value in _in_phase(phase.run).items() if _is_among(name, phase.named)}
+        columns |= {f"phases.{number}.{name}": value for name, value in (given | changed(before, phase.run)).items()}
     return columns
+
+
+def changed(before: Run, after: Run) -> dict[str, Any]:
+    """Settings of a later phase that are not those of the phase before it, by dotted name."""
+    old, new = _in_phase(before), _in_phase(after)
+    return {name: value for name, value in new.items() if value != old.get(name)}
+
+
+def _in_phase(run: Run) -> dict[str, Any]:
+    return {"training.train_size": run.train_size, **run._first_settings()}
+
+
+def _is_among(name: str, given: Iterable[str]) -> bool:
+    """Whether a setting is one of these, or inside one of them."""
+    return any(name == one or name.startswith(f"{one}.") for one in given)
 
 
 def _digest(value: Any) -> str:

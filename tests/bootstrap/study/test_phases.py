@@ -135,6 +135,16 @@ def test_phases_are_part_of_the_identity_and_of_the_table():
     assert real.ideal_run_id == ideal.run_id
 
 
+def test_a_phase_that_gives_the_value_held_already_has_its_column():
+    """Cells of a sweep are told apart by what their phases give, also where one of them gives what holds already."""
+    held = runs_of(changed((20, {"training.train_size": 12, "optimizer.lr": 0.01})))[0]
+    assert held.optimizer["lr"] == 0.01
+    assert held.settings()["phases.1.optimizer.lr"] == 0.01
+    without = runs_of(changed((20, {"training.train_size": 12})))[0]
+    assert "phases.1.optimizer.lr" not in without.settings()
+    assert without.run_id == held.run_id
+
+
 @pytest.mark.parametrize(
     ("phase", "sentence"),
     [
