@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.one_by_one import slow_parts
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.backend_check import disagreement
 from deepboot.bootstrap.training.coefficients import learning_rate_factor
@@ -35,6 +36,11 @@ def rms(params, *, lr: float = 1e-2, momentum: float = 0.9, weight_decay: float 
     return torch.optim.RMSprop(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
 
+def sgd(params, *, lr: float = 0.1):
+    """Plain gradient descent."""
+    return torch.optim.SGD(params, lr=lr)
+
+
 class Counting(torch.optim.Optimizer):
     """Signed steps that shrink with a count kept as a number in its groups, and with a second one per parameter."""
 
@@ -48,7 +54,7 @@ class Counting(torch.optim.Optimizer):
             for param in group["params"]:
                 self.state[param]["seen"] = self.state[param].get("seen", 0) + 1
                 share = 0.5 ** (self.state[param]["seen"] / group["half_life"]) + 1 / group["steps"]
-                param -= group["lr"] * share * param.grad.sign()
+                param.sub_(group["lr"] * share * param.grad.sign())
 
 
 def runs(name="test_rms", **changes):
@@ -131,21 +137,14 @@ def test_a_phase_gives_a_torch_optimizer_other_settings_and_leaves_it_its_state(
 
 def test_transforms_act_before_a_torch_optimizer():
     """A clipped gradient moves it less in its first step."""
+    register("optimizer", "test_sgd")(sgd)
     moved = []
     for chain in ([], [{"name": "clip", "norm": 1e-12}]):
-        pack = Pack(runs("test_tiny_sgd", training__transforms=chain) if _register_sgd() else [])
+        pack = Pack(runs("test_sgd", training__transforms=chain))
         start = pack.param_EP.clone()
         train_steps(pack, 1)
         moved.append(float((pack.param_EP - start).norm()))
     assert moved[1] < 1e-6 < moved[0]
-
-
-def _register_sgd():
-    @register("optimizer", "test_tiny_sgd")
-    def sgd(params, *, lr: float = 0.1):
-        return torch.optim.SGD(params, lr=lr)
-
-    return sgd
 
 
 def test_a_compiled_backend_is_not_trusted_with_a_torch_optimizer():
@@ -235,7 +234,7 @@ def test_factors_and_noise_that_a_torch_optimizer_cannot_take_are_refused():
     ]
 
 
-def test_starting_scales_of_layers_stay(own_optimizers):
+def test_starting_scales_of_layers_stay():
     """They act on the parameters before the first step, whoever makes it."""
     (run,) = runs(training__layers={"output": {"init_scale": 0.0}}, training__seeds=1, training__ideal=False)
     assert not Pack([run]).weights(0)["output.weight"].any()
@@ -254,6 +253,16 @@ def test_a_stacked_optimizer_without_its_method_is_refused():
     sentence = re.escape("lacks 'update', which every optimizer has. Rename 'updat', if that is meant for it, or def")
     with pytest.raises(StudyError, match=f"^`optimizer`: class .*Misspelt {sentence}ine it.$"):
         runs("test_misspelt")
+
+
+def test_what_steps_one_member_after_another_is_said_once():
+    """One sentence for all runs, none for what is stacked."""
+    sentence = (
+        "Optimizer 'test_rms' is one of torch: it steps one member after another, which is slower than a stacked one "
+        "(see `adamw` in bootstrap/optimizers.py)."
+    )
+    assert slow_parts(runs()) == [sentence]
+    assert slow_parts(runs("adamw")) == []
 
 
 def test_a_parameter_keeps_its_own_shape_for_the_optimizer():
