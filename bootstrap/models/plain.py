@@ -1,8 +1,8 @@
 """Modules that know torch only: where their parameters start, and whether members can be mapped over.
 
 A parameter of one of torch's own layers starts from the ``init`` stream, as that layer would start it. Any other one, and
-one that the constructor has changed after its layer had made it, starts as the constructor leaves it, with torch's
-generator set by the member's ``init`` key.
+one that the constructor has changed after its layer had made it, starts as the constructor leaves it, with
+torch's generator set by the member's ``init`` key.
 """
 
 import copy
@@ -58,7 +58,10 @@ def constructed(build: Build, names: Sequence[str], key_E2: Tensor) -> dict[str,
             torch.manual_seed((high % 2**31) * 2**32 + low % 2**32)
             made = dict(build().named_parameters())
             members.append([made[name].detach().float() for name in names])
-    return {name: torch.stack(column).to(key_E2.device) for name, column in zip(names, zip(*members, strict=True))}
+    return {
+        name: torch.stack(column).to(key_E2.device)
+        for name, column in zip(names, zip(*members, strict=True), strict=True)
+    }
 
 
 def buffer_starts(module: nn.Module) -> dict[str, tuple[Tensor, Distribution]]:

@@ -1,4 +1,4 @@
-"""Problems of a study's optimizer, found by trying it: a rule that lacks a method, or one of torch that cannot serve."""
+"""Problems of a study's optimizer, found by trying it: a rule that lacks a method, or one of torch's that fails."""
 
 import json
 from functools import lru_cache
