@@ -1,7 +1,7 @@
 """Modules that know torch only: where their parameters start, and whether members can be mapped over.
 
-A parameter of one of torch's own layers starts from the ``init`` stream, as that layer would start it. Any other one, and
-one that the constructor has changed after its layer had made it, starts as the constructor leaves it, with
+A parameter of one of torch's own layers starts from the ``init`` stream, as that layer would start it. Any other one,
+and one that the constructor has changed after its layer had made it, starts as the constructor leaves it, with
 torch's generator set by the member's ``init`` key.
 """
 

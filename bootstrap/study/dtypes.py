@@ -16,8 +16,8 @@ def eps_problems(study: Study) -> list[str]:
     first = optimizer.coefficients({**hyper, "lr": hyper["lr"][None]}, torch.ones(1, 1, dtype=torch.float64))
     if "eps" not in first or first["eps"].half() > 0:
         return []
-    least = torch.finfo(torch.float16).smallest_normal * 2**-10 * optimizer.eps / float(first["eps"])
+    least = torch.finfo(torch.float16).smallest_normal * 2**-10 * study.optimizer["eps"] / float(first["eps"])
     return [
-        f"`optimizer.eps`: in the first update {optimizer.eps:g} becomes 0 in float16, and a gradient of 0 divided by "
+        f"`optimizer.eps`: in the first update {study.optimizer['eps']:g} becomes 0 in float16, and a gradient of 0 divided by "
         f"0 is no number. Set it to at least {least * 1.05:.1e}, or choose another training.dtype."
     ]

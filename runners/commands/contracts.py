@@ -51,9 +51,10 @@ def _task(name: str) -> list[str]:
     again, one = task.sample(KEY_E2, index), task.sample(KEY_E2, index[:, 1:2])
     answers = task.inputs.answers if isinstance(task.inputs, Tokens) else 1
     wanted_y = (2, count) if answers == 1 else (2, count, answers)
+    wanted_x = (2, count, *_shape(task.inputs))
     found = {
-        f"expected inputs of shape {(2, count, *_shape(task.inputs))}, got {tuple(x.shape)}. Mend `inputs` or `sample`.":
-            x.shape == (2, count, *_shape(task.inputs)),
+        f"expected inputs of shape {wanted_x}, got {tuple(x.shape)}. Mend `inputs` or `sample`.":
+            x.shape == wanted_x,
         f"expected labels of shape {wanted_y}, got {tuple(y.shape)}. Return one label per answer.": y.shape == wanted_y,
         f"expected labels of dtype {_label_dtype(task.classes)}, got {y.dtype}. Convert them.":
             y.dtype == _label_dtype(task.classes),

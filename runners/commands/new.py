@@ -50,9 +50,9 @@ def _plugin(kind: str, name: str, main: Path) -> dict[Path, str]:
     builtins.load()
     if name in registry.names(kind):  # type: ignore[arg-type]
         raise StudyError([f"NAME: there is a {kind} {name!r} already. Choose another name."])
-    test = _template("test.py").replace("NAME", name).replace("KIND", kind).replace("FILE", main.name)
+    test = _template("test.py.txt").replace("NAME", name).replace("KIND", kind).replace("FILE", main.name)
     return {
-        main: _template(f"{kind}.py").replace("NAME", name),
+        main: _template(f"{kind}.py.txt").replace("NAME", name),
         main.with_name(f"test_{main.name}"): test,
         main.with_suffix(".toml"): _study({kind.upper(): name}, f'plugins = ["{main.name}"]\n'),
     }
