@@ -12,12 +12,12 @@ def eps_problems(study: Study) -> list[str]:
     if study.training.dtype != "float16" or not study.optimizer.get("eps"):
         return []
     optimizer = rule(study.optimizer["name"], own_settings(study.optimizer))
-    hyper = hyperparameters([optimizer])
+    hyper, eps = hyperparameters([optimizer]), study.optimizer["eps"]
     first = optimizer.coefficients({**hyper, "lr": hyper["lr"][None]}, torch.ones(1, 1, dtype=torch.float64))
     if "eps" not in first or first["eps"].half() > 0:
         return []
-    least = torch.finfo(torch.float16).smallest_normal * 2**-10 * study.optimizer["eps"] / float(first["eps"])
+    least = torch.finfo(torch.float16).smallest_normal * 2**-10 * eps / float(first["eps"])
     return [
-        f"`optimizer.eps`: in the first update {study.optimizer['eps']:g} becomes 0 in float16, and a gradient of 0 divided by "
+        f"`optimizer.eps`: in the first update {eps:g} becomes 0 in float16, and a gradient of 0 divided by "
         f"0 is no number. Set it to at least {least * 1.05:.1e}, or choose another training.dtype."
     ]

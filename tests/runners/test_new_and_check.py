@@ -79,8 +79,8 @@ def test_names_and_files_that_cannot_be_written_are_refused(own_folder):
 
 
 BROKEN = {
-    "def update": ("optimizer", "def updat", "class Own lacks 'update', which every optimizer has. Rename 'updat', if that"
-                   " is meant for it, or define it."),
+    "def update": ("optimizer", "def updat", "class Own lacks 'update', which every optimizer has. Rename 'updat', if"
+                   " that is meant for it, or define it."),
     "param_EP.addcmul_": ("optimizer", "param_EP.addcmul", "expected parameters that change in training, in place"),
     "return 2": ("task", "return 1", "expected labels of dtype torch.float32, got torch.int64. Convert them."),
     "streams.bits(key_E2, index": ("task", "streams.bits(key_E2 * 0, index",
