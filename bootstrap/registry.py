@@ -230,8 +230,8 @@ def scratch() -> Iterator[None]:
         _entries.update(before)
 
 
-def load_plugin(path: Path) -> None:
-    """Run a user's Python file, and register its entries with the hash of its text and of its helpers' texts.
+def load_plugin(path: Path) -> list[Entry]:
+    """The entries of a user's Python file after it has been run, with the hash of its text and of its helpers' texts.
 
     It is run again when one of these texts has changed.
 
@@ -248,6 +248,7 @@ def load_plugin(path: Path) -> None:
     plugin.activate()
     for entry in entries:
         _entries[entry.kind][entry.name] = entry
+    return entries
 
 
 def _run(path: Path) -> tuple[plugins.Plugin, list[Entry]]:

@@ -313,6 +313,31 @@ def bench(
 
 
 @app.command
+def new(
+    kind: Positional[Literal["study", "task", "model", "optimizer", "claim"]],
+    name: Annotated[Positional[str], arg(metavar="NAME")],
+    /,
+    out: Annotated[Path | None, arg(metavar="FILE", help="where it goes; NAME.py or NAME.toml if not given")] = None,
+) -> None:
+    """Write a commented file to begin with; of a plugin also its test and a study that uses it."""
+    from deepboot.runners.commands.new import write
+
+    for line in write(kind, name, out):
+        say(line)
+
+
+@app.command
+def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE")], /) -> None:
+    """Try what plugins register, and read studies: exit status 2 and sentences if something is to be mended."""
+    from deepboot.runners.commands.check import check
+
+    lines, sound = check(files)
+    for line in lines:
+        say(line)
+    sys.exit(0 if sound and files else 2)
+
+
+@app.command
 def doctor() -> None:
     """Check the installation: versions, device, threads, and known random numbers."""
     from deepboot.runners.commands import doctor

@@ -9,14 +9,15 @@ Shapes: E members, P parameters of one member.
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.models.layers import Distribution, constant, normal, weight_start
+from deepboot.bootstrap.models import plain
+from deepboot.bootstrap.models.plain import owner_of
 from deepboot.bootstrap.task import Task
 
 Buffers = dict[str, Tensor]  # by name, each (E, ...)
@@ -27,7 +28,8 @@ class Stack:
     """A registered model with stacked parameters, which it is given at every call.
 
     A model whose parameters are all declared with ``layers.parameter`` computes with the member
-    axis itself; any other torch module is mapped over the members with ``torch.func.vmap``.
+    axis itself; any other torch module is mapped over the members with ``torch.func.vmap``, or, where
+    that cannot map it, computes one member after another.
 
     Args:
         name, settings: of the model.
@@ -38,11 +40,13 @@ class Stack:
         training: whether the module is in training mode or in evaluation mode, for good.
 
     Attributes:
-        names, shapes, sizes, starts: of the parameters of one member, in the order of the flat tensor.
+        names, shapes, sizes: of the parameters of one member, in the order of the flat tensor.
+        starts: of the parameters, by name; None: as the constructor leaves it.
+        loops_members: whether it computes one member after another.
         buffers: shape, dtype and start of each of a member's buffers, by name.
 
     Raises:
-        ValueError: the model refuses the task, or has a parameter whose start is unknown.
+        ValueError: the model refuses the task, has a frozen parameter, or draws random numbers.
     """
 
     def __init__(
@@ -61,20 +65,17 @@ class Stack:
             if not parameter.requires_grad:
                 raise ValueError(f"model {name!r}: parameter {full_name!r} is frozen. Make it a buffer, or train it.")
         self.buffers = {
-            full_name: (tensor.shape, dtype if tensor.is_floating_point() else tensor.dtype, tensor.start)
-            for full_name, tensor in module.named_buffers()
-            if hasattr(tensor, "start")
+            full_name: (tensor.shape, dtype if tensor.is_floating_point() else tensor.dtype, start)
+            for full_name, (tensor, start) in plain.buffer_starts(module).items()
         }
         self.names = list(parameters)
         self.aliases = [aliases[id(parameter)] for parameter in parameters.values()]
         self.shapes = [parameter.shape for parameter in parameters.values()]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.starts = [
-            start_of(name, owner_of(module, full_name)[0], full_name, parameter)
-            for full_name, parameter in parameters.items()
-        ]
         self.maps_members = not all(hasattr(parameter, "start") for parameter in parameters.values())
-        self.module = self._without_tensors(module)
+        self.starts = plain.starts_of(self._new_module) if self.maps_members else plain.declared(parameters)
+        self.module, self.loops_members = self._without_tensors(module), False
+        self.loops_members = self.maps_members and not self._can_be_mapped()
 
     @property
     def size(self) -> int:
@@ -88,11 +89,13 @@ class Stack:
             key_E2: int32, (E, 2), the members' ``init`` streams.
             scale_E1: factors on all parameters, (E, 1).
         """
-        parts = [
-            start.draw(streams.subkeys(key_E2, name), shape).flatten(1)
-            for name, shape, start in zip(self.names, self.shapes, self.starts, strict=True)
-        ]
-        return torch.cat(parts, 1) * scale_E1
+        left = [name for name in self.names if self.starts[name] is None]
+        values = plain.constructed(self._new_module, left, key_E2) if left else {}
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            start = self.starts[name]
+            if start is not None:
+                values[name] = start.draw(streams.subkeys(key_E2, name), shape)
+        return torch.cat([values[name].flatten(1) for name in self.names], 1) * scale_E1
 
     def initial_buffers(self, key_E2: Tensor) -> Buffers:
         """Buffers at step 0, under their names, each (E, ...).
@@ -135,8 +138,12 @@ class Stack:
                 return self.as_rows(torch.func.functional_call(module, tensors, (x,), tie_weights=False))
 
             def one(own: dict[str, Tensor], x_B: Tensor) -> Tensor:
+                plain.flatten_recurrent(module, own)
                 return torch.func.functional_call(module, own, (x_B,), tie_weights=False)
 
+            if self.loops_members:
+                members = ({name: tensor[member] for name, tensor in tensors.items()} for member in range(len(x)))
+                return self.as_rows(torch.stack(list(map(one, members, x))))
             return self.as_rows(torch.func.vmap(one, randomness="error")(tensors, x))
 
     def gradient(self, param_EP: Tensor, buffers: Buffers, x: Tensor, objective: Objective) -> tuple[Tensor, Any]:
@@ -173,6 +180,27 @@ class Stack:
         """Logits with all answers of all samples as rows, in float32 where the forward pass was in bfloat16."""
         logits = logits.float() if self.autocast else logits
         return logits if logits.dim() == 3 else logits.flatten(1, -2)
+
+    def _can_be_mapped(self) -> bool:
+        """Whether ``torch.func.vmap`` maps the module over members, tried on one.
+
+        Raises:
+            ValueError: it draws random numbers, by which the two worlds of a pair would differ.
+        """
+        key_12 = torch.zeros(1, 2, dtype=torch.int32, device=self.device)
+        param_1P = torch.zeros(1, self.size, dtype=self.dtype, device=self.device)
+        arguments = param_1P, self.initial_buffers(key_12), plain.blank(self.task.inputs, param_1P)
+        with torch.no_grad(), suppress(Exception):  # what is wrong with a module is said where it is tried
+            self.logits(*arguments)
+            return True
+        self.loops_members = True
+        with torch.no_grad():
+            if plain.draws(lambda: self.logits(*arguments), self.device):
+                raise ValueError(
+                    f"model {self.name!r} draws from torch's global generator, so the two worlds of a pair would "
+                    "differ. For dropout use deepboot.bootstrap.models.layers.Dropout."
+                )
+        return False
 
     def _new_module(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):  # torch's own layers draw when they are built
@@ -227,26 +255,3 @@ class BoundStack:
         share_EB = torch.full_like(loss_EB, 1 / loss_EB.shape[1])
         parts = torch.autograd.grad(loss_EB, self._leaf_list, share_EB, allow_unused=True, materialize_grads=True)
         return torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1, out=self._grad_EP), beside
-
-
-def owner_of(module: nn.Module, full_name: str) -> tuple[nn.Module, str]:
-    """The submodule that holds a parameter, and its name there."""
-    path, _, local = full_name.rpartition(".")
-    return module.get_submodule(path), local
-
-
-def start_of(model: str, owner: nn.Module, name: str, parameter: nn.Parameter) -> Distribution:
-    """Where a parameter starts: as declared, or as torch's own layer of that type would."""
-    if hasattr(parameter, "start"):
-        return parameter.start
-    weight = getattr(owner, "weight", None)
-    if isinstance(owner, nn.Linear | nn.Conv1d | nn.Conv2d) and weight is not None:
-        return weight_start("torch", math.prod(weight.shape[1:]))
-    if isinstance(owner, nn.Embedding):
-        return normal(1.0)
-    if isinstance(owner, nn.LayerNorm | nn.GroupNorm):
-        return constant(1.0 if parameter is weight else 0.0)
-    raise ValueError(
-        f"model {model!r}: the start of parameter {name!r} in {type(owner).__name__} is unknown. "
-        "Declare it with bootstrap.models.layers.parameter(shape, start)."
-    )

@@ -20,18 +20,22 @@ def build_task(chosen: dict[str, Any]) -> Task:
         ValueError: its settings do not go together, or its class lacks what every task has.
     """
     target = registry.find("task", chosen["name"]).target
-    missing = sorted(getattr(target, "__abstractmethods__", ()))
-    if missing:
-        raise ValueError(" ".join(_missing_member(target, name) for name in missing))
+    if missing := missing_members(target, "task"):
+        raise ValueError(missing)
     task: Task = target(**own_settings(chosen))
     return task
 
 
-def _missing_member(target: Any, name: str) -> str:
-    """The message about a member that a task's class lacks, with the nearest name that it has."""
+def missing_members(target: Any, kind: str) -> str:
+    """Sentences about the members that a class of this kind lacks, with the nearest names that it has; or no text."""
+    return " ".join(_missing_member(target, kind, name) for name in sorted(getattr(target, "__abstractmethods__", ())))
+
+
+def _missing_member(target: Any, kind: str, name: str) -> str:
+    """The message about one of them."""
     near = nearest(name, [member for member in vars(target) if not member.startswith("_")])
     cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
-    return f"class {target.__qualname__} lacks {name!r}, which every task has. {cure}"
+    return f"class {target.__qualname__} lacks {name!r}, which every {kind} has. {cure}"
 
 
 def capacity(task: Task, data: Data) -> int | None:

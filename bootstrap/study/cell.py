@@ -10,6 +10,7 @@ from deepboot.bootstrap.study.compatibility import compatibility_problems, pools
 from deepboot.bootstrap.study.constructed import construction_problems
 from deepboot.bootstrap.study.dtypes import eps_problems
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.optimizer_checks import optimizer_problems
 from deepboot.bootstrap.study.probe_checks import probe_problems
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
 from deepboot.bootstrap.study.schema import CHOICES, Study
@@ -33,8 +34,8 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if task is not None and faulty.isdisjoint(("data", "loss", "training")):
         pools, more = pools_of(study, task.size if isinstance(task, Universe) else None)
         problems += more or compatibility_problems(study, task, [size for size, _ in pools])
-    if faulty.isdisjoint(("optimizer", "training")):
-        problems += eps_problems(study)
+    if faulty.isdisjoint(("optimizer", "training", "schedule")):
+        problems += optimizer_problems(study) or eps_problems(study)
     if task is not None and not problems and faulty.isdisjoint(("model", "start")):
         problems += construction_problems(study, task)
     if task is not None and not problems and faulty.isdisjoint(("model", "loss", "probes")):

@@ -133,6 +133,11 @@ class Schedule(Settings):
     shape: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: NonNegativeInt = 0
 
+    @property
+    def changes_rate(self) -> bool:
+        """Whether it ever asks for another learning rate than the optimizer's own."""
+        return self.shape != "constant" or self.warmup_steps > 0
+
 
 class Evaluation(Settings):
     """When to evaluate, and when an accuracy counts as reached.

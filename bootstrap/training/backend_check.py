@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap.study.run import Run
+from deepboot.bootstrap.torch_optimizers import is_stacked
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
@@ -49,6 +50,8 @@ def disagreement(runs: Sequence[Run], execution: Execution) -> str | None:
         runs: a pack; one pair is enough.
         execution: with the backend in question.
     """
+    if not is_stacked(runs[0].optimizer["name"]):
+        return "a torch optimizer steps members one after another, which only eager does"
     plain = _trained(runs, execution.model_copy(update={"backend": "eager"}))
     try:
         fast = _trained(runs, execution)

@@ -4,7 +4,7 @@ Shapes: E members, P parameters of one member.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -17,6 +17,7 @@ from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.run import KeptWeights, Run
 from deepboot.bootstrap.study.schema import own_settings
+from deepboot.bootstrap.torch_optimizers import TorchOptimizer, is_stacked
 from deepboot.bootstrap.training.chain import initial_state, settings_of
 from deepboot.bootstrap.training.layers import initial_scale
 
@@ -40,6 +41,7 @@ class Members(NamedTuple):
             ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength`` and so on,
             (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
+        torch_optimizers: one per member where the study's optimizer is one of torch, over views of ``param_EP``.
     """
 
     param_EP: Tensor
@@ -49,14 +51,16 @@ class Members(NamedTuple):
     sums_3E: Tensor
     member_options: dict[str, Tensor]
     noise_keys: dict[str, Tensor]
+    torch_optimizers: tuple[TorchOptimizer, ...] = ()
 
     def subset(self, members: slice) -> "Members":
         """Some of them, in the same memory."""
-        own = {
+        own: dict[str, Any] = {
             field: {name: tensor[members] for name, tensor in tensors.items()}
             for field, tensors in self._asdict().items()
             if isinstance(tensors, dict)
         }
+        own["torch_optimizers"] = self.torch_optimizers[members]
         return self._replace(param_EP=self.param_EP[members], sums_3E=self.sums_3E[:, members], **own)
 
     @property
@@ -80,10 +84,13 @@ class Members(NamedTuple):
             **self.transform_state,
         }
         copies = {name: tensor.to("cpu", copy=True) for name, tensor in stacked.items()}  # one transfer for all members
-        return [
+        states = [
             {"step": torch.tensor(step), **{name: copy[member] for name, copy in copies.items()}}
             for member in range(len(self.param_EP))
         ]
+        for state, optimizer in zip(states, self.torch_optimizers, strict=False):
+            state |= {f"slots.{name}": tensor for name, tensor in optimizer.state().items()}
+        return states
 
 
 def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Optimizer]) -> Members:
@@ -100,9 +107,11 @@ def initial_members(runs: Sequence[Run], stack: Stack, optimizers: Sequence[Opti
     param_EP, buffers = initial_weights(runs, stack)
     sums_3E = torch.zeros(3, len(runs), dtype=torch.float64, device=stack.device)
     optimizer_state, transform_state = optimizers[0].init(param_EP, optimizers), initial_state(runs[0], param_EP)
+    param_EP = aligned(param_EP)
     return Members(
-        aligned(param_EP), buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack)
-    )
+        param_EP, buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack),
+        torch_optimizers=_torch_optimizers(runs, stack, param_EP),
+    )  # fmt: skip
 
 
 def initial_weights(runs: Sequence[Run], stack: Stack) -> tuple[Tensor, Buffers]:
@@ -140,9 +149,28 @@ def restored_members(
         name: torch.stack([state[f"buffers.{name}"] for state in states]).to(stack.device) for name in stack.buffers
     }
     sums_3E = torch.stack([state["online"] for state in states], 1).to(stack.device)
-    return Members(
-        aligned(param_EP), buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack)
-    )
+    param_EP = aligned(param_EP)
+    members = Members(
+        param_EP, buffers, optimizer_state, transform_state, sums_3E, **_options_and_noise(runs, stack),
+        torch_optimizers=_torch_optimizers(runs, stack, param_EP),
+    )  # fmt: skip
+    for optimizer, state in zip(members.torch_optimizers, states, strict=False):
+        optimizer.load({name.removeprefix("slots."): tensor for name, tensor in state.items()})
+    return members
+
+
+def _torch_optimizers(runs: Sequence[Run], stack: Stack, param_EP: Tensor) -> tuple[TorchOptimizer, ...]:
+    """Every member's own optimizer over its parameters; none where one rule updates them all."""
+    if is_stacked(runs[0].optimizer["name"]):
+        return ()
+    views = stack.named(param_EP).values()
+    return tuple(
+        TorchOptimizer(
+            run.optimizer["name"], own_settings(run.optimizer), [view[member] for view in views],
+            scheduled=run.schedule.changes_rate,
+        )
+        for member, run in enumerate(runs)
+    )  # fmt: skip
 
 
 def _restored(prefix: str, states: Sequence[State], initial: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from deepboot.bootstrap import registry
-from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.samples.batches import Batches
 from deepboot.bootstrap.samples.source import SampleSource
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
+from deepboot.bootstrap.torch_optimizers import rule
 from deepboot.bootstrap.training.backend import BackendCache, Batch, MemberGroup, backend_of
 from deepboot.bootstrap.training.coefficients import Schedules
 from deepboot.bootstrap.training.execution import ON_CPU, Execution
@@ -55,7 +54,7 @@ class Pack:
         self.source = SampleSource(task, runs, self.device)
         self.data = Batches(self.source, runs, getattr(torch, runs[0].dtype))
         self.member_step = MemberStep(runs[0], task, self.device)
-        optimizers = [_optimizer(run) for run in runs]
+        optimizers = [rule(run.optimizer["name"], own_settings(run.optimizer)) for run in runs]
         if states is None:
             self.step = 0
             self.members = initial_members(runs, self.member_step.stack, optimizers)
@@ -63,7 +62,8 @@ class Pack:
             self.step = int(states[0]["step"])
             assert all(int(state["step"]) == self.step for state in states), "members of a pack share one step counter"
             self.members = restored_members(runs, states, self.member_step.stack, optimizers)
-        host = execution.device == "cpu" and execution.backend == "eager"
+        one_by_one = bool(self.members.torch_optimizers)
+        host = one_by_one or (execution.device == "cpu" and execution.backend == "eager")
         self.schedules = Schedules(runs, optimizers, noisy=self.members.noisy, host=host, device=self.device)
         self.groups = self.groups_of(slice(0, len(runs)))
         self._backend = backend_of(execution, self.groups, self.member_step, cache or BackendCache())
@@ -136,7 +136,3 @@ def _refuse_another_recording(run: Run, task: Task) -> None:
     """Refuse a recording that was changed since the run was planned: its identity names other data."""
     if run.code.get("data") != getattr(task, "fingerprint", None):
         raise ValueError("the recording of `task` was changed while the study ran. Run the study again.")
-
-
-def _optimizer(run: Run) -> Optimizer:
-    return registry.find("optimizer", run.optimizer["name"]).target(**own_settings(run.optimizer))

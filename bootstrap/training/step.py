@@ -4,7 +4,7 @@ Shapes: E members, B samples of a batch, V classes, P parameters of one member, 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ from torch import Tensor
 from deepboot.bootstrap import metrics, registry, streams
 from deepboot.bootstrap.models.convolutions import pixel_by_pixel
 from deepboot.bootstrap.models.stacked import Buffers, Objective, Stack
-from deepboot.bootstrap.optimizers import Optimizer
 from deepboot.bootstrap.penalties import penalty_gradient
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.schema import own_settings
 from deepboot.bootstrap.task import Task
+from deepboot.bootstrap.torch_optimizers import rule, step_each
 from deepboot.bootstrap.training.chain import chain_of
 from deepboot.bootstrap.training.layers import columns_of, of_layer
 from deepboot.bootstrap.training.members import Members
@@ -47,7 +47,7 @@ class MemberStep:
     def __init__(self, run: Run, task: Task, device: torch.device):
         self.stack = self._stack(run, task, device, training=True)
         self.evaluated_stack = self._stack(run, task, device, training=False)
-        self.optimizer = cast("type[Optimizer]", registry.find("optimizer", run.optimizer["name"]).target)
+        self.optimizer = type(rule(run.optimizer["name"], own_settings(run.optimizer)))
         self._task, self._dtype, self._channels_last = task, self.stack.dtype, run.channels_last
         self._penalty: str | None = run.penalty["name"] if run.penalty else None
         self._loss = registry.find("loss", run.loss["name"]).target
@@ -124,7 +124,10 @@ class MemberStep:
         return logits_EBV.detach(), loss_EB.detach().mean(1)
 
     def _optimize(self, members: Members, grad_EP: Tensor, coefficients: Mapping[str, Tensor]) -> None:
-        """The optimizer's update: of all parameters at once, or of each layer by its own coefficients."""
+        """The optimizer's update: of all parameters at once, of each layer by its own coefficients, or by torch's."""
+        if members.torch_optimizers:
+            step_each(members.torch_optimizers, grad_EP, coefficients["host"])
+            return
         if not self._columns:
             self.optimizer.update(members.param_EP, grad_EP, members.optimizer_state, coefficients)
         for layer, columns in self._columns:

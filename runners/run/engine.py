@@ -11,6 +11,7 @@ import torch
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.one_by_one import slow_parts
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName
 from deepboot.reports.notebook import NotebookResults, load
@@ -108,6 +109,8 @@ def run_study(
             execution_plan = _execution_plan(request, folder, chosen_device, workers, pack_size, backend)
             work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
             _note_precision(work.runs, chosen_device)
+            for sentence in slow_parts(work.runs):
+                note(sentence)
             failures = _train(work, folder, facts, execution_plan, checkpoint_seconds)
         except OSError as error:
             raise StudyError([

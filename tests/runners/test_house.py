@@ -28,6 +28,7 @@ FLOORS = {
             "draws",
             "usage",
             "optimizers",
+            "torch_optimizers",
             "losses",
             "penalties",
             "transforms",

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.models import layers, mlp
-from deepboot.bootstrap.models.layers import Distribution, _Affine, activate
+from deepboot.bootstrap.models.layers import Distribution, Dropout, _Affine, activate
 from deepboot.bootstrap.models.stacked import BoundStack, Stack
 from deepboot.bootstrap.models.transformer import FEW_KEYS, TransformerBlock, future, sinusoids, small_product
 from deepboot.bootstrap.registry import register
@@ -729,23 +729,102 @@ def test_a_parameter_that_never_reaches_the_logits_has_gradient_zero(own_models)
     assert grad_EP[:, 12:].all()
 
 
-class Unknown(nn.Module):
-    """A bare parameter whose start nobody can know."""
+class Bare(nn.Module):
+    """Parameters that are no layer's, a layer that the constructor starts in its own way, and torch's own start."""
 
     def __init__(self, inputs, classes):
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(inputs.size, classes))
+        self.table = nn.Parameter(torch.randn(inputs.size, 6))
+        self.own, self.head = nn.Linear(6, 6), nn.Linear(6, classes)
+        self.own.weight.data.normal_(0, 5)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, x):
-        return x @ self.table
+        return self.head(self.own(x @ self.table))
 
 
-def test_a_parameter_whose_start_is_unknown_is_refused(own_models):
-    """The full sentence."""
-    register("model", "test_unknown")(Unknown)
+def test_what_a_constructor_starts_in_its_own_way_starts_so_from_the_members_key(own_models):
+    """Other numbers for every member, the same again, without torch's global generator; the rest from the streams."""
+    register("model", "test_bare")(Bare)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found.append(named(built("test_bare", VECTOR)[0]))
+        assert torch.equal(torch.get_rng_state(), before)
+    first, second = found
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["table"][0], first["table"][1])
+    assert 3 < first["own.weight"].std() < 7
+    assert not first["head.bias"].any()
+    assert first["own.bias"].any()
+    assert Stack("test_bare", {}, Given()).starts["own.bias"] is not None
+
+
+class Recurrent(nn.Module):
+    """An LSTM, which vmap cannot map."""
+
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, classes)
+
+    def forward(self, x):
+        return self.head(self.lstm(x[..., None])[0][:, -1])
+
+
+def test_a_module_that_cannot_be_mapped_computes_member_after_member(own_models):
+    """As its own copy does for each, gradients too."""
+    register("model", "test_recurrent")(Recurrent)
+    bound, _ = built("test_recurrent", VECTOR)
+    assert bound.stack.loops_members
+    grad_EP, logits = gradient(bound, examples(VECTOR), torch.sin)
+    for e in range(3):
+        module = Recurrent(VECTOR, 7)
+        module.load_state_dict({name: value[e] for name, value in named(bound).items()})
+        expected = module(examples(VECTOR)[e])
+        assert torch.allclose(logits[e], expected, atol=1e-5)
+        grads = torch.autograd.grad(expected.sin().sum(), list(module.parameters()))
+        assert torch.allclose(grad_EP[e], torch.cat([g.flatten() for g in grads]), atol=1e-4)
+
+
+class Normed(nn.Module):
+    """A batch norm of torch, with its running means, and dropout whose masks are the harness's."""
+
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.norm, self.dropout = nn.BatchNorm1d(inputs.size), Dropout(0.5)
+        self.head = nn.Linear(inputs.size, classes)
+
+    def forward(self, x):
+        return self.head(self.dropout(self.norm(x)))
+
+
+def test_a_batch_norm_of_torch_keeps_every_members_running_mean(own_models):
+    """They move in training as a module's own do, and start at 0 and 1."""
+    register("model", "test_normed")(Normed)
+    stack, x = Stack("test_normed", {}, Given()), examples(VECTOR)
+    key_E2 = streams.keys(range(3), "noise")
+    buffers = stack.initial_buffers(key_E2)
+    assert not buffers["norm.running_mean"].any()
+    stack.logits(stack.initial(key_E2, torch.ones(3, 1)), buffers, x)
+    assert torch.allclose(buffers["norm.running_mean"], 0.1 * x.mean(1), atol=1e-6)
+    assert buffers["norm.num_batches_tracked"].tolist() == [1, 1, 1]
+
+
+class Dropping(Recurrent):
+    """With torch's dropout, whose masks no stream gives."""
+
+    def forward(self, x):
+        return functional.dropout(super().forward(x), 0.5, self.training)
+
+
+def test_a_module_that_draws_random_numbers_is_refused_in_training(own_models):
+    """The full sentence; in evaluation mode it draws none."""
+    register("model", "test_dropping")(Dropping)
     sentence = (
-        "model 'test_unknown': the start of parameter 'table' in Unknown is unknown. "
-        "Declare it with bootstrap.models.layers.parameter(shape, start)."
+        "model 'test_dropping' draws from torch's global generator, so the two worlds of a pair would differ. "
+        "For dropout use deepboot.bootstrap.models.layers.Dropout."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        Stack("test_unknown", {}, Given())
+        Stack("test_dropping", {}, Given())
+    assert Stack("test_dropping", {}, Given(), training=False).loops_members

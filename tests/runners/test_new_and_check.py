@@ -1,0 +1,132 @@
+"""First steps: what `deepboot new` writes passes `deepboot check`, which finds what is wrong with other files."""
+
+import re
+
+import pytest
+
+from deepboot.bootstrap import registry
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.runners import run_study, study_files
+from deepboot.runners.commands.check import check, problems
+from deepboot.runners.commands.new import write
+
+KINDS = ("study", "task", "model", "optimizer", "claim")
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Files are written here, and what they register is forgotten."""
+    monkeypatch.chdir(tmp_path)
+    with registry.scratch():
+        yield tmp_path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_passes_its_checks(kind, own_folder):
+    """File, test beside it and study, without a line to be filled in; each at most 40 lines."""
+    lines = write(kind, f"my_{kind}", None)
+    suffix = ".toml" if kind == "study" else ".py"
+    assert lines[-2] == f"Next: deepboot check my_{kind}{suffix}"
+    written = {path.name for path in own_folder.iterdir()}
+    beside = set() if kind == "study" else {f"test_my_{kind}.py", f"my_{kind}.toml"}
+    assert written == {f"my_{kind}{suffix}"} | beside
+    for path in own_folder.iterdir():
+        assert len(path.read_text().splitlines()) <= 40
+        if not path.name.startswith("test_"):
+            assert problems(path) == []
+    if kind != "study":
+        test = own_folder / f"test_my_{kind}.py"
+        space = {"__file__": str(test)}
+        exec(compile(test.read_text(), test, "exec"), space)
+        space[f"test_my_{kind}_keeps_the_contracts_of_a_{kind}"]()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_written_study_trains(kind, own_folder):
+    """In both worlds, to its last step."""
+    write(kind, f"my_{kind}", None)
+    results = run_study(f"my_{kind}.toml", "out", workers=1, changes=["training.max_steps=20", "training.seeds=2"])
+    assert set(results.runs["status"]) == {"finished"}
+    assert len(results.runs) == 4
+
+
+def test_the_written_study_uses_what_is_written(own_folder):
+    """Its runs name the task, and its source is part of their identity."""
+    write("task", "my_task", None)
+    runs = runs_of(study_files.load(own_folder / "my_task.toml"))
+    assert {run.task["name"] for run in runs} == {"my_task"}
+    assert "task" in runs[0].code
+
+
+def test_names_and_files_that_cannot_be_written_are_refused(own_folder):
+    """With the full sentences, and nothing is written over."""
+    for name in ("my-task", "class"):
+        with pytest.raises(StudyError) as refused:
+            write("task", name, None)
+        sentence = f"NAME: expected letters, digits and underscores such as my_task, got {name!r}. Choose another name."
+        assert refused.value.problems == [sentence]
+    with pytest.raises(StudyError, match=r"^NAME: there is a model 'mlp' already. Choose another name.$"):
+        write("model", "mlp", None)
+    (own_folder / "test_mine.py").write_text("mine")
+    with pytest.raises(StudyError, match=r"^test_mine.py is there already, and nothing is written over. Choose .*$"):
+        write("model", "mine", None)
+    assert [path.name for path in own_folder.iterdir()] == ["test_mine.py"]
+    sentence = "--out mine.toml: expected a file that ends in .py, got 'mine.toml'. Rename it."
+    with pytest.raises(StudyError, match=f"^{re.escape(sentence)}$"):
+        write("model", "mine", own_folder.relative_to(own_folder) / "mine.toml")
+
+
+BROKEN = {
+    "def update": ("optimizer", "def updat", "class Own lacks 'update', which every optimizer has. Rename 'updat', if"
+                   " that is meant for it, or define it."),
+    "param_EP.addcmul_": ("optimizer", "param_EP.addcmul", "expected parameters that change in training, in place"),
+    "return 2": ("task", "return 1", "expected labels of dtype torch.float32, got torch.int64. Convert them."),
+    "streams.bits(key_E2, index": ("task", "streams.bits(key_E2 * 0, index",
+                                   "expected other samples for other keys, got the same."),
+    "def classes": ("task", "def classe", "class Own lacks 'classes', which every task has. Rename 'classe'"),
+    "nn.Linear(width, classes)": ("model", "nn.Linear(width, 3)", "expected logits of shape (1, 2, 2)"),
+    "width: int": ("model", "width", "setting 'width' of 'mine' has no type."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("right", BROKEN)
+def test_what_is_wrong_is_said_with_its_cure(right, own_folder):
+    """One thing of each template is spoilt."""
+    kind, wrong, sentence = BROKEN[right]
+    write(kind, "mine", None)
+    path = own_folder / "mine.py"
+    assert path.read_text().count(right) == 1
+    path.write_text(path.read_text().replace(right, wrong))
+    found = problems(path)
+    assert any(sentence in one for one in found), found
+
+
+def test_lines_name_what_passes_and_what_is_slow(own_folder):
+    """A torch optimizer passes, and is said to be slow; a file that registers nothing does not."""
+    (own_folder / "mine.py").write_text(
+        "import torch\nfrom deepboot.bootstrap.registry import register\n\n@register('optimizer', 'mine')\n"
+        "def mine(params, *, lr: float = 0.1):\n    return torch.optim.SGD(params, lr=lr)\n"
+    )
+    (own_folder / "empty.py").write_text("")
+    paths = [own_folder.relative_to(own_folder) / name for name in ("mine.py", "empty.py", "none.py")]
+    lines, sound = check(paths)
+    assert not sound
+    note = "one of torch: it steps one member after another, slower than a stacked one"
+    assert lines[:3] == [
+        f"mine.py: optimizer mine ({note}): passes",
+        "empty.py: to be mended",
+        "  it registers nothing. Put @register(kind, name) before what a study is to name.",
+    ]
+    assert lines[3] == "none.py: to be mended"
+    assert "does not exist" in lines[4]
+    assert check(paths[:1])[1]
+
+
+def test_what_is_checked_is_forgotten(own_folder):
+    """A check registers nothing for good."""
+    before = registry.names("model")
+    write("model", "mine", None)
+    assert problems(own_folder / "mine.py") == []
+    assert registry.names("model") == before
