@@ -20,24 +20,15 @@ def watch(folder: Path, stream: TextIO) -> tuple[str, bool]:
     with screen_on(stream, wait=0) as screen:
         while True:
             view = view_of(folder)
-            if view is None:
-                if is_abandoned(folder):
-                    return f"The process that wrote {folder} is dead. {_again(folder)}", False
-                screen.say(f"{folder}: a process has begun here and is not training yet, or writes its tables")
-            else:
-                note = silence(view)
-                screen.show(view, note)
-                if " is dead" in note:
-                    return f"Nothing trains in {folder} any more: {note}. {_again(folder)}", False
-                if view.state != "training":
-                    return _ended(folder, view.state), view.state == "finished"
+            note = silence(view)
+            screen.show(view, note)
+            if view.state == "finished":
+                return f"Finished. Next: deepboot report {folder}", True
+            if view.state == "interrupted":
+                return f"Nothing is training in {folder}, and some of its runs are not done. {_again(folder)}", False
+            if is_abandoned(folder):
+                return f"The process that wrote {folder} is dead. {_again(folder)}", False
             time.sleep(LOOK_SECONDS)
-
-
-def _ended(folder: Path, state: str) -> str:
-    if state == "finished":
-        return f"Finished. Next: deepboot report {folder}"
-    return f"Nothing is training in {folder}, and some of its runs are not done. {_again(folder)}"
 
 
 def _again(folder: Path) -> str:

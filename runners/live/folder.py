@@ -43,9 +43,7 @@ def silence(view: View) -> str:
     age = max(time.time() - view.seen, 0.0)
     if view.state != "training" or age < SILENT_SECONDS:
         return ""
-    who = f"process {view.process} on {view.host}"
-    certain = view.host == platform.node() and not _is_alive(view.process)
-    return f"{who} {'is dead' if certain else 'seems dead'}: its last sign is {duration(age)} old"
+    return f"process {view.process} on {view.host} seems dead: its last sign is {duration(age)} old"
 
 
 def is_abandoned(folder: Path) -> bool:
