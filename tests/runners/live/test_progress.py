@@ -1,48 +1,59 @@
-"""What is told of long work while it is done."""
+"""The pace of long work, and where it is shown."""
 
 import sys
 
 import pytest
 
-from deepboot.runners.run.progress import Progress, shows_bars
+from deepboot.runners.live.pace import STEPS, Pace, sentence
+from deepboot.runners.live.progress import shows_bars
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is set by hand."""
     now = [100.0]
-    monkeypatch.setattr("deepboot.runners.run.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("deepboot.runners.live.pace.time.monotonic", lambda: now[0])
     return now
 
 
 def test_restored_steps_are_done_but_not_in_the_rate(clock):
-    """90,000 of 100,000 steps come from a checkpoint; the other 1,000 took 10 s, so that 90 s, or 1.5 min, are left."""
-    progress = Progress(100_000, restored=90_000)
-    progress(90_000)
-    assert progress.line() == "90,000 of 100,000 steps, estimating the time left"
+    """90,000 of 100,000 steps come from a checkpoint; the other 1,000 took 10 s."""
+    pace = Pace(100_000, restored=90_000)
+    pace.add(90_000)
+    assert (pace.done, pace.rate()) == (90_000, None)
     clock[0] += 10
-    progress(1_000)
-    assert progress.line() == "91,000 of 100,000 steps, 100 a second, 1.5 min left"
+    pace.add(1_000)
+    assert (pace.done, pace.rate()) == (91_000, 100)
 
 
 def test_a_rate_is_told_once_it_says_something(clock):
     """Few steps after a long start are no rate; ten seconds later the start does not count."""
-    progress = Progress(1_000_000)
-    assert progress.line() == "0 of 1,000,000 steps, estimating the time left"
+    pace = Pace(1_000_000)
+    assert pace.rate() is None
     clock[0] += 60
-    progress(100)
-    assert progress.line() == "100 of 1,000,000 steps, estimating the time left"
+    pace.add(100)
+    assert pace.rate() is None
     clock[0] += 10
-    progress(10_000)
-    assert progress.line() == "10,100 of 1,000,000 steps, 1,000 a second, 16.5 min left"
+    pace.add(10_000)
+    assert pace.rate() == 1_000
 
 
-def test_the_time_left_of_a_study_with_a_stop_rule_is_a_bound(clock):
-    """It may end at any evaluation."""
-    progress = Progress(5_000, at_most=True)
+def test_steps_that_are_taken_back_give_no_negative_rate(clock):
+    """A pack that did not fit into memory starts over."""
+    pace = Pace(1_000)
+    pace.add(500)
     clock[0] += 10
-    progress(2_000)
-    assert progress.line() == "2,000 of 5,000 steps, 200 a second, at most 15 s left"
+    pace.add(-500)
+    assert (pace.done, pace.rate()) == (0, 0)
+
+
+def test_the_time_left_is_told_from_a_known_rate_and_as_a_bound_under_a_stop_rule():
+    """Without a rate none is made up; a study with a stop rule may end at any evaluation."""
+    assert sentence(0, 5_000, None, STEPS) == "0 of 5,000 steps, estimating the time left"
+    assert sentence(2_000, 5_000, 200.0, STEPS, at_most=True) == (
+        "2,000 of 5,000 steps, 200 a second, at most 15 s left"
+    )
+    assert sentence(91_000, 100_000, 100.0, STEPS) == "91,000 of 100,000 steps, 100 a second, 1.5 min left"
 
 
 def test_a_notebook_has_a_bar_though_it_is_no_terminal(monkeypatch):
