@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -52,7 +53,7 @@ def is_abandoned(folder: Path) -> bool:
     return owner.get("host") == platform.node() and not _is_alive(int(owner.get("process", 0)))
 
 
-def _owner(folder: Path) -> dict[str, object] | None:
+def _owner(folder: Path) -> dict[str, Any] | None:
     try:
         return read_json(folder / OWNER)
     except (FileNotFoundError, DamagedFileError):

@@ -26,7 +26,7 @@ VIEW = View(
     name="demo", state="training", worlds=(REAL, IDEAL), steps_done=2_000, steps=5_000, rate=200.0, packs_done=1,
     packs_running=2, packs=5, failures="1 pack failed, the last: ValueError: no", process=1, host="here",
 )  # fmt: skip
-EASY = {"schedule": 1, "threshold": 0.6, "streak": 2}
+EASY = {"schedule": 1, "threshold": 0.7, "streak": 2}
 
 
 def text(renderable, width=80):
@@ -39,7 +39,7 @@ def text(renderable, width=80):
 @pytest.fixture
 def trained(study, tmp_path):
     """A folder with results in it: two worlds, three seeds, some runs memorise and some do not."""
-    path = study(training__seeds=3, training__max_steps=30, optimizer__lr=0.03, evaluation=EASY)
+    path = study(training__seeds=3, training__max_steps=20, evaluation=EASY)
     return path, tmp_path / "out", run_study(path, tmp_path / "out", workers=1)
 
 
@@ -97,7 +97,7 @@ def test_the_tally_counts_what_the_tables_say(trained):
     expected = folders.view_of(out).worlds
     assert tally.worlds() == expected
     assert {world.world for world in expected} == {"real", "ideal"}
-    assert 0 < sum(world.memorised for world in expected) < 6
+    assert 0 < sum(world.memorised + world.grokked for world in expected) < 12
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
