@@ -16,5 +16,5 @@ def test_a_notebook_shows_progress_and_the_results(study, tmp_path):
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     trained, counted = (cell.outputs for cell in notebook.cells)
     shown = "".join(output.get("text", "") for output in trained)
-    assert "finished: 100%" in shown.replace("\r", "\n")
+    assert "training: 100%" in shown
     assert counted[0]["data"]["text/plain"] == "2"
