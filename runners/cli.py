@@ -31,6 +31,7 @@ Scale = Annotated[str | None, arg(metavar="NAME", help="one of the study's scale
 Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; auto is the GPU where there is one")]
 Backends = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # BACKENDS, without loading torch
 Axis = Literal["step", "samples", "seconds"]  # reports.time_axis, without loading pandas
+Open = Annotated[bool, arg(name="open", help="open the page in a browser when it is written")]
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
 
@@ -68,6 +69,10 @@ def run(
         arg(metavar="N", help="runs stepped together at most; 1: one after another. Measured if not given"),
     ] = None,
     backend: Annotated[Backends | None, arg(help="how steps are carried out, instead of what is measured")] = None,
+    log_to: Annotated[
+        str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
+    ] = None,
+    open_page: Open = False,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again."""
@@ -86,13 +91,16 @@ def run(
                 done = engine.run_study(
                     study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
                     checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
+                    log_to=log_to,
                 )  # fmt: skip
         except engine.TrainingError as error:
             failed = error
-        _report((folder,), None)
+        page = _report((folder,), None)
     except KeyboardInterrupt:
         say(engine.interrupted(folder) + _again())
         sys.exit(130)
+    if open_page:
+        _open(page)
     if failed is not None:
         again = f"The same command tries them again:{_again()}"
         _fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), again], code=1)
@@ -107,10 +115,13 @@ def report(
     out: Annotated[Path | None, arg(metavar="FILE.html")] = None,
     axis: Annotated[Axis, arg(help="unit of time in figures and tables; claims are judged in steps")] = "step",
     pdf: Annotated[bool, arg(help="write the figures as PDF, too")] = False,
+    open_page: Open = False,
 ) -> None:
     """Write the report of one folder, or of several side by side."""
     _at_least_one(folders, "report")
-    _report(folders, out, axis, pdf)
+    page = _report(folders, out, axis, pdf)
+    if open_page:
+        _open(page)
     say(f"Next: deepboot claims {folders[0]}")
 
 
@@ -120,7 +131,7 @@ def _at_least_one(folders: tuple[Path, ...], command: str) -> None:
         _fail([f"DIR: expected at least one output folder, got none. Write for instance `{example}`."])
 
 
-def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pdf: bool = False) -> None:
+def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pdf: bool = False) -> Path:
     from deepboot.bootstrap import results
     from deepboot.reports.comparison import compare
     from deepboot.reports.page.page import write_report
@@ -140,6 +151,19 @@ def _report(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pd
     for line in lines(replications(comparison)):
         say(line)
     say(f"\nReport: {path}")
+    return path
+
+
+def _open(page: Path) -> None:
+    """Open a page in the browser, or say where it lies."""
+    import webbrowser
+
+    try:
+        opened = webbrowser.open(page.resolve().as_uri())
+    except (webbrowser.Error, OSError):
+        opened = False
+    if not opened:
+        say(f"No browser could be opened. Open {page.resolve()} in one yourself.")
 
 
 def _load_own_kinds(read: "list[Results]") -> None:
@@ -153,6 +177,20 @@ def _load_own_kinds(read: "list[Results]") -> None:
         if not set(kinds) <= set(registry.names("claim")):
             for plugin in one.study.get("plugins", []):
                 registry.load_plugin(Path(plugin))
+
+
+@app.command
+def watch(folder: Folder, /) -> None:
+    """Watch a study that another terminal trains: exit status 0 once it is done, 1 if it stopped before that."""
+    from deepboot.runners.commands import watch
+
+    try:
+        ending, whole = watch.watch(folder, sys.stdout)
+    except KeyboardInterrupt:
+        say(f"No longer watching {folder}; its training goes on.")
+        sys.exit(130)
+    say(ending)
+    sys.exit(0 if whole else 1)
 
 
 @app.command

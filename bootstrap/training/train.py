@@ -18,6 +18,7 @@ from deepboot.bootstrap.training.prober import Prober
 
 Snapshot = Callable[[], list[Outcome]]
 OnSteps = Callable[[int, Snapshot], None]
+OnEvaluation = Callable[[Sequence[Outcome]], None]
 Keep = Callable[[Run, int, dict[str, Tensor]], None]
 
 
@@ -27,6 +28,7 @@ def train(
     *,
     resume_from: Sequence[Outcome] | None = None,
     on_steps: OnSteps = lambda steps, snapshot: None,
+    on_evaluation: OnEvaluation = lambda members: None,
     keep: Keep = lambda run, step, weights: None,
     cache: BackendCache | None = None,
 ) -> list[Outcome]:
@@ -40,6 +42,8 @@ def train(
         resume_from: the runs' outcomes so far, all up to one step; None starts at step 0.
         on_steps: called after every few steps with the member steps done since the last call, and a function that
             returns the outcomes so far. Training goes on from these, at any step, exactly as it would have.
+        on_evaluation: called after every evaluation with the outcomes of the members that were stepped up to it; it
+            only reads them.
         keep: called with a run, a step and its weights by name, for runs that keep them.
         cache: of whoever trains other packs too.
     """
@@ -67,6 +71,7 @@ def train(
                     if not outcome.ended:
                         outcome.record(row, boundary.step, values)
                 stop_pairs(outcomes)
+                on_evaluation(members)
                 _keep_weights(pack, members, keep)
                 if boundary.is_scheduled:  # else a longer budget, which has no evaluation here, would differ
                     pack.members.sums_3E.zero_()

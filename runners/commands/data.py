@@ -8,7 +8,7 @@ from pathlib import Path
 from deepboot.datasets import cifar5m
 from deepboot.datasets.cifar5m.folder import command, readable_size
 from deepboot.datasets.cifar10 import Cifar10
-from deepboot.runners.run.progress import Progress
+from deepboot.runners.live.progress import Progress
 
 
 def run(dataset: str, action: str, root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
@@ -68,14 +68,14 @@ def _cifar10(action: str, root: Path, parts: Sequence[int], url: str | None) -> 
 
 
 def _download(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    progress = partial(Progress, work="downloading", unit="B")
+    progress = partial(Progress, work="downloading")
     for file in cifar5m.download(root, parts, url or cifar5m.OFFICIAL_URL, progress=progress):
         yield f"{file}  {readable_size(file.stat().st_size)}"
     yield f"Next: {command('prepare', root, _named(parts))}"
 
 
 def _prepare(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    index = cifar5m.prepare(root, parts, progress=partial(Progress, work="preparing", unit="B"))
+    index = cifar5m.prepare(root, parts, progress=partial(Progress, work="preparing"))
     for entry in index.parts:
         yield f"part {entry.part}: {entry.count:,} images from {entry.source}"
     yield f"{root}: {index.count:,} images are prepared; the .npz files are no longer needed."
@@ -83,7 +83,7 @@ def _prepare(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]
 
 
 def _verify(root: Path, parts: Sequence[int], url: str | None) -> Iterator[str]:
-    yield from cifar5m.verify(root, progress=partial(Progress, work="verifying", unit="B"))
+    yield from cifar5m.verify(root, progress=partial(Progress, work="verifying"))
     prepared = [entry.part for entry in cifar5m.read(root).parts]
     split = [] if _are_all(prepared) else [f"train_parts={_train(prepared)}", f"test_parts={_test(prepared)}"]
     yield f"Next: {shlex.join(['deepboot', 'show', 'cifar5m', '--set', f'root={root}', *split])}"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from deepboot.bootstrap import registry
+from deepboot.bootstrap import registry, results
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.one_by_one import slow_parts
@@ -16,14 +16,20 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.training.execution import BackendName
 from deepboot.reports.notebook import NotebookResults, load
 from deepboot.runners import study_files
+from deepboot.runners.live import status
+from deepboot.runners.live.observer import Observer
+from deepboot.runners.live.pace import Pace
+from deepboot.runners.live.screens import standard_error
 from deepboot.runners.run import autotune, checkpoints, environment, output_folder, shards, trusted_backends
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.facts import facts_of
 from deepboot.runners.run.local import Bench, cores, note, run_jobs
-from deepboot.runners.run.progress import Progress
 from deepboot.runners.run.repair import repair
 from deepboot.runners.run.work import Work, default_folder, plugins_cannot_exit, remaining, requested, undone
+from deepboot.runners.sinks.choice import sink_named
+from deepboot.runners.sinks.feed import Feed
+from deepboot.runners.sinks.sink import Sink
 
 Device = Literal["auto", "cpu", "cuda"]
 NAMED = 3  # missing runs that are named; beyond, they are counted
@@ -73,6 +79,7 @@ def run_study(
     shard: str | None = None,
     pack_size: int | None = None,
     backend: BackendName | None = None,
+    log_to: str | None = None,
 ) -> NotebookResults:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -89,6 +96,8 @@ def run_study(
             one after another. None: what the folder was begun with, or what is measured to be fast where the study
             is long enough to measure it.
         backend: how steps are carried out; None as for ``pack_size``.
+        log_to: "tensorboard", "wandb", "trackio", or a module with ``init``, ``log`` and ``finish``, which is handed
+            the evaluations of the runs that are trained now.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
@@ -98,8 +107,10 @@ def run_study(
     chosen_device = choose_device(device)
     folder = Path(out) if out is not None else default_folder(study)
     request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
+    sink = sink_named(log_to, folder, len(request.runs)) if log_to is not None else None
     with output_folder.held(folder):
         try:
+            status.remove(folder)  # of a command that was killed
             for sentence in repair(folder, request.runs):
                 note(sentence)
             output_folder.prepare(folder, study_files.resolved(request.raw), request.all_runs)
@@ -111,7 +122,7 @@ def run_study(
             _note_precision(work.runs, chosen_device)
             for sentence in slow_parts(work.runs):
                 note(sentence)
-            failures = _train(work, folder, facts, execution_plan, checkpoint_seconds)
+            failures = _train(work, folder, facts, execution_plan, checkpoint_seconds, sink)
         except OSError as error:
             raise StudyError([
                 f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
@@ -171,7 +182,7 @@ def _pending(request: Work, folder: Path) -> list[Run]:
 
 def _train(
     work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan,
-    checkpoint_seconds: float,
+    checkpoint_seconds: float, sink: Sink | None,
 ) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
     started = time.time()
@@ -186,10 +197,10 @@ def _train(
         for pack in work.packs
     ]  # fmt: skip
     try:
-        steps, stopping = sum(pack.steps for pack in work.packs), any(run.stop is not None for run in work.runs)
-        restored = sum(checkpoints.restored_steps(folder, job.name, job.start) for job in jobs)
-        with Progress(steps, restored=restored, at_most=stopping) as progress:
-            return run_jobs(jobs, workers=execution_plan.workers, progress=progress)
+        if not jobs:
+            return []
+        with _observer(work, folder, jobs, sink) as observer:
+            return run_jobs(jobs, workers=execution_plan.workers, observer=observer)
     finally:
         output_folder.merge(folder, work.runs, facts)
         done = {run.run_id for run in work.runs} - {run.run_id for run in undone(work.runs, folder)}
@@ -197,6 +208,20 @@ def _train(
         if jobs or not (folder / "environment.json").exists():
             described = environment.describe(execution_plan.device, time.time() - started)
             write_json({**described, "execution": execution_plan.summary, **probes}, folder / "environment.json")
+
+
+def _observer(work: Work, folder: Path, jobs: list[Job], sink: Sink | None) -> Observer:
+    """The observer of a study's jobs, which knows what earlier commands have evaluated."""
+    restored = sum(checkpoints.restored_steps(folder, job.name, job.start) for job in jobs)
+    observer = Observer(
+        folder, work.runs, len(jobs), Pace(sum(pack.steps for pack in work.packs), restored), standard_error(),
+        Feed(sink, work.runs, note) if sink is not None else None,
+        at_most=any(run.stop is not None for run in work.runs),
+    )  # fmt: skip
+    tables = results.read_tables(folder)
+    if tables is not None:
+        observer.known(output_folder.records(tables[1]))
+    return observer
 
 
 def _definitions(work: Work) -> dict[str, str]:

@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ REPORT_SECONDS = 0.5  # between two reports of progress
 OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own
     "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
 )  # fmt: skip
+Row = dict[str, Any]
+Progress = Callable[[int, list[Row]], None]  # takes member steps, and rows of the table ``evaluations``
 stopping = threading.Event()  # set by a signal: write a checkpoint and stop
 
 
@@ -65,11 +67,12 @@ class JobResult(BaseModel):
 
 
 class AfterSteps:
-    """Called after every step: reports progress, writes checkpoints and heeds a stop."""
+    """Called after every step: reports progress and evaluations, writes checkpoints and heeds a stop."""
 
-    def __init__(self, job: Job, say: Callable[[int], None]):
+    def __init__(self, job: Job, say: Progress):
         self._job, self._say = job, say
         self._unreported = self._all = 0
+        self._rows: list[Row] = []
         self._reported = self._written = time.monotonic()
 
     def __call__(self, steps: int, snapshot: Snapshot) -> None:
@@ -89,10 +92,20 @@ class AfterSteps:
         self._unreported += steps
         self._all += steps
 
+    def evaluated(self, members: Sequence[Outcome]) -> None:
+        """Keep the last evaluation of each member for the next report."""
+        self._rows += [one.rows[-1] for one in members]
+
+    def resumed(self, outcomes: Sequence[Outcome]) -> None:
+        """Report what a checkpoint holds: member steps, and all evaluations."""
+        self.count(sum(int(one.state["step"]) - self._job.start for one in outcomes if not one.removed))
+        self._rows += [row for one in outcomes for row in one.rows]
+        self.report()
+
     def report(self) -> None:
-        """Report the member steps done since the last report."""
-        self._say(self._unreported)
-        self._unreported, self._reported = 0, time.monotonic()
+        """Report the member steps done and the evaluations since the last report."""
+        self._say(self._unreported, self._rows)
+        self._unreported, self._rows, self._reported = 0, [], time.monotonic()
 
     def take_back(self) -> None:
         """Report all member steps as not done, since they are to be done again."""
@@ -100,9 +113,7 @@ class AfterSteps:
         self.report()
 
 
-def execute(
-    job: Job, progress: Callable[[int], None], note: Callable[[str], None], cache: BackendCache | None = None
-) -> JobResult:
+def execute(job: Job, progress: Progress, note: Callable[[str], None], cache: BackendCache | None = None) -> JobResult:
     """Do one job, from its last checkpoint if it has one; its results lie in the folder afterwards.
 
     A pack that does not fit into memory is to be done in two halves, these in halves if need be, and the runs of a
@@ -110,7 +121,7 @@ def execute(
 
     Args:
         job: the pack, and how it is stepped.
-        progress: called with member steps as they are done.
+        progress: called with member steps and evaluations as they are done.
         note: called with sentences for the person at the terminal.
         cache: of a process that does several jobs.
 
@@ -169,11 +180,12 @@ def _trained(
     for sentence in refusals:
         note(sentence)
     if resume_from is not None:
-        after_steps.count(sum(int(one.state["step"]) - job.start for one in resume_from if not one.removed))
+        after_steps.resumed(resume_from)
     elif job.start:
         resume_from = [_kept(folder, run) for run in job.runs]
     return train(
-        job.runs, job.execution, resume_from=resume_from, on_steps=after_steps, cache=cache,
+        job.runs, job.execution, resume_from=resume_from, on_steps=after_steps,
+        on_evaluation=after_steps.evaluated, cache=cache,
         keep=lambda run, step, weights: checkpoints.write_weights(folder, run, step, weights),
     )  # fmt: skip
 

@@ -5,14 +5,14 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from deepboot.bootstrap.training.backend import BackendCache
 from deepboot.runners.run import shards
-from deepboot.runners.run.execute import Failure, Job, JobResult, execute, fail, stopping
+from deepboot.runners.run.execute import Failure, Job, JobResult, Row, execute, fail, stopping
 from deepboot.runners.run.process import guest
 from deepboot.runners.run.trial import Rate, Trial
 from deepboot.runners.run.worker import Worker, attentive, stop
@@ -25,14 +25,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) -> list[Failure]:
+class Observer(Protocol):
+    """Whoever wants to know how jobs go."""
+
+    def progress(self, steps: int, rows: list[Row]) -> None:
+        """Member steps were done, and evaluations, as rows of that table."""
+
+    def begun(self) -> None:
+        """A job was begun."""
+
+    def ended(self, run_ids: Sequence[str], failures: Sequence[str], parts: int) -> None:
+        """A job with these runs ended: it is done, it failed, or parts of it are done in its place."""
+
+
+def run_jobs(jobs: list[Job], *, workers: int, observer: Observer) -> list[Failure]:
     """Do all jobs; the failures among them come back, in no order.
 
     Args:
         jobs: the longest first.
         workers: processes; one means this one, except on a GPU: a worker's context is lost after some errors, and
             this process has to outlive it.
-        progress: called with the number of member steps done.
+        observer: is told of all that happens, in this thread.
 
     Raises:
         KeyboardInterrupt: a stop was asked for; checkpoints have been written.
@@ -40,20 +53,29 @@ def run_jobs(jobs: list[Job], *, workers: int, progress: Callable[[int], None]) 
     count = min(workers, len(jobs))
     with _stoppable():
         if count <= 1 and all(job.execution.device == "cpu" for job in jobs):
-            return _here(jobs, progress)
-        return _Crew(jobs, progress).work(max(count, 1))
+            return _here(jobs, observer)
+        return _Crew(jobs, observer).work(max(count, 1))
 
 
-def _here(jobs: Iterable[Job], progress: Callable[[int], None]) -> list[Failure]:
+def _here(jobs: Iterable[Job], observer: Observer) -> list[Failure]:
     """Do all jobs in this process."""
     waiting, failures, cache = deque(jobs), list[Failure](), BackendCache()
     with guest():
         while waiting:
             _heed_stop()
-            result = execute(waiting.popleft(), progress, note, cache)
+            job = waiting.popleft()
+            observer.begun()
+            result = execute(job, observer.progress, note, cache)
+            _tell(observer, job, result)
             failures += result.failures
             waiting.extendleft(reversed(result.smaller))
     return failures
+
+
+def _tell(observer: Observer, job: Job, result: JobResult) -> None:
+    """Tell an observer what came of a job."""
+    run_ids, reasons = [run.run_id for run in job.runs], [failure.reason for failure in result.failures]
+    observer.ended(run_ids, reasons, len(result.smaller))
 
 
 class _Crew:
@@ -62,8 +84,8 @@ class _Crew:
     A job whose worker dies is a failure and not tried again; another worker does what is left.
     """
 
-    def __init__(self, jobs: Iterable[Job], progress: Callable[[int], None]):
-        self._waiting, self._progress = deque(jobs), progress
+    def __init__(self, jobs: Iterable[Job], observer: Observer):
+        self._waiting, self._observer = deque(jobs), observer
         self._workers: list[Worker] = []
         self._failures: list[Failure] = []
         self._false_starts, self._last_end = 0, ""
@@ -87,7 +109,7 @@ class _Crew:
         if message is None:
             self._bury(worker)
         elif "steps" in message:
-            self._progress(message["steps"])
+            self._observer.progress(message["steps"], message["rows"])
         elif "note" in message:
             note(message["note"])
         elif "result" in message:
@@ -97,6 +119,8 @@ class _Crew:
 
     def _take(self, worker: Worker, result: JobResult) -> None:
         """Take note of what came of a worker's job."""
+        assert worker.job is not None, "it reports on a job that it was given"
+        _tell(self._observer, worker.job, result)
         worker.job = None
         self._false_starts = 0
         self._failures += result.failures
@@ -114,14 +138,18 @@ class _Crew:
         with suppress(OSError):  # it is dead: its end is seen next, and the job waits for another
             worker.ask(self._waiting[0])
             worker.job = self._waiting.popleft()
+            self._observer.begun()
 
     def _bury(self, worker: Worker) -> None:
         """Take note of a worker that died, and of its job, unless the job had just been done."""
         self._last_end = worker.ended()
         if worker.job is None:
             self._false_starts += 1
-        elif not shards.exists(Path(worker.job.folder), worker.job.name):
-            self._failures.append(fail(worker.job, f"the worker process died ({self._last_end})"))
+        else:
+            done = shards.exists(Path(worker.job.folder), worker.job.name)
+            failures = [] if done else [fail(worker.job, f"the worker process died ({self._last_end})")]
+            _tell(self._observer, worker.job, JobResult(failures=failures))
+            self._failures += failures
         self._replace(worker)
 
     def _replace(self, worker: Worker) -> None:

@@ -155,7 +155,9 @@ def work(jobs: Connection, messages: Connection) -> None:
             continue
         job = Job.model_validate_json(asked)
         try:
-            result = execute(job, lambda steps: say(steps=steps), lambda sentence: say(note=sentence), cache)
+            result = execute(
+                job, lambda steps, rows: say(steps=steps, rows=rows), lambda sentence: say(note=sentence), cache
+            )
         except KeyboardInterrupt:
             return
         say(result=result.model_dump(mode="json"))

@@ -8,7 +8,7 @@ import tomli_w
 from deepboot.datasets.cifar5m import prepare, transfer
 from deepboot.runners import run_study, study_files
 from deepboot.runners.commands import data
-from deepboot.runners.run.progress import Progress
+from deepboot.runners.live.progress import Progress
 from tests.bootstrap.conftest import parity
 from tests.datasets.published import write
 
@@ -143,15 +143,11 @@ def test_every_action_has_its_word_for_an_interruption():
 def test_bytes_are_told_in_megabytes(monkeypatch):
     """Done / total, rate, time left."""
     now = [100.0]
-    monkeypatch.setattr("deepboot.runners.run.progress.time.monotonic", lambda: now[0])
-    progress = Progress(18_400_000_000, work="downloading", unit="B")
+    monkeypatch.setattr("deepboot.runners.live.progress.time.monotonic", lambda: now[0])
+    progress = Progress(18_400_000_000, work="downloading")
     now[0] += 10
     progress(400_000_000)
     assert progress.line() == "400 of 18,400 MB, 40 a second, 7.5 min left"
-    steps = Progress(5_000)
-    now[0] += 10
-    steps(2_000)
-    assert steps.line() == "2,000 of 5,000 steps, 200 a second, 15 s left"
 
 
 def test_a_folder_of_images_is_found_beside_its_study_or_at_home(tmp_path, monkeypatch):

@@ -287,7 +287,7 @@ def test_a_checkpoint_is_gone_on_from_as_it_was_begun(early, tmp_path, monkeypat
     monkeypatch.setattr(execute, "train", train)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs, execution=Execution(backend="compiled"))
     with pytest.raises(KeyboardInterrupt):
-        execute.execute(job, lambda steps: None, lambda sentence: None)
+        execute.execute(job, lambda *_: None, lambda sentence: None)
     execute.stopping.clear()
     torch.set_num_threads(1)
     assert seen == {"execution": before, "step": 3, "threads": 2}
@@ -309,7 +309,7 @@ def test_a_pack_begun_on_a_gpu_goes_on_on_a_cpu(begun, said, tmp_path):
     whole = execute.train(runs, on_steps=lambda steps, snapshot: taken.append(snapshot()))
     checkpoints.write_checkpoint(tmp_path, "pack", taken[2], begun)
     job = execute.Job(name="pack", folder=str(tmp_path), runs=runs)
-    assert execute.execute(job, lambda steps: None, told.append) == execute.JobResult()
+    assert execute.execute(job, lambda *_: None, told.append) == execute.JobResult()
     assert told == [f"pack pack was begun on {said} and goes on on cpu (eager). Its last bits may differ."]
     rows = json.loads((tmp_path / "shards" / "pack.json").read_text())["evaluations"]
     assert str(rows) == str([row for outcome in whole for row in outcome.rows])
@@ -329,24 +329,11 @@ def test_a_pack_that_does_not_fit_is_halved(study, tmp_path, monkeypatch, capfd,
 
     monkeypatch.setattr(execute, "train", small)
     told = []
-    monkeypatch.setattr(engine, "Progress", lambda total, **_: Told(told))
+    monkeypatch.setattr(engine.Observer, "progress", lambda self, steps, rows: told.append(steps))
     run_study(path, tmp_path / "halves", workers=1, pack_size=64)
     equal(tmp_path / "pairs", tmp_path / "halves")
     assert sum(told) == 10 * 6
     assert "of 10 runs does not fit into memory. It goes on in two halves." in capfd.readouterr().err
-
-
-class Told(list):
-    """A progress bar that only takes note."""
-
-    def __init__(self, told):
-        self.told = told
-
-    def __enter__(self):
-        return self.told.append
-
-    def __exit__(self, *_):
-        pass
 
 
 def test_a_pair_that_does_not_fit_goes_on_one_run_at_a_time(study, tmp_path, monkeypatch, capfd):

@@ -77,7 +77,7 @@ def test_an_unfinished_run_goes_on_from_its_checkpoint_to_the_same_tables(interr
     results.read(out)
     run_study(path, tmp_path / "whole", workers=1)
     steps = []
-    monkeypatch.setattr(engine.Progress, "__call__", lambda self, done: steps.append(done))
+    monkeypatch.setattr(engine.Observer, "progress", lambda self, done, rows: steps.append(done))
     run_study(path, out, workers=1)
     equal(tmp_path / "whole", out)
     assert sum(steps) == 6 * 12

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from tests.runners.run.test_engine import equal
 PLUGIN = '''
 import os, sys, time
 from pathlib import Path
+from unittest.mock import Mock
 import torch
 from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.registry import register
@@ -138,7 +140,7 @@ def test_a_plugin_that_exits_outside_training_is_a_mistake(study, tmp_path, monk
 def test_a_worker_that_lost_its_device_is_replaced(moody, tmp_path, first, same):
     """The pack that raised is failed, and the next one runs in a fresh process; other errors leave the worker."""
     jobs = jobs_of(moody(first, "well"), tmp_path)
-    (failure,) = local._Crew(jobs, lambda steps: None).work(1)
+    (failure,) = local._Crew(jobs, Mock()).work(1)
     assert failure.job == jobs[0].name
     assert failure.run_ids == [run.run_id for run in jobs[0].runs]
     processes = [(tmp_path / f"process-{how}").read_text() for how in (first, "well")]
@@ -154,7 +156,7 @@ def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_pa
     local.run_jobs(
         [job.model_copy(update={"execution": Execution(device="cuda"), "plugins": ()})],
         workers=1,
-        progress=lambda steps: None,
+        observer=Mock(),
     )
     with local.Bench() as bench:
         bench(Trial(runs=job.runs, execution=Execution(device="cuda"), trial_seconds=0.05), 1)
@@ -302,7 +304,7 @@ def test_errors_of_memory_and_of_the_device_are_told_apart(tmp_path, monkeypatch
 
     monkeypatch.setattr(execute, "train", raising)
     job = Job(name="pack", folder=str(tmp_path), runs=runs_of(parity(training__seeds=2)))
-    result = execute.execute(job, lambda steps: None, lambda sentence: None)
+    result = execute.execute(job, lambda *_: None, lambda sentence: None)
     assert execute.out_of_memory(error) is memory
     assert [len(one.runs) for one in result.smaller] == ([2, 2] if memory else [])
     assert len(result.failures) == (not memory)
@@ -320,7 +322,7 @@ def test_a_lost_device_is_seen_behind_what_a_plugin_makes_of_it(tmp_path, monkey
 
     monkeypatch.setattr(execute, "train", wrapping)
     job = Job(name="pack", folder=str(tmp_path), runs=runs_of(parity()))
-    result = execute.execute(job, lambda steps: None, lambda sentence: None)
+    result = execute.execute(job, lambda *_: None, lambda sentence: None)
     assert [one.reason.split(" (")[0] for one in result.failures] == ["ValueError: my loss failed"]
     assert result.device_lost
 
@@ -352,7 +354,7 @@ def test_a_pack_that_does_not_fit_is_let_go_before_its_halves_begin(tmp_path, mo
     )
     gc.disable()
     try:
-        result = execute.execute(job, lambda steps: None, lambda sentence: None)
+        result = execute.execute(job, lambda *_: None, lambda sentence: None)
     finally:
         gc.enable()
     assert len(result.smaller) == 2
