@@ -21,6 +21,7 @@ COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
 DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))
+CHANCE_LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 3)), "linewidth": 0.9}
 SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
 # Colours that a page sets by its theme, by the name of the variable; the figures' files keep them as they are.
 THEMED = {

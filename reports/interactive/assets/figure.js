@@ -231,6 +231,10 @@
       add(columns.band, { ...style, xs: [...curve.x, ...curve.x.toReversed()], ys: [...low, ...curve.high.toReversed()], alpha: 0.16 });
       ys.push(...curve.high);
     }
+    const guessed = view === "worlds" && setting("measure") !== "loss";
+    const levels = guessed ? [...new Set([...drawn].map((run) => data.runs.chance[run]).filter((level) => level !== null))] : [];
+    model("chance").data = { y: levels };
+    ys.push(...levels);
     for (const line of means) add(columns.lines, line);  // over the thin ones
     for (const [kind, filled] of Object.entries(columns)) model(kind).data = filled;
     const words = `${setting("side")} ${data.measures[setting("measure")]}`;
@@ -238,7 +242,7 @@
     if (view === "bootstrap_error") y_range[0] = Math.min(y_range[0], -0.02 * Math.abs(y_range[1]));
     scaled(model, "x", log_x, range_of(xs, log_x, true), data.times[unit]);
     scaled(model, "y", log_y, y_range, view === "worlds" ? words : `bootstrap error (${words}, minus ideal)`);
-    legend(shown, swatches);
+    legend(shown, swatches, levels);
     note(groups, drawn.size, log_x, log_y, unit);
   }
 
@@ -296,7 +300,7 @@
     model("cells").data = squares;
   }
 
-  function legend(shown, swatches) {
+  function legend(shown, swatches, levels) {
     const box = find(".interactive-legend"), focused = box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const swatch = (color, dash) => {
       const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
@@ -317,7 +321,9 @@
     const cells = data.cells.map((cell, place) => ({ ...cell, place })).filter(matches);
     const switches = cells.length < 2 || cells.length > MOST_SWITCHES ? [] : cells.map((cell) =>
       toggle(`cell ${cell.place}`, cell.name, state.hidden_cells, cell.place, swatches.get(cell.place) ?? "currentColor", "solid"));
-    box.replaceChildren(...worlds, ...switches);
+    const chance = levels.length ? [element("span", "chance", { className: "interactive-chance" })] : [];
+    chance.forEach((one) => one.prepend(swatch("var(--soft, #6b6b6b)", [1, 4])));
+    box.replaceChildren(...worlds, ...chance, ...switches);
     if (focused) [...box.children].find((one) => one.dataset.key === focused)?.focus();
   }
 
