@@ -42,6 +42,9 @@
     const world = heat_map ? `, ${several[0].world} world` : "";
     layer_choice.append(element("option", several[0].quantity + world, { value: place }));
   }
+  const valued = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).length;
+  const most = Math.max(...layers.map(valued), 0);  // at first a map without grey squares, where there is one
+  layer_choice.value = Math.max(layers.findIndex((several) => valued(several) === most), 0);
   for (const [name, words] of Object.entries(data.measures)) {
     controls.elements.measure.append(element("option", words, { value: name }));
   }

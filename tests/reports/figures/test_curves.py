@@ -144,6 +144,16 @@ def test_chance_is_a_dotted_line_where_the_number_of_labels_is_known(make_result
         assert "chance" not in [one.get_gid() for one in other.figure.axes[0].lines]
 
 
+def test_a_dollar_in_a_name_is_a_dollar(make_results):
+    """A setting's value is drawn as it is written, and never read as a formula; long steps have raised powers."""
+    results = make_results(seeds=1, train_sizes=(500, 750), evaluations=8, budget=400_000)
+    cell = results.runs["cell_id"].astype(str)
+    results.runs["task.path"] = np.where(cell.str.endswith("500"), "$$x$$", r"$\\oops{$")
+    drawing = draw_worlds(compare(results), "test_error", event_times(compare(results)))
+    assert "$$x$$</text>" in drawing.svg.decode()
+    assert "10⁵</text>" in drawing.svg.decode()
+
+
 def test_drawings_are_deterministic_with_text_as_text(make_results):
     """The same results give the same bytes, words can be searched, and identifiers differ between figures."""
     first, second = (draw_all(compare(make_results(seeds=2, evaluations=20))) for _ in range(2))
