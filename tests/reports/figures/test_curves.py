@@ -149,6 +149,7 @@ def test_a_dollar_in_a_name_is_a_dollar(make_results):
     results = make_results(seeds=1, train_sizes=(500, 750), evaluations=8, budget=400_000)
     cell = results.runs["cell_id"].astype(str)
     results.runs["task.path"] = np.where(cell.str.endswith("500"), "$$x$$", r"$\\oops{$")
+    results.runs["train_size"] = 500
     drawing = draw_worlds(compare(results), "test_error", event_times(compare(results)))
     assert "$$x$$</text>" in drawing.svg.decode()
     assert "10⁵</text>" in drawing.svg.decode()
