@@ -4,14 +4,23 @@ Worlds keep their colour and dash in every figure, so that print and the colour-
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from deepboot.reports.figures.style import TRAIN_DASH, mark_step, new_axes, ordered, round_ticks, step_axis, world_style
+from deepboot.reports.figures.style import (
+    CHANCE_LINE,
+    TRAIN_DASH,
+    mark_step,
+    new_axes,
+    ordered,
+    round_ticks,
+    step_axis,
+    world_style,
+)
 from deepboot.reports.statistics.intervals import T_MIN, t_interval
 from deepboot.reports.time_axis import Axis
 
@@ -23,6 +32,7 @@ def plot_worlds(
     ax: Axes | None = None,
     worlds: list[str] | None = None,
     axis: Axis = "step",
+    chance: Iterable[float] = (),
 ) -> Axes:
     """One metric over steps: a thin line per seed, under each world's mean and its band.
 
@@ -36,6 +46,7 @@ def plot_worlds(
         ax: where to draw; new axes otherwise.
         worlds: all worlds of the figure, where it has further panels, so that a rule has one colour in all of them.
         axis: the unit of the steps.
+        chance: levels of guessing, a dotted line each.
     """
     ax = ax or new_axes()
     worlds = worlds or ordered(table["world"])
@@ -51,6 +62,8 @@ def plot_worlds(
         train = metric.replace("test_", "train_")
         if world != "ideal" and train != metric and train in table:
             _mean_line(ax, by_run(table[table["world"] == world], train), color=color, dash=TRAIN_DASH, width=1.1)
+    for level in chance:
+        ax.axhline(level, gid="chance", zorder=1, **CHANCE_LINE)
     step_axis(ax, table["step"], axis)
     round_ticks(ax)
     mark_step(ax, table["first_reuse_step"], "first reuse", high=False)

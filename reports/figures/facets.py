@@ -1,4 +1,4 @@
-"""Figures of a report with one panel per cell: their layout, captions and files."""
+"""Figures with one panel per cell: their layout, legend, caption and files."""
 
 import io
 import re
@@ -18,12 +18,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from deepboot.bootstrap.files import write_atomically
-from deepboot.reports.comparison import Comparison
-from deepboot.reports.figures.curves import plot_worlds
-from deepboot.reports.figures.marks import MARKED, mark_handles, mark_medians
-from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis, world_handles
-from deepboot.reports.measures.events import event_times
-from deepboot.reports.time_axis import UNITS, Axis
+from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis
+from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
 BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "
@@ -82,37 +78,6 @@ def _compact(attribute: re.Match[str]) -> str:
     curved = re.search("[CQ]", text) is not None
     text = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.{2 if curved else 1}f}", text)
     return f'{name}="{" ".join(text.split() if curved else text.replace("L", "").split())}"'
-
-
-def draw_worlds(comparison: Comparison, metric: str) -> Drawing | None:
-    """One metric in both worlds, a panel per cell; None without a value."""
-    table = comparison.curves().dropna(subset="test_error")
-    cells, rest = shown_cells(table.loc[table["world"] != "ideal"] if (table["world"] != "ideal").any() else table)
-    if not cells or table[metric].isna().all():
-        return None
-    shown = table[table["cell_id"].isin(cells)]
-    worlds = [str(world) for world in shown["world"].unique()]
-    times = event_times(comparison)
-    marks = mark_handles(shown, times) if metric.startswith("test_") else []
-    handles = [*world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_")), *marks]
-    name = metric.replace("_", " ").capitalize()
-    unit = UNITS[comparison.axis]
-    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {MARKED if marks else ''}{BAND}{unit.note}{rest}"
-
-    def plot(rows: pd.DataFrame, ax: Axes) -> None:
-        plot_worlds(rows, metric=metric, ax=ax, worlds=worlds, axis=comparison.axis)
-        if marks:
-            mark_medians(ax, rows, times, metric=metric, worlds=worlds)
-
-    return facets(
-        metric,
-        shown,
-        cells,
-        plot=plot,
-        handles=handles,
-        caption=caption,
-        axis=comparison.axis,
-    )
 
 
 def facets(

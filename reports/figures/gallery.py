@@ -9,10 +9,12 @@ from deepboot.reports.figures.cells import draw_scatter, draw_survival
 from deepboot.reports.figures.delays import draw_delays
 from deepboot.reports.figures.effect import draw_effects
 from deepboot.reports.figures.events import draw_incidence, draw_steps
-from deepboot.reports.figures.facets import MOST_PANELS, Drawing, draw_worlds
+from deepboot.reports.figures.facets import MOST_PANELS, Drawing
 from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.figures.maps import draw_phase_map
 from deepboot.reports.figures.probes import draw_probes
+from deepboot.reports.figures.worlds import draw_worlds
+from deepboot.reports.measures.events import event_times
 from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: runs are evaluated at the same steps, not at the same seconds."
@@ -29,19 +31,20 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
         axis: the unit of time.
     """
     timed = comparison.over(axis)
+    times = event_times(timed)
     drawings = [
         *draw_effects(timed),
         draw_phase_map(timed),
-        *paged(lambda page: draw_worlds(page, "test_error"), timed),
-        draw_worlds(timed, "test_soft_error"),
+        *paged(lambda page: draw_worlds(page, "test_error", times), timed),
+        *paged(lambda page: draw_worlds(page, "test_soft_error", times), timed),
         *_probes(comparison, axis),
         *paged(lambda page: _bootstrap_error(page, axis), comparison),
         *paged(draw_steps, timed),
-        draw_delays(timed),
+        *paged(draw_delays, timed),
         draw_learned(comparison),
         draw_scatter(comparison),
-        draw_survival(timed),
-        draw_incidence(timed),
+        *paged(draw_survival, timed),
+        *paged(draw_incidence, timed),
     ]
     return [drawing for drawing in drawings if drawing]
 

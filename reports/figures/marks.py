@@ -1,4 +1,4 @@
-"""Marks of both worlds' median memorisation and grokking steps on the curves of a figure."""
+"""Marks on the curves of a figure: both worlds' median memorisation and grokking steps, and the chance level."""
 
 import math
 from typing import Any
@@ -9,12 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from deepboot.reports.figures.curves import by_run
-from deepboot.reports.figures.style import INK, ordered, world_style
+from deepboot.reports.figures.style import CHANCE_LINE, INK, ordered, world_style
 from deepboot.reports.statistics.intervals import median_bounds
 
 EVENTS = {"memorization": ("o", "memorised"), "grokking": ("D", "grokked")}  # marker and word in the legend
 MARKED = "Circle and diamond: the median steps at which a world has memorised and grokked, where half of its runs do. "
 MARKED += "Look at how far apart the worlds' diamonds are. "
+CHANCE = "Dotted grey line: chance, the error of guessing evenly among the labels. "
 
 
 def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: str, worlds: list[str]) -> None:
@@ -52,6 +53,11 @@ def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:
             style: dict[str, Any] = {"color": "none", "markerfacecolor": "none", "markeredgecolor": INK}
             handles.append(Line2D([], [], marker=marker, markersize=5, label=word, **style))
     return handles
+
+
+def chance_handle() -> Line2D:
+    """Legend entry of the chance level in `plot_worlds`."""
+    return Line2D([], [], label="chance", **CHANCE_LINE)
 
 
 def _median_step(runs: pd.DataFrame, event: str) -> float | None:

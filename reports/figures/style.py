@@ -21,6 +21,8 @@ COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
 DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))
+CHANCE_LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 3)), "linewidth": 0.9}
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
 # Colours that a page sets by its theme, by the name of the variable; the figures' files keep them as they are.
 THEMED = {
@@ -43,6 +45,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.unicode_minus": True,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a setting's value is a dollar
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": INK,
@@ -149,6 +152,6 @@ def _step_label(value: float, _: Any) -> str:
     if value >= 100_000:
         power = math.floor(math.log10(value) + 1e-9)
         digit = round(value / 10**power)
-        factor = "" if digit == 1 else rf"{digit} \cdot "
-        return f"${factor}10^{{{power}}}$"
+        factor = "" if digit == 1 else f"{digit}·"
+        return f"{factor}10{str(power).translate(RAISED)}"
     return f"{value:,.0f}" if value == round(value) else f"{value:g}"

@@ -13,6 +13,7 @@ from scipy import stats
 
 from deepboot.reports.cells import varied
 from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.chance import chance_of
 from deepboot.reports.statistics.intervals import T_MIN
 from deepboot.reports.text import count, setting
 
@@ -30,7 +31,7 @@ class Curves:
     Attributes:
         runs: columns of equal length: ``world, seed, status, grid`` (index), ``pace`` (seconds a step, None where
             unknown), ``ideal`` (index of the ideal partner, None without one), ``memorization, grokking`` (step of
-            the evaluation that showed it, None without).
+            the evaluation that showed it, None without), ``chance`` (level of its errors, None where unknown).
         grids: evaluated steps and samples seen, each once for all runs that share them.
         cells: a panel each: ``name``, ``values`` of the swept settings as text, ``runs`` (indices, its own and the
             ideal partners).
@@ -151,6 +152,7 @@ def _run_columns(runs: pd.DataFrame, index: dict[str, int]) -> dict[str, list[An
         "seed": [None if pd.isna(seed) else int(seed) for seed in runs["seed"]],
         "status": [str(status) for status in runs["status"]],
         "pace": [rounded(value) for value in pace],
+        "chance": [rounded(level) for level in chance_of(runs)],
         **{event: [None if pd.isna(step) else int(step) for step in runs[f"{event}_high"]] for event in MARKED},
         "ideal": [None if pd.isna(partner) else index.get(str(partner)) for partner in runs["ideal_run_id"]],
     }

@@ -22,7 +22,7 @@ CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
 
 
 def curves_figure() -> "Figure":
-    """Lines of runs under means and bands, against time, with marks where a run memorised, grokked or diverged."""
+    """Lines of runs under means and bands, against time, with marks of events, and the chance level across."""
     from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool
 
     plot: Any = _plot("curves", height=400)
@@ -35,6 +35,8 @@ def curves_figure() -> "Figure":
         )
     )
     plot.patches("xs", "ys", source=band, fill_color="color", fill_alpha="alpha", line_color=None)
+    levels = ColumnDataSource({"y": []}, name="curves chance")
+    plot.hspan(y="y", source=levels, line_color=GREY, line_dash=[1, 4], line_width=1.4)
     drawn = plot.multi_line("xs", "ys", source=lines, line_width="width", **LINES)
     plot.scatter("xs", "ys", source=marks, marker="marker", size=7, color="color", alpha="alpha", line_width=1.5)
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=LINE_TIP, line_policy="nearest"))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.chance import chance_of
 from deepboot.reports.text import count, listed, measure, metric_words, setting
 
 EVERY = {"threshold": "0.99", "streak": "3", "stopping_threshold": "0.01"}  # where a table of runs has no such column
@@ -29,10 +30,20 @@ def glossary(comparison: Comparison) -> list[tuple[str, str]]:
         ("bootstrap error", "The real world's test error minus the ideal world's, at the same step and seed. It is "
                             "what the pool costs; the rest of the test error is not the pool's doing."),
         ("soft error", "The mean probability that the network gives to wrong answers; it moves before the error does."),
+        *_chance(runs),
         ("never reached", "A run that ended before the event: its step is known to lie beyond the budget. It is "
                           "counted as later than all others, and never left out."),
         ("95 % interval", "A confidence interval: so made that it holds the true value in 95 of 100 studies."),
     ]  # fmt: skip
+
+
+def _chance(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """The chance level, where the number of labels is known."""
+    levels = sorted(set(chance_of(runs).dropna()))
+    if not levels:
+        return []
+    values = listed(map(measure, levels), " or ")
+    return [("chance", f"The error, and the soft error, of guessing evenly among the task's labels: {values}.")]
 
 
 def _values(runs: pd.DataFrame, name: str) -> str:

@@ -1,7 +1,7 @@
 """The parts of a report: every study with its answer and claims, and tables in groups."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from deepboot.reports.claims.registration import Registration, studies
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.page.answer import Answer, answer
 from deepboot.reports.page.bars import bar
-from deepboot.reports.page.summary import finding, overview
+from deepboot.reports.page.summary import finding, overview, unreached
 from deepboot.reports.tables import cells, verdicts
 from deepboot.reports.tables.across_tasks import profiles, tasks
 from deepboot.reports.tables.pairing import gap_shares, noise, pairing, predictions
@@ -77,12 +77,13 @@ def _part(folder: str, comparison: Comparison, judged: list[Case]) -> Part:
     study = comparison.sources[0].study
     question = str(study.get("question") or "")
     found = [] if judged else [*overview(comparison), *finding(comparison)]
+    answered = answer(question, judged, found)
     return Part(
         folder,
         question,
         str(study.get("source") or ""),
         Registration.of(comparison.sources[0]).problem,
-        answer(question, judged, found),
+        replace(answered, text=" ".join(filter(None, (answered.text, unreached(comparison))))),
         [Claim(case, _evidence(case), bar(case.judgements)) for case in judged],
         verdicts.together(judged),
         verdicts.verdicts([one for case in judged for one in case.judgements]),

@@ -66,6 +66,20 @@ def overview(comparison: Comparison) -> list[str]:
     return [f"Of {plural(len(shares), 'cell')} on a pool, {grok}.", *_extremes(comparison)]
 
 
+def unreached(comparison: Comparison) -> str:
+    """The sentence that no run on a pool generalised, or even memorised; empty where one did or some are under way."""
+    real = comparison.runs[comparison.runs["world"] != "ideal"]
+    outcomes = {event: event_bounds(real, event)["outcome"].dropna() for event in ("memorization", "grokking")}
+    never = [event for event, found in outcomes.items() if len(found) and not (found == "reached").any()]
+    if "grokking" not in never or (real["status"] == "unfinished").any():
+        return ""
+    steps = {count(int(step)) for step in real["last_step"].agg(["min", "max"])}
+    words = "memorised or generalised" if "memorization" in never else "generalised"
+    worlds = listed(map(str, real["world"].unique()), " or ")
+    within = " to ".join(sorted(steps, key=lambda text: int(text.replace(",", ""))))
+    return f"No run of the {worlds} world {words} within its {within} steps."
+
+
 def _extremes(comparison: Comparison) -> list[str]:
     """The cells with the smallest and the largest bootstrap error at the end."""
     table = comparison.at_end().dropna(subset="bootstrap_error").sort_values("bootstrap_error", kind="stable")

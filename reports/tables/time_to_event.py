@@ -20,6 +20,7 @@ from deepboot.reports.tables.table import Table, bounds_of, notes_of
 from deepboot.reports.text import EVENT_WORDS, count, estimate, known_to, measure, plural, span
 
 P_MIN = 1e-3  # below it a p value's digits mean nothing
+TYPICAL = "the median of the means of every two log ratios (Hodges and Lehmann)."
 Row = Mapping[Any, Any]
 
 
@@ -64,7 +65,10 @@ def time_ratios(comparison: Comparison, event: str = "grokking") -> Table:
         for row in time_ratio_table(comparison, event).to_dict("records")
     ]
     numbers = ("pairs", "over ideal", "known to", "95 % interval", "p")
-    note = f"Typical ratio of the {words.noun} steps of a pair. {_method_note()}"
+    note = (
+        f"Typical ratio of the {words.noun} steps of a pair: {TYPICAL} A claim's estimate is the median of the pairs' "
+        f"ratios, and may differ. {_method_note()}"
+    )
     title = f"How many times later {words.noun} comes than in the ideal world"
     return Table(title, ("cell", *numbers, "note"), rows, frozenset(numbers), note).filled
 
@@ -78,7 +82,8 @@ def ratios(comparison: Comparison, event: str = "grokking") -> Table:
     rows += [(row["cell"], *_ratio(row, event, "other cell")) for row in table.to_dict("records")]
     numbers = ("seeds", "ratio", "known to", "95 % interval", "p")
     note = (
-        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed. {_method_note()} "
+        f"Typical ratio of a cell's {words.noun} steps to those of the reference with the same seed: {TYPICAL} "
+        f"{_method_note()} "
         "Neither intervals nor p values are adjusted for the number of cells: a hypothesis is tested by a claim."
     )
     title = f"Ratio of {words.noun} steps to “{reference}”"

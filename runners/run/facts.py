@@ -12,7 +12,7 @@ from deepboot.bootstrap.task import Universe
 
 
 def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
-    """What the data of each run were, beside its settings: sizes of universe and test, mirrored share."""
+    """What the data of each run were, beside its settings: classes, sizes of universe and test, mirrored share."""
     facts: dict[str, dict[str, Any]] = {}
     known: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -27,9 +27,11 @@ def _facts(run: Run) -> dict[str, Any]:
     task = build_task(run.task)
     if not isinstance(task, Universe):
         exact = run.data.test_samples is None and task.exact(torch.zeros(1, 2, dtype=torch.int32)) is not None
-        return {"facts.test_size": None if exact else run.data.test_samples or ENDLESS_TEST_SAMPLES}
+        test_size = None if exact else run.data.test_samples or ENDLESS_TEST_SAMPLES
+        return {"facts.classes": task.classes, "facts.test_size": test_size}
     division = split_of(task, run)
     return {
+        "facts.classes": task.classes,
         "facts.universe_size": task.size,
         "facts.training_cells": capacity(task, run.data),
         "facts.test_size": min(len(division.test), run.data.test_samples or task.size),

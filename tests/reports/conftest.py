@@ -109,6 +109,7 @@ def synthetic(
                 runs.append(base | row(run_id, ideal_id, cell, world, seed=seed, size=size, status=status, rows=real))
     table = typed(runs, RUN_COLUMNS)
     if facts:
+        table["facts.classes"] = 2
         table["facts.universe_size"] = 2**30
         table["facts.test_size"] = 2000
         table["facts.mirrored_share"] = np.linspace(0.1, 0.2, len(table))

@@ -42,6 +42,9 @@
     const world = heat_map ? `, ${several[0].world} world` : "";
     layer_choice.append(element("option", several[0].quantity + world, { value: place }));
   }
+  const valued = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).length;
+  const most = Math.max(...layers.map(valued), 0);  // at first a map without grey squares, where there is one
+  layer_choice.value = Math.max(layers.findIndex((several) => valued(several) === most), 0);
   for (const [name, words] of Object.entries(data.measures)) {
     controls.elements.measure.append(element("option", words, { value: name }));
   }
@@ -231,6 +234,10 @@
       add(columns.band, { ...style, xs: [...curve.x, ...curve.x.toReversed()], ys: [...low, ...curve.high.toReversed()], alpha: 0.16 });
       ys.push(...curve.high);
     }
+    const guessed = view === "worlds" && setting("measure") !== "loss";
+    const levels = guessed ? [...new Set([...drawn].map((run) => data.runs.chance[run]).filter((level) => level !== null))] : [];
+    model("chance").data = { y: levels };
+    ys.push(...levels);
     for (const line of means) add(columns.lines, line);  // over the thin ones
     for (const [kind, filled] of Object.entries(columns)) model(kind).data = filled;
     const words = `${setting("side")} ${data.measures[setting("measure")]}`;
@@ -238,7 +245,7 @@
     if (view === "bootstrap_error") y_range[0] = Math.min(y_range[0], -0.02 * Math.abs(y_range[1]));
     scaled(model, "x", log_x, range_of(xs, log_x, true), data.times[unit]);
     scaled(model, "y", log_y, y_range, view === "worlds" ? words : `bootstrap error (${words}, minus ideal)`);
-    legend(shown, swatches);
+    legend(shown, swatches, levels);
     note(groups, drawn.size, log_x, log_y, unit);
   }
 
@@ -296,7 +303,7 @@
     model("cells").data = squares;
   }
 
-  function legend(shown, swatches) {
+  function legend(shown, swatches, levels) {
     const box = find(".interactive-legend"), focused = box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const swatch = (color, dash) => {
       const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
@@ -317,7 +324,9 @@
     const cells = data.cells.map((cell, place) => ({ ...cell, place })).filter(matches);
     const switches = cells.length < 2 || cells.length > MOST_SWITCHES ? [] : cells.map((cell) =>
       toggle(`cell ${cell.place}`, cell.name, state.hidden_cells, cell.place, swatches.get(cell.place) ?? "currentColor", "solid"));
-    box.replaceChildren(...worlds, ...switches);
+    const chance = levels.length ? [element("span", "chance", { className: "interactive-chance" })] : [];
+    chance.forEach((one) => one.prepend(swatch("var(--soft, #6b6b6b)", [1, 4])));
+    box.replaceChildren(...worlds, ...chance, ...switches);
     if (focused) [...box.children].find((one) => one.dataset.key === focused)?.focus();
   }
 

@@ -8,9 +8,9 @@ from deepboot.reports import compare
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.events import draw_steps, plot_steps
-from deepboot.reports.figures.facets import draw_worlds
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.style import COLORS, world_style
+from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
 from deepboot.reports.statistics.intervals import t_interval
 
@@ -110,8 +110,9 @@ def test_a_rule_looks_the_same_in_every_panel(make_results):
 def test_captions_name_n_and_the_band(make_results):
     """A reader sees how many runs there are and what the band is."""
     comparison = compare(make_results(seeds=3))
-    assert "3 real and 3 ideal runs" in draw_worlds(comparison, "test_error").caption
-    assert "Band: 95 % t interval of the mean at each step" in draw_worlds(comparison, "test_error").caption
+    caption = draw_worlds(comparison, "test_error", event_times(comparison)).caption
+    assert "3 real and 3 ideal runs" in caption
+    assert "Band: 95 % t interval of the mean at each step" in caption
     assert "3 pairs" in draw_bootstrap_error(comparison).caption
     assert "3 real and 3 ideal runs" in draw_steps(comparison).caption
 
@@ -119,10 +120,39 @@ def test_captions_name_n_and_the_band(make_results):
 def test_many_cells_show_the_first_six_and_say_so(make_results):
     """The others are left to the tables."""
     comparison = compare(make_results(1, tuple(range(100, 900, 100)), evaluations=8))
-    drawing = draw_worlds(comparison, "test_error")
+    drawing = draw_worlds(comparison, "test_error", event_times(comparison))
     assert drawing.caption.endswith("The first 6 of 8 cells are drawn; the others are in the tables.")
     assert "train_size 600" in drawing.svg.decode()
     assert "train_size 700" not in drawing.svg.decode()
+
+
+def test_chance_is_a_dotted_line_where_the_number_of_labels_is_known(make_results):
+    """Each panel has its task's, with a legend and a caption; losses, old tables and real-valued labels have none."""
+    results = make_results(seeds=2, train_sizes=(500, 750), evaluations=12)
+    times = event_times(compare(results))
+    cell = results.runs["cell_id"]
+    results.runs["facts.classes"] = np.where(cell == "real-0.3-500", 10, np.where(cell == "real-0.3-750", 4, np.nan))
+    drawing = draw_worlds(compare(results), "test_error", times)
+    named = zip(drawing.figure.axes, ("chance", "chance (2)"), strict=True)
+    assert [line(ax, name).get_ydata()[0] for ax, name in named] == pytest.approx([0.9, 0.75])
+    assert "chance" in [text.get_text() for text in drawing.figure.legends[0].get_texts()]
+    assert "chance, the error of guessing evenly" in drawing.caption
+    for classes, metric in ((10, "test_loss"), (1, "test_error"), (None, "test_error")):
+        results.runs["facts.classes"] = classes
+        other = draw_worlds(compare(results), metric, times)
+        assert "chance" not in other.caption
+        assert "chance" not in [one.get_gid() for one in other.figure.axes[0].lines]
+
+
+def test_a_dollar_in_a_name_is_a_dollar(make_results):
+    """A setting's value is drawn as it is written, and never read as a formula; long steps have raised powers."""
+    results = make_results(seeds=1, train_sizes=(500, 750), evaluations=8, budget=400_000)
+    cell = results.runs["cell_id"].astype(str)
+    results.runs["task.path"] = np.where(cell.str.endswith("500"), "$$x$$", r"$\\oops{$")
+    results.runs["train_size"] = 500
+    drawing = draw_worlds(compare(results), "test_error", event_times(compare(results)))
+    assert "$$x$$</text>" in drawing.svg.decode()
+    assert "10⁵</text>" in drawing.svg.decode()
 
 
 def test_drawings_are_deterministic_with_text_as_text(make_results):

@@ -93,9 +93,12 @@ def test_controls_change_what_is_drawn(browser):
     browser.value("toggle('world ideal'); toggle('cell 0')")
     assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
 
+    chance = "column('curves chance', 'y').join() + document.querySelector('.interactive-chance')?.textContent"
+    assert browser.value(chance) == "0.5chance"
     label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
     browser.value("set('measure', 'loss')")
     assert browser.value(label.format("y")) == "test loss|test loss"
+    assert browser.value(chance) == "undefined"
     browser.value("set('side', 'train')")
     assert "train" in browser.value(label.format("y"))
     browser.value("set('measure', 'error'); set('side', 'test')")
@@ -150,6 +153,7 @@ def test_the_mouse_finds_zooms_and_picks(browser):
         browser.mouse("mouseMoved", x, y, button="left", buttons=1)
     browser.mouse("mouseReleased", *end, button="left", clickCount=1)
     assert browser.until(f"Math.abs({span} - 10) < 0.5")
+    browser.until("Boolean(deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')))")
     click(browser, "middle(deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')))")
     assert browser.until(f"Math.abs({span} - {before}) < 1e-6 * {before}")
 

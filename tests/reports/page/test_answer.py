@@ -12,6 +12,7 @@ from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Effect
 from deepboot.reports.claims.p_values import NOT_TESTED
 from deepboot.reports.page.answer import answer
+from deepboot.reports.page.summary import unreached
 from deepboot.reports.statistics.intervals import Bounds
 
 QUESTION = "Does a pool delay grokking?"
@@ -120,3 +121,14 @@ def test_without_claims_the_finding_answers():
     """Its first sentences."""
     found = answer(QUESTION, [], ["One.", "Two.", "Three.", "Four."])
     assert (found.head, found.text, found.counts) == ("Finding", "One. Two. Three.", "")
+
+
+def test_it_is_said_when_no_run_generalised(make_results):
+    """Within which budget, and whether any memorised; nothing where a run did, or is still under way."""
+    results = make_results(seeds=1, censored=(0,), evaluations=40)
+    assert unreached(compare(results)) == "No run of the real world generalised within its 4,000 steps."
+    results.runs["memorization_high"] = None
+    assert unreached(compare(results)) == "No run of the real world memorised or generalised within its 4,000 steps."
+    results.runs["status"] = "unfinished"
+    assert unreached(compare(results)) == ""
+    assert unreached(compare(make_results(seeds=1, evaluations=40))) == ""

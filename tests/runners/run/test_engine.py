@@ -243,9 +243,10 @@ def test_every_rule_can_be_swept_with_one_shared_ideal_world(study, tmp_path):
 
 
 def test_facts_about_a_finite_universe_are_beside_the_settings(study, tmp_path):
-    """Sizes of universe and test set and the mirrored share are columns of the run."""
+    """Classes, sizes of universe and test set and the mirrored share are columns of the run."""
     task = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
     runs = run_study(study(task=task, data={}), tmp_path / "out", workers=1).runs
+    assert runs["facts.classes"].eq(7).all()
     assert runs["facts.universe_size"].eq(49).all()
     assert runs["facts.test_size"].eq(10).all()
     assert runs.loc[runs["world"] == "real", "facts.mirrored_share"].between(0, 1).all()
