@@ -22,7 +22,7 @@ from deepboot.reports.figures.facets import rc_style
 from deepboot.reports.figures.style import COLORS, GREY, PALE
 from deepboot.reports.notebook import load
 
-POOL, BATCH, STEPS = 20, 4, 20
+POOL, BATCH, STEPS = 20, 4, 18
 RULES = {
     "real:\nthe same 20 again": ("real", {}),
     "ideal:\nalways fresh": ("ideal", {}),
