@@ -1,8 +1,12 @@
 """The blocks of README and docs: studies are valid, Python runs, and commands have the options that they are given."""
 
+import contextlib
+import io
 import re
 import shlex
+import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.comparison import compare
-from deepboot.runners import run_study, study_files
+from deepboot.runners import cli, run_study, study_files
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +38,16 @@ def named(block):
     """The file that a block's first line names, "# majority.py"; None where it names none."""
     found = re.match(r"# (\w+\.(?:py|toml))\n", block)
     return found and found[1]
+
+
+@cache
+def help_of(command):
+    """What `deepboot COMMAND --help` prints."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["deepboot", command, "--help"])
+        cli.main()
+    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +75,9 @@ def use(kind, name, folder):
     """Train a pair with a newly registered entry, or judge the demo by a kind of claim."""
     if kind == "claim":
         results = runners.run_study("demo", "results/demo")
-        (case,) = judge(compare(type(results)(**{**vars(results), "study": {"claims": [{"kind": name}]}, "claims": {}})))
+        (case,) = judge(
+            compare(type(results)(**{**vars(results), "study": {"claims": [{"kind": name}]}, "claims": {}}))
+        )
         assert case.verdict == "inconclusive"
         return
     task = {"name": "gaussian"} if kind == "model" else parity()["task"]
@@ -93,12 +109,12 @@ def test_blocks_run_as_they_stand(page, reader):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_and_their_options_exist(page, deepboot_help):
+def test_commands_and_their_options_exist(page):
     """Every `deepboot` of a shell block is known, and so is each of its options."""
     for block, _ in blocks(page, "sh"):
         for command in re.findall(r"(?:^|&& )(?:uv run )?deepboot (.*)", block, re.MULTILINE):
             name, *words = shlex.split(command, comments=True)
-            known = deepboot_help(name)
+            known = help_of(name)
             assert f"deepboot {name}" in known.splitlines()[0]
             assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", known)), command
 
