@@ -56,7 +56,9 @@ def claims(path: Path, folder: Path) -> None:
     axes = figure.subplots()
     for row, judgement in enumerate(judged):
         effect = judgement.effect
-        assert effect is not None and effect.interval is not None and effect.estimate is not None
+        assert effect is not None
+        assert effect.interval is not None
+        assert effect.estimate is not None
         axes.barh(-row, 14 - effect.region.low, left=effect.region.low, color=PALE, height=0.7)
         axes.plot(effect.interval, [-row, -row], color=COLORS["real"], linewidth=2)
         axes.plot(sum(effect.estimate) / 2, -row, "o", color=COLORS["real"], markersize=5)

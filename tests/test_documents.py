@@ -6,7 +6,8 @@ import re
 import shlex
 import sys
 import tomllib
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.schema import Study
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
+from deepboot.reports import load
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.comparison import compare
 from deepboot.runners import cli, run_study, study_files
@@ -25,13 +27,14 @@ from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMALL = ["training.seeds=2", "training.max_steps=6", "data.test_samples=32"]  # what is shown, in a second
+SMALL = ["training.seeds=2", "training.max_steps=6", "data.test_samples=32", "training.train_size=24"]
 
 
-def blocks(page, language):
-    """The parsed blocks of a page in one language, in their order, with the line that each begins at."""
-    document = Document.parse(str(page), CodeBlockParser(language, lambda example: None))
-    return [(example.parsed, example.line) for example in document.examples()]
+def blocks(page, *languages):
+    """The blocks of a page in these languages, in their order: the language, the text, and the line that it begins at."""
+    parsers = [CodeBlockParser(language, lambda example: None) for language in languages]
+    examples = Document.parse(str(page), *parsers).examples()
+    return [(example.region.lexemes["arguments"], example.parsed, example.line) for example in examples]
 
 
 def named(block):
@@ -44,9 +47,10 @@ def named(block):
 def help_of(command):
     """What `deepboot COMMAND --help` prints."""
     out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+    with contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["deepboot", command, "--help"])
-        cli.main()
+        with pytest.raises(SystemExit):
+            cli.main()
     return out.getvalue()
 
 
@@ -54,7 +58,8 @@ def help_of(command):
 def demo(tmp_path_factory):
     """The folder in which a reader stands, with the demo's results, in small."""
     folder = tmp_path_factory.mktemp("reader")
-    run_study("demo", folder / "results" / "demo", changes=[*SMALL, "training.train_size=24"], workers=1)
+    run_study("demo", folder / "results" / "demo", changes=SMALL, workers=1)
+    run_study("modular-addition", folder / "results" / "addition", changes=[*SMALL, "keep.weights=final"], workers=1)
     return folder
 
 
@@ -62,56 +67,61 @@ def demo(tmp_path_factory):
 def reader(demo, monkeypatch):
     """A reader's folder, where every study is trained for six steps: a block is to run, not to find something."""
     monkeypatch.chdir(demo)
-    monkeypatch.setattr(
-        runners,
-        "run_study",
-        lambda study, out="results/small": run_study(study, out, changes=[*SMALL, "training.train_size=24"], workers=1),
-        raising=False,
-    )
+    small = partial(run_study, changes=SMALL, workers=1)
+    monkeypatch.setattr(runners, "run_study", small, raising=False)
     return demo
 
 
-def use(kind, name, folder):
+def use(kind, name):
     """Train a pair with a newly registered entry, or judge the demo by a kind of claim."""
     if kind == "claim":
-        results = runners.run_study("demo", "results/demo")
-        (case,) = judge(
-            compare(type(results)(**{**vars(results), "study": {"claims": [{"kind": name}]}, "claims": {}}))
-        )
-        assert case.verdict == "inconclusive"
+        results = load("results/demo")
+        claimed = replace(results, study=results.study | {"claims": [{"kind": name}]}, claims={})
+        assert [judgement.verdict for judgement in judge(compare(claimed))] == ["inconclusive"]
         return
-    task = {"name": "gaussian"} if kind == "model" else parity()["task"]
+    task = {"name": "majority"} if kind == "model" else parity()["task"]  # the model that is shown reads vectors
     outcomes = train(runs_of(parity(task=task) | {kind: {"name": name}}))
     assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
 
 
+def run_python(block, line, page, namespace):
+    """Load what names its file as a plugin, and use what it registers; execute the rest."""
+    before = {kind: set(registry.names(kind)) for kind in registry.KINDS}
+    if named(block):
+        Path(named(block)).write_text(block)
+        registry.load_plugin(Path(named(block)).resolve())
+    elif "@register" not in block:  # the probe is shown without its imports: tests/test_readme.py adds them
+        exec(compile("\n" * line + block, str(page), "exec"), namespace)
+    for kind in registry.KINDS:
+        for name in set(registry.names(kind)) - before[kind]:
+            use(kind, name)
+
+
+def check_study(block, line, page):
+    """Expand a whole study into its runs; of a part of one, know the tables."""
+    tables = tomllib.loads(block)
+    assert set(tables) <= set(Study.model_fields) | {"sweep", "published", "claims"}, f"{page.name}, line {line}"
+    if "question" in tables:
+        path = Path(named(block) or "block.toml")
+        path.write_text(block)
+        assert runs_of(study_files.load(path)), f"{page.name}, line {line}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_run_as_they_stand(page, reader):
-    """Python first, in order; what it registers is trained in both worlds; then every study is expanded into runs."""
+    """In their order: a study is expanded into runs, Python runs, and what it registers is trained in both worlds."""
     namespace = {}
-    for block, line in blocks(page, "python"):
-        before = {kind: set(registry.names(kind)) for kind in registry.KINDS}
-        if named(block):
-            (reader / named(block)).write_text(block)
-            registry.load_plugin(reader / named(block))
-        elif "@register" not in block:  # a probe is shown without its imports, and is tested beside its study
-            exec(compile("\n" * line + block, str(page), "exec"), namespace)
-        for kind in registry.KINDS:
-            for name in set(registry.names(kind)) - before[kind]:
-                use(kind, name, reader)
-    for block, line in blocks(page, "toml"):
-        tables = tomllib.loads(block)
-        assert set(tables) <= set(Study.model_fields), f"{page.name}, line {line}"
-        if "question" in tables:
-            path = reader / (named(block) or "block.toml")
-            path.write_text(block)
-            assert runs_of(study_files.load(path)), f"{page.name}, line {line}"
+    for language, block, line in blocks(page, "toml", "python"):
+        if language == "python":
+            run_python(block, line, page, namespace)
+        else:
+            check_study(block, line, page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_and_their_options_exist(page):
     """Every `deepboot` of a shell block is known, and so is each of its options."""
-    for block, _ in blocks(page, "sh"):
+    for _, block, _ in blocks(page, "sh"):
         for command in re.findall(r"(?:^|&& )(?:uv run )?deepboot (.*)", block, re.MULTILINE):
             name, *words = shlex.split(command, comments=True)
             known = help_of(name)
