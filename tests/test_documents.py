@@ -27,11 +27,15 @@ from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMALL = ["training.seeds=2", "training.max_steps=6", "data.test_samples=32", "training.train_size=24"]
+SMALL = [
+    "training.seeds=2",
+    "training.max_steps=6",
+    "data.test_samples=32",
+]  # what is shown is to run, not to find something
 
 
 def blocks(page, *languages):
-    """The blocks of a page in these languages, in their order: the language, the text, and the line that it begins at."""
+    """A page's blocks in these languages, in their order: the language, the text, and the line that it begins at."""
     parsers = [CodeBlockParser(language, lambda example: None) for language in languages]
     examples = Document.parse(str(page), *parsers).examples()
     return [(example.region.lexemes["arguments"], example.parsed, example.line) for example in examples]
