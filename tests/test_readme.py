@@ -1,7 +1,6 @@
-"""What the README tells a newcomer to do is true."""
+"""What README and docs/study.md tell a newcomer to do is true."""
 
 import re
-import textwrap
 import tomllib
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-BLOCKS = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n(?=\n*    ))+", README, flags=re.MULTILINE)]
+PAGES = [README, (ROOT / "docs" / "study.md").read_text()]
+BLOCKS = [block for page in PAGES for block in re.findall(r"^```\w+\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)]
 
 
 def test_the_test_command_is_the_one_that_ci_runs():
@@ -32,7 +32,7 @@ def test_the_test_command_is_the_one_that_ci_runs():
 def test_the_study_of_the_readme_is_valid():
     """Its runs are those it promises: two pools, two decays, eight seeds, and one ideal world for both pools."""
     builtins.load()
-    (text,) = [block for block in BLOCKS if block.lstrip().startswith("question =")]
+    (text,) = [block for block in BLOCKS if "[sweep]" in block and "question =" in block]
     runs = runs_of(tomllib.loads(text))
     assert sum(run.rule == "real" for run in runs) == 32
     assert sum(run.rule == "ideal" for run in runs) == 16
@@ -74,11 +74,12 @@ def test_the_published_number_of_the_readme_is_valid():
 
 
 def test_the_figures_of_the_readme_are_there():
-    """The pictures are in the repository."""
+    """The pictures are in the repository, and are what their names say."""
     paths = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
-    assert len(paths) == 2
+    assert len(paths) == 4
     for path in paths:
-        assert (ROOT / path).read_text().lstrip().startswith("<?xml")
+        begins = b"\x89PNG" if path.endswith(".png") else b"<?xml"
+        assert (ROOT / path).read_bytes().lstrip().startswith(begins)
 
 
 def test_the_probes_of_the_readme_work(tmp_path):

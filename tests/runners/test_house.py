@@ -126,4 +126,4 @@ def test_the_top_level_is_the_promised_one():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     top = {line.split("/")[0] for line in tracked.splitlines()}
     assert top <= {*BELOW, "tests", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
-                   "LOG.md", ".ci", ".gitignore", ".pre-commit-config.yaml"}  # fmt: skip
+                   "LOG.md", "CITATION.cff", "docs", ".ci", ".gitignore", ".pre-commit-config.yaml"}  # fmt: skip
