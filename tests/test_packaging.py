@@ -14,7 +14,7 @@ from tests.bootstrap.conftest import parity
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bootstrap", "datasets", "reports", "runners")
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-pytestmark = pytest.mark.skipif(shutil.which("uv") is None, reason="builds with uv")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("uv") is None, reason="builds with uv")]
 
 
 def run(*words, **options):
@@ -55,7 +55,6 @@ def test_wheel_and_sdist_hold_every_file_of_the_packages(built):
     assert all(any(name.endswith(kind) for name in files) for kind in kinds)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_study_runs_from_an_installed_wheel(built, tmp_path, version):
     """In a clean environment, away from the clone; the sdist installs, too."""
