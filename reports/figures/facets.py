@@ -46,13 +46,16 @@ class Drawing:
         text = self.svg.decode()
         text = text[text.index("<svg") :]
         text = re.sub(r'<g id="[a-zA-Z0-9.]+_\d+">', "<g>", text)  # matplotlib's own names, which nothing refers to
-        text = re.sub(r"\n\s*", "\n", text)
+        text = re.sub(r"\n\s*", "\n", text).replace("</g>\n", "</g>")
+        text = re.sub(r"<g>\n(<[^>]*/>)\n</g>", r"\1", text)  # groups of one mark
+        text = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", text)
+        text = _short_names(text)
         text = re.sub(r'\bid="', f'id="{self.name}-', text)
         text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
         size = f' style="--share: {share:.2f}"'
-        text = re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text)
+        text = _with_classes(re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text), self.name)
         text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
@@ -73,11 +76,42 @@ class Drawing:
 
 
 def _compact(attribute: re.Match[str]) -> str:
-    """An attribute of places with a tenth of a point, the hundredth in curved shapes, and no letter for each line."""
+    """An attribute of places with a tenth of a point, the hundredth in curved shapes, and lines by their steps."""
     name, text = attribute.groups()
     curved = re.search("[CQ]", text) is not None
+    if name == "d" and re.fullmatch(r"\s*M[^MLz]*(L[^MLz]*)+", text):
+        return f'd="{_steps(text)}"'
     text = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.{2 if curved else 1}f}", text)
     return f'{name}="{" ".join(text.split() if curved else text.replace("L", "").split())}"'
+
+
+def _steps(line: str) -> str:
+    """A line of straight parts as its beginning and the steps from there, which take fewer digits than places.
+
+    >>> _steps("M 36.71 201.52 L 49.53 200.8 L 61.2 200.8")
+    'M36.7 201.5l12.8-.7 11.7 0'
+    """
+    tenths = [round(10 * float(number)) for number in re.findall(r"-?\d+(?:\.\d+)?", line)]
+    first, steps = tenths[:2], [after - before for before, after in zip(tenths, tenths[2:], strict=False)]
+    words = [f"{step / 10:g}".replace("0.", ".", 1) if abs(step) < 10 else f"{step / 10:g}" for step in steps]
+    return f"M{first[0] / 10:g} {first[1] / 10:g}l{' '.join(words).replace(' -', '-')}"
+
+
+def _short_names(svg: str) -> str:
+    """An SVG in which marks and clipped areas have short names instead of matplotlib's hashes."""
+    hashes = dict.fromkeys(re.findall(r'\bid="([mpC][0-9a-f_]{8,})"', svg))
+    short = {name: f"{name[0]}{index}" for index, name in enumerate(hashes)}
+    return re.sub(r"\b[mpC][0-9a-f_]{8,}\b", lambda one: short.get(one[0], one[0]), svg)
+
+
+def _with_classes(svg: str, name: str) -> str:
+    """An SVG whose repeated styles are written once, as classes whose names begin as the figure's."""
+    prefix = re.sub(r"\W", "-", name)
+    counts = Counter(re.findall(r' style="([^"]*)"', svg))
+    classes = {style: f"{prefix}-{index}" for index, (style, count) in enumerate(counts.items()) if count > 1}
+    written = "".join(f".{short}{{{style}}}" for style, short in classes.items())
+    svg = re.sub(r' style="([^"]*)"', lambda one: f' class="{classes[one[1]]}"' if one[1] in classes else one[0], svg)
+    return re.sub(r"(<svg [^>]*>)", rf"\1<style>{written}</style>", svg, count=1) if written else svg
 
 
 def facets(
