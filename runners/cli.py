@@ -11,8 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-import tyro
 from tyro.conf import Positional, UseAppendAction, arg
+
+from deepboot.runners.command_line import Application
 
 if TYPE_CHECKING:
     from deepboot.bootstrap.results import Results
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
 Folder = Annotated[Positional[Path], arg(metavar="DIR", help="output folder of `deepboot run`")]
-Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR", help="one or more output folders")]
+Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR [DIR ...]", help="one or more output folders")]
 Out = Annotated[Path | None, arg(metavar="DIR", help="output folder; results/<study> if not given")]
 Several = UseAppendAction[tuple[tuple[str, ...], ...]]  # some behind an option, more behind the same option again
 Changes = Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
@@ -32,12 +33,15 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], arg(help="where to train; aut
 Backends = Literal["eager", "compiled", "graphed", "compiled_graphed"]  # BACKENDS, without loading torch
 Axis = Literal["step", "samples", "seconds"]  # reports.time_axis, without loading pandas
 Open = Annotated[bool, arg(name="open", help="open the page in a browser when it is written")]
+LISTED = (
+    "tasks, models, optimizers, losses, penalties, transforms, constructions, rules, probes, claims or studies"
+)
 Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
 # fmt: on
 
 UNUSABLE = (EACCES, ELOOP, ENAMETOOLONG, ENOTDIR)  # of paths that a person may have written
 
-app = tyro.extras.SubcommandApp()
+app = Application("deepboot", "Train identical models on finite and on endless data, and compare.")
 
 
 def say(text: str = "") -> None:
@@ -47,7 +51,12 @@ def say(text: str = "") -> None:
 
 @app.command
 def demo(out: Out = None) -> None:
-    """Train the sparse-parity pairs of the demo study and report them: about a minute, no download."""
+    """Train the sparse-parity pairs of the demo study and report them: about a minute, no download.
+
+    Examples:
+        deepboot demo
+        deepboot demo --out /tmp/first
+    """
     run("demo", out=out)
 
 
@@ -75,7 +84,13 @@ def run(
     open_page: Open = False,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
-    """Train a study's runs in both worlds and report them; finished runs are never trained again."""
+    """Train a study's runs in both worlds and report them; finished runs are never trained again.
+
+    Examples:
+        deepboot run demo
+        deepboot run my_study.toml --set training.seeds=12 optimizer.lr=1e-3
+        deepboot run modular-addition --dry-run
+    """
     from deepboot.runners.commands import plan
     from deepboot.runners.run import engine, work
 
@@ -112,12 +127,19 @@ def run(
 def report(
     folders: Folders,
     /,
-    out: Annotated[Path | None, arg(metavar="FILE.html")] = None,
+    out: Annotated[
+        Path | None, arg(metavar="FILE.html", help="the report; report.html in the folder if not given")
+    ] = None,
     axis: Annotated[Axis, arg(help="unit of time in figures and tables; claims are judged in steps")] = "step",
     pdf: Annotated[bool, arg(help="write the figures as PDF, too")] = False,
     open_page: Open = False,
 ) -> None:
-    """Write the report of one folder, or of several side by side."""
+    """Write the report of one folder, or of several side by side.
+
+    Examples:
+        deepboot report results/demo
+        deepboot report results/demo results/precision --axis samples
+    """
     _at_least_one(folders, "report")
     page = _report(folders, out, axis, pdf)
     if open_page:
@@ -181,7 +203,11 @@ def _load_own_kinds(read: "list[Results]") -> None:
 
 @app.command
 def watch(folder: Folder, /) -> None:
-    """Watch a study that another terminal trains: exit status 0 once it is done, 1 if it stopped before that."""
+    """Watch a study that another terminal trains: exit status 0 once it is done, 1 if it stopped before that.
+
+    Examples:
+        deepboot watch results/demo
+    """
     from deepboot.runners.commands import watch
 
     try:
@@ -195,7 +221,12 @@ def watch(folder: Folder, /) -> None:
 
 @app.command
 def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable verdicts")] = False) -> None:
-    """Judge the study's claims: exit status 0 if none is refuted, 1 if any is."""
+    """Judge the study's claims: exit status 0 if none is refuted, 1 if any is.
+
+    Examples:
+        deepboot claims results/demo
+        deepboot claims results/demo --json
+    """
     from json import dumps
 
     from deepboot.bootstrap import results
@@ -224,7 +255,12 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
 
 @app.command
 def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
-    """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need."""
+    """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need.
+
+    Examples:
+        deepboot plan modular-addition --scale full
+        deepboot plan results/demo
+    """
     from deepboot.runners.commands import plan
 
     folder = Path(study) if Path(study).is_dir() else out
@@ -237,9 +273,14 @@ def export(
     folder: Folders,
     /,
     out: Annotated[Path, arg(metavar="DIR2", help="where the tables go")],
-    format: Literal["csv", "parquet"] = "csv",
+    format: Annotated[Literal["csv", "parquet"], arg(help="of the files")] = "csv",
 ) -> None:
-    """Write the tables of one or more folders as CSV or parquet."""
+    """Write the tables of one or more folders as CSV or parquet.
+
+    Examples:
+        deepboot export results/demo --out tables
+        deepboot export results/demo results/precision --out tables --format parquet
+    """
     from deepboot.runners.commands.export import export_tables
 
     _at_least_one(folder, "export")
@@ -250,27 +291,20 @@ def export(
 
 @app.command(name="list")
 def list_(
-    kind: Positional[
-        Literal[
-            "all",
-            "tasks",
-            "models",
-            "optimizers",
-            "losses",
-            "penalties",
-            "transforms",
-            "constructions",
-            "rules",
-            "probes",
-            "studies",
-            "claims",
-        ]
-    ] = "all",
-    name: Annotated[Positional[str | None], arg(metavar="NAME", help="of a study, to read all about it")] = None,
+    kind: Annotated[Positional[str], arg(metavar="[KIND]", help=LISTED)] = "all",
+    name: Annotated[
+        Positional[str | None], arg(metavar="[NAME]", help="after studies: the one to read all about")
+    ] = None,
     /,
     markdown: Annotated[bool, arg(help="the studies of grokking as the table of the README")] = False,
 ) -> None:
-    """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours."""
+    """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours.
+
+    Examples:
+        deepboot list optimizers
+        deepboot list studies
+        deepboot list studies demo
+    """
     from deepboot.runners.commands import listing, studies
 
     if kind != "studies" and (name is not None or markdown):
@@ -287,16 +321,21 @@ def list_(
 
 @app.command
 def show(
-    task: Annotated[Positional[str], arg(metavar="TASK")],
+    task: Annotated[Positional[str], arg(metavar="TASK", help="a name of `deepboot list tasks`")],
     /,
     changes: Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
-    seed: int = 0,
+    seed: Annotated[int, arg(metavar="N", help="of the stream that the samples come from")] = 0,
     samples: Annotated[int, arg(metavar="N", help="how many; of images, how many of each class")] = 8,
     out: Annotated[
         Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; TASK.png if not given")
     ] = None,
 ) -> None:
-    """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet."""
+    """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet.
+
+    Examples:
+        deepboot show sparse_parity --set num_bits=8 --samples 3
+        deepboot show shapes --out shapes.png
+    """
     from deepboot.runners.commands import listing
 
     for line in listing.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
@@ -305,8 +344,11 @@ def show(
 
 @app.command
 def data(
-    dataset: Positional[Literal["cifar5m", "cifar10"]],
-    action: Positional[Literal["download", "prepare", "verify"]],
+    dataset: Annotated[Positional[Literal["cifar5m", "cifar10"]], arg(help="the data set")],
+    action: Annotated[
+        Positional[Literal["download", "prepare", "verify"]],
+        arg(help="what to do; cifar10 needs no more than a download"),
+    ],
     /,
     root: Annotated[Path, arg(metavar="DIR", help="folder of its files; cifar5m: 18.4 GB, as much again prepared")],
     parts: Parts = (),
@@ -314,7 +356,12 @@ def data(
         str | None, arg(metavar="URL", help="folder of part0.npz on another server, to download from")
     ] = None,
 ) -> None:
-    """Get a recorded data set ready: download its files, prepare them for training, verify what was prepared."""
+    """Get a recorded data set ready: download its files, prepare them for training, verify what was prepared.
+
+    Examples:
+        deepboot data cifar5m download --root data/cifar5m --parts 0
+        deepboot data cifar5m prepare --root data/cifar5m
+    """
     from deepboot.runners.commands import data
 
     try:
@@ -327,7 +374,13 @@ def data(
 
 @app.command
 def bench(
-    names: Positional[tuple[str, ...]] = (),
+    names: Annotated[
+        Positional[tuple[str, ...]],
+        arg(
+            metavar="[NAME ...]",
+            help="mlp, transformer, packs, scale, images, or gpu alone; the first five if not given",
+        ),
+    ] = (),
     /,
     json: Annotated[Path | None, arg(metavar="FILE", help="write the figures as JSON too")] = None,
     figure: Annotated[Path | None, arg(metavar="FILE", help="draw what `scale` measured, as SVG or PDF")] = None,
@@ -335,9 +388,12 @@ def bench(
     budget: Annotated[float, arg(metavar="S", help="seconds for all steps of `gpu`")] = 530,
     only: Annotated[str | None, arg(metavar="REGEX", help="the steps of `gpu` whose names match")] = None,
 ) -> None:
-    """Race this machine against a plain PyTorch loop: one run (mlp, transformer), packs, scale and images.
+    """Race this machine against plain PyTorch loops; of a GPU, ask all that only a GPU can answer.
 
-    `deepboot bench gpu` asks what only a GPU can answer, step by step, and on a CPU makes a dry run of it.
+    Examples:
+        deepboot bench mlp packs
+        deepboot bench scale --figure scale.svg
+        deepboot bench gpu --json gpu.json
     """
     from deepboot.runners.bench import bench, gpu
     from deepboot.runners.run import engine
@@ -353,11 +409,16 @@ def bench(
 @app.command
 def new(
     kind: Positional[Literal["study", "task", "model", "optimizer", "claim"]],
-    name: Annotated[Positional[str], arg(metavar="NAME")],
+    name: Annotated[Positional[str], arg(metavar="NAME", help="its name in a study")],
     /,
     out: Annotated[Path | None, arg(metavar="FILE", help="where it goes; NAME.py or NAME.toml if not given")] = None,
 ) -> None:
-    """Write a commented file to begin with; of a plugin also its test and a study that uses it."""
+    """Write a commented file to begin with; of a plugin also its test and a study that uses it.
+
+    Examples:
+        deepboot new task majority
+        deepboot new study my_study --out studies/my_study.toml
+    """
     from deepboot.runners.commands.new import write
 
     for line in write(kind, name, out):
@@ -365,8 +426,13 @@ def new(
 
 
 @app.command
-def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE")], /) -> None:
-    """Try what plugins register, and read studies: exit status 2 and sentences if something is to be mended."""
+def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE", help="plugins or studies")], /) -> None:
+    """Try what plugins register, and read studies: exit status 2 and sentences if something is to be mended.
+
+    Examples:
+        deepboot check majority.py
+        deepboot check my_study.toml
+    """
     from deepboot.runners.commands.check import check
 
     lines, sound = check(files)
@@ -377,7 +443,11 @@ def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE")], /
 
 @app.command
 def doctor() -> None:
-    """Check the installation: versions, device, threads, and known random numbers."""
+    """Check the installation: versions, device, threads, and known random numbers.
+
+    Examples:
+        deepboot doctor
+    """
     from deepboot.runners.commands import doctor
 
     lines, healthy = doctor.examine()
@@ -406,7 +476,7 @@ def main() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
     try:
-        app.cli(prog="deepboot", description="Train identical models on finite and on endless data, and compare.")
+        app.cli(sys.argv[1:])
     except KeyboardInterrupt:
         _fail(["Stopped before it was done; no trained run is lost. The same command begins again:" + _again()], 130)
     except ValueError as error:

@@ -130,6 +130,17 @@ def number_axis(ax: Axes, values: list[Any], name: str) -> None:
     else:
         room = 0.07 * (high - low) or 1.0
         ax.set_xlim(low - room, high + room)
-    ax.set_xticks(list(places.values()), [setting(value) for value in places])
+    labelled = _apart(ax, list(places.values()))
+    ax.set_xticks(list(places.values()), [setting(value) if at in labelled else "" for value, at in places.items()])
     ax.minorticks_off()
     ax.set_xlabel(name)
+
+
+def _apart(ax: Axes, places: list[float], least: float = 0.08) -> set[float]:
+    """Those of the places, from the left, that lie at least this share of the axis from the last one kept."""
+    kept: dict[float, float] = {}
+    for at in sorted(places):
+        share = ax.transAxes.inverted().transform(ax.transData.transform((at, 1.0)))[0]
+        if not kept or share - max(kept.values()) >= least:
+            kept[at] = share
+    return set(kept)

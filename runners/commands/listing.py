@@ -14,7 +14,7 @@ from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.task import Image, Task
-from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown
+from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown, suggestion
 from deepboot.runners import builtins, study_files
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
@@ -23,7 +23,14 @@ PLURALS: dict[str, Kind] = {IRREGULAR.get(kind, f"{kind}s"): kind for kind in KI
 
 
 def lines(plural: str) -> list[str]:
-    """Names and first lines of one kind, or of all and of the studies, which `studies.lines` lists by themselves."""
+    """Names and first lines of one kind, or of all and of the studies, which `studies.lines` lists by themselves.
+
+    Raises:
+        StudyError: there is no such kind.
+    """
+    known = ["all", "studies", *PLURALS]
+    if plural not in known:
+        raise StudyError([f"`deepboot list` knows no {shown(plural)}. {suggestion(plural, known)}"])
     builtins.load()
     listed: list[str] = []
     for name, kind in PLURALS.items():

@@ -18,7 +18,7 @@ def test_help_does_not_load_torch():
     """``deepboot --help`` and ``import bootstrap`` stay light."""
     code = (
         "import sys, deepboot.bootstrap, deepboot.runners.cli as cli\n"
-        "try: cli.app.cli(args=['--help'])\n"
+        "try: cli.app.cli(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'torch', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
     )

@@ -50,7 +50,13 @@ FLOORS = {
         {"cells", "statistics"},
         {"text", "time_axis"},
     ],
-    "runners": [{"cli"}, {"commands", "bench"}, {"run"}, {"live", "sinks"}, {"study_files", "builtins"}],
+    "runners": [
+        {"cli"},
+        {"commands", "bench"},
+        {"run"},
+        {"live", "sinks"},
+        {"study_files", "builtins", "command_line"},
+    ],
 }
 LEVEL = {f"{package}.{room}": place for package, floors in FLOORS.items() for place, floor in enumerate(floors)
          for room in floor}  # fmt: skip
