@@ -135,6 +135,7 @@ class Application:
     def _help(self, words: Sequence[str], told: str) -> Iterator[str]:
         """Lines of tyro's help, no longer than the terminal, and a command's examples."""
         width = shutil.get_terminal_size().columns  # 80 where there is no terminal
+        told = told.replace("{" + ",".join(self.commands) + "}", "COMMAND")  # the list of them follows
         for line in told.rstrip().splitlines():
             if line.strip(" │") != "(required)":
                 yield from textwrap.wrap(line, width, subsequent_indent="  " * line.startswith("usage"),
