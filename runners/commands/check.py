@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
@@ -16,34 +17,50 @@ def check(paths: Sequence[Path]) -> tuple[list[str], bool]:
     """A line for everything that was checked, with sentences about what is wrong; and whether nothing is."""
     lines, sound = [], True
     for path in paths:
-        for head, wrong in checked(path):
-            sound = sound and not wrong
-            lines.append(f"{head}: {'to be mended' if wrong else 'passes'}")
-            lines += [f"  {sentence}" for sentence in wrong]
+        for one in checked(path):
+            sound = sound and not one.wrong
+            lines += [f"{one.head}: {'to be mended' if one.wrong else one.outcome}"]
+            lines += [f"  {sentence}" for sentence in one.wrong]
     return lines, sound
 
 
 def problems(path: Path) -> list[str]:
     """All that is wrong with a plugin or a study, one sentence each; empty if nothing is."""
-    return [sentence for _, wrong in checked(path) for sentence in wrong]
+    return [sentence for one in checked(path) for sentence in one.wrong]
 
 
-def checked(path: Path) -> list[tuple[str, list[str]]]:
+class Checked(NamedTuple):
+    """Something that was checked: what it is, what is wrong with it, and what is said if nothing is."""
+
+    head: str
+    wrong: list[str]
+    outcome: str = "passes"
+
+
+def checked(path: Path) -> list[Checked]:
     """Everything in a plugin or a study that was checked, with what is wrong with it."""
     builtins.load()
     with registry.scratch():
         try:
             if path.suffix != ".py":
                 runs = runs_of(study_files.load(path))
-                return [(f"{path}: study of {len(runs)} runs", [])]
+                return [Checked(f"{path}: study of {len(runs)} runs", [])]
             entries = registry.load_plugin(path.resolve())
         except StudyError as error:
-            return [(str(path), error.problems)]
+            return [Checked(str(path), error.problems)]
         except ValueError as error:
-            return [(str(path), [str(error)])]
+            return [Checked(str(path), [str(error)])]
         if not entries:
-            return [(str(path), ["it registers nothing. Put @register(kind, name) before what a study is to name."])]
-        return [(_head(path, entry), contracts.problems(entry)) for entry in entries]
+            nothing = "it registers nothing. Put @register(kind, name) before what a study is to name."
+            return [Checked(str(path), [nothing])]
+        return [_entry(path, entry) for entry in entries]
+
+
+def _entry(path: Path, entry: Entry) -> Checked:
+    """An entry after it was tried, or after its settings were read, where it cannot be tried."""
+    wrong = contracts.problems(entry)
+    why = "" if wrong else contracts.untried(entry)
+    return Checked(_head(path, entry), wrong, f"its settings can be read; not tried, since {why}" if why else "passes")
 
 
 def _head(path: Path, entry: Entry) -> str:

@@ -27,17 +27,26 @@ TOLERANCE = 1e-3  # of a member's parameters alone and in a pack, which round di
 
 
 def problems(entry: Entry) -> list[str]:
-    """All that is wrong with an entry; a setting without a default keeps it from being tried."""
+    """All that is wrong with an entry, as far as it can be tried."""
     try:
-        needed = [name for name, field in registry.settings(entry.kind, entry.name).model_fields.items()
-                  if field.is_required()]  # fmt: skip
-        if needed or entry.kind not in CONTRACTS:
-            return []
-        return CONTRACTS[entry.kind](entry.name)
+        return [] if untried(entry) else CONTRACTS[entry.kind](entry.name)
     except StudyError as error:
         return error.problems
     except (Exception, SystemExit) as error:  # a plugin may raise anything
         return [reason(error, f"Mend the {entry.kind}.")]
+
+
+def untried(entry: Entry) -> str:
+    """Why only the settings of an entry are read, and it is not tried itself; empty if it is.
+
+    Raises:
+        ValueError: its settings cannot be read.
+    """
+    fields = registry.settings(entry.kind, entry.name).model_fields
+    needed = [name for name, field in fields.items() if field.is_required()]
+    if needed:
+        return f"{', '.join(needed)} {'has' if len(needed) == 1 else 'have'} no default"
+    return "" if entry.kind in CONTRACTS else f"a {entry.kind} is tried by a study only"
 
 
 def _task(name: str) -> list[str]:

@@ -124,6 +124,17 @@ def test_lines_name_what_passes_and_what_is_slow(own_folder):
     assert check(paths[:1])[1]
 
 
+def test_an_entry_that_cannot_be_tried_is_not_said_to_pass(own_folder):
+    """A setting without a default stands in the way; the line names it."""
+    (own_folder / "mine.py").write_text(
+        "import torch\nfrom deepboot.bootstrap.registry import register\n\n@register('optimizer', 'mine')\n"
+        "def mine(params, *, lr: float):\n    return torch.optim.SGD(params, lr=lr)\n"
+    )
+    lines, sound = check([own_folder / "mine.py"])
+    assert sound
+    assert lines[0].endswith(": its settings can be read; not tried, since lr has no default")
+
+
 def test_what_is_checked_is_forgotten(own_folder):
     """A check registers nothing for good."""
     before = registry.names("model")
