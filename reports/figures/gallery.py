@@ -18,7 +18,7 @@ from deepboot.reports.measures.events import event_times
 from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: runs are evaluated at the same steps, not at the same seconds."
-MOST_PAGES = 10  # of one figure; a sweep of more cells has the others in its effect plots and tables
+MOST_PAGES = 6  # of one figure; a sweep of more cells has the others in its effect plots and tables
 
 
 def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
