@@ -1,6 +1,8 @@
 """Contracts of what a plugin registers, each a function that returns sentences about what is not kept."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +17,10 @@ from deepboot.bootstrap.task import Image, Tokens, Universe
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from deepboot.bootstrap.wording import reason
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.claims.judgement import Judgement
+from deepboot.runners import study_files
+from deepboot.runners.run.engine import run_study
 
 TASKS: tuple[dict[str, Any], ...] = (
     {"name": "sparse_parity", "num_bits": 8},
@@ -46,7 +52,7 @@ def untried(entry: Entry) -> str:
     needed = [name for name, field in fields.items() if field.is_required()]
     if needed:
         return f"{', '.join(needed)} {'has' if len(needed) == 1 else 'have'} no default"
-    return "" if entry.kind in CONTRACTS else f"a {entry.kind} is tried by a study only"
+    return ""
 
 
 def _task(name: str) -> list[str]:
@@ -119,6 +125,44 @@ def _trained(**changes: Any) -> list[str]:
     return [sentence for sentence, kept in found.items() if not kept]
 
 
+def _construction(name: str) -> list[str]:
+    """It trains from the constructed start on the first kind of inputs that it takes."""
+    refusals: list[str] = []
+    for task in TASKS:
+        try:
+            return _trained(task=task, start={"construction": {"name": name}})
+        except StudyError as error:
+            refusals += error.problems
+    return refusals
+
+
+def _claim(name: str) -> list[str]:
+    """A study that claims it is judged, with an estimate inside its interval and an n of N."""
+    raw = _study({"claims": [{"kind": name}]})
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "study.toml"
+        path.write_bytes(study_files.to_toml(raw))
+        judged = judge(run_study(path, Path(folder) / "out", workers=1))
+    return list(dict.fromkeys(sentence for one in judged for sentence in _judged(one)))
+
+
+def _judged(one: Judgement) -> list[str]:
+    """What is wrong with one judgement."""
+    effect = one.effect
+    if effect is None:
+        return []
+    estimate, interval = effect.estimate, effect.interval
+    found = {
+        "expected a reason where there is no interval. Give Effect(reason=...).":
+            interval is not None or effect.reason != "",
+        f"expected an n of at most the total, got {effect.n} of {effect.total}. Mend Effect(n=..., total=...).":
+            effect.missing >= 0,
+        "expected an interval that holds its estimate. Mend one of the two.":
+            estimate is None or interval is None or (interval.low <= estimate.high and estimate.low <= interval.high),
+    }  # fmt: skip
+    return [sentence for sentence, kept in found.items() if not kept]
+
+
 def _near(here_EP: Tensor, there_EP: Tensor) -> bool:
     return torch.allclose(here_EP, there_EP, rtol=TOLERANCE, atol=TOLERANCE)
 
@@ -150,4 +194,7 @@ CONTRACTS: dict[str, Callable[[str], list[str]]] = {
     "transform": lambda name: _trained(training={"transforms": [{"name": name}]}),
     "rule": lambda name: _trained(training={"world": {"rule": name}}),
     "probe": lambda name: _trained(probes={name: {}}),
+    "penalty": lambda name: _trained(training={"penalty": {"name": name}}),
+    "construction": _construction,
+    "claim": _claim,
 }

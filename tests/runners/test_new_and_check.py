@@ -88,6 +88,10 @@ BROKEN = {
     "def classes": ("task", "def classe", "class Own lacks 'classes', which every task has. Rename 'classe'"),
     "nn.Linear(width, classes)": ("model", "nn.Linear(width, 3)", "expected logits of shape (1, 2, 2)"),
     "width: int": ("model", "width", "setting 'width' of 'mine' has no type."),
+    "interval = t_interval(last, evidence.confidence)":
+        ("claim", "interval = Bounds(5.0, 6.0)", "expected an interval that holds its estimate."),
+    "n=len(last)": ("claim", "n=len(last), total=1", "expected an n of at most the total, got 2 of 1."),
+    'evidence.evaluations.sort_values("step")': ("claim", "evidence.evaluation", "has no attribute 'evaluation'"),
 }  # fmt: skip
 
 
@@ -141,3 +145,19 @@ def test_what_is_checked_is_forgotten(own_folder):
     write("model", "mine", None)
     assert problems(own_folder / "mine.py") == []
     assert registry.names("model") == before
+
+
+def test_penalties_and_constructions_are_tried(own_folder):
+    """A penalty without a gradient, and a construction of the wrong shape, are found before a study names them."""
+    (own_folder / "mine.py").write_text(
+        "import torch\nfrom deepboot.bootstrap.registry import register\n\n@register('penalty', 'mine')\n"
+        "def mine(param_EP, *, strength: float = 0.1):\n    return strength * param_EP.abs().sum()\n\n"
+        "@register('construction', 'own')\ndef own(task, model, *, gain: float = 1.0):\n"
+        "    return {'output.weight': torch.full((5, 5), gain)}\n"
+    )
+    lines, sound = check([own_folder / "mine.py"])
+    assert not sound
+    assert [line.split(": ", 1)[1] for line in lines if not line.startswith("  ")] == [
+        "penalty mine: to be mended",
+        "construction own: to be mended",
+    ]
