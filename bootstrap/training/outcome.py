@@ -48,6 +48,14 @@ class Outcome:
         finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
         self.status = "finished" if finite else "diverged"
 
+    def evaluations(self, start: int = 0) -> list[dict[str, Any]]:
+        """Its rows from a place on, each with the values of probes measured then, as ``probes.<name>``."""
+        values = {one["step"]: one["values"] for one in self.probes[start:]}
+        return [
+            {**row, **{f"probes.{name}": value for name, value in values.get(row["step"], {}).items()}}
+            for row in self.rows[start:]
+        ]
+
     @property
     def meets_stop_rule(self) -> bool:
         """Whether it has met its stop rule at as many evaluations in a row as that asks for."""

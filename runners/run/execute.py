@@ -94,12 +94,12 @@ class AfterSteps:
 
     def evaluated(self, members: Sequence[Outcome]) -> None:
         """Keep the last evaluation of each member for the next report."""
-        self._rows += [one.rows[-1] for one in members]
+        self._rows += [row for one in members for row in one.evaluations(-1)]
 
     def resumed(self, outcomes: Sequence[Outcome]) -> None:
         """Report what a checkpoint holds: member steps, and all evaluations."""
         self.count(sum(int(one.state["step"]) - self._job.start for one in outcomes if not one.removed))
-        self._rows += [row for one in outcomes for row in one.rows]
+        self._rows += [row for one in outcomes for row in one.evaluations()]
         self.report()
 
     def report(self) -> None:

@@ -25,9 +25,10 @@ def tracker():
 
 
 def test_a_tracker_has_every_run_whole_one_after_another(study, tmp_path, tracker):
-    """Settings, then each evaluation at its step, then the end; what was not measured is left out."""
+    """Settings, then each evaluation with its probes, then the end; what was not measured is left out."""
     _, told = tracker
-    read = run_study(study(training__seeds=2), tmp_path / "out", workers=1, log_to="wandb")
+    probed = study(training__seeds=2, probes={"layer_norms": {}})
+    read = run_study(probed, tmp_path / "out", workers=1, log_to="wandb")
     begun = [entry[1] for entry in told if entry[0] == "init"]
     assert {one["project"] for one in begun} == {"out"}
     assert {one["config"]["run_id"] for one in begun} == set(read.runs["run_id"])
@@ -36,9 +37,12 @@ def test_a_tracker_has_every_run_whole_one_after_another(study, tmp_path, tracke
     kinds = [entry[0] for entry in told]
     assert kinds == 4 * ["init", *7 * ["log"], "finish"]
     rows = read.evaluations[read.evaluations["run_id"] == begun[0]["config"]["run_id"]].set_index("step")
+    probes = read.probes[read.probes["run_id"] == begun[0]["config"]["run_id"]]
+    assert set(probes["step"]) == set(rows.index)
     for _, step, values in told[1:8]:
-        measured = rows.loc[step].drop("run_id").dropna()
-        assert values == measured.to_dict()
+        measured = rows.loc[step].drop("run_id").dropna().to_dict()
+        here = probes[probes["step"] == step]
+        assert values == measured | dict(zip("probes." + here["name"], here["value"], strict=True))
 
 
 def test_an_interrupted_run_is_handed_over_once_by_the_command_that_finishes_it(
