@@ -167,7 +167,7 @@ def _closeness(rows: pd.DataFrame) -> str:
     """How closely the least known of these medians is known, as the end of a sentence."""
     ends = rows.loc[rows["event"] != "stopping", ["median_low", "median_high"]]
     close = [pair for pair in ends.itertuples(index=False, name=None) if known_to(pair)]
-    return f"; steps are known to {known_to(max(close, key=lambda pair: pair[1] / pair[0]))}" if close else ""
+    return f"; evaluations fix these steps to within {known_to(max(close, key=lambda pair: pair[1] / pair[0]))}" if close else ""
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:
@@ -201,10 +201,10 @@ def _bootstrap_error(stopping: dict[Any, Any], end: dict[Any, Any], confidence: 
     interval = None if math.isnan(row["low"]) else Bounds(row["low"], row["high"])
     quoted = f"{percent(confidence)} interval {span(interval)}" if interval else "too few for an interval"
     gap = row["generalization_gap"]
-    beside = "" if math.isnan(gap) else f", beside a generalisation gap of {measure(gap)}"
+    beside = "" if math.isnan(gap) else f" The generalisation gap, {row['world']} test − train, is {measure(gap)}."
     none = "" if stopping["n"] else "; no pair reaches a stopping step"
     counted = f"{row['n']} of {plural(row['pairs'], 'pair')}{none}"
     return (
         f"{prefix} bootstrap error ({row['world']} − ideal, {row['metric'].replace('_', ' ')}) {step} is "
-        f"{measure(row['bootstrap_error'], interval)} ({quoted}, {counted}){beside}."
+        f"{measure(row['bootstrap_error'], interval)} ({quoted}, {counted}).{beside}"
     )

@@ -263,11 +263,11 @@ def test_finding_sentences(make_pairs):
     ]
     assert finding(compare(make_pairs(pairs))) == [
         "The real world memorises at about step 95 (median of 6 runs, 95 % interval 90 to 100) and groks at about step "
-        "949 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked); steps are known to 11 %.",
+        "949 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked); evaluations fix these steps to within 11 %.",
         "The ideal world memorises at about step 45 (median of 6 runs, 95 % interval 40 to 50) and groks at about step "
-        "45 (median of 6 runs, 95 % interval 40 to 50); steps are known to 25 %.",
+        "45 (median of 6 runs, 95 % interval 40 to 50); evaluations fix these steps to within 25 %.",
         "The bootstrap error (real − ideal, test soft error) at the stopping step is 0.20 (95 % interval 0.11 to 0.29, "
-        "6 of 6 pairs), beside a generalisation gap of 0.4.",
+        "6 of 6 pairs). The generalisation gap, real test − train, is 0.4.",
     ]
 
 
@@ -277,7 +277,7 @@ def test_finding_says_not_reached_and_too_few(make_pairs):
     pairs = [pair, pair, pair | {"ideal_grokking": (90, 100)}]
     assert finding(compare(make_pairs(pairs)))[:2] == [
         "The real world memorises at about step 95 (median of 3 runs, too few for an interval) and never groks by step "
-        "4,000 (3 of 3 never grokked); steps are known to 11 %.",
+        "4,000 (3 of 3 never grokked); evaluations fix these steps to within 11 %.",
         "The ideal world does not grok by step 4,000 (median of 3 runs, too few for an interval; 1 of 3 grok).",
     ]
 
