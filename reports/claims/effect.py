@@ -102,7 +102,7 @@ class Effect:
     def known_to_text(self) -> str:
         """How closely the estimate is known, as a clause; empty where it is one number, or written as two."""
         closely = known_to(self.estimate) if self.estimate else ""
-        return f"the {'known runs' if self.missing else 'evaluations'} fix it to {closely}" if closely else ""
+        return f"the {'known runs' if self.missing else 'evaluations'} fix it to within {closely}" if closely else ""
 
 
 def _verdict_of(bounds: Bounds, region: Bounds) -> Verdict:

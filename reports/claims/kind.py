@@ -14,7 +14,7 @@ compares cells is decorated with ``scope="cells"`` and takes `Across`: all cells
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -100,11 +100,14 @@ class Across:
         cells: one row per cell, as in `Comparison.cells`: ``cell_id, world, cell`` (its label), ``runs``, then the
             settings that differ between the comparison's cells.
         confidence: as in `Evidence`.
+        groups: the cells that ``of`` and ``to`` selected among these, as far as they were looked up. A copy of another
+            confidence shares them, so that a p value, which asks for a dozen confidences, looks them up once.
     """
 
     comparison: Comparison
     cells: pd.DataFrame
     confidence: float
+    groups: dict[str, tuple[pd.DataFrame, str]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def per_cell(self) -> list[Evidence]:

@@ -1,5 +1,6 @@
 """Kinds of claim that compare two groups of runs: the ratio of their steps, the difference of their final errors."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -184,6 +185,13 @@ def _two_groups(
 
 def cells_of_group(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[pd.DataFrame, str]:
     """The cells that ``of`` or ``to`` selects (``cell_id, world, cell``), or why there are none."""
+    asked = json.dumps([key, where, world], sort_keys=True, default=str)
+    if asked not in across.groups:
+        across.groups[asked] = _looked_up(across, key, where, world)
+    return across.groups[asked]
+
+
+def _looked_up(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[pd.DataFrame, str]:
     runs = pd.concat([one.runs for one in across.per_cell])
     cells, why = select(replace(across.comparison, runs=runs), where, world if world == "ideal" else None)
     if cells.empty:

@@ -89,7 +89,7 @@ def test_grokking_delay_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx((9, 1000 / 90))
     assert one.sentence == (
         "Supported: the median ratio of the grokking step to the memorisation step in the real world is about "
-        "10.0 (95 % interval 9.0 to 11.1; 6 of 6 runs); the evaluations fix it to 23 %; claimed: at least 5."
+        "10.0 (95 % interval 9.0 to 11.1; 6 of 6 runs); the evaluations fix it to within 23 %; claimed: at least 5."
     )
 
 

@@ -155,7 +155,7 @@ def test_ratio_by_hand(make_pairs):
     assert one.sentence == (
         "Supported over 2 cells: the typical ratio of the grokking step with train_size 100 to that with train_size "
         "400 is about 4.00 (95 % interval at least 3.6; 12 of 13 pairs; 1 of 13 with a run that never grokked; 1 run "
-        "without the other of its seed); the known runs fix it to 23 %; claimed: at least 3."
+        "without the other of its seed); the known runs fix it to within 23 %; claimed: at least 3."
     )
 
 

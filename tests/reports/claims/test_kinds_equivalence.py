@@ -236,7 +236,7 @@ def test_no_delay_by_hand(make_pairs):
     assert one.effect.interval == pytest.approx((0.9, 1 / 0.9))
     assert one.sentence == (
         "Supported: the median ratio of the grokking step to the memorisation step in the real world is about "
-        "1.00 (95 % interval 0.90 to 1.11; 6 of 6 runs); the evaluations fix it to 23 %; claimed: 0.5 to 2."
+        "1.00 (95 % interval 0.90 to 1.11; 6 of 6 runs); the evaluations fix it to within 23 %; claimed: 0.5 to 2."
     )
 
 
@@ -285,7 +285,7 @@ def test_same_memorization_by_hand(make_pairs):
     assert one.sentence == (
         "Refuted: the median ratio of the real world's memorisation step to its ideal partner's is about 10.0 "
         "(95 % interval 9.0 to 11.1; 9 of 9 pairs; 1 of 9 never memorised; 1 of 9 ideal partners never memorised); "
-        "the evaluations fix it to 23 %; claimed: 0.5 to 2."
+        "the evaluations fix it to within 23 %; claimed: 0.5 to 2."
     )
 
 

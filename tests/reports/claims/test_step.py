@@ -46,7 +46,7 @@ def test_steps_are_written_in_full(make_pairs):
     """With the world and the event; of runs that did not get there the budget is the lower bound."""
     assert judged(make_pairs, [LATE] * 6, max=10_000).sentence == (
         "Supported: the median grokking step in the real world is about 949 (95 % interval 900 to 1,000; 6 of 6 "
-        "runs); the evaluations fix it to 11 %; claimed: at most 10,000."
+        "runs); the evaluations fix it to within 11 %; claimed: at most 10,000."
     )
     one = judged(make_pairs, [NEVER] * 6, event="grokking", min=2000)
     assert one.sentence == (
