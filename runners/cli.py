@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOTDIR
 from itertools import chain
@@ -305,18 +306,30 @@ def list_(
         deepboot list studies
         deepboot list studies demo
     """
-    from deepboot.runners.commands import listing, studies
-
     if kind != "studies" and (name is not None or markdown):
         _fail([f"NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list {kind}`."
                " Write for instance `deepboot list studies demo`."])  # fmt: skip
-    found = (
-        listing.lines(kind) if kind != "studies"
-        else [studies.markdown()] if markdown
-        else studies.lines() if name is None else studies.details(name)
-    )  # fmt: skip
-    for line in found:
+    for line in _listed(kind, name, markdown):
         say(line)
+
+
+def _listed(kind: str, name: str | None, markdown: bool) -> Iterable[str]:
+    """The lines of `deepboot list`; those of all studies load no torch."""
+    if kind != "studies":
+        from deepboot.runners.commands import listing
+
+        return listing.lines(kind)
+    if markdown:
+        from deepboot.runners.commands import studies_table
+
+        return [studies_table.markdown()]
+    if name is not None:
+        from deepboot.runners.commands import study_details
+
+        return study_details.details(name)
+    from deepboot.runners.commands import studies
+
+    return studies.lines()
 
 
 @app.command

@@ -16,6 +16,7 @@ from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.task import Image, Task
 from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown, suggestion
 from deepboot.runners import builtins, study_files
+from deepboot.runners.shipped import shipped
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
 IRREGULAR = {"loss": "losses", "penalty": "penalties"}
@@ -40,7 +41,7 @@ def lines(plural: str) -> list[str]:
                 *(f"  {entry:24} {registry.find(kind, entry).summary}" for entry in registry.names(kind)),
             ]
     if plural == "all":
-        questions = {name: tomllib.loads(path.read_text())["question"] for name, path in study_files.shipped().items()}
+        questions = {name: tomllib.loads(path.read_text())["question"] for name, path in shipped().items()}
         listed += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
     next_commands = {"tasks": "deepboot show sparse_parity"}
     return [*listed, f"Next: {next_commands.get(plural, 'deepboot list studies')}"]

@@ -55,7 +55,7 @@ FLOORS = {
         {"commands", "bench"},
         {"run"},
         {"live", "sinks"},
-        {"study_files", "builtins", "command_line"},
+        {"study_files", "shipped", "builtins", "command_line"},
     ],
 }
 LEVEL = {f"{package}.{room}": place for package, floors in FLOORS.items() for place, floor in enumerate(floors)
