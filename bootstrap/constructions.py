@@ -71,6 +71,10 @@ def circular_embedding(task: Task, model: Mapping[str, Any], *, frequency: Posit
     """The embedding of `modular_circle` alone: token i lies at the angle 2πi ``frequency`` / p, all else is random.
 
     ``[training.layers.embeddings]`` with ``lr = 0`` and ``weight_decay = 0`` keeps it there.
+
+    Args:
+        frequency: turns of the circle that the tokens make, without a common divisor with p.
+
     Source: PAIR, "Do machine learning models memorize or generalize?", 2023: five units on a fixed circle.
 
     Raises:

@@ -20,6 +20,9 @@ from deepboot.bootstrap.registry import find, register
 def l1(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
     """The strength times the sum of the absolute values of all parameters, (E,).
 
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
+
     >>> l1(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([0.7000])
     """
@@ -30,6 +33,9 @@ def l1(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
 def l2(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
     """The strength times the sum of the squares of all parameters, (E,).
 
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
+
     >>> l2(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([2.5000])
     """
@@ -39,6 +45,9 @@ def l2(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
 @register("penalty", "linf")
 def linf(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
     """The strength times the largest absolute value of all parameters, (E,), as in Mohamadi et al. 2024, 2407.12332.
+
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
 
     >>> linf(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([0.4000])

@@ -52,6 +52,12 @@ class BinaryOperations(Universe):
     x <= y, cell y * (y + 1) / 2 + x. Tokens: a number is itself, the operation is p, "=" is p + 1; with
     ``tokens = "x y ="`` the operation is left out, and "=" is p, as in Nanda et al. 2023 (arXiv 2301.05217).
 
+    Args:
+        operation: what is done to x and y, modulo p.
+        modulus: p, the number of numbers; a prime where the operation divides by y.
+        unordered_pairs: whether (x, y) and (y, x) are one sample; of operations in which they may be exchanged.
+        tokens: the sequence that a model reads: with or without a token for the operation.
+
     Raises:
         ValueError: an operation that divides by y with a modulus that is not prime, or
             ``unordered_pairs`` of an operation in which x and y cannot be exchanged.

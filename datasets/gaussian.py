@@ -34,6 +34,10 @@ class Gaussian(Task):
         spikes: how many of them have ``spike_variance``; the others have ``bulk_variance``.
         noise: share of the labels' variance that no input explains.
         teacher: dimensions that the label depends on.
+        spike_variance: variance of the inputs along a spike.
+        bulk_variance: variance of the inputs along every other dimension.
+        features: what a model reads: x itself ("raw"), or x scaled to variance 1 along every dimension ("white").
+        teacher_seed: seed of the direction that the label depends on, the same for all runs.
     """
 
     dimensions: PositiveInt = 1_000

@@ -21,6 +21,9 @@ class ModularTriples(Universe):
     with an output for every c (an mlp with ``queried``), not all p outputs for a pair. The paper's label is p where
     a + b = c; here it is divided by its standard deviation, sqrt(p - 1), so that an error of 1 is the variance.
 
+    Args:
+        modulus: p, the number of numbers; the universe is p^3 triples.
+
     Source: Mohamadi et al. 2024, arXiv 2407.12332 (regression).
 
     >>> x, y = ModularTriples(modulus=5).cells(torch.tensor([(3 * 5 + 4) * 5 + 2, (3 * 5 + 4) * 5 + 3]))

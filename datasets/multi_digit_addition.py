@@ -29,6 +29,11 @@ class MultiDigitAddition(Task):
         input     4  7  +  8  5  =  1  3
         label                    1  3  2
 
+    Args:
+        num_digits: digits of each of the two numbers.
+        base: of the digits; 10 is decimal.
+        shows_answers: whether the model reads the earlier digits of the sum, as a causal model may; else blanks.
+
     Source: Nanda et al. 2023, arXiv 2301.05217 (5 digits); the form without shown answers is a choice.
     """
 

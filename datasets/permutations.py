@@ -33,6 +33,10 @@ class Permutations(Universe):
     being cell x * degree! + y. Tokens: a permutation is its number, the operation is degree!, "=" is
     degree! + 1. No operation is symmetric in x and y, so cells have no mirrors.
 
+    Args:
+        degree: things that are permuted; there are degree! permutations (120 of 5).
+        operation: product, conjugate or sandwich of x and y.
+
     Source: Power et al. 2022, arXiv 2201.02177, appendix A.1, with degree 5.
 
     >>> x, y = Permutations(degree=3).cells(torch.tensor(1 * 6 + 2))

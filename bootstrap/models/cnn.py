@@ -16,6 +16,11 @@ class CNN(nn.Module):
 
     Four convolutions of ``width``, 2, 4 and 8 times ``width`` channels; the image is halved after each but the
     first as long as it has two pixels, then the maximum over what is left is taken.
+
+    Args:
+        width: channels of the first convolution.
+        batch_norm: whether batch norm follows every convolution.
+
     Source: the 5-layer CNN of Nakkiran et al. 2020, arXiv 1912.02292.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

@@ -48,6 +48,24 @@ class MLP(nn.Module):
     output per token, of which only the one that the last varying token names is the logit (``queried``), for a task of
     one class as ``modular_triples``.
 
+    Args:
+        width: units of every hidden layer.
+        depth: hidden layers; 0 is a linear map.
+        activation: of the hidden units; "quadratic" is the square.
+        bias: whether layers have biases; "input": hidden ones are the weights of an input fixed at 1.
+        embedding: numbers per token, of tasks of tokens; 0 for one-hot vectors.
+        shared_embedding: whether all positions share one table of embeddings.
+        operands: whether embedded positions are concatenated, or summed after the same weights.
+        batch_norm: whether batch norm precedes every activation.
+        output_bias: whether the output has a bias; as `bias` where it is not given.
+        single_logit: whether two classes share one output z, with logits 0 and z.
+        embedding_std: standard deviation of the embeddings at the start.
+        projection: numbers of a linear map before the output; 0: no such map.
+        tied: whether the output's weights are the embedding's rows; asks for projection = embedding.
+        dropout: probability that a hidden unit is set to 0 in training.
+        embedded: tokens that have a row in the table: all of the task ("tokens"), or those that operands can be.
+        queried: whether there is an output per token, of which the last varying token names the one that is the logit.
+
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
 
