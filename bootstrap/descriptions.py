@@ -12,15 +12,17 @@ NO_PROSE = (*LISTS, "Raises:", "Returns:", "Shapes:", ">>>")
 
 
 def prose(target: Callable[..., Any]) -> str:
-    """The docstring of a function or class up to its shapes, arguments, errors and examples; its source stays.
+    """The docstring of a function or class for a terminal: without shapes, arguments, errors and examples.
+
+    Words in pairs of backticks have single ones.
 
     >>> prose(arguments).splitlines()[0]
-    'Descriptions in the ``Args`` or ``Attributes`` of a docstring, by name.'
+    'Descriptions in the `Args` or `Attributes` of a docstring, by name.'
     """
-    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(target) or "")
+    paragraphs = re.split(r"\n\s*\n", (inspect.getdoc(target) or "").replace("``", "`"))
     sources = re.findall(r"^Source: .*(?:\n(?!\n|[A-Z]\w+:).+)*", "\n\n".join(paragraphs), re.MULTILINE)
     kept = [paragraph for paragraph in paragraphs if not paragraph.lstrip().startswith((*NO_PROSE, "Source:"))]
-    return "\n\n".join([re.split(r"^Source: ", part, flags=re.MULTILINE)[0].strip() for part in kept] + sources)
+    return "\n\n".join([re.split(r"^Source: ", part, flags=re.MULTILINE)[0].strip("\n") for part in kept] + sources)
 
 
 def arguments(docstring: str) -> dict[str, str]:
@@ -38,7 +40,7 @@ def arguments(docstring: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for block in re.findall(rf"^(?:{'|'.join(LISTS)})\n((?:(?: {{4}}.*|[ ]*)(?:\n|$))+)", docstring, re.MULTILINE):
         for names, text in re.findall(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", block, re.MULTILINE):
-            found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+            found |= dict.fromkeys(names.split(", "), " ".join(text.replace("``", "`").split()))
     return found
 
 

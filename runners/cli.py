@@ -334,24 +334,29 @@ def _listed(kind: str, name: str | None, markdown: bool) -> Iterable[str]:
 
 @app.command
 def show(
-    task: Annotated[Positional[str], arg(metavar="TASK", help="a name of `deepboot list tasks`")],
+    words: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="[KIND] NAME", help="a name of `deepboot list`, and before it its kind where two have it"),
+    ] = (),
     /,
     changes: Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
     seed: Annotated[int, arg(metavar="N", help="of the stream that the samples come from")] = 0,
     samples: Annotated[int, arg(metavar="N", help="how many; of images, how many of each class")] = 8,
     out: Annotated[
-        Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; TASK.png if not given")
+        Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; NAME.png if not given")
     ] = None,
 ) -> None:
-    """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet.
+    """Say what a name is for, its settings and how a study uses it; of a task, print or draw samples as well.
 
     Examples:
+        deepboot show model mlp
+        deepboot show optimizer adamw
         deepboot show sparse_parity --set num_bits=8 --samples 3
         deepboot show shapes --out shapes.png
     """
-    from deepboot.runners.commands import listing
+    from deepboot.runners.commands import show
 
-    for line in listing.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
+    for line in show.lines(words, tuple(chain(*changes)), seed=seed, count=samples, out=out):
         say(line)
 
 

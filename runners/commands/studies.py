@@ -9,6 +9,7 @@ from deepboot.bootstrap.study.points import number_of_pairs
 from deepboot.bootstrap.study.schema import Published
 from deepboot.reports.replication.published import entry_of, published_text
 from deepboot.reports.text import count
+from deepboot.runners.commands.columns import row, rule
 from deepboot.runners.shipped import shipped
 
 WIDTHS = (23, 5, 20, 22, 22)  # of the columns in a terminal: with two spaces between them, 100
@@ -18,12 +19,12 @@ CHOICE = ". Choice:"  # in a study's source, before what the paper leaves open
 
 def lines() -> Iterator[str]:
     """Lines for a terminal of 100 columns: every study's row, its question and its paper."""
-    yield from _row(COLUMNS)
-    yield "-" * (sum(WIDTHS) + 2 * (len(WIDTHS) - 1))
+    yield from row(COLUMNS, WIDTHS)
+    yield rule(WIDTHS)
     for name, raw in raw_studies():
         numbers = [(published_short(entry), entry.ours) for entry in entries(raw)]
-        for row in rows(facts(name, raw), numbers):
-            yield from _row(row)
+        for cells in rows(facts(name, raw), numbers):
+            yield from row(cells, WIDTHS)
         yield from textwrap.wrap(f"{raw['question']} ({paper(raw)})", 98, initial_indent="  ", subsequent_indent="  ")
         yield ""
     yield "Next: deepboot list studies NAME   or deepboot run NAME --dry-run"
@@ -60,11 +61,3 @@ def rows(facts: tuple[str, ...], numbers: Sequence[tuple[str, str]]) -> list[tup
     """Rows of one study: its facts with the first published number and ours, then the other numbers."""
     first, *others = numbers or [("", "")]
     return [(*facts, *first), *((*[""] * len(facts), *one) for one in others)]
-
-
-def _row(cells: Sequence[str]) -> Iterator[str]:
-    """One row of a table for a terminal, its cells wrapped."""
-    wrapped = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, WIDTHS, strict=True)]
-    for number in range(max(map(len, wrapped))):
-        parts = [part[number] if number < len(part) else "" for part in wrapped]
-        yield "  ".join(f"{part:{width}}" for part, width in zip(parts, WIDTHS, strict=True)).rstrip()
