@@ -55,7 +55,10 @@ def min_max(index: Tensor) -> Range:
 @register("rule", "real")
 @index_range(lambda draws: (0, max(draws.train_sizes) - 1))
 def real(draws: Draws) -> Tensor:
-    """A pool of N, used again and again: index pi_e(d mod N), in a new order every pass."""
+    """The real world: a pool of N samples, used again and again, in a new order every pass.
+
+    Draw d reads index pi_e(d mod N), where pi_e is the order of pass e.
+    """
     return draws.pool_index()
 
 
@@ -72,7 +75,10 @@ def _ideal_range(draws: Draws) -> Range:
 @register("rule", "ideal")
 @index_range(_ideal_range, passes=True)
 def ideal(draws: Draws) -> Tensor:
-    """Always fresh samples: index d, or after another rule that has read beyond it, as much later as that takes."""
+    """The ideal world: samples never used before, at every step.
+
+    Draw d reads index d, or after another rule that has read beyond it, as much later as that takes.
+    """
     delays = _delays(draws)
     return draws.number_MSB + _per_member(delays, draws.number_MSB.device) if any(delays) else draws.number_MSB
 
@@ -98,7 +104,7 @@ def _fresh_range(draws: Draws, *, share: float) -> Range:
 @register("rule", "fresh")
 @index_range(_fresh_range)
 def fresh(draws: Draws, *, share: Share) -> Tensor:
-    """A pool of N in which a share of every batch's slots is given never-used samples instead.
+    """Between the worlds: a pool of N in which a share of every batch's slots gets samples never used before.
 
     Args:
         share: of a batch's slots that get samples never used before, once the pool is used up; above 0 at least one

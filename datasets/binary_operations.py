@@ -45,7 +45,7 @@ RULES: dict[Operation, Rule] = {
 @register("task", "binary_operations")
 @dataclass(frozen=True, kw_only=True)
 class BinaryOperations(Universe):
-    """One of Power et al.'s operations on 0 .. p - 1, as the tokens ``x op y =``; p = ``modulus``.
+    """Arithmetic modulo p = ``modulus``, as in Power et al. 2022: the answer to the tokens ``x op y =``.
 
     The universe is all p * p pairs, (x, y) being cell x * p + y. For "x/y" it is the p * (p - 1) pairs
     with y from 1 on, cell x * p + y - x - 1. With ``unordered_pairs`` it is the p * (p + 1) / 2 pairs

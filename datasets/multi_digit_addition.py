@@ -15,7 +15,7 @@ from deepboot.bootstrap.task import Samples, Task, Tokens
 @register("task", "multi_digit_addition")
 @dataclass(frozen=True, kw_only=True)
 class MultiDigitAddition(Task):
-    """Two numbers of ``num_digits`` uniform digits and their sum, most significant digit first.
+    """Addition of two numbers of ``num_digits`` random digits, digit by digit, the most significant first.
 
     The input is ``a + b =`` and then the sum without its last digit, so that each of the last
     num_digits + 1 positions, from "=" on, is answered by the next digit of the sum, which is

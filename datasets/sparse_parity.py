@@ -15,9 +15,10 @@ from deepboot.bootstrap.task import Samples, Task, Vector
 @register("task", "sparse_parity")
 @dataclass(frozen=True, kw_only=True)
 class SparseParity(Task):
-    """Parity of the first ``num_relevant`` of ``num_bits`` fair bits, written as 0 / 1 or as -1 / +1.
+    """Whether the sum of the first ``num_relevant`` of ``num_bits`` random bits is even or odd.
 
-    A network without biases on -1 / +1 inputs cannot represent an odd parity; keep 0 / 1 or a bias.
+    Bits are fair and independent, and written as 0 / 1 or as -1 / +1. A network without biases on -1 / +1 inputs cannot
+    represent an odd parity; keep 0 / 1 or a bias.
 
     Args:
         num_bits: bits of an input.

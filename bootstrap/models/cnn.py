@@ -12,10 +12,10 @@ from deepboot.bootstrap.task import Inputs
 
 @register("model", "cnn")
 class CNN(nn.Module):
-    """Convolutions of 3 x 3 with batch norm and ReLU, doubling their channels and halving the image; a linear map.
+    """A small convolutional network: four 3 x 3 convolutions that halve the image, and a linear map.
 
-    Four convolutions of ``width``, 2, 4 and 8 times ``width`` channels; the image is halved after each but the
-    first as long as it has two pixels, then the maximum over what is left is taken.
+    The convolutions, each with batch norm and ReLU, have ``width``, 2, 4 and 8 times ``width`` channels; the image is
+    halved after each but the first as long as it has two pixels, then the maximum over what is left is taken.
 
     Args:
         width: channels of the first convolution.

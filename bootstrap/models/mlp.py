@@ -32,13 +32,14 @@ Depth = Annotated[int, Field(ge=0, le=100)]
 
 @register("model", "mlp")
 class MLP(nn.Module):
-    """Fully connected layers with one activation between them, after batch norm and before ``dropout`` where asked for.
+    """A multilayer perceptron: fully connected layers with an activation between them.
 
-    Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
-    one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
-    positions are concatenated, or summed after the same input weights (``operands = "sum"``, the
-    tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples as there are
-    tokens does the first layer's products once for each token; logits and gradients are the same up to rounding.
+    Batch norm precedes an activation and ``dropout`` follows it where they are asked for. Tokens are embedded first
+    (only the positions that vary): ``embedding`` numbers per token, 0 for one-hot vectors; one table for all positions
+    (``shared_embedding``) or one each; the embedded positions are concatenated, or summed after the same input weights
+    (``operands = "sum"``, the tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples
+    as there are tokens does the first layer's products once for each token; logits and gradients are the same up to
+    rounding.
 
     Forms of single papers: hidden biases that are weights of an input fixed at 1 (``bias = "input"``); an output bias
     of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to

@@ -33,7 +33,7 @@ FEW_KEYS = 8  # of a GPU's attention, up to which a batched matrix product would
 
 @register("model", "transformer")
 class Transformer(nn.Module):
-    """Causal attention over tokens; logits at the answer positions only.
+    """A causal transformer over tokens, with logits at the answer positions only.
 
     The last layer forms queries, its feed-forward part and logits at the answer positions alone:
     no other position can reach the loss. Power et al. 2022 (arXiv 2201.02177): 2 layers, width 128,

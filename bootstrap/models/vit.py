@@ -19,7 +19,9 @@ STD = 0.02  # of positions and class token at the start
 
 @register("model", "vit")
 class ViT(nn.Module):
-    """Attention among square patches of an image; the class is read from a token of its own, or from their mean.
+    """A vision transformer: attention among square patches of an image.
+
+    The class is read from a token of its own, or from the mean of the patches.
 
     Every patch is mapped linearly, learned positions are added, and pre-norm blocks with GELU follow. The class
     token stands behind the patches and is the only query of the last block: nothing else reaches the loss.

@@ -49,7 +49,7 @@ def _right(logits_EBV: Tensor, y: Tensor) -> Tensor:
 
 @register("probe", "logit_per_norm")
 def logit_per_norm(measured: Measured, *, of: Samples = "test", degree: PositiveFloat = 1.0) -> Tensor:
-    """The logit scale by the Euclidean norm of all parameters, to the power of ``degree``.
+    """The `logit_scale` over the weight norm: divided by the norm of all parameters to the power of ``degree``.
 
     In a network of degree k, parameters times a give logits times a^k (k layers of weights with ReLU between them
     and no biases, say). The quotient then grows by a^(k - degree): with ``degree = k`` it does not depend on the norm,

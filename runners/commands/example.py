@@ -1,23 +1,21 @@
 """An example of an entry as TOML: the tables that a study needs to use it."""
 
-import re
+import json
 from typing import Any
-
-import tomli_w
 
 from deepboot.bootstrap.registry import Kind, settings
 
-PLACES: dict[Kind, tuple[tuple[str, ...], str | None]] = {  # where a study names an entry, and the key of its name
-    "task": (("task",), "name"),
-    "model": (("model",), "name"),
-    "optimizer": (("optimizer",), "name"),
-    "loss": (("loss",), "name"),
-    "penalty": (("training", "penalty"), "name"),
-    "transform": (("training", "transforms"), "name"),
-    "construction": (("start", "construction"), "name"),
-    "rule": (("training", "world"), "rule"),
-    "probe": (("probes",), None),
-    "claim": (("claims",), "kind"),
+PLACES: dict[Kind, tuple[str, str | None]] = {  # where a study names an entry, and the key of its name
+    "task": ("task", "name"),
+    "model": ("model", "name"),
+    "optimizer": ("optimizer", "name"),
+    "loss": ("loss", "name"),
+    "penalty": ("training.penalty", "name"),
+    "transform": ("training.transforms", "name"),
+    "construction": ("start.construction", "name"),
+    "rule": ("training.world", "rule"),
+    "probe": ("probes", None),
+    "claim": ("claims", "kind"),
 }
 LISTS = ("transform", "claim")  # of which a study may have several
 REQUIRED: dict[str, Any] = {  # values of settings without a default
@@ -43,17 +41,27 @@ def example(kind: Kind, name: str) -> str:
     Raises:
         ValueError: no such entry.
     """
-    path, key = PLACES[kind]
-    table: Any = ({} if key is None else {key: name}) | _values(kind, name)
-    table = {name: table} if key is None else [table] if kind in LISTS else table
-    for part in reversed(path):
-        table = {part: table}
-    return re.sub(r"\[\n([^\[\]]*),\n *\]", _in_one_line, tomli_w.dumps(table).strip())
+    place, key = PLACES[kind]
+    given = ({} if key is None else {key: name}) | _values(kind, name)
+    head = f"{place}.{name}" if key is None else place
+    return "\n".join(
+        [f"[[{head}]]" if kind in LISTS else f"[{head}]", *(f"{one} = {toml(given[one])}" for one in given)]
+    )
 
 
-def _in_one_line(array: re.Match[str]) -> str:
-    """A short array of TOML, which tomli_w writes in a line for every item."""
-    return f"[{', '.join(item.strip() for item in array[1].splitlines()).replace(',,', ',')}]"
+def toml(value: Any) -> str:
+    """A value as TOML has it, in one line.
+
+    >>> toml({"model.width": [8, 16.0], "training.ideal": False})
+    '{ "model.width" = [8, 16.0], "training.ideal" = false }'
+    """
+    if isinstance(value, dict):
+        return (
+            f"{{ {', '.join(f'{json.dumps(key)} = {toml(inner)}' for key, inner in value.items())} }}"
+            if value
+            else "{}"
+        )
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _values(kind: Kind, name: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The settings of an entry as a table for a terminal: name, values that it may have, default, and what it is."""
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ from pydantic.fields import FieldInfo
 from deepboot.bootstrap.descriptions import settings_lines
 from deepboot.bootstrap.registry import Settings
 from deepboot.runners.commands.columns import row, rule
+from deepboot.runners.commands.example import toml
 
 WIDTHS = (18, 24, 14, 38)  # of the columns in a terminal: with two spaces between them, 100
 COLUMNS = ("setting", "values", "default", "what it is")
@@ -44,7 +44,7 @@ def values(allowed: dict[str, Any]) -> str:
     if "anyOf" in allowed:
         return " or ".join(values(one) for one in allowed["anyOf"] if one.get("type") != "null")
     if "enum" in allowed or "const" in allowed:
-        return ", ".join(map(_toml, allowed.get("enum") or [allowed["const"]]))
+        return ", ".join(map(toml, allowed.get("enum") or [allowed["const"]]))
     if "prefixItems" in allowed:
         return f"list of {len(allowed['prefixItems'])}: {values(allowed['prefixItems'][0])}"
     if allowed.get("type") == "array":
@@ -64,8 +64,4 @@ def _limits(allowed: dict[str, Any]) -> list[str]:
 def default(field: FieldInfo) -> str:
     """A setting's default as TOML has it, "required" without one, "–" where it is not set."""
     value = field.get_default(call_default_factory=True)
-    return "required" if field.is_required() else "–" if value is None else _toml(value)
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return "required" if field.is_required() else "–" if value is None else toml(value)

@@ -68,7 +68,7 @@ def crossing(
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
-    """The value of a setting from which one group's final metric exceeds another's is at least, or at most, this.
+    """Along a setting, one group's final metric comes to exceed another's at a value at least, or at most, this.
 
     ``of`` and ``to`` select cells along ``over``, at the same values of it, as ``where`` does. Every seed tells between
     which values its runs of ``of`` begin to exceed those of ``to``. A run that diverged, failed or is unfinished may

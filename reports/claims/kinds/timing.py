@@ -129,7 +129,7 @@ def step(
     min: PositiveInt | None = None,
     max: PositiveInt | None = None,
 ) -> Effect:
-    """The median run groks (or memorises) at least, or at most, at this step.
+    """The median run groks (or memorises) no sooner, or no later, than at this step.
 
     A run that never did ranks last, with its budget as lower bound; nothing is known of one that diverged or failed
     before. Interval: sign test, inverted, on the conservative bounds of the steps.
