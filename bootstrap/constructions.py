@@ -28,7 +28,7 @@ CIRCLE_MODEL: dict[str, tuple[Any, ...]] = {  # settings of the model that `modu
 
 @register("construction", "modular_circle")
 def modular_circle(task: Task, model: Mapping[str, Any], *, frequency: PositiveInt = 1) -> dict[str, Tensor]:
-    """Squares of sums of points on a circle, which add all pairs mod an odd p without training.
+    """Weights that add all pairs mod an odd p without training: squares of sums of points on a circle.
 
     Token i lies at the angle 2πi ``frequency`` / p, hidden unit j reads the direction 2πj / width, and its square is
     read at twice that angle. The logit of c is then proportional to cos²(π f (a - b) / p) cos(2π f (a + b - c) / p),
@@ -68,9 +68,14 @@ def modular_circle(task: Task, model: Mapping[str, Any], *, frequency: PositiveI
 
 @register("construction", "circular_embedding")
 def circular_embedding(task: Task, model: Mapping[str, Any], *, frequency: PositiveInt = 1) -> dict[str, Tensor]:
-    """The embedding of `modular_circle` alone: token i lies at the angle 2πi ``frequency`` / p, all else is random.
+    """A start with the tokens on a circle, as in `modular_circle`; all else is random.
 
-    ``[training.layers.embeddings]`` with ``lr = 0`` and ``weight_decay = 0`` keeps it there.
+    Token i lies at the angle 2πi ``frequency`` / p. ``[training.layers.embeddings]`` with ``lr = 0`` and ``weight_decay
+    = 0`` keeps it there.
+
+    Args:
+        frequency: turns of the circle that the tokens make, without a common divisor with p.
+
     Source: PAIR, "Do machine learning models memorize or generalize?", 2023: five units on a fixed circle.
 
     Raises:

@@ -46,11 +46,14 @@ def default_metric(loss: str) -> Metric:
 @register("loss", "cross_entropy")
 @compared_by("soft_error")
 def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: LossDtype = "float32") -> Tensor:
-    """Minus the log-softmax of the label, (E, B), computed in ``dtype``.
+    """Cross-entropy: minus the log-softmax of the label, computed in ``dtype``.
 
-    In float32 the loss of a well-fitted sample becomes exactly 0, below 2^-24; float64 keeps it going (Nanda et al.
-    2023, arXiv 2301.05217). Logits are never made coarser by "float32", of float64 ones that is their own; but by
-    "float16" and "bfloat16" they are (Prieto et al. 2025, arXiv 2501.04697).
+    One number per sample, (E, B). In float32 the loss of a well-fitted sample becomes exactly 0, below 2^-24; float64
+    keeps it going (Nanda et al. 2023, arXiv 2301.05217). Logits are never made coarser by "float32", of float64 ones
+    that is their own; but by "float16" and "bfloat16" they are (Prieto et al. 2025, arXiv 2501.04697).
+
+    Args:
+        dtype: number type that the loss is computed in.
 
     >>> cross_entropy(torch.zeros(1, 2, 4), torch.tensor([[0, 3]])).exp()
     tensor([[4., 4.]])
@@ -64,9 +67,12 @@ def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: LossDtype = "f
 
 @register("loss", "mse")
 def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
-    """Mean over the classes of the squared distance to ``target`` times the one-hot label, (E, B).
+    """Squared error: mean over the classes of the squared distance to ``target`` times the one-hot label.
 
-    Real-valued labels have one logit, which is to be ``target`` times the label itself.
+    One number per sample, (E, B). Real-valued labels have one logit, which is to be ``target`` times the label itself.
+
+    Args:
+        target: the logit that the right class is to have; the other ones are to be 0.
 
     >>> mse(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[1]]))
     tensor([[1.]])
@@ -79,7 +85,12 @@ def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(
 
 @register("loss", "hinge")
 def hinge(logits_EBV: Tensor, label_EB: Tensor, *, margin: Annotated[float, Field(gt=0)] = 1.0) -> Tensor:
-    """How much the label's logit falls short of every other logit plus ``margin``, (E, B).
+    """Hinge: how much the label's logit falls short of every other logit plus ``margin``.
+
+    One number per sample, (E, B).
+
+    Args:
+        margin: how far the label's logit is to lie above every other one.
 
     Source: Crammer & Singer 2001. With two classes it is the usual hinge of the difference of the logits.
 

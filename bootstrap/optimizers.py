@@ -67,7 +67,13 @@ class Optimizer(ABC):
 @register("optimizer", "sgd")
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with heavy-ball momentum and L2 decay, as in torch.optim.SGD."""
+    """Stochastic gradient descent with heavy-ball momentum and L2 decay, as in torch.optim.SGD.
+
+    Args:
+        lr: learning rate, at its highest where there is a schedule.
+        momentum: share of the velocity that is kept at every update.
+        weight_decay: factor of the parameters that is added to their gradient.
+    """
 
     optimizer_state = ("velocity",)
 
@@ -84,7 +90,13 @@ class SGD(Optimizer):
 
 @dataclass(frozen=True, kw_only=True)
 class _Moments(Optimizer):
-    """Adam's running means of the gradient and of its square, with their corrections for a start at zero."""
+    """Adam's running means of the gradient and of its square, with their corrections for a start at zero.
+
+    Args:
+        lr: learning rate, at its highest where there is a schedule.
+        betas: shares that the running means of the gradient and of its square keep at every update.
+        eps: number that is added to the root of the mean square, against division by 0.
+    """
 
     optimizer_state = ("mean", "square")
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
@@ -127,7 +139,11 @@ class _Moments(Optimizer):
 @register("optimizer", "adam")
 @dataclass(frozen=True, kw_only=True)
 class Adam(_Moments):
-    """Adam, with L2 decay added to the gradient, as in torch.optim.Adam."""
+    """Adam, with L2 decay added to the gradient, as in torch.optim.Adam.
+
+    Args:
+        weight_decay: factor of the parameters that is added to their gradient.
+    """
 
     weight_decay: NonNegativeFloat = 0.0
 
@@ -147,6 +163,10 @@ class AdamW(_Moments):
 
     ``decay_to = "init"`` decays toward the starting parameters instead of toward zero, one arm of
     Power et al. 2022.
+
+    Args:
+        weight_decay: share of the parameters, times the learning rate, that is taken off at every update.
+        decay_to: what parameters decay towards: zero, or where they started.
     """
 
     weight_decay: NonNegativeFloat = 0.01

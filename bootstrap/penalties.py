@@ -18,7 +18,12 @@ from deepboot.bootstrap.registry import find, register
 
 @register("penalty", "l1")
 def l1(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
-    """The strength times the sum of the absolute values of all parameters, (E,).
+    """L1 decay in the loss: the strength times the sum of the absolute values of all parameters.
+
+    One number per run, (E,).
+
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
 
     >>> l1(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([0.7000])
@@ -28,7 +33,12 @@ def l1(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
 
 @register("penalty", "l2")
 def l2(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
-    """The strength times the sum of the squares of all parameters, (E,).
+    """L2 decay in the loss: the strength times the sum of the squares of all parameters.
+
+    One number per run, (E,).
+
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
 
     >>> l2(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([2.5000])
@@ -38,7 +48,14 @@ def l2(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
 
 @register("penalty", "linf")
 def linf(param_EP: Tensor, *, strength: NonNegativeFloat) -> Tensor:
-    """The strength times the largest absolute value of all parameters, (E,), as in Mohamadi et al. 2024, 2407.12332.
+    """Decay of the largest weight: the strength times the largest absolute value of all parameters.
+
+    One number per run, (E,).
+
+    Source: Mohamadi et al. 2024, arXiv 2407.12332.
+
+    Args:
+        strength: factor of the penalty, which is added to every run's mean loss.
 
     >>> linf(torch.tensor([[3.0, -4.0]]), strength=0.1)
     tensor([0.4000])

@@ -78,12 +78,17 @@ def later_defaults(schema: type[Settings], values: Mapping[str, Any]) -> list[st
         schema: of the settings.
         values: by name.
     """
-    return [
-        name
+    return [name for name, default in _later(schema).items() if values.get(name) == default]
+
+
+@cache  # asked of every run, and pydantic reads the signature of a factory each time
+def _later(schema: type[Settings]) -> dict[str, Any]:
+    """Later settings of a schema with their defaults."""
+    return {
+        name: field_.get_default(call_default_factory=True)
         for name, field_ in schema.model_fields.items()
         if any(isinstance(mark, Later) for mark in field_.metadata)
-        and values.get(name) == field_.get_default(call_default_factory=True)
-    ]
+    }
 
 
 _entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in KINDS}

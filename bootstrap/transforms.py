@@ -60,7 +60,11 @@ class Transform(ABC):
 @register("transform", "clip")
 @dataclass(frozen=True, kw_only=True)
 class Clip(Transform):
-    """A gradient longer than the norm is scaled down to it, as by torch.nn.utils.clip_grad_norm_."""
+    """A gradient longer than the norm is scaled down to it, as by torch.nn.utils.clip_grad_norm_.
+
+    Args:
+        norm: longest Euclidean norm of a run's whole gradient.
+    """
 
     norm: PositiveFloat
 
@@ -94,6 +98,10 @@ class Grokfast(Transform):
 
     The mean keeps the share ``alpha`` of itself at every update. It begins with the first gradient, as in the authors'
     code; with zero where a phase adds the transform.
+
+    Args:
+        alpha: share of the running mean that is kept at every update.
+        lamb: factor of the running mean that is added to the gradient.
     """
 
     transform_state = ("mean",)

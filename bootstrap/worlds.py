@@ -55,7 +55,10 @@ def min_max(index: Tensor) -> Range:
 @register("rule", "real")
 @index_range(lambda draws: (0, max(draws.train_sizes) - 1))
 def real(draws: Draws) -> Tensor:
-    """A pool of N, used again and again: index pi_e(d mod N), in a new order every pass."""
+    """The real world: a pool of N samples, used again and again, in a new order every pass.
+
+    Draw d reads index pi_e(d mod N), where pi_e is the order of pass e.
+    """
     return draws.pool_index()
 
 
@@ -72,7 +75,10 @@ def _ideal_range(draws: Draws) -> Range:
 @register("rule", "ideal")
 @index_range(_ideal_range, passes=True)
 def ideal(draws: Draws) -> Tensor:
-    """Always fresh samples: index d, or after another rule that has read beyond it, as much later as that takes."""
+    """The ideal world: samples never used before, at every step.
+
+    Draw d reads index d, or after another rule that has read beyond it, as much later as that takes.
+    """
     delays = _delays(draws)
     return draws.number_MSB + _per_member(delays, draws.number_MSB.device) if any(delays) else draws.number_MSB
 
@@ -98,7 +104,12 @@ def _fresh_range(draws: Draws, *, share: float) -> Range:
 @register("rule", "fresh")
 @index_range(_fresh_range)
 def fresh(draws: Draws, *, share: Share) -> Tensor:
-    """A pool of N in which a share of every batch's slots is given never-used samples instead."""
+    """Between the worlds: a pool of N in which a share of every batch's slots gets samples never used before.
+
+    Args:
+        share: of a batch's slots that get samples never used before, once the pool is used up; above 0 at least one
+            slot.
+    """
     count = _slots(share, draws.batch_size)
     chosen_MSB, rank_MSB = draws.chosen(count)
     offsets = [index - used_up * count for index, used_up in draws.never_used()]
@@ -111,7 +122,12 @@ def fresh(draws: Draws, *, share: Share) -> Tensor:
 @register("rule", "redraw")
 @index_range(lambda draws, share: (0, max(draws.train_sizes) - 1))
 def redraw(draws: Draws, *, share: Share) -> Tensor:
-    """The control of ``fresh``: the same slots are given random samples of the pool instead."""
+    """The control of ``fresh``: the same slots are given random samples of the pool instead.
+
+    Args:
+        share: of a batch's slots that get random samples of the pool, once the pool is used up; above 0 at least one
+            slot.
+    """
     chosen_MSB, _ = draws.chosen(_slots(share, draws.batch_size))
     key_M2 = streams.subkeys(draws.key_M2, "redraw")
     unit_MSB = streams.uniform(key_M2, draws.number_MSB, 1)[..., 0]
@@ -128,7 +144,11 @@ def _sliding_range(draws: Draws, *, shift: int) -> Range:
 @register("rule", "sliding")
 @index_range(_sliding_range)
 def sliding(draws: Draws, *, shift: NonNegativeInt) -> Tensor:
-    """A pool of N that moves on by ``shift`` samples after every pass, the oldest leaving first."""
+    """A pool of N that moves on by ``shift`` samples after every pass, the oldest leaving first.
+
+    Args:
+        shift: samples that leave the pool after every pass, and as many new ones that enter it.
+    """
     passes = draws.number_MSB // draws.size_M11
     return passes * shift + draws.pool_index()
 
@@ -142,6 +162,11 @@ def _switch_range(draws: Draws, *, at_step: int, before: str = "real", after: st
 @index_range(_switch_range, passes=True)
 def switch(draws: Draws, *, at_step: NonNegativeInt, before: str = "real", after: str = "ideal") -> Tensor:
     """One world before a step and another from it on; both are rules that need no settings.
+
+    Args:
+        at_step: step from which the second rule holds; steps count from 0.
+        before: rule until then, one without settings.
+        after: rule from then on, one without settings.
 
     Raises:
         ValueError: ``before`` or ``after`` is no such rule.

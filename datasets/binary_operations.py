@@ -45,12 +45,18 @@ RULES: dict[Operation, Rule] = {
 @register("task", "binary_operations")
 @dataclass(frozen=True, kw_only=True)
 class BinaryOperations(Universe):
-    """One of Power et al.'s operations on 0 .. p - 1, as the tokens ``x op y =``; p = ``modulus``.
+    """Arithmetic modulo p = ``modulus``, as in Power et al. 2022: the answer to the tokens ``x op y =``.
 
     The universe is all p * p pairs, (x, y) being cell x * p + y. For "x/y" it is the p * (p - 1) pairs
     with y from 1 on, cell x * p + y - x - 1. With ``unordered_pairs`` it is the p * (p + 1) / 2 pairs
     x <= y, cell y * (y + 1) / 2 + x. Tokens: a number is itself, the operation is p, "=" is p + 1; with
     ``tokens = "x y ="`` the operation is left out, and "=" is p, as in Nanda et al. 2023 (arXiv 2301.05217).
+
+    Args:
+        operation: what is done to x and y, modulo p.
+        modulus: p, the number of numbers; a prime where the operation divides by y.
+        unordered_pairs: whether (x, y) and (y, x) are one sample; of operations in which they may be exchanged.
+        tokens: the sequence that a model reads: with or without a token for the operation.
 
     Raises:
         ValueError: an operation that divides by y with a modulus that is not prime, or

@@ -24,10 +24,10 @@ PARAMETERS = Path(__file__).with_name("digits.npz")
 @register("task", "digits")
 @dataclass(frozen=True, kw_only=True)
 class Digits(Task):
-    """Grey 8 x 8 images of the digits 0 to 9, uint8, (1, 8, 8), without end and without a download.
+    """Grey 8 x 8 images of the digits 0 to 9, drawn without end and without a download.
 
-    A class is a mixture of four styles, each a Gaussian with twelve principal directions and a
-    residual of its own at every pixel, cut to 0 .. 255. ``fit_digits`` made the parameters.
+    Inputs are uint8, (1, 8, 8). A class is a mixture of four styles, each a Gaussian with twelve principal directions
+    and a residual of its own at every pixel, cut to 0 .. 255. ``fit_digits`` made the parameters.
 
     Normals are rounded to 1/256, so that images are equal on every device but for about one in 10**12.
 

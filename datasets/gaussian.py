@@ -19,10 +19,11 @@ from deepboot.bootstrap.task import Samples, Task, Vector
 @register("task", "gaussian")
 @dataclass(frozen=True, kw_only=True)
 class Gaussian(Task):
-    """Inputs x ~ N(0, diag(spectrum)), labels <b, x> plus noise, real-valued and of variance 1.
+    """Regression on normal inputs: the label is a linear function of them plus noise, a real number.
 
-    The teacher b, a direction drawn from ``teacher_seed`` for all seeds alike, is random over all dimensions or the
-    spikes alone. Models read the features of x: x itself, or x scaled to unit variance (``features = "white"``).
+    Inputs are x ~ N(0, diag(spectrum)), labels <b, x> plus noise, of variance 1. The teacher b, a direction drawn from
+    ``teacher_seed`` for all seeds alike, is random over all dimensions or the spikes alone. Models read the features of
+    x: x itself, or x scaled to unit variance (``features = "white"``).
 
     The test set has no sampling error for models linear in their inputs (an mlp of depth 0 without bias): its
     samples are the axes, scaled so that their mean squared error is (w - b)^T diag(spectrum) (w - b), the excess over
@@ -34,6 +35,10 @@ class Gaussian(Task):
         spikes: how many of them have ``spike_variance``; the others have ``bulk_variance``.
         noise: share of the labels' variance that no input explains.
         teacher: dimensions that the label depends on.
+        spike_variance: variance of the inputs along a spike.
+        bulk_variance: variance of the inputs along every other dimension.
+        features: what a model reads: x itself ("raw"), or x scaled to variance 1 along every dimension ("white").
+        teacher_seed: seed of the direction that the label depends on, the same for all runs.
     """
 
     dimensions: PositiveInt = 1_000

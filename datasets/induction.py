@@ -23,6 +23,10 @@ class Induction(Task):
     again at the end. The label is the token after that position, so it is always defined, unique, and
     never the query. With 6 tokens, ``3 1 4 1 0 4`` asks for what followed the first 4: the label is 1.
 
+    Args:
+        vocab: number of different tokens, which is also the number of classes.
+        length: tokens of a sequence, the repeated one at the end included.
+
     Source: Olsson et al. 2022, arXiv 2209.11895; as a grokking task Nanda et al. 2023, arXiv 2301.05217,
     where every token of a repeated stretch is asked for. Asking once, and the default vocabulary
     and length, are choices.

@@ -15,11 +15,14 @@ from deepboot.bootstrap.task import Samples, Tokens, Universe
 @register("task", "modular_triples")
 @dataclass(frozen=True, kw_only=True)
 class ModularTriples(Universe):
-    """The tokens a, b, c of 0 .. p - 1, p = ``modulus``; the real-valued label is 0 unless a + b = c (mod p).
+    """Regression on three numbers a, b, c of 0 .. p - 1: the label is 0 unless a + b = c (mod p); p = ``modulus``.
 
     The universe is all p^3 triples, (a, b, c) being cell (a * p + b) * p + c. A sample shows one output of a network
     with an output for every c (an mlp with ``queried``), not all p outputs for a pair. The paper's label is p where
     a + b = c; here it is divided by its standard deviation, sqrt(p - 1), so that an error of 1 is the variance.
+
+    Args:
+        modulus: p, the number of numbers; the universe is p^3 triples.
 
     Source: Mohamadi et al. 2024, arXiv 2407.12332 (regression).
 

@@ -15,7 +15,7 @@ from deepboot.bootstrap.task import Samples, Task, Tokens
 @register("task", "multi_digit_addition")
 @dataclass(frozen=True, kw_only=True)
 class MultiDigitAddition(Task):
-    """Two numbers of ``num_digits`` uniform digits and their sum, most significant digit first.
+    """Addition of two numbers of ``num_digits`` random digits, digit by digit, the most significant first.
 
     The input is ``a + b =`` and then the sum without its last digit, so that each of the last
     num_digits + 1 positions, from "=" on, is answered by the next digit of the sum, which is
@@ -28,6 +28,11 @@ class MultiDigitAddition(Task):
         position  0  1  2  3  4  5  6  7
         input     4  7  +  8  5  =  1  3
         label                    1  3  2
+
+    Args:
+        num_digits: digits of each of the two numbers.
+        base: of the digits; 10 is decimal.
+        shows_answers: whether the model reads the earlier digits of the sum, as a causal model may; else blanks.
 
     Source: Nanda et al. 2023, arXiv 2301.05217 (5 digits); the form without shown answers is a choice.
     """

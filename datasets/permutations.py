@@ -26,12 +26,16 @@ RULES: dict[Operation, Callable[[Tensor], Tensor]] = {  # the answers of all pai
 @register("task", "permutations")
 @dataclass(frozen=True, kw_only=True)
 class Permutations(Universe):
-    """A product, conjugate or sandwich of two permutations of ``degree`` things, as ``x op y =``.
+    """Products of permutations of ``degree`` things: the answer to the tokens ``x op y =``.
 
-    Permutations are numbered 0 .. degree! - 1 in the lexicographic order of ``itertools.permutations``;
-    0 is the identity. The right factor acts first: (x*y)(i) = x(y(i)). The universe is all pairs, (x, y)
-    being cell x * degree! + y. Tokens: a permutation is its number, the operation is degree!, "=" is
-    degree! + 1. No operation is symmetric in x and y, so cells have no mirrors.
+    The operation is a product, a conjugate or a sandwich. Permutations are numbered 0 .. degree! - 1 in the
+    lexicographic order of ``itertools.permutations``; 0 is the identity. The right factor acts first: (x*y)(i) =
+    x(y(i)). The universe is all pairs, (x, y) being cell x * degree! + y. Tokens: a permutation is its number, the
+    operation is degree!, "=" is degree! + 1. No operation is symmetric in x and y, so cells have no mirrors.
+
+    Args:
+        degree: things that are permuted; there are degree! permutations (120 of 5).
+        operation: product, conjugate or sandwich of x and y.
 
     Source: Power et al. 2022, arXiv 2201.02177, appendix A.1, with degree 5.
 

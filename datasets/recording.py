@@ -46,10 +46,10 @@ class InMemory(Universe):
 @register("task", "recording")
 @dataclass(frozen=True, kw_only=True)
 class Recording(InMemory):
-    """Samples of an .npz file: inputs in its array ``x``, integer labels 0, 1, … in its array ``y``, (n,).
+    """Your own data, of an .npz file: inputs in its array ``x``, integer labels 0, 1, … in its array ``y``.
 
-    The array x decides the inputs: integers, (n, length), are tokens; floats, (n, size), are vectors;
-    uint8, (n, height, width, channels), are images, kept so, channels first, and given to models
+    There are n samples; y is (n,). The array x decides the inputs: integers, (n, length), are tokens; floats, (n,
+    size), are vectors; uint8, (n, height, width, channels), are images, kept so, channels first, and given to models
     scaled to [-1, 1]; floats, (n, channels, height, width), are images as they are. Floats become float32.
 
     The file is read and checked when the task is built. A run's identity holds its ``fingerprint``, so

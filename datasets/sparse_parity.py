@@ -15,9 +15,16 @@ from deepboot.bootstrap.task import Samples, Task, Vector
 @register("task", "sparse_parity")
 @dataclass(frozen=True, kw_only=True)
 class SparseParity(Task):
-    """Parity of the first ``num_relevant`` of ``num_bits`` fair bits, written as 0 / 1 or as -1 / +1.
+    """Whether the sum of the first ``num_relevant`` of ``num_bits`` random bits is even or odd.
 
-    A network without biases on -1 / +1 inputs cannot represent an odd parity; keep 0 / 1 or a bias.
+    Bits are fair and independent, and written as 0 / 1 or as -1 / +1. A network without biases on -1 / +1 inputs cannot
+    represent an odd parity; keep 0 / 1 or a bias.
+
+    Args:
+        num_bits: bits of an input.
+        num_relevant: bits that the label depends on, the first ones; at most num_bits.
+        encoding: numbers that a bit is written as: 0 and 1 ("01"), or -1 and 1 ("+-1").
+
     Source: Barak et al. 2022, arXiv 2207.08799; PAIR, "Do machine learning models memorize or
     generalize?", 2023.
     """

@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from errno import EACCES, ELOOP, ENAMETOOLONG, ENOTDIR
 from itertools import chain
@@ -305,40 +306,57 @@ def list_(
         deepboot list studies
         deepboot list studies demo
     """
-    from deepboot.runners.commands import listing, studies
-
     if kind != "studies" and (name is not None or markdown):
         _fail([f"NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list {kind}`."
                " Write for instance `deepboot list studies demo`."])  # fmt: skip
-    found = (
-        listing.lines(kind) if kind != "studies"
-        else [studies.markdown()] if markdown
-        else studies.lines() if name is None else studies.details(name)
-    )  # fmt: skip
-    for line in found:
+    for line in _listed(kind, name, markdown):
         say(line)
+
+
+def _listed(kind: str, name: str | None, markdown: bool) -> Iterable[str]:
+    """The lines of `deepboot list`; those of all studies load no torch."""
+    if kind != "studies":
+        from deepboot.runners.commands import listing
+
+        return listing.lines(kind)
+    if markdown:
+        from deepboot.runners.commands import studies_table
+
+        return [studies_table.markdown()]
+    if name is not None:
+        from deepboot.runners.commands import study_details
+
+        return study_details.details(name)
+    from deepboot.runners.commands import studies
+
+    return studies.lines()
 
 
 @app.command
 def show(
-    task: Annotated[Positional[str], arg(metavar="TASK", help="a name of `deepboot list tasks`")],
+    words: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="[KIND] NAME", help="a name of `deepboot list`, and before it its kind where two have it"),
+    ] = (),
     /,
     changes: Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="the task's settings")] = (),
     seed: Annotated[int, arg(metavar="N", help="of the stream that the samples come from")] = 0,
     samples: Annotated[int, arg(metavar="N", help="how many; of images, how many of each class")] = 8,
     out: Annotated[
-        Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; TASK.png if not given")
+        Path | None, arg(metavar="FILE.png", help="contact sheet of an image task; NAME.png if not given")
     ] = None,
 ) -> None:
-    """Print samples of a task, with their index and label; images are drawn, by class, as a contact sheet.
+    """Say what a name is for, its settings and how a study uses it; of a task, print or draw samples as well.
 
     Examples:
+        deepboot show model mlp
+        deepboot show optimizer adamw
         deepboot show sparse_parity --set num_bits=8 --samples 3
         deepboot show shapes --out shapes.png
     """
-    from deepboot.runners.commands import listing
+    from deepboot.runners.commands import show
 
-    for line in listing.samples(task, tuple(chain(*changes)), seed=seed, count=samples, out=out):
+    for line in show.lines(words, tuple(chain(*changes)), seed=seed, count=samples, out=out):
         say(line)
 
 

@@ -8,18 +8,15 @@ import tomli_w
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import read_study
+from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
-from deepboot.bootstrap.study.parse import parse, with_value
+from deepboot.bootstrap.study.parse import parse
 from deepboot.bootstrap.study.paths import path_of
-from deepboot.bootstrap.study.sweep import points, runs_of
+from deepboot.bootstrap.study.points import points
+from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import DATA_PATHS
 from deepboot.bootstrap.wording import shown, suggestion
-
-
-def shipped() -> dict[str, Path]:
-    """The studies that come with the package, by name."""
-    folder = Path(__file__).with_name("studies")
-    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+from deepboot.runners.shipped import shipped
 
 
 def find(study: str | Path) -> Path:

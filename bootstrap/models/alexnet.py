@@ -16,6 +16,11 @@ class AlexNet(nn.Module):
     with ReLU. The image is halved after the first, second and last, as long as it has two pixels, which leaves one of
     32 x 32; the mean is taken over what is left of a larger one. Without batch norm, as published, a learning rate
     of 0.1 is too large.
+
+    Args:
+        width: channels of the first convolution.
+        batch_norm: whether batch norm follows every convolution.
+
     Source: Krizhevsky et al. 2012; Krizhevsky 2014, arXiv 1404.5997.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

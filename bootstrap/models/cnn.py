@@ -12,10 +12,15 @@ from deepboot.bootstrap.task import Inputs
 
 @register("model", "cnn")
 class CNN(nn.Module):
-    """Convolutions of 3 x 3 with batch norm and ReLU, doubling their channels and halving the image; a linear map.
+    """A small convolutional network: four 3 x 3 convolutions that halve the image, and a linear map.
 
-    Four convolutions of ``width``, 2, 4 and 8 times ``width`` channels; the image is halved after each but the
-    first as long as it has two pixels, then the maximum over what is left is taken.
+    The convolutions, each with batch norm and ReLU, have ``width``, 2, 4 and 8 times ``width`` channels; the image is
+    halved after each but the first as long as it has two pixels, then the maximum over what is left is taken.
+
+    Args:
+        width: channels of the first convolution.
+        batch_norm: whether batch norm follows every convolution.
+
     Source: the 5-layer CNN of Nakkiran et al. 2020, arXiv 1912.02292.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

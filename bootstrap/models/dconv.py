@@ -25,6 +25,12 @@ class DConv(nn.Module):
     the image its own 3 x 3 weights, ``"full"`` connects every unit with all of the layer below, and in both each unit
     has a batch norm of its own; every function of one network is a function of the next. At width 32 on 32 x 32 pixels
     they have 7, 52 and 1,170 million parameters. The source's dropout of the fully connected layer is left out.
+
+    Args:
+        sharing: how weights are shared: by all places ("convolution"), by none ("local"), or no neighbourhood at all
+            ("full").
+        width: channels of the first convolution; the other layers grow with it.
+
     Source: Neyshabur 2020, arXiv 2007.13657.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

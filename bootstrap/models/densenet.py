@@ -45,6 +45,12 @@ class DenseNet(nn.Module):
     neighbours, as long as the image has two pixels; a last batch norm and ReLU, the mean over the image, a linear map.
     ``bottleneck`` makes it DenseNet-BC: 1 x 1 convolutions before those of 3 x 3, and half of the channels kept
     between blocks. The Deep Bootstrap trains ``depth`` 40 with ``growth`` 12 and 32.
+
+    Args:
+        depth: layers with weights; 4 and a multiple of 3 more (of 6 with a bottleneck).
+        growth: channels that every layer adds.
+        bottleneck: whether 1 x 1 convolutions come first and half of the channels are kept between blocks.
+
     Source: Huang et al. 2017, arXiv 1608.06993.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

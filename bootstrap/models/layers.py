@@ -15,7 +15,13 @@ from torch import Tensor, nn
 
 from deepboot.bootstrap import streams
 
-Initialization = Literal["he", "lecun", "torch", "truncated"]
+Initialization = Annotated[
+    Literal["he", "lecun", "torch", "truncated"],
+    Field(
+        description="start of weights: normal of variance 2 / inputs (He) or 1 / inputs (LeCun), torch's uniform of "
+        "variance 1 / (3 inputs), or LeCun's normal without what lies beyond two standard deviations."
+    ),
+]
 Bias = bool | Literal["input"]
 Activation = Literal["relu", "gelu", "tanh", "quadratic"]
 Probability = Annotated[float, Field(ge=0, lt=1)]

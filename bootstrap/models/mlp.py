@@ -32,13 +32,14 @@ Depth = Annotated[int, Field(ge=0, le=100)]
 
 @register("model", "mlp")
 class MLP(nn.Module):
-    """Fully connected layers with one activation between them, after batch norm and before ``dropout`` where asked for.
+    """A multilayer perceptron: fully connected layers with an activation between them.
 
-    Tokens are embedded first (only the positions that vary): ``embedding`` numbers per token, 0 for
-    one-hot vectors; one table for all positions (``shared_embedding``) or one each; the embedded
-    positions are concatenated, or summed after the same input weights (``operands = "sum"``, the
-    tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples as there are
-    tokens does the first layer's products once for each token; logits and gradients are the same up to rounding.
+    Batch norm precedes an activation and ``dropout`` follows it where they are asked for. Tokens are embedded first
+    (only the positions that vary): ``embedding`` numbers per token, 0 for one-hot vectors; one table for all positions
+    (``shared_embedding``) or one each; the embedded positions are concatenated, or summed after the same input weights
+    (``operands = "sum"``, the tied form relu(h_a + h_b) of PAIR's modular addition). A batch with twice as many samples
+    as there are tokens does the first layer's products once for each token; logits and gradients are the same up to
+    rounding.
 
     Forms of single papers: hidden biases that are weights of an input fixed at 1 (``bias = "input"``); an output bias
     of its own (``output_bias``); for two classes one output z, with logits 0 and z (``single_logit``); a linear map to
@@ -47,6 +48,24 @@ class MLP(nn.Module):
     be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm; an
     output per token, of which only the one that the last varying token names is the logit (``queried``), for a task of
     one class as ``modular_triples``.
+
+    Args:
+        width: units of every hidden layer.
+        depth: hidden layers; 0 is a linear map.
+        activation: of the hidden units; "quadratic" is the square.
+        bias: whether layers have biases; "input": hidden ones are the weights of an input fixed at 1.
+        embedding: numbers per token, of tasks of tokens; 0 for one-hot vectors.
+        shared_embedding: whether all positions share one table of embeddings.
+        operands: whether embedded positions are concatenated, or summed after the same weights.
+        batch_norm: whether batch norm precedes every activation.
+        output_bias: whether the output has a bias; as `bias` where it is not given.
+        single_logit: whether two classes share one output z, with logits 0 and z.
+        embedding_std: standard deviation of the embeddings at the start.
+        projection: numbers of a linear map before the output; 0: no such map.
+        tied: whether the output's weights are the embedding's rows; asks for projection = embedding.
+        dropout: probability that a hidden unit is set to 0 in training.
+        embedded: tokens that have a row in the table: all of the task ("tokens"), or those that operands can be.
+        queried: whether there is an output per token, of which the last varying token names the one that is the logit.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """

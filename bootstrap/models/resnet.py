@@ -37,6 +37,12 @@ class ResNet(nn.Module):
 
     Stage k has ``width * 2**k`` channels and, but for the first, halves the image. A last batch norm and ReLU,
     the mean over the image, a linear map.
+
+    Args:
+        width: channels of the first stage; every later stage doubles them.
+        blocks: blocks of every stage, of two convolutions each.
+        stages: stages; all but the first halve the image.
+
     Source: He et al. 2016, arXiv 1603.05027.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

@@ -33,7 +33,7 @@ FEW_KEYS = 8  # of a GPU's attention, up to which a batched matrix product would
 
 @register("model", "transformer")
 class Transformer(nn.Module):
-    """Causal attention over tokens; logits at the answer positions only.
+    """A causal transformer over tokens, with logits at the answer positions only.
 
     The last layer forms queries, its feed-forward part and logits at the answer positions alone:
     no other position can reach the loss. Power et al. 2022 (arXiv 2201.02177): 2 layers, width 128,
@@ -48,6 +48,23 @@ class Transformer(nn.Module):
     there is a logit for every token, of which those behind the classes are never right. Power et al.'s residual
     ``dropout`` of 0.1 is on both branches of a block, or (``dropped = "feed_forward"``) on the second alone, as in
     their code; in training every sample then has states of its own.
+
+    Args:
+        layers: blocks of attention and feed-forward part.
+        width: numbers of a position's state; a multiple of heads.
+        heads: attention heads of a block.
+        feed_forward: hidden units of the feed-forward part; 4 times the width where it is not given.
+        activation: of the feed-forward part; "quadratic" is the square.
+        norm: layer norm before each branch, after it, or none.
+        positions: whether position vectors are learned or fixed sinusoids.
+        bias: whether linear maps have biases.
+        initialization: start of the weights, as in an mlp; "width" has variance 1 / width throughout.
+        dropout: probability that a number of a branch is set to 0 in training.
+        dropped: branches with dropout: both, or the feed-forward one alone.
+        attention_bias: whether attention has biases; as `bias` where it is not given.
+        feed_forward_bias: whether the feed-forward part has biases; as `bias` where it is not given.
+        output_bias: whether the map to the logits has a bias.
+        logits: whether there is a logit for every class, or for every token.
 
     Shapes: x is int64, (E, B, L); logits are (E, B, logits), or (E, B, answers, logits).
     """

@@ -19,6 +19,12 @@ class VGG(nn.Module):
 
     The stages have ``width``, 2, 4, 8 and 8 times ``width`` channels. The image is halved after each as long as
     it has two pixels, which leaves one of 32 x 32; the mean is taken over what is left of a larger one.
+
+    Args:
+        depth: layers with weights: VGG-11, 13, 16 or 19.
+        width: channels of the first stage.
+        batch_norm: whether batch norm follows every convolution.
+
     Source: Simonyan and Zisserman 2015, arXiv 1409.1556, with one linear map in place of three, as usual for CIFAR.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

@@ -19,11 +19,22 @@ STD = 0.02  # of positions and class token at the start
 
 @register("model", "vit")
 class ViT(nn.Module):
-    """Attention among square patches of an image; the class is read from a token of its own, or from their mean.
+    """A vision transformer: attention among square patches of an image.
+
+    The class is read from a token of its own, or from the mean of the patches.
 
     Every patch is mapped linearly, learned positions are added, and pre-norm blocks with GELU follow. The class
     token stands behind the patches and is the only query of the last block: nothing else reaches the loss.
     The Deep Bootstrap trains patches of 4 and 8 at the size of ViT-B: width 768, 12 layers, 12 heads.
+
+    Args:
+        patch: height and width of a patch in pixels; a divisor of the image's.
+        layers: blocks of attention and feed-forward part.
+        width: numbers of a patch's state; a multiple of heads.
+        heads: attention heads of a block.
+        feed_forward: hidden units of the feed-forward part; 4 times the width where it is not given.
+        pooling: whether the class is read from a token of its own, or from the mean over the patches.
+
     Source: Dosovitskiy et al. 2021, arXiv 2010.11929. The default size is ViT-S.
 
     Shapes: x is (E, B, C, H, W), logits are (E, B, classes).

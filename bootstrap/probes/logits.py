@@ -23,6 +23,9 @@ def logit_scale(measured: Measured, *, of: Samples = "test") -> Tensor:
     It is the logit after centring, which changes no probability: negative where the network is wrong with confidence.
     ``train`` takes the pool and the labels that it trains on; in the ideal world, which has no pool, it is NaN.
 
+    Args:
+        of: samples that it is measured on: the test set, or the pool.
+
     Raises:
         ValueError: the task's labels are no classes.
     """
@@ -46,11 +49,15 @@ def _right(logits_EBV: Tensor, y: Tensor) -> Tensor:
 
 @register("probe", "logit_per_norm")
 def logit_per_norm(measured: Measured, *, of: Samples = "test", degree: PositiveFloat = 1.0) -> Tensor:
-    """The logit scale by the Euclidean norm of all parameters, to the power of ``degree``.
+    """The `logit_scale` over the weight norm: divided by the norm of all parameters to the power of ``degree``.
 
     In a network of degree k, parameters times a give logits times a^k (k layers of weights with ReLU between them
     and no biases, say). The quotient then grows by a^(k - degree): with ``degree = k`` it does not depend on the norm,
     otherwise, and in a network of no degree, it can be compared at equal norms only.
+
+    Args:
+        of: samples that it is measured on: the test set, or the pool.
+        degree: power of the norm; that of the network, if it has one.
 
     Raises:
         ValueError: as in `logit_scale`.

@@ -30,11 +30,12 @@ def sharpness(
     measured: Measured, *, of: Literal["train", "test"] = "train", samples: PositiveInt = 500,
     iterations: PositiveInt = 20,
 ) -> Tensor:  # fmt: skip
-    """Largest eigenvalue, by size, of the Hessian of the mean loss on the pool, by power iteration.
+    """Sharpness of the loss: the largest eigenvalue, by size, of its Hessian on the pool.
 
-    From a start vector of the run's own stream, a fixed number of products with the Hessian, and the Rayleigh quotient
-    of the last one. It is at most the largest eigenvalue in size, and reaches it once that stands apart from the next.
-    Buffers are held, and penalties are not in the loss. In the ideal world, which has no pool, it is NaN for ``train``.
+    By power iteration: from a start vector of the run's own stream, a fixed number of products with the Hessian, and
+    the Rayleigh quotient of the last one. It is at most the largest eigenvalue in size, and reaches it once that stands
+    apart from the next. Buffers are held, and penalties are not in the loss. In the ideal world, which has no pool, it
+    is NaN for ``train``.
 
     Args:
         measured: with a pool, or in the ideal world.

@@ -15,7 +15,7 @@ from deepboot.bootstrap.registry import register
 
 @register("probe", "ntk_distance")
 def ntk_distance(measured: Measured, *, samples: PositiveInt = 32) -> Tensor:
-    """One minus the cosine between the tangent kernel's Gram matrix now and at step 0, in [0, 1].
+    """How far the tangent kernel has moved since step 0: one minus the cosine of the two Gram matrices, in [0, 1].
 
     The kernel is that of one number per sample: its logits times a fixed vector of normal numbers, the same for all
     runs. Its mean over such vectors is the kernel summed over logits. (The plain sum of the logits is what no

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.study.schema import Evaluation, Study
 from deepboot.bootstrap.wording import shown
 
-MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
 MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in memory until it ends
 MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every report reads
 
@@ -69,30 +67,6 @@ def most_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
     if isinstance(evaluation.schedule, int):
         return "schedule", 1 + math.ceil(max_steps / evaluation.schedule)
     return "per_octave", math.ceil(math.log2(max_steps) * evaluation.per_octave) + 2
-
-
-def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
-    """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
-    counts = [_pools_and_seeds(point.get("training")) for point in points]
-    total = sum(map(math.prod, counts))
-    if total <= MOST_PAIRS:
-        return []
-    pools, seeds = max(counts, key=math.prod)
-    factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
-    key = max(factors, key=lambda name: factors[name])
-    return [
-        f"`{key}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
-        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
-    ]
-
-
-def _pools_and_seeds(training: Any) -> tuple[int, int]:
-    """Numbers of pools and of seeds in a table ``training``, whatever else is wrong with it."""
-    table = training if isinstance(training, dict) else {}
-    pools = table.get("train_size", table.get("train_fraction"))
-    seeds = table.get("seeds")
-    count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 1
-    return max(1, len(pools)) if isinstance(pools, list) else 1, max(1, count)
 
 
 def table_problems(runs: Sequence[Run]) -> list[str]:

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from deepboot.bootstrap.study import checks
+from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.kept_weights import folder_problems, kept_weights
 from deepboot.bootstrap.study.messages import FORMER, StudyError
-from deepboot.bootstrap.study.parse import read, with_value
+from deepboot.bootstrap.study.parse import read
 from deepboot.bootstrap.study.run import Pair, Phase, Run, changed
 from deepboot.bootstrap.study.run_worlds import unread_after
 from deepboot.bootstrap.study.schema import IN_PHASE, Change, Start, Study

@@ -255,7 +255,12 @@ class Study(Settings):
 
 
 class ModelScales(Settings):
-    """Settings that every model has: factors on its initial parameters and on its logits."""
+    """Settings that every model has: factors on its initial parameters and on its logits.
+
+    Attributes:
+        init_scale: factor of all parameters at the start.
+        output_scale: factor of the logits, throughout training.
+    """
 
     init_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
     output_scale: Annotated[PositiveFloat, Role(per_member=True)] = 1.0
@@ -272,7 +277,16 @@ class ProbeCommon(Settings):
 
 
 class ClaimCommon(Settings):
-    """Settings that every kind of claim has."""
+    """Settings that every kind of claim has.
+
+    Attributes:
+        kind: what is claimed: a name of ``deepboot list claims``.
+        where: settings of the cells that it is about, by dotted name; all cells where it is empty.
+        primary: whether it is corrected for multiple testing, together with the other primary claims.
+        confidence: of its interval, before any correction.
+        quantifier: whether it is about all of the selected cells or about any of them.
+        text: the claim in a sentence, as the report prints it.
+    """
 
     kind: str
     where: dict[str, Any] = Field(default_factory=dict)

@@ -2,94 +2,18 @@
 
 import itertools
 import json
-import math
 from collections.abc import Collection, Set
 from typing import Any
 
 from deepboot.bootstrap.study import checks, phases
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.cell import cell_pairs, universe_key
-from deepboot.bootstrap.study.checks import MOST_PAIRS
-from deepboot.bootstrap.study.messages import StudyError, key_of, not_about, unwritable_problems
-from deepboot.bootstrap.study.parse import with_value
+from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
+from deepboot.bootstrap.study.points import points_and_problems, size_problems
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import second_pass_problems
-from deepboot.bootstrap.study.schema import NO_SETTING_OF_A_RUN
 from deepboot.bootstrap.task import Task
 from deepboot.bootstrap.wording import shown
-
-
-def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
-    """The raw study at every point of its sweep's product, without the sweep.
-
-    Raises:
-        StudyError: the sweep is no table of lists, sweeps what is no setting, or has too many points.
-    """
-    at_points, problems = _points_and_problems(raw)
-    if problems:
-        raise StudyError(problems)
-    return at_points
-
-
-def _points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The points of a study's sweep over all lists that are not faulty, and the problems of the others."""
-    sweep = raw.get("sweep", {})
-    problems = _sweep_problems(sweep)
-    base = {key: value for key, value in raw.items() if key != "sweep"}
-    if not isinstance(sweep, dict):
-        return [base], problems
-    faulty = {key_of(problem) for problem in problems}
-    lists = {dotted: values for dotted, values in sweep.items() if not_about([f"`sweep.{dotted}`"], faulty)}
-    sizes = [len(values) for values in lists.values()]
-    if math.prod(sizes) > MOST_PAIRS:
-        product = " × ".join(f"{size:,}" for size in sizes)
-        problems.append(
-            f"`sweep`: expected at most {MOST_PAIRS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
-        )
-        return [base], problems
-    at_points = []
-    for values in itertools.product(*lists.values()):
-        point = base
-        try:
-            for dotted, value in zip(lists, values, strict=True):
-                point = with_value(point, dotted, value)
-        except StudyError as error:
-            problems += error.problems
-            continue
-        at_points.append(point)
-    return at_points, problems
-
-
-def _sweep_problems(sweep: Any) -> list[str]:
-    """Problems of a sweep's keys and lists, before any of its values is tried."""
-    problems = unwritable_problems(sweep, "sweep")
-    if not isinstance(sweep, dict):
-        return problems or [
-            f'`sweep`: expected a table of lists, got {shown(sweep)}. Write for instance "optimizer.lr" = [0.1, 0.01].'
-        ]
-    faulty = [key_of(problem) for problem in problems]
-    for dotted, values in sweep.items():
-        key = f"`sweep.{dotted}`"
-        if not not_about([key], faulty):
-            continue
-        if dotted.partition(".")[0] in NO_SETTING_OF_A_RUN:
-            problems.append(f"{key}: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
-        elif isinstance(values, dict) and values:
-            problems += [
-                f'{key}: expected a list, got a table. Put the dotted name in quotes: "{name}".'
-                for name in _inner_names(dotted, values)
-            ]
-        elif not isinstance(values, list) or not values:
-            got = "an empty list" if values == [] else "an empty table" if values == {} else shown(values)
-            problems.append(f"{key}: expected a list of at least one value, got {got}. List what to sweep over.")
-    return problems
-
-
-def _inner_names(dotted: str, values: Any) -> list[str]:
-    """Dotted names of all values in nested tables, into which TOML turns a dotted name without quotes."""
-    if not isinstance(values, dict) or not values:
-        return [dotted]
-    return [name for key, inner in values.items() for name in _inner_names(f"{dotted}.{key}", inner)]
 
 
 def runs_of(raw: dict[str, Any]) -> list[Run]:
@@ -98,9 +22,9 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     Raises:
         StudyError: all mistakes of all points of the sweep, at once.
     """
-    at_points, problems = _points_and_problems(raw)
+    at_points, problems = points_and_problems(raw)
     faulty = [key_of(problem).removeprefix("sweep.") for problem in problems]
-    too_many = checks.size_problems(at_points)
+    too_many = size_problems(at_points)
     # too large a study is checked at its first point only, without making its runs
     by_point, more = _runs_at(at_points[:1], {}, {"training"}) if too_many else _runs_at(at_points, {})
     problems += too_many + not_about(more, faulty)

@@ -31,12 +31,13 @@ _HALVES_STD = (255 / 6) ** 0.5  # of two fair numbers in 0 .. 15, added
 @register("task", "shapes")
 @dataclass(frozen=True, kw_only=True)
 class Shapes(Task):
-    """RGB images of one shape each, uint8, (3, size, size), in ten classes: 2 * outline + texture.
+    """Drawn images of one shape each, in colour, in ten classes: five outlines with two textures.
 
-    Outlines of equal area (disc, square, triangle, star, cross) are striped or checked. All else is
-    nuisance, drawn anew for each image: position, radius, turn and aspect of the shape; period, phase
-    and turn of its texture; all colours; a background with a gradient and a texture of its own,
-    striped or checked; a bar in front; pixel noise. Labels are fair and do not depend on the settings.
+    Inputs are uint8, (3, size, size), the class is 2 * outline + texture. Outlines of equal area (disc, square,
+    triangle, star, cross) are striped or checked. All else is nuisance, drawn anew for each image: position, radius,
+    turn and aspect of the shape; period, phase and turn of its texture; all colours; a background with a gradient and a
+    texture of its own, striped or checked; a bar in front; pixel noise. Labels are fair and do not depend on the
+    settings.
 
     A known floor under every error is ``data.label_noise`` of a study.
 

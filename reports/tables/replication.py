@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from deepboot.reports.replication.ledger import Replication, published_text
+from deepboot.reports.replication.ledger import Replication
+from deepboot.reports.replication.published import published_text
 from deepboot.reports.replication.verdict import OUTCOMES
 from deepboot.reports.tables.table import Table, notes_of
 

@@ -1,7 +1,6 @@
 """All names that a study can use, and the samples of a task."""
 
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.task import Image, Task
 from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown, suggestion
 from deepboot.runners import builtins, study_files
+from deepboot.runners.commands.columns import row
+from deepboot.runners.commands.studies import raw_studies
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
 IRREGULAR = {"loss": "losses", "penalty": "penalties"}
@@ -35,15 +36,18 @@ def lines(plural: str) -> list[str]:
     listed: list[str] = []
     for name, kind in PLURALS.items():
         if plural in (name, "all"):
-            listed += [
-                f"{name}:",
-                *(f"  {entry:24} {registry.find(kind, entry).summary}" for entry in registry.names(kind)),
-            ]
+            listed.append(f"{name}:")
+            listed += _rows((entry, registry.find(kind, entry).summary) for entry in registry.names(kind))
     if plural == "all":
-        questions = {name: tomllib.loads(path.read_text())["question"] for name, path in study_files.shipped().items()}
-        listed += ["studies:", *(f"  {name:24} {question}" for name, question in questions.items())]
-    next_commands = {"tasks": "deepboot show sparse_parity"}
-    return [*listed, f"Next: {next_commands.get(plural, 'deepboot list studies')}"]
+        listed += ["studies:", *_rows((name, raw["question"]) for name, raw in raw_studies())]
+    kind = PLURALS.get(plural, "model")
+    return [*listed, f"Next: deepboot show {kind} {registry.names(kind)[-1]}"]
+
+
+def _rows(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Lines of 100 columns with names and what they are for."""
+    for name, purpose in entries:
+        yield from row((f"  {name}", purpose.replace("``", "`")), (25, 73))
 
 
 def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None = None) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.bootstrap.files import read_study
 from deepboot.bootstrap.results import read_table
+from deepboot.bootstrap.study.dotted import names_in
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.parse import names_in
 from deepboot.bootstrap.study.schema import EXTENDABLE
 from deepboot.runners import study_files
 

@@ -37,7 +37,19 @@ FLOORS = {
             "underway",
             "probe_values",
         },
-        {"task", "streams", "registry", "plugins", "metrics", "events", "cyclic", "columns", "files", "wording"},
+        {
+            "task",
+            "streams",
+            "registry",
+            "plugins",
+            "metrics",
+            "events",
+            "cyclic",
+            "columns",
+            "files",
+            "wording",
+            "descriptions",
+        },
     ],
     "reports": [
         {"notebook"},
@@ -55,7 +67,7 @@ FLOORS = {
         {"commands", "bench"},
         {"run"},
         {"live", "sinks"},
-        {"study_files", "builtins", "command_line"},
+        {"study_files", "shipped", "builtins", "command_line"},
     ],
 }
 LEVEL = {f"{package}.{room}": place for package, floors in FLOORS.items() for place, floor in enumerate(floors)

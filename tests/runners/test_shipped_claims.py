@@ -15,9 +15,10 @@ import pytest
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.results import Results, typed
-from deepboot.bootstrap.study.sweep import points
+from deepboot.bootstrap.study.points import points
 from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
+from deepboot.runners.shipped import shipped
 
 BUDGET = 100_000
 STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
@@ -88,7 +89,7 @@ SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|wit
 def scales():
     """Every study with claims, as it is and, in the slow suite, at every scale."""
     found = []
-    for name, path in study_files.shipped().items():
+    for name, path in shipped().items():
         for scale in (None, *tomllib.loads(path.read_text()).get("scale", {})):
             marks = [pytest.mark.slow] if scale else []
             if study_files.load(name, scale=scale).get("claims"):

@@ -14,15 +14,12 @@ import pytest
 from deepboot.bootstrap import results
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.runners import study_files
+from deepboot.runners.shipped import shipped
 
 
 def quick():
     """The shipped studies that have a quick size."""
-    return [
-        name
-        for name, path in study_files.shipped().items()
-        if "quick" in tomllib.loads(path.read_text()).get("scale", {})
-    ]
+    return [name for name, path in shipped().items() if "quick" in tomllib.loads(path.read_text()).get("scale", {})]
 
 
 @pytest.mark.slow

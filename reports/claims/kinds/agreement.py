@@ -9,7 +9,7 @@ from pydantic import Field
 
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
-from deepboot.reports.claims.kinds.shared import Rate, notes_of, region_of, within
+from deepboot.reports.claims.kinds.shared import JudgedWorld, PairMetric, Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of
 from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
@@ -36,13 +36,17 @@ def _for_share(settings: Any, confidence: float) -> int | None:
     pairs=True,
     quantity=Quantity({"min_tau": 0.0}, no_effect=0.0),
 )
-def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: str | None = None) -> Effect:
+def rank_agreement(across: Across, *, min_tau: Tau, at: When = "end", metric: PairMetric = None) -> Effect:
     """Configurations that are better in the ideal world are better in the real one: their errors agree in rank.
 
     Kendall's tau between the cells' mean real and mean ideal test error at the last common step, or at the stopping
     step. A pair without a value bounds the means of its cell; cells whose order this leaves open count for and against,
     by `rank.rank_agreement_between`. The interval speaks of configurations like these; the spread between
     seeds is in it only as it moves ranks.
+
+    Args:
+        min_tau: smallest Kendall's tau that is claimed: 1 is the same order, 0 is none.
+        at: whether it is judged at the stopping step or at the end of the budget.
     """
     pairs = across.pairs_at(at, metric)
     ends, total = _cell_means(across, pairs, ["real", "ideal"]), len(across.cells)
@@ -82,7 +86,7 @@ def predicts(
     *,
     max_error: Annotated[float, Field(gt=0, allow_inf_nan=False)],
     signed: bool = False,
-    metric: str | None = None,
+    metric: PairMetric = None,
 ) -> Effect:
     """The ideal world's test error at the real world's stopping step predicts the real one's final test error.
 
@@ -92,6 +96,10 @@ def predicts(
     the mean of predicted minus final, in which errors on both sides cancel. Interval: t, over cells. Absolute errors
     are skewed: at five cells with normal errors the upper end lies too low in 7.5 % of studies instead of 2.5 %, at 20
     in 4.7 %.
+
+    Args:
+        max_error: largest mean error of the prediction that is claimed, in the metric's unit.
+        signed: whether errors on both sides cancel, so that a bias is judged.
     """
     stopping = across.pairs_at("stopping", metric)[["run_id", "cell_index", "ideal", "metric"]]
     end = across.pairs_at("end", metric)[["run_id", "cell_index", "real"]]
@@ -149,7 +157,7 @@ def outcome_profile(
     outcome: str,
     min_rate: Rate | None = None,
     max_rate: Rate | None = None,
-    world: str = "real",
+    world: JudgedWorld = "real",
     settings: dict[str, float] | None = None,
 ) -> Effect:
     """The share of runs that end in one outcome class of a paper is at least, or at most, this.
@@ -158,6 +166,13 @@ def outcome_profile(
     in none of them and count; one that failed, is unfinished or was not measured may be in any. Interval: exact, over
     the shares of the seeds, since runs of one seed are not independent; from its lower end if no unknown run is in the
     class to its upper end if all are.
+
+    Args:
+        classifier: paper whose classes are used.
+        outcome: a class of that paper, such as "grokking"; a wrong one is answered with all.
+        settings: thresholds of the classes, by name, where they differ from the paper's.
+        min_rate: smallest share that is claimed.
+        max_rate: largest share that is claimed; give one of the two, or both.
     """
     _check_outcome(classifier, outcome)
     region = region_of("outcome_profile", "share", min_rate=min_rate, max_rate=max_rate)

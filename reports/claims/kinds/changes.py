@@ -11,7 +11,8 @@ import pandas as pd
 from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import POWERED, deviations, mean_clause
 from deepboot.reports.claims.kinds.shared import (
-    Event,
+    AnyEvent,
+    JudgedWorld,
     Number,
     broken,
     for_mean,
@@ -28,7 +29,7 @@ from deepboot.reports.statistics.power import effect_for_difference
 from deepboot.reports.text import EVENT_WORDS, metric_words
 
 Moment = Literal["start", "memorization", "grokking", "stable", "end"]
-EVENTS: tuple[str, ...] = get_args(Event)
+EVENTS: tuple[str, ...] = get_args(AnyEvent)
 WORDS = {"start": "the start", "end": "the end"} | {event: EVENT_WORDS[event].noun for event in EVENTS}
 
 
@@ -69,7 +70,7 @@ def change(
     since: Moment = "start",
     until: Moment = "end",
     as_ratio: bool = False,
-    world: str = "real",
+    world: JudgedWorld = "real",
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
@@ -80,6 +81,14 @@ def change(
     value over the earlier one, averaged geometrically. A run that never reached a moment, failed, diverged or is
     unfinished is missing, and bounds the mean by the ends of the metric; a ratio has none, and then nothing is judged.
     Interval: `incomplete.mean_interval`, over runs, of the logarithms for a ratio.
+
+    Args:
+        metric: column of the table of evaluations, such as test_error or weight_norm.
+        since: the earlier moment.
+        until: the later moment.
+        as_ratio: whether the change is the later value over the earlier one, not their difference.
+        min: smallest change that is claimed.
+        max: largest change that is claimed; give one of the two, or both.
     """
     region = _log_region(min, max) if as_ratio else region_of("change", "mean", min=min, max=max)
     runs, lost = evidence.runs_of(world), evidence.lost(world)

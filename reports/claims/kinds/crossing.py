@@ -13,7 +13,7 @@ from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import cells_of_group
 from deepboot.reports.claims.kinds.ordering import setting_values
 from deepboot.reports.claims.kinds.scaling import half_size, threshold_of
-from deepboot.reports.claims.kinds.shared import Number, notes_of, region_of, within
+from deepboot.reports.claims.kinds.shared import JudgedWorld, Number, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
 from deepboot.reports.text import metric_words, percent, plural
@@ -64,15 +64,23 @@ def crossing(
     of: dict[str, Any],
     to: dict[str, Any],
     metric: str,
-    world: str = "real",
+    world: JudgedWorld = "real",
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
-    """The value of a setting from which one group's final metric exceeds another's is at least, or at most, this.
+    """Along a setting, one group's final metric comes to exceed another's at a value at least, or at most, this.
 
     ``of`` and ``to`` select cells along ``over``, at the same values of it, as ``where`` does. Every seed tells between
     which values its runs of ``of`` begin to exceed those of ``to``. A run that diverged, failed or is unfinished may
     lie on either side. Estimate: where isotonic rates pass a half. Interval: the sign test on seeds, as in `threshold`.
+
+    Args:
+        over: the setting along which groups cross, by its dotted name, such as "training.train_size".
+        of: settings of the cells that come to have the larger metric, by dotted name.
+        to: settings of the cells that they are compared with.
+        metric: column of the table of evaluations, at each run's last evaluation.
+        min: smallest value of the setting that is claimed.
+        max: largest value that is claimed; give one of the two, or both.
     """
     region = region_of("crossing", "value", min=min, max=max)
     name = f"{over} from which the final {metric_words(metric)} of one group exceeds the other's{within(world)}"

@@ -14,6 +14,7 @@ from deepboot.reports.claims.kind import Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import all_of
 from deepboot.reports.claims.kinds.shared import (
     Grokking,
+    JudgedWorld,
     alone,
     counts,
     cut_note,
@@ -48,13 +49,16 @@ def _runs_within_ratio(given: Any, n: int, confidence: float) -> str:
     clause=_runs_within_ratio,
 )
 def no_delay(
-    evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: str = "real", event: Grokking = "grokking"
+    evidence: Evidence, *, max_ratio: MaxRatio = 2.0, world: JudgedWorld = "real", event: Grokking = "grokking"
 ) -> Effect:
     """Grokking comes with memorisation: neither step is more than ``max_ratio`` times the other, in the median run.
 
     The bounds of each run's two steps are carried through its ratio; a run that never grokked ranks last, nothing is
     known of one that diverged or failed before, nor of one that memorised at step 0, where no ratio is defined.
     ``event`` as in `grokking_delay`. Two one-sided sign tests, inverted, on the conservative bounds.
+
+    Args:
+        max_ratio: how many times later one of the two steps may be than the other.
     """
     runs = evidence.runs_of(world)
     effect = _median_ratio_near_1(
@@ -85,6 +89,9 @@ def same_memorization(evidence: Evidence, *, max_ratio: MaxRatio = 2.0) -> Effec
     memorised counts as beyond its budget; the ratio of a pair is unknown if a run diverged or failed before, neither
     memorised, or there is no ideal run. Two one-sided sign tests, inverted: unlike signed ranks they ask for no
     symmetry, and one such pair among nine does not open the interval.
+
+    Args:
+        max_ratio: how many times later one of the two steps may be than the other.
     """
     pairs, ideal = evidence.partners()
     notes = [counts(pairs, "memorization"), counts(ideal, "memorization", "ideal partners "), alone(ideal)]

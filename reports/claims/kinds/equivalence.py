@@ -17,7 +17,7 @@ from pydantic import Field
 
 from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import deviations, spread_below
-from deepboot.reports.claims.kinds.shared import cut_note
+from deepboot.reports.claims.kinds.shared import PairMetric, cut_note
 from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
 from deepboot.reports.comparison import AT_STEP
 from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
@@ -65,7 +65,7 @@ def _mean_beyond(given: Any, n: int, confidence: float) -> str:
     clause=_spread_within_margin,
     region=_claimed_margin,
 )
-def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: str | None = None) -> Effect:
+def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping", metric: PairMetric = None) -> Effect:
     """The mean bootstrap error is at most ``margin`` in size, at every step until stopping, at stopping or at the end.
 
     Until stopping: every step after the first reuse up to the earliest stopping step of the cell, so that no pair is
@@ -76,6 +76,10 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
     bounds the mean, by `incomplete.mean_interval`; one whose own stopping step lies before any reuse is left
     out. The t interval knows only the spread it sees: a difference that is large and rare, as where one run in ten
     never groks, is missed by a few pairs; claim a `rate`. Source: Schuirmann 1987; Berger 1982.
+
+    Args:
+        margin: largest size of the mean bootstrap error, in the metric's unit.
+        at: where it is judged: every step until stopping, the stopping step, or the end of the budget.
     """
     name, region = NAMES[at], Bounds(-margin, margin)
     pairs = known_pairs(evidence, at, metric)
@@ -103,7 +107,7 @@ def equivalent(evidence: Evidence, *, margin: Margin, at: At = "until_stopping",
 
 
 @claim_kind("difference", min_seeds=_for_band, figure="bootstrap_error", pairs=True, clause=_mean_beyond)
-def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None = None) -> Effect:
+def difference(evidence: Evidence, *, min_difference: Margin, metric: PairMetric = None) -> Effect:
     """The mean bootstrap error reaches ``min_difference`` in size at some step after the first reuse.
 
     Interval of the largest mean over all steps that all pairs evaluated: from the point of the simultaneous band that
@@ -112,6 +116,9 @@ def difference(evidence: Evidence, *, min_difference: Margin, metric: str | None
     first such end are judged, and the interval is open above: later steps are not known, so this can support the
     claim and not refute it. The band supposes symmetric differences: where single seeds differ at a step, as while
     runs grok one by one, it is too narrow, and a claim on the steps is the better one.
+
+    Args:
+        min_difference: size that the mean bootstrap error reaches at some step, in the metric's unit.
     """
     name, region = "largest size of the mean bootstrap error after the first reuse", Bounds(min_difference, math.inf)
     pairs = known_pairs(evidence, "end", metric)

@@ -6,7 +6,18 @@ import numpy as np
 
 from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import mean_clause
-from deepboot.reports.claims.kinds.shared import Number, Ratio, broken, claimed_mean, for_mean, mean_effect, region_of
+from deepboot.reports.claims.kinds.shared import (
+    FinalMetric,
+    JudgedWorld,
+    Number,
+    PairMetric,
+    Ratio,
+    broken,
+    claimed_mean,
+    for_mean,
+    mean_effect,
+    region_of,
+)
 from deepboot.reports.claims.known_pairs import finite, known_pairs
 from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.incomplete import no_interval, still
@@ -30,13 +41,18 @@ def bootstrap_error(
     at: When = "stopping",
     min: Number | None = None,
     max: Number | None = None,
-    metric: str | None = None,
+    metric: PairMetric = None,
 ) -> Effect:
     """The mean bootstrap error (real minus ideal, signed) at the stopping step or at the end is within bounds.
 
     Pairs without a value there are missing, and bound the mean: it may be anything within the ends of the metric
     (−1 and 1 for errors; for a loss, which has none, nothing is judged). Pairs there before any reuse are left out, and
     counted: their error is zero by construction. Interval: `incomplete.mean_interval`, of paired differences.
+
+    Args:
+        at: whether it is judged at the stopping step or at the end of the budget.
+        min: smallest mean that is claimed.
+        max: largest mean that is claimed; give one of the two, or both.
     """
     region = region_of("bootstrap_error", "mean", min=min, max=max)
     pairs = known_pairs(evidence, at, metric)
@@ -53,13 +69,17 @@ def bootstrap_error(
     pairs=True,
     quantity=Quantity({"max_share": 1.0}, no_effect=0.0),
 )
-def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: str | None = None) -> Effect:
+def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric: PairMetric = None) -> Effect:
     """The bootstrap error is at most a share of the generalisation gap in size, in the mean over pairs.
 
     The other part of the gap, test minus train error, is the ideal world's test error above the train error.
     Pairs there before any reuse are left out. A ratio of two means takes all others: with one that lacks a value
     nothing is judged. Interval: Fieller's, of the ratio of the two means; open, and so inconclusive, where the gap may
     be 0.
+
+    Args:
+        max_share: largest share of the gap; 0.5 is half of it.
+        at: whether it is judged at the stopping step or at the end of the budget.
     """
     name = f"share of the generalisation gap that is bootstrap error, {AT_STEP[at]}"
     region = Bounds(-max_share, max_share)
@@ -93,8 +113,8 @@ def gap_share(evidence: Evidence, *, max_share: Ratio, at: When = "end", metric:
 def final_error(
     evidence: Evidence,
     *,
-    world: str = "real",
-    metric: str = "test_error",
+    world: JudgedWorld = "real",
+    metric: FinalMetric = "test_error",
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
@@ -103,6 +123,10 @@ def final_error(
     Each run counts at its own last evaluation. Runs that diverged, failed or are unfinished are missing, and bound the
     mean: each may be anything within the ends of the metric (0 and 1 for errors; for a loss, which has none, nothing is
     judged). Interval: `incomplete.mean_interval`, over runs.
+
+    Args:
+        min: smallest mean that is claimed.
+        max: largest mean that is claimed; give one of the two, or both.
     """
     region = region_of("final_error", "mean", min=min, max=max)
     name = f"mean final {metric_words(metric)} in the {world} world"

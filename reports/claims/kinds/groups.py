@@ -15,6 +15,8 @@ from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
     Event,
+    FinalMetric,
+    JudgedWorld,
     Number,
     Ratio,
     for_mean,
@@ -54,7 +56,7 @@ def ratio(
     of: dict[str, Any],
     to: dict[str, Any],
     event: Event = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
     min_ratio: Ratio | None = None,
     max_ratio: Ratio | None = None,
 ) -> Effect:
@@ -65,6 +67,12 @@ def ratio(
     or a seed has no other run, their ratio is unknown. Interval: the signed-rank test, inverted, on the
     conservative bounds of the log ratios, which it takes to be spread evenly about their center; the sign test where a
     run diverged.
+
+    Args:
+        of: settings of the one cell that is compared, by dotted name.
+        to: settings of the cell that it is compared with.
+        min_ratio: smallest ratio of the two steps that is claimed.
+        max_ratio: largest ratio that is claimed; give one of the two, or both.
     """
     region = region_of("ratio", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
     groups, why = _two_groups(across, of, to, world)
@@ -116,8 +124,8 @@ def final_difference(
     *,
     of: dict[str, Any],
     to: dict[str, Any],
-    world: str = "real",
-    metric: str = "test_error",
+    world: JudgedWorld = "real",
+    metric: FinalMetric = "test_error",
     min: Number | None = None,
     max: Number | None = None,
 ) -> Effect:
@@ -126,6 +134,12 @@ def final_difference(
     ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed, each at its own last
     evaluation. A pair in which a run diverged, failed, is unfinished or has no other is missing and bounds the mean,
     as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
+
+    Args:
+        of: settings of the one cell that is compared, by dotted name.
+        to: settings of the cell that it is compared with.
+        min: smallest mean difference that is claimed.
+        max: largest mean difference that is claimed; give one of the two, or both.
     """
     region = region_of("final_difference", "mean", min=min, max=max)
     name = f"mean difference of the final {metric_words(metric)}{within(world)}"

@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import settings_of
 from deepboot.reports.claims.kind import Across
-from deepboot.reports.claims.kinds.shared import Event
+from deepboot.reports.claims.kinds.shared import AnyEvent
 from deepboot.reports.text import EVENT_WORDS, metric_words, setting
 
 Ordered = Literal["grokking", "memorization", "final_error"]
-FIGURES = dict.fromkeys(get_args(Event), ("steps", "test_error")) | {"final_error": ("test_error",)}
+FIGURES = dict.fromkeys(get_args(AnyEvent), ("steps", "test_error")) | {"final_error": ("test_error",)}
 
 
 def setting_values(across: Across, over: str) -> tuple[dict[int, float], str]:

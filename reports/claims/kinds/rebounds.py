@@ -10,7 +10,15 @@ from pydantic import Field
 
 from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import share_clause
-from deepboot.reports.claims.kinds.shared import Rate, for_rate, region_of, share_effect, within
+from deepboot.reports.claims.kinds.shared import (
+    FinalMetric,
+    JudgedWorld,
+    Rate,
+    for_rate,
+    region_of,
+    share_effect,
+    within,
+)
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.text import measure, metric_words
 
@@ -53,12 +61,12 @@ def _for_share(settings: Any, confidence: float) -> int | None:
 def rebound(
     evidence: Evidence,
     *,
-    metric: str = "test_error",
+    metric: FinalMetric = "test_error",
     min_rise: Rise | None = None,
     min_ratio: Growth | None = None,
     falls_again: bool = False,
     until: Literal["grokking", "end"] = "end",
-    world: str = "real",
+    world: JudgedWorld = "real",
     min_rate: Rate | None = None,
     max_rate: Rate | None = None,
 ) -> Effect:
@@ -69,6 +77,14 @@ def rebound(
     and a run that never groks has no rebound. Scatter between evaluations is a rise, too: claim a larger one. A run
     that diverged counts by what it did before; one that failed, or ended before its budget without a rebound, may still
     have one. Interval: as in `rate`.
+
+    Args:
+        min_rise: how far the metric rises, in its unit.
+        min_ratio: how many times an earlier value it rises to; give this or min_rise.
+        falls_again: whether it also has to come down again by as much.
+        until: the last evaluation that is looked at: that of grokking, or the end of the budget.
+        min_rate: smallest share that is claimed.
+        max_rate: largest share that is claimed; give one of the two, or both.
     """
     region = region_of("rebound", "share", min_rate=min_rate, max_rate=max_rate)
     runs, lost = evidence.runs_of(world), evidence.lost(world)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.ordering import no_order, setting_values
-from deepboot.reports.claims.kinds.shared import Event, Number, notes_of, region_of, undecided, within
+from deepboot.reports.claims.kinds.shared import Event, JudgedWorld, Number, notes_of, region_of, undecided, within
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics import scaling
 from deepboot.reports.statistics.intervals import Bounds, median_interval, seeds_for_median
@@ -43,7 +43,7 @@ def power_law(
     *,
     over: str,
     event: Event = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
     min_slope: Number | None = None,
     max_slope: Number | None = None,
 ) -> Effect:
@@ -52,6 +52,11 @@ def power_law(
     Regression of the log step on the log setting with normal scatter, for steps known between two evaluations or
     beyond the budget. It has no place for a run that diverged or failed before, or whose row is lost: with one of these
     nothing is judged. Shared seeds and ``over`` as in `trend`, ``over`` positive.
+
+    Args:
+        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        min_slope: smallest exponent that is claimed.
+        max_slope: largest exponent that is claimed; give one of the two, or both.
     """
     region = region_of("power_law", "slope", min_slope=min_slope, max_slope=max_slope)
     name = f"exponent of the {EVENT_WORDS[event].step} as a power of {over}{within(world)}"
@@ -96,7 +101,7 @@ def threshold(
     max: Size | None = None,
     budget: Annotated[int, Field(gt=0)] | None = None,
     event: Event = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
 ) -> Effect:
     """The smallest pool on which half of the seeds grok (or memorise) has at least, or at most, so many samples.
 
@@ -105,6 +110,11 @@ def threshold(
     isotonic rates pass a half. Interval: the sign test on seeds, each known between the largest pool below its first
     success and the smallest from which all succeed. It holds however runs of one seed, whose pools are nested, depend
     on each other; a curve fitted to runs as if they did not covers 77 % instead of 95 % at seven sizes, 53 % at 25.
+
+    Args:
+        min: smallest size that is claimed, in samples.
+        max: largest size that is claimed, in samples; give one of the two, or both.
+        budget: step up to which an event counts; the runs' whole budget where it is not given.
     """
     region = region_of("threshold", "size", min=min, max=max)
     by = f" by step {count(budget)}" if budget else ""

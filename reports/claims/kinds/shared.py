@@ -20,9 +20,28 @@ from deepboot.reports.text import EVENT_WORDS, measure, percent, plural, setting
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Event = Literal["grokking", "memorization", "stable"]
-Grokking = Literal["grokking", "stable"]
-FIGURES_OF_EVENT = dict.fromkeys(get_args(Event), ("steps",)) | {"grokking": ("survival", "steps")}
+AnyEvent = Literal["grokking", "memorization", "stable"]
+Event = Annotated[
+    AnyEvent, Field(description="what a run has to reach; stable is grokking after which it never falls back.")
+]
+Grokking = Annotated[
+    Literal["grokking", "stable"],
+    Field(description="grokking, or stable: the step from which the run does not fall below the threshold again."),
+]
+JudgedWorld = Annotated[
+    str, Field(description='world whose runs are judged, by its index rule: "real", "ideal", "fresh", …')
+]
+FinalMetric = Annotated[
+    str, Field(description="column of the table of evaluations that is judged, at each run's last evaluation.")
+]
+PairMetric = Annotated[
+    str | None,
+    Field(
+        description="column of the table of evaluations whose difference is judged. Where it is not given: the test "
+        "soft error under cross-entropy, else the test error."
+    ),
+]
+FIGURES_OF_EVENT = dict.fromkeys(get_args(AnyEvent), ("steps",)) | {"grokking": ("survival", "steps")}
 
 
 def for_median(_: Any, confidence: float) -> int:

@@ -14,6 +14,7 @@ from deepboot.reports.claims.kinds.shared import (
     FIGURES_OF_EVENT,
     Event,
     Grokking,
+    JudgedWorld,
     Rate,
     Ratio,
     alone,
@@ -53,7 +54,7 @@ def _for_step(settings: Any, confidence: float) -> int:
     quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
 )
 def grokking_delay(
-    evidence: Evidence, *, min_ratio: Ratio, world: str = "real", event: Grokking = "grokking"
+    evidence: Evidence, *, min_ratio: Ratio, world: JudgedWorld = "real", event: Grokking = "grokking"
 ) -> Effect:
     """Grokking comes at least ``min_ratio`` times as late as memorisation, if at all, in the median run.
 
@@ -62,6 +63,9 @@ def grokking_delay(
     so. Nothing is known of a run that diverged or failed before, nor of one that memorised at step 0, where no ratio
     is defined; where all runs did, nothing is judged. With ``event = "stable"`` it is the step from which the run does
     not fall below the threshold again. Interval: sign test, inverted, on the conservative bounds.
+
+    Args:
+        min_ratio: how many times as late as memorisation grokking comes, at least.
     """
     runs = evidence.runs_of(world)
     effect = _median_effect(
@@ -90,6 +94,9 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
 
     A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
     nothing and counts against both verdicts, as does one without its ideal run. ``event`` as in `grokking_delay`.
+
+    Args:
+        min_ratio: how many times sooner the ideal world groks, at least.
     """
     pairs, ideal = evidence.partners()
     ratios, words = ratio_bounds(pairs, ideal, over=event, event=event), EVENT_WORDS[event]
@@ -118,14 +125,18 @@ def step(
     evidence: Evidence,
     *,
     event: Event = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
     min: PositiveInt | None = None,
     max: PositiveInt | None = None,
 ) -> Effect:
-    """The median run groks (or memorises) at least, or at most, at this step.
+    """The median run groks (or memorises) no sooner, or no later, than at this step.
 
     A run that never did ranks last, with its budget as lower bound; nothing is known of one that diverged or failed
     before. Interval: sign test, inverted, on the conservative bounds of the steps.
+
+    Args:
+        min: earliest step that is claimed.
+        max: latest step that is claimed; give one of the two, or both.
     """
     region = region_of("step", "step", min=min, max=max)
     runs = evidence.runs_of(world)
@@ -154,7 +165,7 @@ def rate(
     evidence: Evidence,
     *,
     event: Event = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
     min_rate: Rate | None = None,
     max_rate: Rate | None = None,
 ) -> Effect:
@@ -163,6 +174,10 @@ def rate(
     A run that diverged before counts as not reached. Of one that failed, that ended before its budget or whose row is
     lost it is not known: the interval reaches from Clopper and Pearson's lower end if none of these reach it to the
     upper end if all do, so it holds their exact interval of the complete runs.
+
+    Args:
+        min_rate: smallest share that is claimed.
+        max_rate: largest share that is claimed; give one of the two, or both.
     """
     region = region_of("rate", "share", min_rate=min_rate, max_rate=max_rate)
     runs, lost = evidence.runs_of(world), evidence.lost(world)
@@ -211,7 +226,7 @@ def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
     quantity=Quantity({"min_rate": 0.0, "max_rate": None}),
 )
 def relapse(
-    evidence: Evidence, *, world: str = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
+    evidence: Evidence, *, world: JudgedWorld = "real", min_rate: Rate | None = None, max_rate: Rate | None = None
 ) -> Effect:
     """Of the runs that grokked, at least or at most this share falls below the threshold again within the budget.
 
@@ -220,6 +235,10 @@ def relapse(
     one; a run that failed or ended before its budget without grokking may be of either sort, or of neither. Interval:
     from Clopper and Pearson's lower end where all of these grok and keep it to the upper end where all relapse. A late
     grokking leaves few steps to relapse in.
+
+    Args:
+        min_rate: smallest share that is claimed.
+        max_rate: largest share that is claimed; give one of the two, or both.
     """
     region = region_of("relapse", "share", min_rate=min_rate, max_rate=max_rate)
     runs = evidence.runs_of(world)

@@ -12,7 +12,7 @@ from pydantic import Field
 from deepboot.reports.claims.kind import Across, Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import differences_of, ratio_of
 from deepboot.reports.claims.kinds.ordering import FIGURES, Ordered, no_order, quantity_of, setting_values
-from deepboot.reports.claims.kinds.shared import broken, notes_of, within
+from deepboot.reports.claims.kinds.shared import FinalMetric, JudgedWorld, broken, notes_of, within
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
@@ -41,8 +41,8 @@ def trend(
     over: str,
     direction: Direction,
     event: Ordered = "grokking",
-    world: str = "real",
-    metric: str = "test_error",
+    world: JudgedWorld = "real",
+    metric: FinalMetric = "test_error",
 ) -> Effect:
     """The step of an event, or the final test error, rises or falls along one setting on the whole.
 
@@ -53,6 +53,11 @@ def trend(
     test, exact for few runs, does not reject at the claim's error, the interval reaches to both sides of 0. ``over``
     is a setting by its dotted name, a number, another one in every cell. ``metric`` takes the place of the test error
     under ``event = "final_error"``.
+
+    Args:
+        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        direction: whether the step or error rises or falls as the setting grows.
+        event: what is ranked: the step of an event, or the error at the end.
     """
     rises = direction == "rises"
     region = Bounds(ABOVE_ZERO, math.inf) if rises else Bounds(-math.inf, -ABOVE_ZERO)
@@ -88,9 +93,9 @@ def monotone(
     over: str,
     direction: Direction,
     event: Ordered = "grokking",
-    world: str = "real",
+    world: JudgedWorld = "real",
     tolerance: Tolerance = 0.0,
-    metric: str = "test_error",
+    metric: FinalMetric = "test_error",
 ) -> Effect:
     """The step of an event, or the final test error, rises or falls along one setting throughout, without a bump.
 
@@ -102,6 +107,12 @@ def monotone(
     much, and the last cell must then have moved the right way from the first. Final errors that are missing bound
     their differences as in `final_difference`; seeds without a step, as in `ratio`. ``over`` and ``metric`` as in
     `trend`.
+
+    Args:
+        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        direction: whether the step or error rises or falls as the setting grows.
+        event: what is compared: the step of an event, or the error at the end.
+        tolerance: how far neighbours may move the wrong way: an error, or a share of the steps.
     """
     rises, errors = direction == "rises", event == "final_error"
     quantity, wrong = quantity_of(event, metric), "fall" if rises else "rise"

@@ -8,8 +8,8 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.results import Results, typed, write
 from deepboot.bootstrap.study import checks
+from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.messages import LARGEST_NUMBER, StudyError
-from deepboot.bootstrap.study.parse import with_value
 from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
 

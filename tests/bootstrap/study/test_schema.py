@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.parse import chosen, parse, with_value
+from deepboot.bootstrap.study.parse import chosen, parse
 from deepboot.bootstrap.study.run import evaluation_steps, scheduled_steps
 from deepboot.bootstrap.study.schema import Data, Evaluation, Keep, Schedule, Streams
 from deepboot.bootstrap.study.sweep import runs_of

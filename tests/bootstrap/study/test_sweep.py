@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.parse import with_value
-from deepboot.bootstrap.study.sweep import points, runs_of
+from deepboot.bootstrap.study.points import number_of_pairs, points
+from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
 from tests.bootstrap.study.tables import ADD, ADDITION, problems
 
@@ -174,3 +175,21 @@ def test_train_fractions_are_shares_of_the_whole_universe():
     assert [one.train_fraction for one in by_size] == [24 / 49, 10 / 49]
     assert [one.run_id for one in by_size] == [one.run_id for one in by_share]
     assert runs_of(parity())[0].train_fraction is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "pairs"),
+    [
+        ({}, 1),
+        ({"training.seeds": [3, 5, 8]}, 3),
+        ({"training.train_size": [40, 80], "sweep": {"optimizer.lr": [0.1, 0.2, 0.3]}}, 6),
+        ({"sweep": {"training.seeds": [[0], [1, 2, 3]], "optimizer.lr": [0.1, 0.2]}}, 8),
+    ],
+)
+def test_pairs_are_counted_without_making_runs(changes, pairs):
+    """As many as the study has real runs: points times pools times seeds."""
+    raw = parity()
+    for dotted, value in changes.items():
+        raw = with_value(raw, dotted, value)
+    assert number_of_pairs(raw) == pairs
+    assert sum(run.world["rule"] == "real" for run in runs_of(raw)) == pairs

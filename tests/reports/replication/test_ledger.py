@@ -12,7 +12,8 @@ from deepboot.reports import compare
 from deepboot.reports.claims.judge import judge, judge_in_cells
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.replication.errors import quantities
-from deepboot.reports.replication.ledger import as_claim, published_text, replications
+from deepboot.reports.replication.ledger import as_claim, replications
+from deepboot.reports.replication.published import published_text
 from tests.reports.simulated import beside
 
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

@@ -1,6 +1,8 @@
 """The table of shipped studies: narrow enough for a terminal, and the same in the README."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,17 +10,17 @@ import pytest
 
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.reports.replication.verdict import OUTCOMES
-from deepboot.runners import study_files
-from deepboot.runners.commands import studies
+from deepboot.runners.commands import studies, studies_table, study_details
+from deepboot.runners.shipped import shipped
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
-RAW = {name: tomllib.loads(path.read_text()) for name, path in study_files.shipped().items()}
+RAW = {name: tomllib.loads(path.read_text()) for name, path in shipped().items()}
 
 
 def test_the_table_of_the_readme_is_that_of_the_study_files():
     """`deepboot list studies --markdown` prints it; paste what it prints where this differs."""
     assert "deepboot list studies --markdown" in README
-    assert studies.markdown() in README
+    assert studies_table.markdown() in README
 
 
 def test_the_times_of_the_readme_are_those_of_the_study_files():
@@ -42,20 +44,29 @@ def test_costs_are_of_scales_that_a_study_has(name):
         assert not entry.get("ours") or entry["ours"].endswith(tuple(OUTCOMES))
 
 
-def test_the_list_fits_a_terminal(deepboot):
+def test_the_list_fits_a_terminal():
     """Every study with its question and paper, in 100 columns."""
-    printed = deepboot("list", "studies").stdout
+    printed = "\n".join(studies.lines())
     assert max(map(len, printed.splitlines())) <= 100
-    assert printed.splitlines()[0].split() == ["study", "runs", "time", "on", "a", "CPU", "published", "ours"]
+    assert printed.splitlines()[0].split() == ["study", "pairs", "time", "on", "a", "CPU", "published", "ours"]
     words = " ".join(printed.split())
     for name, raw in RAW.items():
         assert f"\n{name} " in printed
         assert " ".join(f"{raw['question']} ({studies.paper(raw)})".split()) in words
 
 
-def test_one_study_in_full(deepboot):
+def test_the_list_needs_no_torch():
+    """Loading it takes longer than all that the list does."""
+    code = (
+        "import sys; from deepboot.runners.commands.studies import lines; list(lines()); print('torch' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+def test_one_study_in_full():
     """Runs and time at each scale, claims, published numbers, and the next command."""
-    printed = deepboot("list", "studies", "power-division").stdout.splitlines()
+    printed = "\n".join(study_details.details("power-division")).splitlines()
     assert "as it is         12 runs, time not measured" in printed
     assert "--scale quick    16 runs, time not measured" in printed
     assert "claim      Most runs generalise within the budget." in printed
@@ -88,21 +99,21 @@ def test_a_name_belongs_to_a_study(deepboot, words, message):
 def test_an_unknown_study_is_answered_with_the_nearest():
     """As where it is run."""
     with pytest.raises(StudyError) as caught:
-        list(studies.details("dmeo"))
+        list(study_details.details("dmeo"))
     assert caught.value.problems == [f"unknown study 'dmeo'. Did you mean 'demo'? Known: {', '.join(sorted(RAW))}."]
 
 
 def test_studies_of_grokking_are_found_by_what_they_claim():
     """A claim, or a published number, about the step of memorisation or grokking."""
-    found = {name for name, raw in RAW.items() if studies.asks_about_grokking(raw)}
+    found = {name for name, raw in RAW.items() if studies_table.asks_about_grokking(raw)}
     assert found >= {"demo", "modular-addition", "power-division", "dose-of-reuse", "precision"}
     assert not found & {"deep-bootstrap", "architectures", "cifar5m-baseline", "gaussian-toy", "label-noise"}
-    assert studies.asks_about_grokking({"published": [{"quantity": "step", "value": 1, "source": "A"}]})
+    assert studies_table.asks_about_grokking({"published": [{"quantity": "step", "value": 1, "source": "A"}]})
     classes = {"kind": "outcome_profile", "classifier": "pair", "outcome": "grokking", "min_rate": 0.5}
-    assert studies.asks_about_grokking({"claims": [classes]})
+    assert studies_table.asks_about_grokking({"claims": [classes]})
 
 
-def test_a_study_that_needs_data_has_no_number_of_runs(deepboot):
+def test_a_study_that_needs_data_has_no_number_of_runs():
     """CIFAR-5m is not here."""
-    assert studies.number_of_runs("demo") == 16
-    assert studies.number_of_runs("cifar5m-baseline") is None
+    assert study_details.number_of_runs("demo") == 16
+    assert study_details.number_of_runs("cifar5m-baseline") is None

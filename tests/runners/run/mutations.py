@@ -21,7 +21,7 @@ from deepboot.bootstrap.study.schema import (
     Study,
     Training,
 )
-from deepboot.runners import study_files
+from deepboot.runners.shipped import shipped
 from tests.bootstrap.conftest import parity
 
 PLUGIN = '''
@@ -36,6 +36,7 @@ from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Samples, Task, Vector
 from {helper} import half
 from deepboot.runners import study_files
+from deepboot.runners.shipped import shipped
 
 @register("task", "{prefix}_task")
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,7 @@ class Mutant:
             self._change(raw)
         text = tomli_w.dumps(raw)
         if self.dice.random() < 0.05:
-            text = self.dice.choice(list(study_files.shipped().values())).read_text(encoding="utf-8")
+            text = self.dice.choice(list(shipped().values())).read_text(encoding="utf-8")
         if self.dice.random() < 0.15:
             text = self._damaged(text)
         self.path.write_text(text, encoding="utf-8")

@@ -16,6 +16,7 @@ from deepboot.bootstrap.study.kept_weights import WEIGHTS, weights_file
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study, study_files
 from deepboot.runners.run import engine, work
+from deepboot.runners.shipped import shipped
 
 EXACT = {"check_exact": True}
 
@@ -256,7 +257,7 @@ def test_facts_about_a_finite_universe_are_beside_the_settings(study, tmp_path):
 def test_shipped_studies_are_valid_at_every_scale(full, tmp_path):
     """Every shipped study, at each of its scales, can be planned; CIFAR-5m's place taken by drawn images."""
     drawn = ['task={ name = "shapes" }', "data.test_set=heldout"]
-    for name, path in study_files.shipped().items():
+    for name, path in shipped().items():
         raw = tomllib.loads(path.read_text())
         for scale, changed in [(None, {}), *raw.get("scale", {}).items()]:
             if (scale == "full") != full:

@@ -1,0 +1,121 @@
+"""The points of a study's sweep and the number of its pairs, from its tables alone. Loads no torch."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from deepboot.bootstrap.study.dotted import with_value
+from deepboot.bootstrap.study.messages import StudyError, key_of, not_about, unwritable_problems
+from deepboot.bootstrap.study.schema import NO_SETTING_OF_A_RUN
+from deepboot.bootstrap.wording import shown
+
+MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
+
+
+def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The raw study at every point of its sweep's product, without the sweep.
+
+    Raises:
+        StudyError: the sweep is no table of lists, sweeps what is no setting, or has too many points.
+    """
+    at_points, problems = points_and_problems(raw)
+    if problems:
+        raise StudyError(problems)
+    return at_points
+
+
+def number_of_pairs(raw: dict[str, Any]) -> int:
+    """Pairs of runs of a whole study: its points times their pools times their seeds.
+
+    No run is made and no data are needed. A study has at most twice as many runs: pairs may share an ideal run.
+
+    Raises:
+        StudyError: as `points`.
+    """
+    return sum(math.prod(_pools_and_seeds(point.get("training"))) for point in points(raw))
+
+
+def points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The points of a study's sweep over all lists that are not faulty, and the problems of the others."""
+    sweep = raw.get("sweep", {})
+    problems = _sweep_problems(sweep)
+    base = {key: value for key, value in raw.items() if key != "sweep"}
+    if not isinstance(sweep, dict):
+        return [base], problems
+    faulty = {key_of(problem) for problem in problems}
+    lists = {dotted: values for dotted, values in sweep.items() if not_about([f"`sweep.{dotted}`"], faulty)}
+    sizes = [len(values) for values in lists.values()]
+    if math.prod(sizes) > MOST_PAIRS:
+        product = " × ".join(f"{size:,}" for size in sizes)
+        problems.append(
+            f"`sweep`: expected at most {MOST_PAIRS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
+        )
+        return [base], problems
+    at_points = []
+    for values in itertools.product(*lists.values()):
+        point = base
+        try:
+            for dotted, value in zip(lists, values, strict=True):
+                point = with_value(point, dotted, value)
+        except StudyError as error:
+            problems += error.problems
+            continue
+        at_points.append(point)
+    return at_points, problems
+
+
+def _sweep_problems(sweep: Any) -> list[str]:
+    """Problems of a sweep's keys and lists, before any of its values is tried."""
+    problems = unwritable_problems(sweep, "sweep")
+    if not isinstance(sweep, dict):
+        return problems or [
+            f'`sweep`: expected a table of lists, got {shown(sweep)}. Write for instance "optimizer.lr" = [0.1, 0.01].'
+        ]
+    faulty = [key_of(problem) for problem in problems]
+    for dotted, values in sweep.items():
+        key = f"`sweep.{dotted}`"
+        if not not_about([key], faulty):
+            continue
+        if dotted.partition(".")[0] in NO_SETTING_OF_A_RUN:
+            problems.append(f"{key}: this is no setting of a run. Sweep over a setting such as optimizer.lr.")
+        elif isinstance(values, dict) and values:
+            problems += [
+                f'{key}: expected a list, got a table. Put the dotted name in quotes: "{name}".'
+                for name in _inner_names(dotted, values)
+            ]
+        elif not isinstance(values, list) or not values:
+            got = "an empty list" if values == [] else "an empty table" if values == {} else shown(values)
+            problems.append(f"{key}: expected a list of at least one value, got {got}. List what to sweep over.")
+    return problems
+
+
+def _inner_names(dotted: str, values: Any) -> list[str]:
+    """Dotted names of all values in nested tables, into which TOML turns a dotted name without quotes."""
+    if not isinstance(values, dict) or not values:
+        return [dotted]
+    return [name for key, inner in values.items() for name in _inner_names(f"{dotted}.{key}", inner)]
+
+
+def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
+    """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
+    counts = [_pools_and_seeds(point.get("training")) for point in points]
+    total = sum(map(math.prod, counts))
+    if total <= MOST_PAIRS:
+        return []
+    pools, seeds = max(counts, key=math.prod)
+    factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
+    key = max(factors, key=lambda name: factors[name])
+    return [
+        f"`{key}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
+        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
+    ]
+
+
+def _pools_and_seeds(training: Any) -> tuple[int, int]:
+    """Numbers of pools and of seeds in a table ``training``, whatever else is wrong with it."""
+    table = training if isinstance(training, dict) else {}
+    pools = table.get("train_size", table.get("train_fraction"))
+    seeds = table.get("seeds")
+    count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 1
+    return max(1, len(pools)) if isinstance(pools, list) else 1, max(1, count)
