@@ -18,7 +18,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from deepboot.bootstrap.files import write_atomically
-from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis
+from deepboot.reports.figures.style import STYLE, ordered, step_axis
+from deepboot.reports.figures.theme import themed
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
@@ -56,7 +57,7 @@ class Drawing:
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
         size = f' style="--share: {share:.2f}"'
         text = _with_classes(re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text), self.name)
-        text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
+        text = themed(text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
     @property
