@@ -5,7 +5,7 @@ dash are the world's, or violet where a figure shows the difference of two world
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -19,7 +19,17 @@ from deepboot.reports.cells import KEY, varied
 from deepboot.reports.claims.registration import studies
 from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.figures.effect_marks import Styles, number_axis, plot_grokking, plot_means
-from deepboot.reports.figures.facets import WIDTH, Drawing, folded, legend, rc_style, rendered, seed_counts
+from deepboot.reports.figures.facets import (
+    NARROW,
+    TITLE,
+    WIDTH,
+    Drawing,
+    folded,
+    legend,
+    rc_style,
+    rendered,
+    seed_counts,
+)
 from deepboot.reports.figures.style import GAP_COLOR, GREY, world_style
 from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
@@ -61,32 +71,40 @@ def draw_effects(comparison: Comparison) -> list[Drawing]:
     layout = layout_of(comparison)
     if layout is None:
         return []
-    drawings = [
-        _draw(comparison, layout, "effect_grokking", _grokking(comparison, layout), plot_grokking),
-        _draw(comparison, layout, "effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
-        _draw(comparison, layout, "effect_final_error", _final_error(comparison, layout), plot_means),
+    measures: list[tuple[str, pd.DataFrame, Callable[..., Axes]]] = [
+        ("effect_grokking", _grokking(comparison, layout), plot_grokking),
+        ("effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
+        ("effect_final_error", _final_error(comparison, layout), plot_means),
     ]
     none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
-    return [one for one in (reversed(drawings) if none_groks else drawings) if one]
+    known = [one for one in (reversed(measures) if none_groks else measures) if len(one[1])]
+    drawings = [_draw(comparison, layout, *one) for one in known]
+    for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
+        narrow = replace(_draw(comparison, layout, name, table, plot, width=NARROW), name=f"{name}-narrow")
+        drawings[0] = replace(drawings[0], narrow=narrow)
+    return drawings
 
 
 def _draw(
-    comparison: Comparison, layout: Layout, name: str, table: pd.DataFrame, plot: Callable[..., Axes]
-) -> Drawing | None:
-    """One measure over the settings, a panel for each combination of the further ones; None without a value."""
-    if table.empty:
-        return None
+    comparison: Comparison,
+    layout: Layout,
+    name: str,
+    table: pd.DataFrame,
+    plot: Callable[..., Axes],
+    width: float = WIDTH,
+) -> Drawing:
+    """One measure over the settings, a panel for each combination of the further ones."""
     colors, styles = list(dict.fromkeys(table["color"])), _styles(table)
     panels = list(dict.fromkeys(table["panel"]))[:MOST_PANELS]
-    columns = min(len(panels), 3 if len(panels) != 4 else 2)
+    columns = 1 if width < WIDTH else min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
     with mpl.rc_context(rc_style(name)):
-        figure = Figure(figsize=(WIDTH, 3.4 if rows == 1 else 0.4 + 2.5 * rows), layout="constrained")
+        figure = Figure(figsize=(width, 3.4 if rows == 1 else 0.4 + 2.5 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for index, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
             plot(table[table["panel"] == panel], colors=colors, styles=styles, ax=ax)
             number_axis(ax, table["x"].tolist(), layout.x)
-            ax.set_title(folded(panel, 84 // columns))
+            ax.set_title(folded(panel, int(TITLE * width / WIDTH) // columns))
             ax.set_ylabel(str(table["measure"].iloc[0]) if index % columns == 0 else "")
             ax.set_xlabel(ax.get_xlabel() if index + columns >= len(panels) else "")
             ax.tick_params(labelbottom=index + columns >= len(panels))

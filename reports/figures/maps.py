@@ -5,7 +5,7 @@ Where none groks, a map of that share would be blank, and the map is of the test
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.figures.facets import WIDTH, Drawing, folded, rc_style, rendered, seed_counts
+from deepboot.reports.figures.facets import NARROW, TITLE, WIDTH, Drawing, folded, rc_style, rendered, seed_counts
 from deepboot.reports.figures.style import COLORS, PALE, SMALLEST, new_axes
 from deepboot.reports.figures.theme import shades
 from deepboot.reports.measures.events import event_bounds
@@ -58,21 +58,24 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         return None
     caption = f"{quantity.caption.format(*over)} {seed_counts(runs)}.{UNITS[comparison.axis].note}"
     with mpl.rc_context(rc_style("phase_map")):
-        return rendered("phase_map", _figure(table, over, quantity), caption)
+        wide, narrow = (
+            rendered("phase_map", _figure(table, over, quantity, width), caption) for width in (WIDTH, NARROW)
+        )
+    return replace(wide, narrow=replace(narrow, name="phase_map-narrow"))
 
 
-def _figure(table: pd.DataFrame, over: list[str], quantity: "Quantity") -> Figure:
+def _figure(table: pd.DataFrame, over: list[str], quantity: "Quantity", width: float) -> Figure:
     """A map for every value of the further settings, under one bar of their colours."""
     panels = dict(islice(((str(name), part) for name, part in table.groupby("panel", sort=False)), MOST_MAPS))
-    columns = min(len(panels), 2)
+    columns = min(len(panels), 2 if width == WIDTH else 1)
     rows = -(-len(panels) // columns)
     height = 0.9 + 0.55 * table[over[1]].nunique() + (0.3 if len(panels) > 1 else 0)
     limits = (0.0, quantity.most or table["value"].max() or 1.0)
-    figure = Figure(figsize=(WIDTH, 0.6 + height * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.6 + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for (name, part), ax in zip(panels.items(), axes, strict=False):
         plot_phase_map(part, over=(over[0], over[1]), ax=ax, limits=limits)
-        ax.set_title(folded(name, 84 // columns))
+        ax.set_title(folded(name, int(TITLE * width / WIDTH) // columns))
     for ax in axes[len(panels) :]:
         ax.remove()
     colors = ScalarMappable(Normalize(*limits), shades(COLORS["real"]))

@@ -60,6 +60,8 @@ def test_every_cell_is_in_the_effect_plots(make_results):
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels[:5] == ["100", "200", "300", "400", "500"]
     assert "" in labels[5:]  # those that would lie over the one before them
+    narrow = [drawing.narrow and drawing.narrow.name for drawing in draw_effects(comparison)]
+    assert narrow == ["effect_grokking-narrow", None, None]  # the first figure of a page, for a telephone
     never = comparison.runs.assign(grokking_high=comparison.runs["grokking_high"].where(comparison.runs["seed"] > 9))
     assert draw_effects(dataclasses.replace(comparison, runs=never))[0].name == "effect_final_error"
 
