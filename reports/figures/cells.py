@@ -10,12 +10,11 @@ from matplotlib.ticker import FuncFormatter
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
-from deepboot.reports.figures.facets import Drawing, facets, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.facets import WIDTH, Drawing, facets, rc_style, rendered, seed_counts, shown_cells
 from deepboot.reports.figures.style import (
-    COLORS,
+    GAP_COLOR,
     GREY,
     INK,
-    OTHERS,
     SMALLEST,
     new_axes,
     ordered,
@@ -23,6 +22,7 @@ from deepboot.reports.figures.style import (
     world_handles,
     world_style,
 )
+from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.intervals import T_MIN, t_interval
 from deepboot.reports.statistics.rank import rank_agreement
@@ -80,7 +80,8 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
         f"means (from {T_MIN} pairs). {_agreement(table)}"
     )
     with mpl.rc_context(rc_style("scatter")):
-        figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+        named = table["cell_id"].nunique() <= len(MARKERS)
+        figure = Figure(figsize=(WIDTH if named else 4.6, 4.2), layout="constrained")
         plot_scatter(table, means=_means(table), ax=figure.add_subplot())
         return rendered("scatter", figure, caption)
 
@@ -132,7 +133,7 @@ def plot_survival(
 
 
 def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: Axes | None = None) -> Axes:
-    """The real world against the ideal one, a dot per pair; on the line both are equal.
+    """The real world against the ideal one, a dot per pair in its cell's tone; on the line both are equal.
 
     Args:
         table: ``cell, real, ideal, metric``, one row per pair.
@@ -141,14 +142,13 @@ def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: 
     """
     ax = ax or new_axes()
     cells = list(table["cell"].unique())
-    colors = [COLORS["real"], COLORS["ideal"], *(color for color, _ in OTHERS), GREY]
     ends = table[["real", "ideal"]].to_numpy(float)
     edge = (min(float(np.nanmin(ends)), 0.0), float(np.nanmax(ends)) * 1.05 or 1.0)
     ax.plot(edge, edge, color=GREY, linewidth=0.8, gid="equal")
     for index, cell in enumerate(cells):
         rows = table[table["cell"] == cell]
-        color = colors[index % len(colors)]
-        ax.scatter(rows["ideal"], rows["real"], s=14, color=color, alpha=0.8, linewidth=0, label=str(cell), zorder=3)
+        style = {"color": tone(GAP_COLOR, index, len(cells)), "marker": MARKERS[index % len(MARKERS)]}
+        ax.scatter(rows["ideal"], rows["real"], s=14, alpha=0.8, linewidth=0, label=str(cell), zorder=3, **style)
     for row in [] if means is None else means.to_dict("records"):
         across, up = ([row[f"{world}_{end}"] for end in ("low", "high")] for world in ("ideal", "real"))
         ax.plot(across, [row["real"]] * 2, color=INK, linewidth=0.9, gid="mean", zorder=4)
@@ -156,8 +156,8 @@ def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: 
     name = str(table["metric"].iloc[0]).replace("_", " ")
     ax.set(xlabel=f"ideal world, {name}", ylabel=f"real world, {name}", xlim=edge, ylim=edge)
     ax.set_aspect("equal")
-    if 1 < len(cells) <= len(colors):
-        ax.legend(title="", fontsize=SMALLEST)
+    if 1 < len(cells) <= len(MARKERS):
+        ax.legend(title="", fontsize=SMALLEST, loc="upper left", bbox_to_anchor=(1.02, 1))
     return ax
 
 

@@ -1,10 +1,11 @@
 """The effect of what a study swept: grokking step, bootstrap error and final error against the first swept number.
 
-The first swept number is across, the second setting is the colour, every further one makes panels.
+The first swept number is across, the second setting is the tone and marker, every further one makes panels. Hue and
+dash are the world's, or violet where a figure shows the difference of two worlds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -17,9 +18,20 @@ from matplotlib.lines import Line2D
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.claims.registration import studies
 from deepboot.reports.comparison import AT_STEP, Comparison, When
-from deepboot.reports.figures.effect_marks import MARKERS, PALETTE, number_axis, plot_grokking, plot_means
-from deepboot.reports.figures.facets import WIDTH, Drawing, folded, legend, rc_style, rendered, seed_counts
-from deepboot.reports.figures.style import DASHES, GREY, INK, world_style
+from deepboot.reports.figures.effect_marks import Styles, number_axis, plot_grokking, plot_means
+from deepboot.reports.figures.facets import (
+    NARROW,
+    TITLE,
+    WIDTH,
+    Drawing,
+    folded,
+    legend,
+    rc_style,
+    rendered,
+    seed_counts,
+)
+from deepboot.reports.figures.style import GAP_COLOR, GREY, world_style
+from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.text import setting
 from deepboot.reports.time_axis import UNITS
@@ -29,7 +41,7 @@ MOST_PANELS = 12
 
 @dataclass(frozen=True)
 class Layout:
-    """Which setting is where: ``x``, then perhaps a colour, then the settings that make panels."""
+    """Which setting is where: ``x``, then perhaps ``color`` (tone and marker), then the settings that make panels."""
 
     x: str
     color: str | None
@@ -59,39 +71,54 @@ def draw_effects(comparison: Comparison) -> list[Drawing]:
     layout = layout_of(comparison)
     if layout is None:
         return []
-    drawings = [
-        _draw(comparison, layout, "effect_grokking", _grokking(comparison, layout), plot_grokking),
-        _draw(comparison, layout, "effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
-        _draw(comparison, layout, "effect_final_error", _final_error(comparison, layout), plot_means),
+    measures: list[tuple[str, pd.DataFrame, Callable[..., Axes]]] = [
+        ("effect_grokking", _grokking(comparison, layout), plot_grokking),
+        ("effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
+        ("effect_final_error", _final_error(comparison, layout), plot_means),
     ]
     none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
-    return [one for one in (reversed(drawings) if none_groks else drawings) if one]
+    known = [one for one in (reversed(measures) if none_groks else measures) if len(one[1])]
+    drawings = [_draw(comparison, layout, *one) for one in known]
+    for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
+        narrow = replace(_draw(comparison, layout, name, table, plot, width=NARROW), name=f"{name}-narrow")
+        drawings[0] = replace(drawings[0], narrow=narrow)
+    return drawings
 
 
 def _draw(
-    comparison: Comparison, layout: Layout, name: str, table: pd.DataFrame, plot: Callable[..., Axes]
-) -> Drawing | None:
-    """One measure over the settings, a panel for each combination of the further ones; None without a value."""
-    if table.empty:
-        return None
-    colors = list(dict.fromkeys(table["color"]))
+    comparison: Comparison,
+    layout: Layout,
+    name: str,
+    table: pd.DataFrame,
+    plot: Callable[..., Axes],
+    width: float = WIDTH,
+) -> Drawing:
+    """One measure over the settings, a panel for each combination of the further ones."""
+    colors, styles = list(dict.fromkeys(table["color"])), _styles(table)
     panels = list(dict.fromkeys(table["panel"]))[:MOST_PANELS]
-    columns = min(len(panels), 3 if len(panels) != 4 else 2)
+    columns = 1 if width < WIDTH else min(len(panels), 3 if len(panels) != 4 else 2)
     rows = -(-len(panels) // columns)
     with mpl.rc_context(rc_style(name)):
-        figure = Figure(figsize=(WIDTH, 3.4 if rows == 1 else 0.4 + 2.5 * rows), layout="constrained")
+        figure = Figure(figsize=(width, 3.4 if rows == 1 else 0.4 + 2.5 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
         for index, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
-            plot(table[table["panel"] == panel], colors=colors, ax=ax)
+            plot(table[table["panel"] == panel], colors=colors, styles=styles, ax=ax)
             number_axis(ax, table["x"].tolist(), layout.x)
-            ax.set_title(folded(panel, 84 // columns))
+            ax.set_title(folded(panel, int(TITLE * width / WIDTH) // columns))
             ax.set_ylabel(str(table["measure"].iloc[0]) if index % columns == 0 else "")
             ax.set_xlabel(ax.get_xlabel() if index + columns >= len(panels) else "")
             ax.tick_params(labelbottom=index + columns >= len(panels))
         for ax in axes[len(panels) :]:
             ax.remove()
-        legend(figure, _handles(layout, colors, table), length=1.8)
+        legend(figure, _handles(layout, colors, styles, table), length=2.4)
         return rendered(name, figure, _caption(comparison, layout, name))
+
+
+def _styles(table: pd.DataFrame) -> Styles:
+    """Hue and dash of every world; of pairs the hue of a difference."""
+    worlds = [str(world) for world in table["world"].unique()]
+    styles = {world: world_style(world, worlds) for world in worlds}
+    return {world: (GAP_COLOR if "pairs" in table else hue, dash) for world, (hue, dash) in styles.items()}
 
 
 def _places(comparison: Comparison, layout: Layout) -> pd.DataFrame:
@@ -130,33 +157,22 @@ def _bootstrap_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
     when: When = "stopping" if stopping["cell_id"].nunique() == comparison.pairs()["cell_id"].nunique() else "end"
     pairs = comparison.pairs_at(when).dropna(subset="bootstrap_error")[["run_id", "bootstrap_error"]]
     table = _places(comparison, layout).merge(pairs, on="run_id").rename(columns={"bootstrap_error": "value"})
-    return table.assign(measure=f"bootstrap error {AT_STEP[when]}")
+    return table.assign(measure=f"bootstrap error {AT_STEP[when]}", pairs=True)
 
 
-def _handles(layout: Layout, colors: list[str], table: pd.DataFrame) -> list[Line2D]:
-    """Legend entries: colours by their setting, worlds by their dash, and runs that never grokked."""
+def _handles(layout: Layout, colors: list[str], styles: Styles, table: pd.DataFrame) -> list[Line2D]:
+    """Legend entries: worlds by hue and dash, values by tone and marker, and runs that never grokked."""
     short = (layout.color or "").rsplit(".", 1)[-1]
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=PALETTE[n % len(PALETTE)],
-            marker=MARKERS[n % len(MARKERS)],
-            markersize=5,
-            label=f"{short} {value}",
-        )
-        for n, value in enumerate(colors)
-        if value
-    ]
-    worlds = [str(world) for world in table["world"].unique()]
-    if len(worlds) > 1 or not layout.color:
-        for world in worlds:
-            ink = INK if layout.color else world_style(world, worlds)[0]
-            dash = DASHES.get(world, world_style(world, worlds)[1])
-            handles.append(Line2D([], [], color=ink, linestyle=dash, linewidth=1.4, label=f"{world} world"))
+    handles = []
+    if len(styles) > 1 or "pairs" not in table:
+        for world, (hue, dash) in styles.items():
+            handles.append(Line2D([], [], color=hue, linestyle=dash, linewidth=1.8, label=f"{world} world"))
+    for n, value in enumerate(colors if layout.color else []):
+        style: dict[str, Any] = {"color": tone(GREY, n, len(colors)), "marker": MARKERS[n % len(MARKERS)]}
+        handles.append(Line2D([], [], linestyle="", markersize=5, label=f"{short} {value}", **style))
     if "outcome" in table and (table["outcome"] == "censored").any():
-        style: dict[str, Any] = {"color": GREY, "linestyle": "", "markerfacecolor": "none"}
-        handles.append(Line2D([], [], marker="^", markersize=6, label="never grokked", **style))
+        open_mark: dict[str, Any] = {"color": GREY, "linestyle": "", "markerfacecolor": "none"}
+        handles.append(Line2D([], [], marker="^", markersize=6, label="never grokked", **open_mark))
     return handles
 
 
@@ -170,6 +186,6 @@ def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
         "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals from 3 "
         "runs. Look at where the worlds part, and whether a line has a bump.",
     }[name]
-    color = f", coloured by {layout.color}" if layout.color else ""
+    color = f", in tones and markers by {layout.color}" if layout.color else ""
     panels = f", a panel for each {' and '.join(layout.panels)}" if layout.panels else ""
     return f"{what} Over {layout.x}{color}{panels}; {seed_counts(comparison.panels())}.{UNITS[comparison.axis].note}"

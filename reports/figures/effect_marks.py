@@ -9,29 +9,29 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from deepboot.reports.figures.style import GREY, world_style
+from deepboot.reports.figures.style import GREY
+from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.statistics.intervals import median_bounds, median_interval, t_interval
 from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import count, setting
 
-# Of one lightness, so that they can be read on light and on dark pages; the marker tells them apart without colour.
-PALETTE = ["#3f6fc4", "#c9622f", "#2f9367", "#8a5fb8", "#9a8419", "#b84d7a", "#1f8fa8", "#7a7a7a"]
-MARKERS = ["o", "s", "D", "v", "P", "X", "p", "h"]
+Styles = dict[str, tuple[str, Any]]  # hue and dash of every world
 WIDE = 8  # ratio of the largest to the smallest positive number from which their axis is logarithmic
 DODGE = 0.018  # of the axis, between colours
 
 
-def plot_grokking(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
+def plot_grokking(table: pd.DataFrame, *, colors: list[str], styles: Styles, ax: Axes) -> Axes:
     """Grokking steps over ``x``: a small mark per run, a line through the medians, and their intervals from six runs.
 
     A run that never grokked is an open triangle at its last step, one that diverged or failed a cross there.
 
     Args:
         table: ``x, color, world, outcome, low, high, budget``, one row per run.
-        colors: all values of the colour in the figure.
+        colors: all values of the second setting in the figure, a tone and a marker each.
+        styles: of all worlds in the figure.
         ax: where to draw.
     """
-    for x, rows, style in _groups(ax, table, colors):
+    for x, rows, style in _groups(table, colors, styles):
         reached = rows["outcome"] == "reached"
         steps = np.sqrt(rows["low"].clip(lower=1) * rows["high"])[reached]
         ax.plot(x[reached], steps, **style["runs"])
@@ -56,17 +56,18 @@ def plot_grokking(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
     return ax
 
 
-def plot_means(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
+def plot_means(table: pd.DataFrame, *, colors: list[str], styles: Styles, ax: Axes) -> Axes:
     """A value over ``x``: a small mark per run or pair, a line through the means, and 95 % t intervals from three.
 
     Args:
         table: ``x, color, world, value, measure``, one row per run or pair; no interval of an error goes below 0.
-        colors: all values of the colour in the figure.
+        colors: all values of the second setting in the figure, a tone and a marker each.
+        styles: of all worlds in the figure.
         ax: where to draw.
     """
     least = 0.0 if (table["value"] >= 0).all() and table["measure"].iloc[0].startswith("test") else -math.inf
     ax.axhline(0, color=GREY, linewidth=0.7, zorder=1, gid="zero")
-    for x, rows, style in _groups(ax, table, colors):
+    for x, rows, style in _groups(table, colors, styles):
         ax.plot(x, rows["value"], **style["runs"])
         cells = [(at, cell.astype(float)) for at, cell in rows["value"].groupby(x)]
         ax.plot([at for at, _ in cells], [float(cell.mean()) for _, cell in cells], **style["line"])
@@ -76,13 +77,14 @@ def plot_means(table: pd.DataFrame, *, colors: list[str], ax: Axes) -> Axes:
     return ax
 
 
-def _groups(ax: Axes, table: pd.DataFrame, colors: list[str]) -> list[tuple[pd.Series, pd.DataFrame, dict[str, Any]]]:
-    """Every world and colour of a panel: places across, moved a little apart, its rows, and the style of its marks."""
+def _groups(
+    table: pd.DataFrame, colors: list[str], styles: Styles
+) -> list[tuple[pd.Series, pd.DataFrame, dict[str, Any]]]:
+    """Every world and second value of a panel: places across, moved a little apart, its rows, and its marks' style."""
     places = _numbers(table["x"].tolist())
     span = _is_wide(table["x"].tolist())
     groups = []
-    worlds = [str(world) for world in table["world"].unique()]
-    for (index, color), world in product(enumerate(colors), worlds):
+    for (index, color), world in product(enumerate(colors), styles):
         rows = table[(table["color"] == color) & (table["world"] == world)]
         if rows.empty:
             continue
@@ -90,19 +92,18 @@ def _groups(ax: Axes, table: pd.DataFrame, colors: list[str]) -> list[tuple[pd.S
         at = pd.Series([places[value] for value in rows["x"]], index=rows.index, dtype=float)
         width = np.ptp(list(places.values())) or 1.0
         at = at * (max(places.values()) / min(places.values())) ** shift if span else at + shift * width
-        groups.append((at, rows, _style(index, color, world, worlds)))
+        hue, dash = styles[world]
+        ink, marker = tone(hue, index, len(colors)), MARKERS[index % len(MARKERS)]
+        groups.append((at, rows, _style(ink, dash, marker, hollow=world == "ideal")))
     return groups
 
 
-def _style(index: int, color: str, world: str, worlds: list[str]) -> dict[str, Any]:
-    """Marks of single runs, the line, and intervals; without a second setting, in the colour of the world."""
-    ink = PALETTE[index % len(PALETTE)] if color else world_style(world, worlds)[0]
-    dash, marker = world_style(world, worlds)[1], MARKERS[index % len(MARKERS)]
-    hollow = {"markerfacecolor": "white"} if world == "ideal" else {}
+def _style(ink: str, dash: Any, marker: str, *, hollow: bool) -> dict[str, Any]:
+    """Marks of single runs, the line, and intervals."""
     return {
         "runs": {"color": ink, "linestyle": "", "marker": marker, "markersize": 2.6, "alpha": 0.55, "zorder": 2},
         "line": {"color": ink, "linestyle": dash, "marker": marker, "markersize": 4.6, "linewidth": 1.4, "zorder": 3}
-        | hollow,
+        | ({"markerfacecolor": "white"} if hollow else {}),
         "interval": {"color": ink, "linewidth": 1.1, "zorder": 2.5, "solid_capstyle": "butt"},
     }
 

@@ -18,13 +18,15 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from deepboot.bootstrap.files import write_atomically
-from deepboot.reports.figures.style import STYLE, THEMED, ordered, step_axis
+from deepboot.reports.figures.style import STYLE, ordered, step_axis
+from deepboot.reports.figures.theme import themed
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
 BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "
 BAND += "Band: 95 % t interval of the mean at each step (from 3 seeds)."
 WIDTH = 7.2  # inches of a figure as wide as the page
+NARROW = 3.3  # inches of a figure for a window of 360 pixels, where its smallest letters still have 11 of them
 LEGEND = 100  # letters beyond which a legend takes a second line
 TITLE = 84  # letters of all titles in a row
 
@@ -39,6 +41,7 @@ class Drawing:
     figure: Figure
     continues: str = ""  # the name of the figure of which it shows further cells
     cells: str = ""  # which cells of how many, where it does not show all
+    narrow: "Drawing | None" = None  # the same for a narrow page, where it has its own form
 
     @property
     def inline(self) -> str:
@@ -56,7 +59,7 @@ class Drawing:
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
         size = f' style="--share: {share:.2f}"'
         text = _with_classes(re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text), self.name)
-        text = re.sub("|".join(THEMED), lambda color: f"var(--{THEMED[color[0]]}, {color[0]})", text)
+        text = themed(text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
     @property
@@ -161,7 +164,8 @@ def legend(figure: Figure, handles: list[Any], length: float = 2.6) -> None:
     """One legend above all panels."""
     if handles:
         letters = sum(len(handle.get_label()) + 6 for handle in handles)
-        layout: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // (1 + letters // LEGEND))}
+        lines = 1 + int(letters // (LEGEND * figure.get_figwidth() / WIDTH))
+        layout: Any = {"loc": "outside upper left", "ncols": -(-len(handles) // lines)}
         figure.legend(handles=handles, handlelength=length, columnspacing=1.6, **layout)
 
 

@@ -36,7 +36,7 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
         *draw_effects(timed),
         draw_phase_map(timed),
         *paged(lambda page: draw_worlds(page, "test_error", times), timed),
-        draw_worlds(timed, "test_soft_error", times),  # its further cells are under the mouse: pages would be too large
+        *paged(lambda page: draw_worlds(page, "test_soft_error", times), timed),
         *_probes(comparison, axis),
         *paged(lambda page: _bootstrap_error(page, axis), comparison),
         *paged(draw_steps, timed),

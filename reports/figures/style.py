@@ -1,6 +1,7 @@
 """The style of all figures: colours, fonts, axes and legends.
 
-Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart.
+Worlds keep their colour and dash in every figure, so that print and the colour-blind can tell them apart; cells are
+tones of that colour, and markers.
 """
 
 import math
@@ -18,17 +19,13 @@ from deepboot.reports.time_axis import UNITS, Axis
 INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
+GAP_COLOR = "#5b3a8e"  # of a difference between two worlds
 DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))
 CHANCE_LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 3)), "linewidth": 0.9}
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
-# Colours that a page sets by its theme, by the name of the variable; the figures' files keep them as they are.
-THEMED = {
-    INK: "ink", GREY: "soft", PALE: "hair", "#ffffff": "paper", COLORS["real"]: "real", COLORS["ideal"]: "ideal",
-    "#5b3a8e": "gap", "#00795a": "claim", **{color: f"other-{n}" for n, (color, _) in enumerate(OTHERS, start=1)},
-}  # fmt: skip
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],

@@ -17,7 +17,7 @@ Outcome = list[Any]  # value, low and high end of its interval, text; None where
 
 
 def effects_of(comparison: Comparison) -> list[dict[str, Any]]:
-    """One layer per quantity and world: ``quantity, world, log`` (its usual axis), ``cells``.
+    """One layer per quantity and world: ``quantity, world, log`` (its usual axis), ``difference`` of worlds, ``cells``.
 
     The cells are those of `curves.panel_cells`, in their order, each with a value, the ends of its 95 % interval and
     a text, or None where it has no run of this world. Layers without any value are left out.
@@ -50,7 +50,8 @@ def _layer(
     own = panels[panels["world"] == world].groupby("cell_id", sort=False)["run_id"].unique()
     cells = [maker([str(run_id) for run_id in own[cell]]) if cell in own else None
              for cell in panels["cell_id"].unique()]  # fmt: skip
-    return {"quantity": quantity, "world": world, "log": log, "cells": cells}
+    difference = quantity.startswith("bootstrap error")
+    return {"quantity": quantity, "world": world, "log": log, "difference": difference, "cells": cells}
 
 
 def _mean(values: pd.Series) -> Outcome:

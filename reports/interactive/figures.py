@@ -55,20 +55,20 @@ def effect_figure(settings: list[str], cells: list[dict[str, Any]]) -> "Figure |
 def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
     from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LinearColorMapper, TapTool
     from bokeh.models.annotations import ColorBar
-    from bokeh.palettes import cividis
     from bokeh.plotting import figure
 
     plot: Any = figure(
-        name="effect", height=110 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
+        name="effect", height=160 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
         x_range=FactorRange(factors=values[0]), y_range=FactorRange(factors=values[1]),
         tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
     )  # fmt: skip
     squares = ColumnDataSource({name: [] for name in ("x", "y", "value", "text", "cell", "world")}, name="effect cells")
-    colors = LinearColorMapper(palette=cividis(64), low=0, high=1, nan_color=NO_VALUE, name="effect colors")
+    colors = LinearColorMapper(palette=[NO_VALUE], low=0, high=1, nan_color=NO_VALUE, name="effect colors")
     style: dict[str, Any] = {"fill_color": {"field": "value", "transform": colors}, "line_color": None}
     style |= {"nonselection_fill_alpha": 0.45, "selection_line_color": GREY, "selection_line_width": 2}
     plot.rect("x", "y", 0.96, 0.96, source=squares, **style)
-    plot.add_layout(ColorBar(color_mapper=colors, width=10, padding=4, title=None, background_fill_color=None), "right")
+    bar = ColorBar(color_mapper=colors, height=10, padding=4, background_fill_color=None, name="effect bar")
+    plot.add_layout(bar, "above")  # there its title has the whole width
     plot.add_tools(HoverTool(tooltips=CELL_TIP), TapTool())
     plot.grid.visible = False
     return _bare(plot)

@@ -13,7 +13,8 @@ import jinja2
 from markupsafe import Markup
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.figures.style import ordered, world_style
+from deepboot.reports.figures.style import DASHES, GAP_COLOR, GREY, ordered, world_style
+from deepboot.reports.figures.theme import HUES, SQUARES, TONES
 from deepboot.reports.interactive.curves import MEASURES, curves_of, note_on
 from deepboot.reports.interactive.effects import effects_of
 from deepboot.reports.interactive.figures import curves_figure, effect_figure
@@ -66,7 +67,11 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
     return {
         **asdict(curves),
         "view": "bootstrap_error" if view == "bootstrap_error" else "worlds",
-        "worlds": [{"name": name, "color": color, "dash": _dash(dash)} for name, (color, dash) in styles.items()],
+        "worlds": [{"name": name, **_style(color, dash)} for name, (color, dash) in styles.items()],
+        "difference": _style(GAP_COLOR, DASHES["real"]),
+        "neutral": _style(GREY, DASHES["real"]),
+        "tones": [TONES[0], TONES[-1]],
+        "squares": SQUARES,
         "effects": effects_of(comparison) if effect else [],
         "measures": MEASURES,
         "times": {name: unit.label for name, unit in UNITS.items()},
@@ -106,6 +111,11 @@ def _library() -> str:
 def _packed(text: str) -> str:
     """A text as gzip in base64, the same bytes at every call, which a browser unpacks by itself."""
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def _style(color: str, dash: Any) -> dict[str, Any]:
+    """A hue, the page's variable that sets it by the theme, and a dash."""
+    return {"color": color, "variable": f"--{HUES[color]}", "dash": _dash(dash)}
 
 
 def _dash(dash: Any) -> str | list[float]:

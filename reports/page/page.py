@@ -16,6 +16,7 @@ from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.figures.theme import tone_rules
 from deepboot.reports.interactive.page import STATIC, interactive
 from deepboot.reports.page import sections
 from deepboot.reports.page.glossary import glossary
@@ -161,6 +162,7 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
     )
     environment.filters |= {"pipe": _pipe, "safe_svg": Markup, "csv_uri": _csv_uri, "p_value": p_value}
     environment.globals |= {"flags": verdicts.flags, "tally": verdicts.tally, "percent": percent}
+    environment.globals["tones"] = Markup(tone_rules())
     for part in ("style.css", "buttons.js"):
         environment.globals[part.split(".")[0]] = Markup((TEMPLATES / part).read_text())
     return environment.get_template(name).render(context).strip() + "\n"

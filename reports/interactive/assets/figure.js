@@ -1,7 +1,7 @@
 // Fills the Bokeh figures of one `.interactive` element from its data, anew at every change of a control.
 (async (root) => {
   "use strict";
-  const FEW_GROUPS = 6, MOST_SWITCHES = 40;  // groups with bands and marks; cells with a switch of their own
+  const FEW_GROUPS = 6, MOST_SWITCHES = 40, LEVELS = 64;  // groups with bands and marks; cells with a switch of their own; colours of a map
   const find = (selector) => root.querySelector(selector);
 
   async function unpacked(selector) {
@@ -42,9 +42,10 @@
     const world = heat_map ? `, ${several[0].world} world` : "";
     layer_choice.append(element("option", several[0].quantity + world, { value: place }));
   }
-  const valued = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).length;
-  const most = Math.max(...layers.map(valued), 0);  // at first a map without grey squares, where there is one
-  layer_choice.value = Math.max(layers.findIndex((several) => valued(several) === most), 0);
+  const known = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).map((cell) => cell[0]);
+  const differs = (several) => new Set(known(several)).size > 1;  // at first a map of several colours and few grey squares
+  const rank = (several) => known(several).length + (differs(several) ? data.cells.length : 0);
+  layer_choice.value = Math.max(layers.findIndex((several) => rank(several) === Math.max(...layers.map(rank))), 0);
   for (const [name, words] of Object.entries(data.measures)) {
     controls.elements.measure.append(element("option", words, { value: name }));
   }
@@ -78,12 +79,15 @@
     draw();
   }
 
-  // ---- colours: the worlds' own, lighter and darker by cell, on the page's own background
+  // ---- colours: hue and dash of a world or of a difference, lightness of a cell, on the page's own background
+  const hue = (style) => getComputedStyle(root).getPropertyValue(style.variable).trim() || style.color;
   const rgb = (color) => [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16));
   const ink = () => getComputedStyle(root).color.match(/[\d.]+/g).slice(0, 3).map(Number);
 
+  const paper = () => rgb(hue({ variable: "--paper", color: ink()[1] > 127 ? "#16181b" : "#ffffff" }));
+
   function shade(color, share) {  // towards ink below 0, towards the paper above it
-    const paper = ink().map((part) => 255 - part), towards = share < 0 ? ink() : paper;
+    const towards = share < 0 ? ink() : paper();
     const mixed = rgb(color).map((part, place) => Math.round(part + (towards[place] - part) * Math.abs(share)));
     return `rgb(${mixed.join(",")})`;
   }
@@ -92,8 +96,8 @@
     const color = `rgb(${ink().join(",")})`;
     for (const model of Object.values(models)) {
       const plot = model("");
-      for (const axis of [...plot.left, ...plot.below, ...plot.right]) {
-        const names = ["axis_label_text_color", "major_label_text_color", "axis_line_color", "major_tick_line_color",
+      for (const axis of [...plot.left, ...plot.below, ...plot.above]) {
+        const names = ["axis_label_text_color", "title_text_color", "major_label_text_color", "axis_line_color", "major_tick_line_color",
           "minor_tick_line_color"];
         for (const name of names) if (name in axis) axis[name] = color;
       }
@@ -195,19 +199,19 @@
       lines: empty_columns(["xs", "ys", "color", "alpha", "dash", "width", "what", "world", "cell"]),
     };
     const shown = data.cells.map((cell, place) => ({ ...cell, place })).filter((cell) => matches(cell) && !state.hidden_cells.has(cell.place));
-    const palest = ink()[1] > 127 ? 0.15 : 0.4;  // dark colours are hard to see on a dark page
-    const means = [], drawn = new Set(), groups = new Map(), swatches = new Map();
+    const [palest, darkest] = data.tones, means = [], drawn = new Set(), groups = new Map(), swatches = new Map();
     for (const [rank, cell] of shown.entries()) {
-      const tone = shown.length > 1 ? palest - (palest + 0.5) * rank / (shown.length - 1) : 0;
+      const tone = shown.length > 1 ? palest + (darkest - palest) * rank / (shown.length - 1) : 0;
       for (const world of data.worlds) {
         if (state.hidden_worlds.has(world.name)) continue;
         const runs = cell.runs.filter((run) => data.runs.world[run] === world.name && values(run, metric, view));
         const key = runs.join();
         if (!runs.length || groups.has(key)) continue;  // an ideal run may be the partner of several cells
         const shared = shown.filter((other) => runs.every((run) => other.runs.includes(run)));
-        const style = { color: shade(world.color, shared.length > 1 ? 0 : tone), dash: world.dash, world: world.name,
+        const own_hue = hue(view === "worlds" ? world : data.difference);
+        const style = { color: shade(own_hue, shared.length > 1 ? 0 : tone), dash: world.dash, world: world.name,
           cell: shared.length > 1 ? `shared by ${shared.length} cells` : cell.name };
-        if (world.name !== "ideal") swatches.set(cell.place, style.color);
+        if (world.name !== "ideal") swatches.set(cell.place, shade(hue(data.neutral), tone));
         groups.set(key, { style, runs });
       }
     }
@@ -232,7 +236,7 @@
       if (groups.size > FEW_GROUPS || !data.quantiles[runs.length]) continue;
       const low = curve.low.map((value) => log_y ? Math.max(value, 1e-12) : value);
       add(columns.band, { ...style, xs: [...curve.x, ...curve.x.toReversed()], ys: [...low, ...curve.high.toReversed()], alpha: 0.16 });
-      ys.push(...curve.high);
+      ys.push(...low, ...curve.high);
     }
     const guessed = view === "worlds" && setting("measure") !== "loss";
     const levels = guessed ? [...new Set([...drawn].map((run) => data.runs.chance[run]).filter((level) => level !== null))] : [];
@@ -246,15 +250,15 @@
     scaled(model, "x", log_x, range_of(xs, log_x, true), data.times[unit]);
     scaled(model, "y", log_y, y_range, view === "worlds" ? words : `bootstrap error (${words}, minus ideal)`);
     legend(shown, swatches, levels);
-    note(groups, drawn.size, log_x, log_y, unit);
+    note(groups, drawn.size, shown.length, log_x, log_y, unit);
   }
 
-  function note(groups, lines, log_x, log_y, unit) {
+  function note(groups, lines, cells, log_x, log_y, unit) {
     const enough = [...groups.values()].every((group) => data.quantiles[group.runs.length]);
     const band = groups.size > FEW_GROUPS ? ` More than ${FEW_GROUPS} means are shown, so bands and marks are left out.`
       : ` Band: 95 % t interval of the mean at each step${enough ? "" : ", from 3 seeds"}. Marks on runs: ▲ memorised, ● grokked, × diverged.`;
     find(".interactive-note[aria-live]").textContent = `${lines} curve${lines === 1 ? "" : "s"}: thin lines are single runs, thick ones means over `
-      + `seeds, drawn where every seed has a value.${band}${log_x ? " A log axis cannot show step 0." : ""}`
+      + `seeds, drawn where every seed has a value. Hue and dash are a world${cells > 1 ? "; lighter and darker tones are cells, in the order of their names" : ""}.${band}${log_x ? " A log axis cannot show step 0." : ""}`
       + `${log_y ? " Zeros are not drawn on a log axis." : ""}${unit === "seconds" ? " Means are taken at equal steps and drawn at the mean time." : ""}`
       + `${lines ? "" : " Nothing is shown: no run here has this measure, or all are hidden."}${data.note}`;
   }
@@ -267,18 +271,18 @@
     const x_of = (text) => kind === "factors" ? text : Number(text.replaceAll(",", ""));
     for (const layer of several) {
       if (state.hidden_worlds.has(layer.world)) continue;
-      const world = data.worlds.find((one) => one.name === layer.world), line = [];
+      const world = data.worlds.find((one) => one.name === layer.world), line = [], color = hue(layer.difference ? data.difference : world);
       for (const [place, outcome] of layer.cells.entries()) {
         if (!outcome || (outcome[0] ?? outcome[1]) === null) continue;
         const [value, low, high, text] = outcome, censored = value === null, y = censored ? low : value;
         const x = x_of(data.cells[place].values[0]);
-        add(points, { x, y, low: low ?? y, high: high ?? y, color: world.color, text,
+        add(points, { x, y, low: low ?? y, high: high ?? y, color, text,
           marker: censored ? "triangle" : world.name === "ideal" ? "diamond" : "circle", fill: censored ? 0 : 1,
           cell: data.cells[place].name, world: world.name, cells: [place] });
         if (!censored) line.push([x, y]);
       }
       line.sort((one, other) => one[0] - other[0]);
-      if (kind !== "factors") add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color: world.color, dash: world.dash, alpha: 0.7 });
+      if (kind !== "factors") add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color, dash: world.dash, alpha: 0.7 });
     }
     model("links").data = links;
     model("cells").data = points;
@@ -298,8 +302,11 @@
       const [x, y] = data.cells[cells[0]].values;
       add(squares, { x, y, value, text, cells, world: layer.world, cell: cells.length === 1 ? data.cells[cells[0]].name : `${cells.length} cells` });
     }
-    const finite = squares.value.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
-    model("colors").setv({ low, high: high > low ? high : low + 1 });
+    const own_hue = hue(layer.difference ? data.difference : data.worlds.find((one) => one.name === layer.world));
+    const [first, last] = data.squares, finite = squares.value.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+    const palette = Array.from({ length: LEVELS }, (_, level) => shade(own_hue, first + (last - first) * level / (LEVELS - 1)));
+    model("colors").setv({ palette, low, high: high > low ? high : low + 1 });
+    model("bar").title = `${layer.quantity}, ${layer.world} world`;
     model("cells").data = squares;
   }
 
@@ -320,7 +327,7 @@
       made.addEventListener("click", () => { set.has(member) ? set.delete(member) : set.add(member); draw(); });
       return made;
     };
-    const worlds = data.worlds.map((world) => toggle(`world ${world.name}`, `${world.name} world`, state.hidden_worlds, world.name, world.color, world.dash));
+    const worlds = data.worlds.map((world) => toggle(`world ${world.name}`, `${world.name} world`, state.hidden_worlds, world.name, hue(world), world.dash));
     const cells = data.cells.map((cell, place) => ({ ...cell, place })).filter(matches);
     const switches = cells.length < 2 || cells.length > MOST_SWITCHES ? [] : cells.map((cell) =>
       toggle(`cell ${cell.place}`, cell.name, state.hidden_cells, cell.place, swatches.get(cell.place) ?? "currentColor", "solid"));

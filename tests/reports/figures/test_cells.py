@@ -11,7 +11,7 @@ from deepboot.reports.figures.cells import (
     plot_scatter,
     plot_survival,
 )
-from deepboot.reports.figures.maps import draw_phase_map, plot_phase_map
+from deepboot.reports.figures.maps import _error, draw_phase_map, plot_phase_map
 from deepboot.reports.statistics.intervals import t_interval
 from deepboot.reports.statistics.survival import survival_curve
 
@@ -71,14 +71,31 @@ def test_the_phase_map_has_a_square_per_pair_of_settings(make_results):
     """Two swept settings make a map with counts and median steps; one swept setting makes none."""
     comparison = compare(make_results(seeds=4, train_sizes=(500, 750), decays=(0.1, 0.3), censored=(1,)))
     drawing = draw_phase_map(comparison)
-    assert "over train_size and optimizer.weight_decay, 16 real runs" in drawing.caption
+    assert "over train_size and optimizer.weight_decay." in drawing.caption
+    assert drawing.caption.endswith("16 real runs.")
+    assert drawing.figure.axes[-1].get_xlabel() == "share of the runs that grokked"
     assert drawing.svg.decode().count("3 of 4") == 4
     assert draw_phase_map(compare(make_results(seeds=4, train_sizes=(500, 750)))) is None
-    table = pd.DataFrame({"a": [1, 2, 1], "b": [1, 1, 2], "share": [0.0, 0.5, 1.0], "text": ["x", "y", "z"]})
+    table = pd.DataFrame({"a": [1, 2, 1], "b": [1, 1, 2], "value": [0.0, 0.5, 1.0], "text": ["x", "y", "z"]})
     ax = plot_phase_map(table, over=("a", "b"))
     assert [text.get_text() for text in ax.texts] == ["x", "y", "z"]
     assert [text.get_position() for text in ax.texts] == [(0.5, 0.5), (1.5, 0.5), (0.5, 1.5)]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
+
+
+def test_where_none_groks_the_map_shows_errors(make_results):
+    """A map of shares would be blank; of runs of which one diverged there is no mean, and the square says so."""
+    comparison = compare(make_results(3, (500, 750), decays=(0.1, 0.3), censored=(0, 1, 2), evaluations=12))
+    drawing = draw_phase_map(comparison)
+    maps, bar = drawing.figure.axes
+    assert bar.get_xlabel() == "mean test error at the end"
+    final = comparison.runs["run_id"].map(comparison.final("test_error"))
+    first = (comparison.runs["train_size"] == 500) & (comparison.runs["optimizer.weight_decay"] == 0.1)
+    assert maps.collections[0].get_array().ravel()[0] == pytest.approx(final[first].mean())
+    assert maps.collections[0].norm.vmax == pytest.approx(maps.collections[0].get_array().max())
+    broken = compare(make_results(3, (500, 750), decays=(0.1, 0.3), censored=(0, 1), diverged=(2,), evaluations=12))
+    assert draw_phase_map(broken) is None
+    assert _error(pd.DataFrame({"error": [0.1, np.nan]}))["text"] == "1 of 2\nwithout value"
 
 
 def test_scale_is_a_line_per_benchmark_on_two_log_axes():

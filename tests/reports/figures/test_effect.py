@@ -8,8 +8,11 @@ import pytest
 from deepboot.reports import compare
 from deepboot.reports.figures.effect import Layout, _grokking, draw_effects, layout_of
 from deepboot.reports.figures.effect_marks import plot_grokking, plot_means
-from deepboot.reports.figures.style import new_axes
+from deepboot.reports.figures.style import COLORS, DASHES, GAP_COLOR, GREY, new_axes
+from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.statistics.intervals import median_bounds
+
+STYLES = {world: (COLORS[world], DASHES[world]) for world in ("real", "ideal")}
 
 
 def test_the_first_number_is_across_the_second_setting_coloured_the_rest_panels(make_results):
@@ -32,7 +35,7 @@ def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
     """Open triangles for the runs that never grok, and the medians of all runs on the line."""
     comparison = compare(make_results(8, (250, 500), censored=(1, 5), budget=4000))
     table = _grokking(comparison, Layout("train_size", None, ()))
-    ax = plot_grokking(table, colors=[""], ax=new_axes())
+    ax = plot_grokking(table, colors=[""], styles=STYLES, ax=new_axes())
     never = [line for line in ax.lines if line.get_gid() == "never" and len(line.get_xdata())]
     assert sum(len(line.get_ydata()) for line in never) == (table["outcome"] == "censored").sum() >= 4
     assert {float(step) for line in never for step in line.get_ydata()} == {4000.0}
@@ -53,17 +56,42 @@ def test_every_cell_is_in_the_effect_plots(make_results):
     assert names == ["effect_grokking", "effect_bootstrap_error", "effect_final_error"]
     ax = draw_effects(comparison)[2].figure.axes[0]
     assert ax.get_xticks().tolist() == list(sizes)
+    assert {line.get_color() for line in draw_effects(comparison)[1].figure.axes[0].lines} == {GAP_COLOR, GREY}
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert labels[:5] == ["100", "200", "300", "400", "500"]
     assert "" in labels[5:]  # those that would lie over the one before them
+    narrow = [drawing.narrow and drawing.narrow.name for drawing in draw_effects(comparison)]
+    assert narrow == ["effect_grokking-narrow", None, None]  # the first figure of a page, for a telephone
     never = comparison.runs.assign(grokking_high=comparison.runs["grokking_high"].where(comparison.runs["seed"] > 9))
     assert draw_effects(dataclasses.replace(comparison, runs=never))[0].name == "effect_final_error"
+
+
+def test_hue_and_dash_are_a_world_tone_and_marker_a_value(make_results):
+    """No colour means two things, in lines and in the legend, where values have tones of grey."""
+    comparison = compare(make_results(3, (250, 500), decays=(0.1, 0.3), evaluations=8))
+    drawing = next(one for one in draw_effects(comparison) if one.name == "effect_final_error")
+    lines = [
+        line
+        for line in drawing.figure.axes[0].lines
+        if line.get_linestyle() in ("-", "--") and line.get_marker() != "None"
+    ]
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert looks == {
+        (tone(COLORS[world], rank, 2), dash, MARKERS[rank])
+        for world, dash in (("real", "-"), ("ideal", "--"))
+        for rank in (0, 1)
+    }
+    (legend,) = drawing.figure.legends
+    named = {line.get_label(): line.get_color() for line in legend.get_lines()}
+    assert named == {f"{world} world": COLORS[world] for world in COLORS} | {
+        f"weight_decay {value}": tone(GREY, rank, 2) for rank, value in enumerate((0.1, 0.3))
+    }
 
 
 def test_no_interval_of_an_error_goes_below_zero(make_results):
     """Means of three errors near 0 have a t interval that would."""
     comparison = compare(make_results(3, (250, 500), evaluations=8))
     table = comparison.panels().assign(x=1, color="", value=[0.0, 0.0, 0.3] * 4, measure="test error at the end")
-    ax = plot_means(table, colors=[""], ax=new_axes())
+    ax = plot_means(table, colors=[""], styles=STYLES, ax=new_axes())
     ends = [min(line.get_ydata()) for line in ax.lines if line.get_gid() is None and line.get_linestyle() == "-"]
     assert min(ends) == 0.0
