@@ -269,6 +269,30 @@ def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale =
 
 
 @app.command
+def diff(
+    first: Annotated[Positional[str], arg(metavar="A", help="an output folder, a study file, or a shipped name")],
+    second: Annotated[Positional[str], arg(metavar="B", help="another one")],
+    /,
+    json: Annotated[bool, arg(help="machine-readable differences")] = False,
+) -> None:
+    """Say how two studies differ, and of two output folders what came of the cells that compare.
+
+    Examples:
+        deepboot diff results/demo results/demo-16
+        deepboot diff demo my_study.toml --json
+    """
+    from json import dumps
+
+    from deepboot.runners.commands import diff
+
+    sides = diff.side(first), diff.side(second)
+    _load_own_kinds([one.results for one in sides if one.results is not None])
+    found = diff.diff(*sides)
+    for line in [dumps(diff.as_dict(found), indent=2)] if json else diff.lines(found):
+        say(line)
+
+
+@app.command
 def export(
     folder: Folders,
     /,

@@ -26,7 +26,8 @@ class StudyDifference:
     Attributes:
         settings: single values, by dotted name.
         sweep: settings that at least one of them sweeps: a list of values where it does, else the single value.
-        claims, published: those that only the first study has, and those that only the second has.
+        claims, published: those that only the first study has, and those that only the second has; their texts alone
+            make no difference.
     """
 
     settings: list[Difference]
@@ -71,7 +72,17 @@ def _all_settings(study: Tables) -> dict[str, Any]:
     return single | dict(swept)
 
 
+def without_text(claim: Tables) -> dict[str, Any]:
+    """A claim or a published number by all that is measured and judged, without its wording."""
+    return {name: value for name, value in claim.items() if name != "text"}
+
+
 def _only(name: str, first: Tables, second: Tables) -> tuple[list[Any], list[Any]]:
     """What is only in the first study's list of this name, and what is only in the second's."""
     one, other = (study.get(name) or [] for study in (first, second))
-    return [entry for entry in one if entry not in other], [entry for entry in other if entry not in one]
+    return _missing_in(other, one), _missing_in(one, other)
+
+
+def _missing_in(known: list[Any], entries: list[Any]) -> list[Any]:
+    there = [without_text(entry) for entry in known]
+    return [entry for entry in entries if without_text(entry) not in there]

@@ -12,6 +12,7 @@ from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import events_of
 from deepboot.reports.replication.ledger import as_claim, entry_of, published_text
 from deepboot.reports.tables.table import Table
+from deepboot.reports.tables.terminal import row_lines
 from deepboot.reports.text import count, plural
 from deepboot.runners import builtins, study_files
 
@@ -22,13 +23,13 @@ CHOICE = ". Choice:"  # in a study's source, before what the paper leaves open
 
 def lines() -> Iterator[str]:
     """Lines for a terminal of 100 columns: every study's row, its question and its paper."""
-    yield from _row(COLUMNS)
+    yield from row_lines(COLUMNS, WIDTHS)
     yield "-" * (sum(WIDTHS) + 2 * (len(WIDTHS) - 1))
     for name in study_files.shipped():
         raw = study_files.load(name)
         numbers = [(_published_short(entry), entry.ours) for entry in _entries(raw)]
         for row in _rows(_facts(name, raw), numbers):
-            yield from _row(row)
+            yield from row_lines(row, WIDTHS)
         yield from textwrap.wrap(f"{raw['question']} ({paper(raw)})", 98, initial_indent="  ", subsequent_indent="  ")
         yield ""
     yield "Next: deepboot list studies NAME   or deepboot run NAME --dry-run"
@@ -125,11 +126,3 @@ def _published(entry: Published) -> Iterator[str]:
     yield f"published  {_published_short(entry)} ({entry.source}; evidence: {entry.evidence})"
     more = {"": entry.text, "left open: ": entry.unspecified, "ours: ": entry.ours, "measured by: ": entry.command}
     yield from (f"           {word}{text}" for word, text in more.items() if text)
-
-
-def _row(cells: Sequence[str]) -> Iterator[str]:
-    """One row of a table for a terminal, its cells wrapped."""
-    wrapped = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, WIDTHS, strict=True)]
-    for number in range(max(map(len, wrapped))):
-        parts = [part[number] if number < len(part) else "" for part in wrapped]
-        yield "  ".join(f"{part:{width}}" for part, width in zip(parts, WIDTHS, strict=True)).rstrip()

@@ -81,9 +81,9 @@ def test_settings_differ_by_their_values():
 
 
 def test_sweeps_and_claims_differ_as_wholes():
-    """A sweep beside the single value of the other study; claims by all that they say."""
+    """A sweep beside the single value of the other study; claims by all that is judged, whatever their wording."""
     rate = {"kind": "rate", "min_rate": 0.5}
-    first = parity(sweep={"model.width": [16, 32]}, claims=[rate, {"kind": "faster"}])
+    first = parity(sweep={"model.width": [16, 32]}, claims=[rate, {"kind": "faster", "text": "It is faster."}])
     found = difference(first, parity(claims=[rate | {"min_rate": 0.6}, {"kind": "faster"}]))
     assert found.settings == []
     assert found.sweep == [Difference("model.width", [16, 32], 16)]
