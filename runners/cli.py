@@ -82,7 +82,7 @@ def run(
         str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
     ] = None,
     open_page: Open = False,
-    dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
+    dry_run: Annotated[bool, arg(help="say what would be done, and the study as it would run; do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again.
 
@@ -96,7 +96,7 @@ def run(
 
     if dry_run:
         settings = tuple(chain(*changes))
-        for line in plan.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
+        for line in plan.dry_run(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
     folder, failed = out or work.default_folder(study), None
