@@ -22,7 +22,9 @@ def cell_table(runs: pd.DataFrame) -> pd.DataFrame:
     first = runs.groupby(KEY, sort=False, dropna=False).head(1).reset_index(drop=True)
     ideal = (first["world"] == "ideal").fillna(False).astype(bool)
     kinds = [(first[ideal], "ideal"), (first[~ideal], None)]
-    labels = pd.concat([_labels(cells, varied(cells), name) for cells, name in kinds if len(cells)] or [first["world"]])
+    labels = pd.concat(
+        [labels_of(cells, varied(cells), name) for cells, name in kinds if len(cells)] or [first["world"]]
+    )
     differing = [name for name in varied(first) if name != "world"]
     counts = runs.groupby(KEY, sort=False, dropna=False).size().to_numpy()
     table = first[KEY].assign(cell=labels.reindex(first.index).astype("string"), runs=counts)
@@ -49,8 +51,8 @@ def varied(cells: pd.DataFrame) -> list[str]:
     return chosen
 
 
-def _labels(cells: pd.DataFrame, names: list[str], prefix: str | None) -> pd.Series:
-    """Labels of cells, from these settings after a prefix."""
+def labels_of(cells: pd.DataFrame, names: list[str], prefix: str | None) -> pd.Series:
+    """Labels of cells, from these settings after a prefix; from their world where there are no settings."""
     shorts = {name: _short(name, names) for name in names}
     texts = [_label(row, shorts, prefix) for row in cells.to_dict("records")]
     return pd.Series(texts, index=cells.index)

@@ -83,7 +83,7 @@ def run(
         str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
     ] = None,
     open_page: Open = False,
-    dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
+    dry_run: Annotated[bool, arg(help="say what would be done, and the study as it would run; do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again.
 
@@ -97,7 +97,7 @@ def run(
 
     if dry_run:
         settings = tuple(chain(*changes))
-        for line in plan.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
+        for line in plan.dry_run(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
     folder, failed = out or work.default_folder(study), None
@@ -266,6 +266,30 @@ def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale =
 
     folder = Path(study) if Path(study).is_dir() else out
     for line in plan.describe(study, folder, scale=scale, changes=tuple(chain(*changes))):
+        say(line)
+
+
+@app.command
+def diff(
+    first: Annotated[Positional[str], arg(metavar="A", help="an output folder, a study file, or a shipped name")],
+    second: Annotated[Positional[str], arg(metavar="B", help="another one")],
+    /,
+    json: Annotated[bool, arg(help="machine-readable differences")] = False,
+) -> None:
+    """Say how two studies differ, and of two output folders what came of the cells that compare.
+
+    Examples:
+        deepboot diff results/demo results/demo-16
+        deepboot diff demo my_study.toml --json
+    """
+    from json import dumps
+
+    from deepboot.runners.commands import diff
+
+    sides = diff.side(first), diff.side(second)
+    _load_own_kinds([one.results for one in sides if one.results is not None])
+    found = diff.diff(*sides)
+    for line in [dumps(diff.as_dict(found), indent=2)] if json else diff.lines(found):
         say(line)
 
 

@@ -1,5 +1,6 @@
 """Finding a study by file or shipped name, and applying ``--scale`` and ``--set`` to it."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import tomli_w
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import read_study
+from deepboot.bootstrap.study.defaults import without_defaults
 from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse
@@ -17,6 +19,9 @@ from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import DATA_PATHS
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.runners.shipped import shipped
+
+LIST = re.compile(r"^(?P<key>.* = )\[\n(?P<values>(?: +[^\n\[{]+,\n)+)\]$", re.MULTILINE)  # as tomli_w writes one
+LONGEST_LINE = 100
 
 
 def find(study: str | Path) -> Path:
@@ -198,3 +203,15 @@ def _without_none(value: Any) -> Any:
 def to_toml(study: dict[str, Any]) -> bytes:
     """A resolved study as TOML."""
     return tomli_w.dumps(study).encode()
+
+
+def concise(raw: dict[str, Any]) -> str:
+    """A study as TOML for a reader, without its scales and costs and what is at its default: it has the same runs."""
+    text = tomli_w.dumps(without_defaults({key: value for key, value in raw.items() if key not in ("scale", "cost")}))
+    return LIST.sub(_on_one_line, text)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    """A list that was written with a line for each value, on one line if it fits."""
+    line = f"{found['key']}[{', '.join(value.strip().removesuffix(',') for value in found['values'].splitlines())}]"
+    return line if len(line) <= LONGEST_LINE else found[0]

@@ -1,12 +1,8 @@
 """Tables of settings: what a study sweeps and changes, what it leaves at its default, and how folders differ."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from deepboot.bootstrap.registry import settings
-from deepboot.bootstrap.study.schema import CHOICES, Study
+from deepboot.bootstrap.study.defaults import defaults
 from deepboot.reports.cells import settings_of, varied
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.tables.table import Table
@@ -76,29 +72,7 @@ def _values(runs: pd.DataFrame, name: str) -> str:
 
 
 def _defaults(comparison: Comparison) -> dict[str, str]:
-    """Defaults by dotted name, in words: of the schema, and of the chosen entries that are registered here."""
-    fields = Study.model_fields
-    sections = ("data", "training", "schedule", "evaluation")
-    known = {name: _defaults_of(fields[name].annotation) for name in sections}
-    for source in comparison.sources:
-        for kind in CHOICES:
-            known.setdefault(kind, {}).update(_entry_defaults(kind, source.study.get(kind)))
-    return {f"{section}.{name}": value for section, values in known.items() for name, value in values.items()} | {
-        "loss.name": "cross_entropy"
-    }
-
-
-def _entry_defaults(kind: Any, entry: Any) -> dict[str, str]:
-    """Defaults of a task, model, optimizer or loss; none where it is not registered, as without torch."""
-    try:
-        return _defaults_of(settings(kind, entry["name"])) if isinstance(entry, Mapping) else {}
-    except (ValueError, KeyError):
-        return {}
-
-
-def _defaults_of(schema: Any) -> dict[str, str]:
+    """Defaults by dotted name, in words."""
     return {
-        name: setting(field.get_default(call_default_factory=True))
-        for name, field in schema.model_fields.items()
-        if not field.is_required()
-    }
+        name: setting(value) for source in comparison.sources for name, value in defaults(source.study).items()
+    }  # fmt: skip

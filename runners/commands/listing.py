@@ -14,8 +14,8 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.task import Image, Task
 from deepboot.bootstrap.wording import LONGEST_PATH, clipped, shown, suggestion
+from deepboot.reports.tables.terminal import row_lines
 from deepboot.runners import builtins, study_files
-from deepboot.runners.commands.columns import row
 from deepboot.runners.commands.studies import raw_studies
 
 IMAGE_FORMATS = (".png", ".svg", ".pdf", ".jpg")
@@ -47,7 +47,7 @@ def lines(plural: str) -> list[str]:
 def _rows(entries: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Lines of 100 columns with names and what they are for."""
     for name, purpose in entries:
-        yield from row((f"  {name}", purpose.replace("``", "`")), (25, 73))
+        yield from row_lines((f"  {name}", purpose.replace("``", "`")), (25, 73))
 
 
 def samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None = None) -> list[str]:

@@ -15,6 +15,7 @@ from deepboot.reports.planning.forecast import Forecast
 from deepboot.reports.planning.from_pilot import forecasts
 from deepboot.reports.statistics.power import POWER, largest_spread, largest_unseen
 from deepboot.reports.text import count, percent, plural
+from deepboot.runners import study_files
 from deepboot.runners.live.pace import duration
 from deepboot.runners.run.engine import choose_device
 from deepboot.runners.run.local import cores
@@ -27,6 +28,18 @@ TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
 
 
 def describe(
+    study: str | Path, out: Path | None = None, *, scale: str | None = None, changes: Sequence[str] = ()
+) -> Iterator[str]:
+    """Lines about a study: its cost, and the seeds that each claim needs, by the results in ``out`` if there are any.
+
+    Raises:
+        StudyError: all that is wrong with the study, at once.
+        ValueError: a claim of an unknown kind, or with settings that its kind does not take.
+    """
+    yield from _described(study, plan(study, out, scale=scale, changes=changes), out, choose_device("auto"))
+
+
+def dry_run(
     study: str | Path,
     out: Path | None = None,
     *,
@@ -35,18 +48,23 @@ def describe(
     device: str = "auto",
     shard: str | None = None,
 ) -> Iterator[str]:
-    """Lines about a study: its cost, and the seeds that each claim needs, by the results in ``out`` if there are any.
+    """Lines about what running a study would do: the study as it would run, as TOML, then those of `describe`.
 
     Of a shard, the cost is that of its own cells; the claims are those of the whole study.
 
     Raises:
-        StudyError: all that is wrong with the study, at once.
-        ValueError: a claim of an unknown kind, or with settings that its kind does not take.
+        StudyError, ValueError: as `describe`.
     """
     chosen = choose_device(device)
     work = plan(study, out, scale=scale, changes=changes, shard=shard)
+    yield f"# {study} as it would run, without the settings that are at their defaults"
+    yield study_files.concise(work.raw)
+    yield from _described(study, work, out, chosen)
+
+
+def _described(study: str | Path, work: Work, out: Path | None, device: str) -> Iterator[str]:
     seeds = len({run.seed for run in work.runs})
-    yield from _cost(work, chosen, seeds)
+    yield from _cost(work, device, seeds)
     claims = work.raw.get("claims", [])
     if not claims:
         yield "claims     none: add [[claims]] to the study, and they are judged when it has run"

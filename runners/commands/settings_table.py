@@ -7,7 +7,7 @@ from pydantic.fields import FieldInfo
 
 from deepboot.bootstrap.descriptions import settings_lines
 from deepboot.bootstrap.registry import Settings
-from deepboot.runners.commands.columns import row, rule
+from deepboot.reports.tables.terminal import row_lines, rule
 from deepboot.runners.commands.example import toml
 
 WIDTHS = (18, 24, 14, 38)  # of the columns in a terminal: with two spaces between them, 100
@@ -23,12 +23,12 @@ def table(*parts: tuple[Callable[..., Any], type[Settings]]) -> Iterator[str]:
     Args:
         parts: functions or classes, each with the schema of its settings.
     """
-    yield from row(COLUMNS, WIDTHS)
+    yield from row_lines(COLUMNS, WIDTHS)
     yield rule(WIDTHS)
     for target, schema in parts:
         properties = schema.model_json_schema().get("properties", {})
         for name, line in settings_lines(target, schema).items():
-            yield from row((name, values(properties[name]), default(schema.model_fields[name]), line), WIDTHS)
+            yield from row_lines((name, values(properties[name]), default(schema.model_fields[name]), line), WIDTHS)
 
 
 def values(allowed: dict[str, Any]) -> str:

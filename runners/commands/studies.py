@@ -8,8 +8,8 @@ from typing import Any
 from deepboot.bootstrap.study.points import number_of_pairs
 from deepboot.bootstrap.study.schema import Published
 from deepboot.reports.replication.published import entry_of, published_text
+from deepboot.reports.tables.terminal import row_lines, rule
 from deepboot.reports.text import count
-from deepboot.runners.commands.columns import row, rule
 from deepboot.runners.shipped import shipped
 
 WIDTHS = (23, 5, 20, 22, 22)  # of the columns in a terminal: with two spaces between them, 100
@@ -19,12 +19,12 @@ CHOICE = ". Choice:"  # in a study's source, before what the paper leaves open
 
 def lines() -> Iterator[str]:
     """Lines for a terminal of 100 columns: every study's row, its question and its paper."""
-    yield from row(COLUMNS, WIDTHS)
+    yield from row_lines(COLUMNS, WIDTHS)
     yield rule(WIDTHS)
     for name, raw in raw_studies():
         numbers = [(published_short(entry), entry.ours) for entry in entries(raw)]
         for cells in rows(facts(name, raw), numbers):
-            yield from row(cells, WIDTHS)
+            yield from row_lines(cells, WIDTHS)
         yield from textwrap.wrap(f"{raw['question']} ({paper(raw)})", 98, initial_indent="  ", subsequent_indent="  ")
         yield ""
     yield "Next: deepboot list studies NAME   or deepboot run NAME --dry-run"

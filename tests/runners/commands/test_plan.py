@@ -1,9 +1,12 @@
 """What ``plan`` and ``run --dry-run`` say, before a run and from a pilot."""
 
 import re
+import tomllib
 
 import pytest
 
+from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.runners import study_files
 from deepboot.runners.commands import plan
 
 CLAIMS = [
@@ -23,6 +26,33 @@ def test_dry_run_says_cost_and_hopeless_claims_and_writes_nothing(study, tmp_pat
     assert "  1        grokking_delay (min_ratio 2): needs at least 6 seeds, has 2: cannot be supported" in said
     assert f"Next: deepboot run {path}" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_prints_the_study_as_it_would_run(study, tmp_path, deepboot):
+    """With its scale and changes, without defaults and costs; a valid study file of the same runs and claims."""
+    path = study(
+        scale={"quick": {"training.seeds": 2}}, sweep={"optimizer.lr": [0.1, 0.2]}, model__depth=1,
+        claims=CLAIMS, cost={"quick": "1 s"}, training__layers={"hidden.0": {"lr": 0.5}},
+    )  # fmt: skip
+    words = ("--scale", "quick", "--set", "optimizer.betas=[0.8, 0.9]")
+    said = deepboot("run", path, "--dry-run", *words).stdout.partition("question   ")[0]
+    assert said.startswith(f"# {path} as it would run, without the settings that are at their defaults\nquestion = ")
+    assert "\nbetas = [0.8, 0.9]\n" in said
+    assert '\n[sweep]\n"optimizer.lr" = [0.1, 0.2]\n' in said
+    assert not {"depth", "scale", "cost", "quick"} & set(said.replace(".", " ").split())
+    (tmp_path / "again.toml").write_text(said)
+    raw = study_files.load(path, scale="quick", changes=["optimizer.betas=[0.8, 0.9]"])
+    again = study_files.load(tmp_path / "again.toml")
+    assert [run.run_id for run in runs_of(again)] == [run.run_id for run in runs_of(raw)]
+    assert study_files.resolved(again) == {**study_files.resolved(raw), "cost": {}}
+
+
+@pytest.mark.parametrize("name", ["demo", "dose-of-reuse", "pair-dropout"])
+def test_a_shipped_study_is_the_same_without_its_defaults(name):
+    """Written and read again."""
+    raw = study_files.load(name)
+    again = study_files.resolved(tomllib.loads(study_files.concise(raw)))
+    assert again == {**study_files.resolved(raw), "cost": {}}
 
 
 def test_dry_run_of_a_shard_costs_its_own_cells(study, deepboot):
@@ -61,7 +91,7 @@ def test_plan_of_a_folder_goes_by_its_runs(study, tmp_path, deepboot):
     )
     assert "trust      3 seeds know little: the spread may be 2.1 times theirs" in said
     assert f"Next: deepboot run {out} --set training.seeds=" in said
-    assert deepboot("run", out, "--dry-run", "--out", out).stdout == said
+    assert deepboot("run", out, "--dry-run", "--out", out).stdout.endswith(f"\n\n{said}")
 
 
 def test_plan_of_a_settled_folder_leads_to_its_claims(study, tmp_path, deepboot):
