@@ -263,7 +263,8 @@ def test_finding_sentences(make_pairs):
     ]
     assert finding(compare(make_pairs(pairs))) == [
         "The real world memorises at about step 95 (median of 6 runs, 95 % interval 90 to 100) and groks at about step "
-        "949 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked); evaluations fix these steps to within 11 %.",
+        "949 (median of 6 runs, 95 % interval 900 to > 4,000; 2 of 6 never grokked); evaluations fix these steps to "
+        "within 11 %.",
         "The ideal world memorises at about step 45 (median of 6 runs, 95 % interval 40 to 50) and groks at about step "
         "45 (median of 6 runs, 95 % interval 40 to 50); evaluations fix these steps to within 25 %.",
         "The bootstrap error (real − ideal, test soft error) at the stopping step is 0.20 (95 % interval 0.11 to 0.29, "
