@@ -220,7 +220,9 @@ def watch(folder: Folder, /) -> None:
 
 
 @app.command
-def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable verdicts")] = False) -> None:
+def claims(
+    folder: Folder, /, json: Annotated[bool, arg(help="verdicts and published numbers for a script")] = False
+) -> None:
     """Judge the study's claims: exit status 0 if none is refuted, 1 if any is.
 
     Examples:
@@ -241,13 +243,13 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     read = results.read(folder)
     _load_own_kinds([read])
     comparison = compare(read)
-    judged = cases(judge(comparison))
+    judged, published = cases(judge(comparison)), replications(comparison)
     for sentence in progress(comparison):
         print(sentence, file=sys.stderr if json else sys.stdout)
     if json:
-        say(dumps(as_dicts(judged), indent=2))
+        say(dumps({"claims": as_dicts(judged), "published": replication.as_dicts(published)}, indent=2))
     else:
-        for line in [*lines(judged), *replication.lines(replications(comparison))]:
+        for line in [*lines(judged), *replication.lines(published)]:
             say(line)
         say(f"\nNext: deepboot report {folder}" if judged else "This study makes no claims: add [[claims]] to it.")
     sys.exit(1 if any(one.overall == "refuted" for one in judged) else 0)
