@@ -50,14 +50,14 @@ def say(text: str = "") -> None:
 
 
 @app.command
-def demo(out: Out = None) -> None:
+def demo(out: Out = None, open_page: Open = False) -> None:
     """Train the sparse-parity pairs of the demo study and report them: about a minute, no download.
 
     Examples:
         deepboot demo
-        deepboot demo --out /tmp/first
+        deepboot demo --out /tmp/first --open
     """
-    run("demo", out=out)
+    run("demo", out=out, open_page=open_page)
 
 
 @app.command
@@ -202,21 +202,24 @@ def _load_own_kinds(read: "list[Results]") -> None:
 
 
 @app.command
-def watch(folder: Folder, /) -> None:
-    """Watch a study that another terminal trains: exit status 0 once it is done, 1 if it stopped before that.
+def watch(folders: Folders, /) -> None:
+    """Watch studies that other terminals train: exit status 0 once all are done, 1 if one stopped before that.
 
     Examples:
         deepboot watch results/demo
+        deepboot watch results/shard-1 results/shard-2
     """
     from deepboot.runners.commands import watch
 
+    _at_least_one(folders, "watch")
     try:
-        ending, whole = watch.watch(folder, sys.stdout)
+        endings = watch.watch(folders, sys.stdout)
     except KeyboardInterrupt:
-        say(f"No longer watching {folder}; its training goes on.")
+        say(f"No longer watching {', '.join(map(str, folders))}; training goes on.")
         sys.exit(130)
-    say(ending)
-    sys.exit(0 if whole else 1)
+    for ending in endings:
+        say(ending.sentence)
+    sys.exit(0 if all(ending.whole for ending in endings) else 1)
 
 
 @app.command
