@@ -51,14 +51,14 @@ def say(text: str = "") -> None:
 
 
 @app.command
-def demo(out: Out = None) -> None:
+def demo(out: Out = None, open_page: Open = False) -> None:
     """Train the sparse-parity pairs of the demo study and report them: about a minute, no download.
 
     Examples:
         deepboot demo
-        deepboot demo --out /tmp/first
+        deepboot demo --out /tmp/first --open
     """
-    run("demo", out=out)
+    run("demo", out=out, open_page=open_page)
 
 
 @app.command
@@ -203,25 +203,30 @@ def _load_own_kinds(read: "list[Results]") -> None:
 
 
 @app.command
-def watch(folder: Folder, /) -> None:
-    """Watch a study that another terminal trains: exit status 0 once it is done, 1 if it stopped before that.
+def watch(folders: Folders, /) -> None:
+    """Watch studies that other terminals train: exit status 0 once all are done, 1 if one stopped before that.
 
     Examples:
         deepboot watch results/demo
+        deepboot watch results/shard-1 results/shard-2
     """
     from deepboot.runners.commands import watch
 
+    _at_least_one(folders, "watch")
     try:
-        ending, whole = watch.watch(folder, sys.stdout)
+        endings = watch.watch(folders, sys.stdout)
     except KeyboardInterrupt:
-        say(f"No longer watching {folder}; its training goes on.")
+        say(f"No longer watching {', '.join(map(str, folders))}; training goes on.")
         sys.exit(130)
-    say(ending)
-    sys.exit(0 if whole else 1)
+    for ending in endings:
+        say(ending.sentence)
+    sys.exit(0 if all(ending.whole for ending in endings) else 1)
 
 
 @app.command
-def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable verdicts")] = False) -> None:
+def claims(
+    folder: Folder, /, json: Annotated[bool, arg(help="verdicts and published numbers for a script")] = False
+) -> None:
     """Judge the study's claims: exit status 0 if none is refuted, 1 if any is.
 
     Examples:
@@ -242,13 +247,13 @@ def claims(folder: Folder, /, json: Annotated[bool, arg(help="machine-readable v
     read = results.read(folder)
     _load_own_kinds([read])
     comparison = compare(read)
-    judged = cases(judge(comparison))
+    judged, published = cases(judge(comparison)), replications(comparison)
     for sentence in progress(comparison):
         print(sentence, file=sys.stderr if json else sys.stdout)
     if json:
-        say(dumps(as_dicts(judged), indent=2))
+        say(dumps({"claims": as_dicts(judged), "published": replication.as_dicts(published)}, indent=2))
     else:
-        for line in [*lines(judged), *replication.lines(replications(comparison))]:
+        for line in [*lines(judged), *replication.lines(published)]:
             say(line)
         say(f"\nNext: deepboot report {folder}" if judged else "This study makes no claims: add [[claims]] to it.")
     sys.exit(1 if any(one.overall == "refuted" for one in judged) else 0)

@@ -116,11 +116,11 @@ class Judgement:
             "verdict": self.verdict,
             "overall": self.overall,
             "effect": effect.name if effect else None,
-            "estimate": _finite_ends(effect.estimate if effect else None),
-            "interval": _finite_ends(effect.interval if effect else None),
+            "estimate": finite_ends(effect.estimate if effect else None),
+            "interval": finite_ends(effect.interval if effect else None),
             "n": effect.n if effect else 0,
             "total": effect.n + effect.missing if effect else 0,
-            "threshold": _finite_ends(effect.region if effect else None),
+            "threshold": finite_ends(effect.region if effect else None),
             "confidence": self.confidence,
             "primary": self.primary,
             "post_hoc": self.post_hoc,
@@ -139,6 +139,6 @@ def _setting_text(value: Any) -> str:
     return setting(value)
 
 
-def _finite_ends(bounds: tuple[float, float] | None) -> list[float | None] | None:
+def finite_ends(bounds: tuple[float, float] | None) -> list[float | None] | None:
     """Ends of an interval, None where infinite."""
     return None if bounds is None else [end if math.isfinite(end) else None for end in bounds]

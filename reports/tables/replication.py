@@ -1,13 +1,16 @@
 """Published numbers beside ours: as a table of a report, and as lines for a terminal."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+from deepboot.reports.claims.judgement import finite_ends
 from deepboot.reports.replication.ledger import Replication
-from deepboot.reports.replication.published import published_text
+from deepboot.reports.replication.published import bounds_of, published_text
 from deepboot.reports.replication.verdict import OUTCOMES
 from deepboot.reports.tables.table import Table, notes_of
 
 TITLE = "Beside the published numbers"
+OURS = ("cell", "cell_id", "estimate", "interval", "n", "total", "confidence", "reason")  # of a judgement, for JSON
 
 
 def beside_published(replications: Sequence[Replication]) -> Table:
@@ -41,3 +44,19 @@ def lines(replications: Sequence[Replication]) -> Iterator[str]:
     for one in replications:
         ours = f"ours {notes_of(f'{one.estimate}, {one.counted}', one.reason)}"
         yield f"{one.outcome:15} {one.quantity}: published {published_text(one.entry)}, {ours} ({one.entry.source})"
+
+
+def as_dicts(replications: Sequence[Replication]) -> list[dict[str, Any]]:
+    """For JSON: every published number, ours, the verdict on the two, and its source; an open end is null."""
+    return [
+        {
+            "quantity": one.entry.quantity,
+            "name": one.quantity,
+            "theirs": finite_ends(bounds_of(one.entry)),
+            "ours": {key: value for key, value in one.judgement.as_dict().items() if key in OURS},
+            "outcome": one.outcome,
+            "folder": one.folder or None,
+            **{key: getattr(one.entry, key) for key in ("where", "source", "evidence", "text", "unspecified")},
+        }
+        for one in replications
+    ]

@@ -1,35 +1,53 @@
-"""``deepboot watch``: the live view of a study that another process trains, from its folder's files."""
+"""``deepboot watch``: the live view of studies that other processes train, from their folders' files."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from deepboot.runners.live.folder import is_abandoned, silence, view_of
 from deepboot.runners.live.screens import screen_on
+from deepboot.runners.live.view import View
 
-LOOK_SECONDS = 1.0  # between two looks at the folder
+LOOK_SECONDS = 1.0  # between two looks at the folders
 
 
-def watch(folder: Path, stream: TextIO) -> tuple[str, bool]:
-    """How watching ended, in a sentence, and whether the study is whole; shows the view until then.
+class Ending(NamedTuple):
+    """How the training of a folder ended, in a sentence, and whether its study is whole."""
+
+    sentence: str
+    whole: bool
+
+
+def watch(folders: Sequence[Path], stream: TextIO) -> list[Ending]:
+    """How the training of each folder ended; shows their views until all have.
 
     Raises:
-        StudyError: the folder is missing, or no study was run in it.
+        StudyError: a folder is missing, or no study was run in it.
         DamagedFileError: its tables cannot be read.
     """
     with screen_on(stream, wait=0) as screen:
         while True:
-            view = view_of(folder)
-            note = silence(view)
-            screen.show(view, note)
-            if view.state == "finished":
-                return f"Finished. Next: deepboot report {folder}", True
-            if view.state == "interrupted":
-                return f"Nothing is training in {folder}, and some of its runs are not done. {_again(folder)}", False
-            if is_abandoned(folder):
-                return f"The process that wrote {folder} is dead. {_again(folder)}", False
+            views = [_noted(view_of(folder)) for folder in folders]
+            screen.show(*views)
+            endings = [_ending(folder, view) for folder, view in zip(folders, views, strict=True)]
+            ended = [ending for ending in endings if ending is not None]
+            if len(ended) == len(folders):
+                return ended
             time.sleep(LOOK_SECONDS)
 
 
-def _again(folder: Path) -> str:
-    return f"`deepboot run {folder}` goes on from its checkpoints."
+def _noted(view: View) -> View:
+    return view.model_copy(update={"note": silence(view)})
+
+
+def _ending(folder: Path, view: View) -> Ending | None:
+    """None while it goes on."""
+    if view.state == "finished":
+        return Ending(f"Finished. Next: deepboot report {folder}", whole=True)
+    again = f"`deepboot run {folder}` goes on from its checkpoints."
+    if view.state == "interrupted":
+        return Ending(f"Nothing is training in {folder}, and some of its runs are not done. {again}", whole=False)
+    if is_abandoned(folder):
+        return Ending(f"The process that wrote {folder} is dead. {again}", whole=False)
+    return None

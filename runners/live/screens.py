@@ -1,11 +1,11 @@
-"""Where a view is shown: a table on a terminal, a bar under the cell of a notebook, a line a minute in a log."""
+"""Where views are shown: a table on a terminal, a bar under the cell of a notebook, a line a minute in a log."""
 
 import sys
 import time
 from abc import ABC, abstractmethod
 from typing import TextIO, final
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from tqdm import tqdm
 
@@ -15,11 +15,11 @@ from deepboot.runners.live.view import View
 
 
 class Screen(ABC):
-    """Shows one view after another; ``with`` leaves whatever it is on as it was."""
+    """Shows the views of one study or of several, again and again; ``with`` leaves whatever it is on as it was."""
 
     @abstractmethod
-    def show(self, view: View, note: str = "") -> None:
-        """Show a view, with a line under it, in place of the one before."""
+    def show(self, *views: View) -> None:
+        """Show these views in place of those before."""
 
     def __enter__(self) -> "Screen":
         return self
@@ -35,8 +35,8 @@ class TableScreen(Screen):
     def __init__(self, console: Console):
         self._live = Live(console=console, auto_refresh=False)
 
-    def show(self, view: View, note: str = "") -> None:
-        self._live.update(rendered(view, note), refresh=True)
+    def show(self, *views: View) -> None:
+        self._live.update(Group(*map(rendered, views)), refresh=True)
 
     def __enter__(self) -> Screen:
         self._live.start()
@@ -48,12 +48,13 @@ class TableScreen(Screen):
 
 @final
 class BarScreen(Screen):
-    """One line that is written over: a notebook shows no more without further packages."""
+    """One line that is written over, of the first view: a notebook shows no more without further packages."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
 
-    def show(self, view: View, note: str = "") -> None:
+    def show(self, *views: View) -> None:
+        view = views[0]
         if self._bar is None:
             self._bar = tqdm(total=view.steps, unit="step", unit_scale=True, desc=view.state, bar_format=BAR)
         self._bar.n = view.steps_done
@@ -76,10 +77,15 @@ class LineScreen(Screen):
     def __init__(self, stream: TextIO, wait: float):
         self._stream, self._due = stream, time.monotonic() + wait
 
-    def show(self, view: View, note: str = "") -> None:
+    def show(self, *views: View) -> None:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + LINE_SECONDS
-            print(view.line() + f" ({note})" * bool(note), file=self._stream, flush=True)
+            for view in views:
+                name = (
+                    f"{view.name}: " if len(views) > 1 and view.state == "training" else ""
+                )  # others say it themselves
+                note = f" ({view.note})" if view.note else ""
+                print(f"{name}{view.line()}{note}", file=self._stream, flush=True)
 
 
 def screen_on(stream: TextIO, wait: float = LINE_SECONDS) -> Screen:

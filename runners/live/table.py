@@ -9,20 +9,15 @@ from deepboot.runners.live.view import View, WorldView
 COLUMNS = ("world", "memorised", "grokked", "median test error")
 
 
-def rendered(view: View, note: str = "") -> RenderableType:
-    """Worlds as a table, then member steps, packs, and the last failure if there is one.
-
-    Args:
-        view: what is told.
-        note: one more line, such as how long ago the view was written.
-    """
+def rendered(view: View) -> RenderableType:
+    """Worlds as a table, then member steps, packs, the last failure if there is one, and the note."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in COLUMNS:
         table.add_column(name, justify="left" if name == "world" else "right", header_style="dim")
     for world in view.worlds:
         table.add_row(*_cells(world))
     worlds = [table] if view.worlds else []
-    return Group(Text(f"{view.name}: {view.state}", style="bold"), *worlds, *_lines(view, note))
+    return Group(Text(f"{view.name}: {view.state}", style="bold"), *worlds, *_lines(view))
 
 
 def _cells(world: WorldView) -> tuple[str, ...]:
@@ -35,13 +30,13 @@ def _cells(world: WorldView) -> tuple[str, ...]:
     )
 
 
-def _lines(view: View, note: str) -> list[Text]:
+def _lines(view: View) -> list[Text]:
     lines = []
     if view.state == "training":
         lines.append(Text(view.line()))
         lines.append(Text(f"packs: {view.packs_done:,} done, {view.packs_running:,} running, of {view.packs:,}"))
     if view.failures:
         lines.append(Text(view.failures, style="red", overflow="ellipsis", no_wrap=True))
-    if note:
-        lines.append(Text(note, style="yellow"))
+    if view.note:
+        lines.append(Text(view.note, style="yellow"))
     return lines

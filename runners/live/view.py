@@ -49,6 +49,7 @@ class View(BaseModel):
         at_most: whether a stop rule may end runs early.
         packs_done, packs_running, packs: of this command, those that failed among the done ones.
         failures: how many packs or runs failed, and how the last one did, in one line; None where none did.
+        note: a sentence of whoever watches it, such as how long ago the process gave its last sign; maybe empty.
         seen: seconds since the epoch.
         process, host: who trains.
     """
@@ -66,6 +67,7 @@ class View(BaseModel):
     packs_running: int = 0
     packs: int = 0
     failures: str | None = None
+    note: str = ""
     seen: float = 0.0
     process: int = Field(default_factory=os.getpid)
     host: str = Field(default_factory=platform.node)

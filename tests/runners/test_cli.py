@@ -38,7 +38,7 @@ def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepbo
             "report.md", "figures"} <= set(os.listdir(out))  # fmt: skip
     assert json.loads((out / "environment.json").read_text())["packages"]["torch"]
     judged = deepboot("claims", out, "--json")
-    assert json.loads(judged.stdout)[0]["verdict"] == "inconclusive"
+    assert json.loads(judged.stdout)["claims"][0]["verdict"] == "inconclusive"
     assert judged.returncode == 0
     assert deepboot("report", out).returncode == 0
     assert deepboot("export", out, "--out", tmp_path / "csv").returncode == 0

@@ -1,5 +1,7 @@
 """Published numbers from a study's file to the lines of the commands."""
 
+import json
+
 from deepboot.bootstrap import registry, results
 
 RATE = {"quantity": "rate", "event": "grokking", "at_most": 0.9, "source": "A 2020"}
@@ -42,6 +44,11 @@ def test_a_number_is_printed_after_a_run_and_may_be_added_to_a_folder(study, tmp
     assert f"\nBeside the published numbers:\n{line}\n" in ran.stdout
     assert f"\nBeside the published numbers:\n{line}\n" in f"\n{deepboot('claims', out).stdout}"
     assert "## Beside the published numbers" in (out / "report.md").read_text()
+    (number,) = json.loads(deepboot("claims", out, "--json").stdout)["published"]
+    assert (number["quantity"], number["theirs"], number["outcome"], number["source"]) == (
+        "rate", [None, 0.9], "agrees", "A 2020",
+    )  # fmt: skip
+    assert (number["ours"]["estimate"], number["ours"]["n"]) == ([0.0, 0.0], 2)
     after = results.read(out)
     assert after.runs.equals(before)
     assert after.study["published"] == [RATE]

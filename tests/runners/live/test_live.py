@@ -6,9 +6,11 @@ import os
 import platform
 import time
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import cli, run_study
 from deepboot.runners.live import folder as folders
@@ -45,7 +47,7 @@ def trained(study, tmp_path):
 
 def test_the_view_is_a_table_of_worlds_with_pace_packs_and_the_last_failure():
     """Worlds of which not every run has an evaluation say how many have."""
-    lines = [line.rstrip() for line in text(rendered(VIEW, "a note")).splitlines()]
+    lines = [line.rstrip() for line in text(rendered(VIEW.model_copy(update={"note": "a note"}))).splitlines()]
     assert lines == [
         "demo: training",
         "world  memorised  grokked    median test error",
@@ -85,6 +87,20 @@ def test_a_log_has_a_line_a_minute(monkeypatch):
     for now[0] in range(0, 150, 10):
         screen.show(VIEW)
     assert stream.getvalue() == 2 * "2,000 of 5,000 steps, 200 a second, 15 s left\n"
+
+
+def test_several_studies_are_shown_under_each_other():
+    """Tables on a terminal; in a log a line each, with the study's name."""
+    other = View(name="other", state="interrupted", worlds=(REAL,), note="a note")
+    terminal, log = io.StringIO(), io.StringIO()
+    with TableScreen(Console(file=terminal, force_terminal=True, width=80)) as screen:
+        screen.show(VIEW, other)
+    assert terminal.getvalue().index("demo: training") < terminal.getvalue().index("other: interrupted")
+    LineScreen(log, wait=0).show(VIEW, other)
+    assert log.getvalue().splitlines() == [
+        "demo: 2,000 of 5,000 steps, 200 a second, 15 s left",
+        "other: interrupted; real: 7 of 8 memorised, 2 grokked (a note)",
+    ]
 
 
 def test_the_tally_counts_what_the_tables_say(trained):
@@ -203,6 +219,7 @@ def test_watch_shows_a_study_to_its_end(trained, deepboot, monkeypatch):
     assert told.stdout.splitlines() == [
         "2,000 of 5,000 steps, 200 a second, 15 s left", f"Finished. Next: deepboot report {out}"
     ]  # fmt: skip
+    assert deepboot("watch", out, out).stdout.splitlines()[2:] == 2 * [f"Finished. Next: deepboot report {out}"]
     output_folder.files.write_json({"process": 2**22 + 1, "host": platform.node()}, out / folders.OWNER)
     told = deepboot("watch", out)
     assert told.returncode == 1
@@ -219,7 +236,7 @@ def test_watching_can_be_left_while_training_goes_on(tmp_path, deepboot, monkeyp
 
     monkeypatch.setattr("deepboot.runners.commands.watch.view_of", interrupt)
     told = deepboot("watch", tmp_path)
-    assert (told.returncode, told.stdout) == (130, f"No longer watching {tmp_path}; its training goes on.\n")
+    assert (told.returncode, told.stdout) == (130, f"No longer watching {tmp_path}; training goes on.\n")
 
 
 def test_the_page_is_opened_or_its_path_told(deepboot, tmp_path, monkeypatch):
@@ -227,7 +244,10 @@ def test_the_page_is_opened_or_its_path_told(deepboot, tmp_path, monkeypatch):
     opened, page = [], tmp_path / "report.html"
     monkeypatch.setattr(cli, "_report", lambda *_: page)
     monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or len(opened) == 1)
-    with_browser, without = deepboot("report", tmp_path, "--open"), deepboot("report", tmp_path, "--open")
+    monkeypatch.setattr(
+        "deepboot.runners.run.engine.run_study", lambda *_, **__: Results(pd.DataFrame({"seed": [0]}), None)
+    )
+    with_browser, without = deepboot("report", tmp_path, "--open"), deepboot("demo", "--open")
     assert (with_browser.returncode, without.returncode) == (0, 0)
     assert opened == 2 * [page.as_uri()]
     sentence = f"No browser could be opened. Open {page} in one yourself."

@@ -185,11 +185,11 @@ def test_a_second_damage_does_not_overwrite_the_first(copy):
 def test_a_damaged_registration_is_left_and_its_claims_are_post_hoc(copy, deepboot, unreported):
     """Claims are never registered anew as if nothing had happened."""
     study, out = copy
-    assert not json.loads(deepboot("claims", out, "--json").stdout)[0]["post_hoc"]
+    assert not json.loads(deepboot("claims", out, "--json").stdout)["claims"][0]["post_hoc"]
     (out / "claims.json").write_text("{")
     assert deepboot("run", study, "--out", out, "--workers", 1).returncode == 0
     assert (out / "claims.json").read_text() == "{"
-    assert json.loads(deepboot("claims", out, "--json").stdout)[0]["post_hoc"]
+    assert json.loads(deepboot("claims", out, "--json").stdout)["claims"][0]["post_hoc"]
 
 
 def test_another_study_is_refused_where_study_toml_is_damaged(copy, study, deepboot):

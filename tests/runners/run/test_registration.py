@@ -60,7 +60,7 @@ def test_a_claim_that_was_taken_out_is_shown_as_withdrawn(study, tmp_path, deepb
     out = tmp_path / "out"
     run_study(study(claims=[CLAIM]), out, workers=1)
     assert deepboot("run", study(claims=[]), "--out", out, "--workers", 1).returncode == 0
-    (one,) = json.loads(deepboot("claims", out, "--json").stdout)
+    (one,) = json.loads(deepboot("claims", out, "--json").stdout)["claims"]
     assert (one["withdrawn"], one["claim"], one["n"]) == (True, CLAIM, 1)
     assert "(withdrawn)." in deepboot("claims", out).stdout
     assert "(withdrawn)" in (out / "report.md").read_text()

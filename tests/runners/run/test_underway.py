@@ -60,7 +60,7 @@ def test_reports_and_claims_work_on_it_and_say_so_far(interrupted, deepboot):
     assert (judged.returncode, judged.stderr) == (0, "")
     assert sentence in judged.stdout
     as_json = deepboot("claims", out, "--json")
-    assert json.loads(as_json.stdout)[0]["verdict"] == "inconclusive"
+    assert json.loads(as_json.stdout)["claims"][0]["verdict"] == "inconclusive"
     assert sentence in as_json.stderr
     comparison = compare(results.read(out))
     going = comparison.runs[comparison.runs["status"] == "unfinished"]
