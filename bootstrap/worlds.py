@@ -77,7 +77,8 @@ def _ideal_range(draws: Draws) -> Range:
 def ideal(draws: Draws) -> Tensor:
     """The ideal world: samples never used before, at every step.
 
-    Draw d reads index d, or after another rule that has read beyond it, as much later as that takes.
+    Draw d reads index d, or after another rule that has read beyond it, as much later as that takes. A study trains it
+    beside the world that it names, and names it itself only with ``training.ideal = false``.
     """
     delays = _delays(draws)
     return draws.number_MSB + _per_member(delays, draws.number_MSB.device) if any(delays) else draws.number_MSB

@@ -44,9 +44,8 @@ def example(kind: Kind, name: str) -> str:
     place, key = PLACES[kind]
     given = ({} if key is None else {key: name}) | _values(kind, name)
     head = f"{place}.{name}" if key is None else place
-    return "\n".join(
-        [f"[[{head}]]" if kind in LISTS else f"[{head}]", *(f"{one} = {toml(given[one])}" for one in given)]
-    )
+    pairs = [f"{setting} = {toml(value)}" for setting, value in given.items()]
+    return "\n".join([f"[[{head}]]" if kind in LISTS else f"[{head}]", *pairs])
 
 
 def toml(value: Any) -> str:
@@ -56,11 +55,8 @@ def toml(value: Any) -> str:
     '{ "model.width" = [8, 16.0], "training.ideal" = false }'
     """
     if isinstance(value, dict):
-        return (
-            f"{{ {', '.join(f'{json.dumps(key)} = {toml(inner)}' for key, inner in value.items())} }}"
-            if value
-            else "{}"
-        )
+        pairs = [f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()]
+        return f"{{ {', '.join(pairs)} }}" if pairs else "{}"
     return json.dumps(value, ensure_ascii=False)
 
 
