@@ -1,5 +1,6 @@
 """Output folders of many finished runs, in the real format, with invented evaluations: what reports and claims cost."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.events import curves_of
 from deepboot.bootstrap.results import Results, typed, write
 from deepboot.bootstrap.study.run import Run, evaluation_steps
-from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.study.sweep import cells_of
 from deepboot.runners import study_files
 from deepboot.runners.run import output_folder
 from deepboot.runners.run.execution_plan import ExecutionPlan, write_plan
@@ -27,10 +29,11 @@ def write_finished(folder: Path, raw: dict[str, Any]) -> int:
     Raises:
         StudyError: the study has mistakes, or the folder cannot be written.
     """
-    runs = runs_of(raw)
+    cells = cells_of(raw)
+    runs = list(chain.from_iterable(cells))
     with output_folder.held(folder):
-        output_folder.prepare(folder, study_files.resolved(raw), list(runs))
-        write(invented(list(runs)), folder)
+        output_folder.prepare(folder, study_files.resolved(raw), cells)
+        write(invented(runs), folder)
         write_plan(ExecutionPlan(device="cpu"), folder)
         (folder / "shards").rmdir()
     return len(runs)
@@ -55,7 +58,7 @@ def _of_cell(runs: list[Run], number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     curves = [_curves(run, np.random.default_rng([number, index])) for index, run in enumerate(first)]
     facts = facts_of(runs[:1])[runs[0].run_id]
     rows = pd.DataFrame([
-        run_row(run, trained_row(run, "finished", run.max_steps, seconds=1.0), curve, facts)
+        run_row(run, trained_row(run, "finished", run.max_steps, seconds=1.0), curves_of(curve), facts)
         for run, curve in zip(first, curves, strict=True)
     ])  # fmt: skip
     copied = np.arange(len(runs)) % len(first)
