@@ -48,7 +48,7 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     if steps.size == 0:
         return Interval(None, None)
     if steps.size >= streak:
-        begins = np.lib.stride_tricks.sliding_window_view(reached, streak).all(axis=1)
+        begins = np.convolve(reached, np.ones(streak), "valid") == streak
         if begins.any():
             first = int(begins.argmax())
             return Interval(int(steps[first - 1]) if first else None, int(steps[first]))

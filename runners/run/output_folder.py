@@ -173,8 +173,8 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
         run = specs.get(row["run_id"])
         index = np.asarray(by_run.get(row["run_id"], kept[0]), dtype=np.int64)
         if run is not None:
-            on_schedule = [*scheduled_steps(run.evaluation, run.max_steps), row["last_step"]]
-            index = index[np.isin(curves["step"][index], on_schedule)]
+            on_schedule = scheduled_steps(run.evaluation, run.max_steps) | {row["last_step"]}
+            index = index[[step in on_schedule for step in curves["step"][index].tolist()]]
             measured = {name: values[index] for name, values in curves.items()}
             row = run_row(run, row, measured, facts.get(run.run_id, {}))  # noqa: PLW2901 (the row as it now stands)
         kept.append(index)

@@ -174,3 +174,20 @@ def test_train_fractions_are_shares_of_the_whole_universe():
     assert [one.train_fraction for one in by_size] == [24 / 49, 10 / 49]
     assert [one.run_id for one in by_size] == [one.run_id for one in by_share]
     assert runs_of(parity())[0].train_fraction is None
+
+
+def test_the_run_of_a_seed_does_not_depend_on_the_seeds_beside_it():
+    """Runs that share their configuration are those that each seed has alone, in every field."""
+    raw = {"training__train_size": [24, 48], "stop": {"metric": "test_loss", "at_most": 0.75}}
+    together = {run.run_id: run for run in runs_of(parity(training__seeds=[4, 7], **raw))}
+    alone = [run for seed in (4, 7) for run in runs_of(parity(training__seeds=[seed], **raw))]
+    assert [together[run.run_id] for run in alone] == alone
+    assert len(together) == len(alone) == 8
+
+
+def test_points_with_other_seeds_share_no_run_twice():
+    """Ideal partners that two pools and two lists of seeds have in common are trained once."""
+    seeds = {"training.seeds": [[0, 1], [2, 3]], "training.train_size": [24, 48]}
+    runs = runs_of(parity(sweep=seeds))
+    assert [(run.rule, run.seed) for run in runs if run.rule == "ideal"] == [("ideal", seed) for seed in range(4)]
+    assert {run.ideal_run_id for run in runs if run.rule == "real"} == {run.run_id for run in runs if run.rule == "ideal"}
