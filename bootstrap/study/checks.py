@@ -9,7 +9,8 @@ from deepboot.bootstrap.study.run import evaluation_steps
 from deepboot.bootstrap.study.schema import Evaluation, Study
 from deepboot.bootstrap.wording import shown
 
-MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
+MOST_PAIRS = 1_000_000  # of a study: planned in 10 s and 1 GB; beyond a tenth of it, trained shard by shard
+MOST_CELLS = 50_000  # of a study: each is checked by itself, in one to two milliseconds
 MOST_EVALUATIONS = 100_000  # of a run: its rows, a kilobyte each, are held in memory until it ends
 MOST_ROWS = 50_000_000  # of a study's table of evaluations: 5 GB, which every report reads
 
@@ -75,15 +76,20 @@ def most_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
 def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
     """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
     counts = [_pools_and_seeds(point.get("training")) for point in points]
-    total = sum(map(math.prod, counts))
-    if total <= MOST_PAIRS:
-        return []
     pools, seeds = max(counts, key=math.prod)
     factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
+    cells, pairs = sum(own for own, _ in counts), sum(map(math.prod, counts))
+    if cells > MOST_CELLS:
+        del factors["training.seeds"]
+        limit, got = f"{MOST_CELLS:,} cells", cells
+    elif pairs > MOST_PAIRS:
+        limit, got = f"{MOST_PAIRS:,} pairs of runs", pairs
+    else:
+        return []
     key = max(factors, key=lambda name: factors[name])
     return [
-        f"`{key}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
-        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
+        f"`{key}`: expected at most {limit} in a study, got {got:,} ({len(points):,} points, up to {pools:,} pools, "
+        f"up to {seeds:,} seeds). Lower the largest number, or divide the study."
     ]
 
 

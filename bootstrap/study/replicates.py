@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, repeat
 
 from deepboot.bootstrap.study.run import Run
 
@@ -28,11 +28,11 @@ class Replicates:
     def __iter__(self) -> Iterator[Run]:
         """The runs, in the order of their seeds; each is made when its turn comes."""
         _ = self.run.cell_id  # computed once, for all of them
-        ideal_ids = self.ideal.ids_at(self.seeds) if self.ideal is not None else [None] * len(self)
+        ideal_ids = self.ideal.ids_at(self.seeds) if self.ideal is not None else repeat(None, len(self))
         for seed, run_id, ideal_id in zip(self.seeds, self.ids(), ideal_ids, strict=True):
             yield self.run.at_seed(seed, run_id, ideal_id)
 
-    def ids(self) -> list[str]:
+    def ids(self) -> Iterator[str]:
         """The ``run_id`` of each run."""
         return self.run.ids_at(self.seeds)
 

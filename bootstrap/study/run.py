@@ -138,7 +138,7 @@ class Run(Settings):
     @cached_property  # asked for a dozen times a run, of a specification that never changes
     def run_id(self) -> str:
         """Hash of all that changes weights or evaluated rows, 16 hexadecimal digits."""
-        return self.ids_at([self.seed])[0]
+        return next(self.ids_at([self.seed]))
 
     @cached_property
     def cell_id(self) -> str:
@@ -153,16 +153,14 @@ class Run(Settings):
         before, after = ({name: full[name] for name in full if (name < "seed") == earlier} for earlier in (True, False))
         return _canonical(before)[:-1] + b',"seed":', b"," + _canonical(after)[1:]
 
-    def ids_at(self, seeds: Iterable[int]) -> list[str]:
+    def ids_at(self, seeds: Iterable[int]) -> Iterator[str]:
         """The ``run_id`` that the run would have at each of these seeds."""
         before, after = self.identity
         common = hashlib.sha256(before)
-        ids = []
         for seed in seeds:
             digest = common.copy()
             digest.update(b"%d%b" % (seed, after))
-            ids.append(digest.hexdigest()[:DIGITS])
-        return ids
+            yield digest.hexdigest()[:DIGITS]
 
     def at_seed(self, seed: int, run_id: str, ideal_run_id: str | None) -> Self:
         """The run at another seed, whose ids are known; phases and kept weights, which may depend on it, are not made.

@@ -9,7 +9,7 @@ from typing import Any
 from deepboot.bootstrap.study import checks, phases
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.cell import cell_pairs, universe_key
-from deepboot.bootstrap.study.checks import MOST_PAIRS
+from deepboot.bootstrap.study.checks import MOST_CELLS
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about, unwritable_problems
 from deepboot.bootstrap.study.parse import with_value
 from deepboot.bootstrap.study.replicates import Replicates, without_duplicates
@@ -42,10 +42,10 @@ def _points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], lis
     faulty = {key_of(problem) for problem in problems}
     lists = {dotted: values for dotted, values in sweep.items() if not_about([f"`sweep.{dotted}`"], faulty)}
     sizes = [len(values) for values in lists.values()]
-    if math.prod(sizes) > MOST_PAIRS:
+    if math.prod(sizes) > MOST_CELLS:
         product = " × ".join(f"{size:,}" for size in sizes)
         problems.append(
-            f"`sweep`: expected at most {MOST_PAIRS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
+            f"`sweep`: expected at most {MOST_CELLS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
         )
         return [base], problems
     at_points = []

@@ -8,6 +8,7 @@ from deepboot.bootstrap.columns import STOPPED
 from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.run import Run
 from deepboot.runners.run import checkpoints, output_folder
+from deepboot.runners.run.packing import pack_key
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ def _left(cell: Replicates, start: dict[str, int]) -> Left:
         return Left(cell, cell.seeds, len(cell) * budget)
     missing = [budget - start.get(run_id, 0) for run_id in cell.ids()]
     return Left(cell, [seed for seed, steps in zip(cell.seeds, missing, strict=True) if steps > 0], sum(missing))
+
+
+def families_left(left: list[Left]) -> list[list[Left]]:
+    """What is left, by cells whose runs at one seed are a family; those with nothing left out, most seeds first."""
+    families: dict[tuple[tuple[bytes, bytes], str], list[Left]] = {}
+    for one in left:
+        if one.seeds:
+            partner = one.cell.ideal or one.cell.run
+            families.setdefault((partner.identity, pack_key(one.cell.run)), []).append(one)
+    return [sorted(family, key=lambda one: -len(one.seeds)) for family in families.values()]
 
 
 def start_steps(folder: Path | None, cells: list[Replicates]) -> dict[str, int]:

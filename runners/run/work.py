@@ -62,7 +62,6 @@ def plugins_cannot_exit() -> Iterator[None]:
         ) from error
 
 
-@plugins_cannot_exit()
 def plan(
     study: str | Path,
     out: Path | str | None = None,
@@ -81,6 +80,7 @@ def plan(
     return remaining(requested(study, folder, scale, changes, shard), folder, lambda run: pack_size)
 
 
+@plugins_cannot_exit()
 def requested(
     study: str | Path, folder: Path | None, scale: str | None, changes: Sequence[str], shard: str | None
 ) -> Work:

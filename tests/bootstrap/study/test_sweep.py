@@ -190,4 +190,6 @@ def test_points_with_other_seeds_share_no_run_twice():
     seeds = {"training.seeds": [[0, 1], [2, 3]], "training.train_size": [24, 48]}
     runs = runs_of(parity(sweep=seeds))
     assert [(run.rule, run.seed) for run in runs if run.rule == "ideal"] == [("ideal", seed) for seed in range(4)]
-    assert {run.ideal_run_id for run in runs if run.rule == "real"} == {run.run_id for run in runs if run.rule == "ideal"}
+    assert {run.ideal_run_id for run in runs if run.rule == "real"} == {
+        run.run_id for run in runs if run.rule == "ideal"
+    }
