@@ -48,7 +48,7 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     if steps.size == 0:
         return Interval(None, None)
     if steps.size >= streak:
-        begins = np.lib.stride_tricks.sliding_window_view(reached, streak).all(axis=1)
+        begins = np.convolve(reached, np.ones(streak), "valid") == streak
         if begins.any():
             first = int(begins.argmax())
             return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
@@ -92,7 +92,7 @@ def stopping(steps: ArrayLike, values: ArrayLike, threshold: float) -> Interval:
 
 
 def run_events(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | Curves,
     *,
     world: str,
     threshold: float = 0.99,
@@ -107,7 +107,7 @@ def run_events(
     world).
 
     Args:
-        rows: the run's evaluations, sorted by step.
+        rows: the run's evaluations, sorted by step, as a table or by `curves_of` it.
         world: the run's world. The ideal one has no pool, so neither a stopping step nor a train error: it
             memorises by its online error, as does any run without train errors.
         threshold: accuracy to reach, in (0, 1].
@@ -122,7 +122,7 @@ def run_events(
         "stopping": stopping(steps, curves[stopping_metric], stopping_threshold) if can_stop else None,
         "memorization": _reached(steps, curves, memorizing, threshold, streak),
         "grokking": _reached(steps, curves, "test_error", threshold, streak),
-        "stable": _lasting(steps, curves, threshold, streak, diverged=len(steps) < len(rows)),
+        "stable": _lasting(steps, curves, threshold, streak, diverged=len(steps) < len(rows["step"])),
     }
     return {
         f"{event}_{end}": getattr(interval, end, None)
@@ -177,14 +177,18 @@ def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 
     return float(end - start)
 
 
-def _finite_curves(rows: pd.DataFrame, *more: str) -> tuple[NDArray[np.int64], Curves]:
+def curves_of(rows: pd.DataFrame) -> Curves:
+    """The columns of numbers of a table of evaluations; taken at once, since each access to a table costs."""
+    numbers = rows.select_dtypes("number")
+    return dict(zip(numbers.columns, numbers.to_numpy(dtype=np.float64, na_value=np.nan).T, strict=True))
+
+
+def _finite_curves(rows: pd.DataFrame | Curves, *more: str) -> tuple[NDArray[np.int64], Curves]:
     """Steps, losses and errors, and more columns, up to the last evaluation where every loss is finite."""
     held = [name for name in dict.fromkeys((*LOSSES, *ERRORS, *more)) if name in rows]
-    values = rows[held].to_numpy(dtype=np.float64, na_value=np.nan)  # at once: each access to a table costs
-    curves = dict(zip(held, values.T, strict=True))
-    length = _finite_length(curves, len(rows))
-    steps = rows["step"].to_numpy(dtype=np.int64)[:length] if length else np.zeros(0, dtype=np.int64)
-    return steps, {name: curve[:length] for name, curve in curves.items()}
+    values = curves_of(rows[["step", *held]]) if isinstance(rows, pd.DataFrame) else rows
+    length = _finite_length({name: values[name] for name in held}, len(rows["step"]))
+    return values["step"][:length].astype(np.int64), {name: values[name][:length] for name in held}
 
 
 def _finite_length(curves: Curves, evaluations: int) -> int:

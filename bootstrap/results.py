@@ -13,6 +13,7 @@ import pandas as pd
 
 from deepboot.bootstrap import probe_values, underway
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.events import curves_of
 from deepboot.bootstrap.files import DamagedFileError, read_json, read_study, reading, write_atomically
 from deepboot.bootstrap.probe_values import PROBES
 from deepboot.bootstrap.underway import PLANNED, Underway, outcome_row
@@ -216,7 +217,7 @@ def _with_unfinished(
     evaluations = evaluations.sort_values(["run_id", "step"], ignore_index=True)
     by_run = dict(list(evaluations.groupby("run_id")))
     added = [
-        outcome_row(specs[run_id], outcome, by_run.get(run_id, evaluations.iloc[:0]))
+        outcome_row(specs[run_id], outcome, curves_of(by_run.get(run_id, evaluations.iloc[:0])))
         for run_id, outcome in further.items()
     ]
     unchanged = runs[~runs["run_id"].isin(further)]

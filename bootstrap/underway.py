@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from deepboot.bootstrap.columns import STOPPED
-from deepboot.bootstrap.events import CRITERIA, run_events
+from deepboot.bootstrap.events import CRITERIA, Curves, run_events
 from deepboot.bootstrap.files import DamagedFileError, read_json, reading
 
 PLANNED = "planned.parquet"
@@ -146,14 +146,14 @@ def _noting_damage(notes: list[str]) -> Iterator[None]:
         notes += damage.problems
 
 
-def outcome_row(spec: dict[str, Any], outcome: Row, rows: pd.DataFrame) -> dict[str, Any]:
+def outcome_row(spec: dict[str, Any], outcome: Row, rows: Curves) -> dict[str, Any]:
     """One row of ``runs``: the run's settings, its outcome, and the events of its evaluations.
 
     Args:
         spec: the columns that follow from the specification, with the settings under ``evaluation.``.
         outcome: the run's status, last_step, seconds and more; without ``first_reuse_step``, that of the specification
             counts, if the run got there.
-        rows: its evaluations, sorted by step.
+        rows: its evaluations, sorted by step, of `bootstrap.events.curves_of`.
     """
     last_step = int(outcome["last_step"])
     first_reuse = outcome.get("first_reuse_step", _reached(spec.get("first_reuse_step"), last_step))
@@ -162,7 +162,7 @@ def outcome_row(spec: dict[str, Any], outcome: Row, rows: pd.DataFrame) -> dict[
         **spec,
         "status": outcome["status"],
         "last_step": last_step,
-        "samples_seen": rows["samples_seen"].iloc[-1] if len(rows) else 0,
+        "samples_seen": int(rows["samples_seen"][-1]) if len(rows["step"]) else 0,
         "first_reuse_step": first_reuse,
         "reuse": outcome.get("reuse"),
         **run_events(rows, world=spec["world"], **criteria),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from deepboot.bootstrap import registry
@@ -13,7 +14,7 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.optimizer_checks import optimizer_problems
 from deepboot.bootstrap.study.probe_checks import probe_problems
 from deepboot.bootstrap.study.run import TRAINING, Pair, Run
-from deepboot.bootstrap.study.schema import CHOICES, Study
+from deepboot.bootstrap.study.schema import CHOICES, Study, Training
 from deepboot.bootstrap.task import Task, Universe
 
 AS_GIVEN = ("data", "schedule", "evaluation", "keep", "probes", "stop")  # tables that a run has as the study has them
@@ -43,7 +44,6 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     if problems or faulty or task is None:
         raise StudyError(problems)
     training = study.training
-    seeds = training.seeds if isinstance(training.seeds, list) else list(range(training.seeds))
     common = {
         **{name: getattr(study, name) for name in (*CHOICES, *AS_GIVEN)},
         **{name: getattr(training, name) for name in ("max_steps", *TRAINING)},
@@ -54,7 +54,7 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
     real_code = {**code, **_rule_code(study)}
     ideal_per_pool = study.data.swapped_answers or study.stop is not None  # else all pools share one
     pairs = []
-    for (size, fraction), seed in itertools.product(pools, seeds):
+    for (size, fraction), seed in itertools.product(pools, seeds_of(training)):
         specific = {"seed": seed, "batch_size": size if training.batch_size == "full" else training.batch_size}
         ideal = None
         if training.ideal:
@@ -64,6 +64,11 @@ def cell_pairs(study: Study, faulty: set[str], largest: dict[str, int]) -> list[
                    train_fraction=fraction, ideal_run_id=ideal.run_id if ideal else None)  # fmt: skip
         pairs.append(Pair(real, ideal))
     return pairs
+
+
+def seeds_of(training: Training) -> Sequence[int]:
+    """The seeds of a study's replicates."""
+    return training.seeds if isinstance(training.seeds, list) else range(training.seeds)
 
 
 def universe_key(task: dict[str, Any]) -> str:

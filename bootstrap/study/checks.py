@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from deepboot.bootstrap.study.run import Run, evaluation_steps
+from deepboot.bootstrap.study.replicates import Replicates
+from deepboot.bootstrap.study.run import evaluation_steps
 from deepboot.bootstrap.study.schema import Evaluation, Study
 from deepboot.bootstrap.wording import shown
 
@@ -69,12 +70,13 @@ def most_evaluations(evaluation: Evaluation, max_steps: int) -> tuple[str, int]:
     return "per_octave", math.ceil(math.log2(max_steps) * evaluation.per_octave) + 2
 
 
-def table_problems(runs: Sequence[Run]) -> list[str]:
+def table_problems(cells: Sequence[Replicates]) -> list[str]:
     """Problems of runs whose table of evaluations would be too large."""
-    rows = sum(most_evaluations(run.evaluation, run.max_steps)[1] for run in runs)
+    runs = sum(map(len, cells))
+    rows = sum(len(cell) * most_evaluations(cell.run.evaluation, cell.run.max_steps)[1] for cell in cells)
     if rows <= MOST_ROWS:
         return []
     return [
         f"`evaluation.schedule`: expected at most {MOST_ROWS:,} evaluations in a study, got {rows:,} of "
-        f"{len(runs):,} runs. Evaluate less often, or divide the study."
+        f"{runs:,} runs. Evaluate less often, or divide the study."
     ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from deepboot.bootstrap.study import checks
+from deepboot.bootstrap.study.cell import seeds_of
 from deepboot.bootstrap.study.dotted import with_value
 from deepboot.bootstrap.study.kept_weights import folder_problems, kept_weights
 from deepboot.bootstrap.study.messages import FORMER, StudyError
@@ -18,8 +19,11 @@ from deepboot.bootstrap.wording import shown
 PairsOf = Callable[[Study, set[str]], list[Pair]]
 
 
-def phased_pairs(point: dict[str, Any], pairs_of: PairsOf) -> list[Pair]:
+def phased_pairs(point: dict[str, Any], pairs_of: PairsOf) -> list[tuple[Pair, Sequence[int]]]:
     """The pairs of runs of one point of a sweep, with all their phases and with the weights they start from.
+
+    Each comes with the seeds at which it is trained. These are one for each pair where phases or kept weights may
+    depend on it: the indices that a rule has read before a phase, and the run that weights are taken from.
 
     Args:
         point: the study as it was written, without a sweep.
@@ -29,14 +33,28 @@ def phased_pairs(point: dict[str, Any], pairs_of: PairsOf) -> list[Pair]:
         StudyError: all that is wrong with it, as far as each part can be judged without the faulty ones.
     """
     study, faulty, problems = read(point)
-    first, first_problems = _pairs_and_problems(study, faulty, pairs_of)
+    alike = _seeds_are_alike(study)
+    first, first_problems = _pairs_and_problems(study if not alike else _at_first_seed(study), faulty, pairs_of)
     problems += checks.budget_problems(study, faulty) + folder_problems(study, faulty) + first_problems
     later, later_problems = _later_phases(point, study, faulty, pairs_of, reported=set(problems))
     problems += later_problems
     if problems:
         raise StudyError(problems)
     phases = [first, *(_one_for_each(pairs, first, number) for number, pairs in enumerate(later))]
-    return [_joined(pairs, study) for pairs in zip(*phases, strict=True)]
+    joined = [_joined(pairs, study) for pairs in zip(*phases, strict=True)]
+    seeds = seeds_of(study.training)
+    return [(pair, seeds if alike else [pair.real.seed]) for pair in joined]
+
+
+def _seeds_are_alike(study: Study) -> bool:
+    """Whether runs at different seeds differ in nothing else."""
+    return not study.phases and (study.start is None or study.start.folder is None)
+
+
+def _at_first_seed(study: Study) -> Study:
+    """The study with one of its seeds."""
+    one = seeds_of(study.training)[:1]
+    return study.model_copy(update={"training": study.training.model_copy(update={"seeds": list(one)})})
 
 
 def _pairs_and_problems(study: Study, faulty: set[str], pairs_of: PairsOf) -> tuple[list[Pair], list[str]]:

@@ -10,7 +10,8 @@ from deepboot.bootstrap.study.messages import StudyError, key_of, not_about, unw
 from deepboot.bootstrap.study.schema import NO_SETTING_OF_A_RUN
 from deepboot.bootstrap.wording import shown
 
-MOST_PAIRS = 50_000  # of a study: planned in one to two minutes and 1.5 GB, and read whole by every report
+MOST_PAIRS = 1_000_000  # of a study: planned in 10 s and 1 GB; beyond a tenth of it, trained shard by shard
+MOST_CELLS = 50_000  # of a study: each is checked by itself, in one to two milliseconds
 
 
 def points(raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -46,10 +47,10 @@ def points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list
     faulty = {key_of(problem) for problem in problems}
     lists = {dotted: values for dotted, values in sweep.items() if not_about([f"`sweep.{dotted}`"], faulty)}
     sizes = [len(values) for values in lists.values()]
-    if math.prod(sizes) > MOST_PAIRS:
+    if math.prod(sizes) > MOST_CELLS:
         product = " × ".join(f"{size:,}" for size in sizes)
         problems.append(
-            f"`sweep`: expected at most {MOST_PAIRS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
+            f"`sweep`: expected at most {MOST_CELLS:,} points, got {math.prod(sizes):,} ({product}). Shorten its lists."
         )
         return [base], problems
     at_points = []
@@ -100,15 +101,20 @@ def _inner_names(dotted: str, values: Any) -> list[str]:
 def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
     """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
     counts = [_pools_and_seeds(point.get("training")) for point in points]
-    total = sum(map(math.prod, counts))
-    if total <= MOST_PAIRS:
-        return []
     pools, seeds = max(counts, key=math.prod)
     factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
+    cells, pairs = sum(own for own, _ in counts), sum(map(math.prod, counts))
+    if cells > MOST_CELLS:
+        del factors["training.seeds"]
+        limit, got = f"{MOST_CELLS:,} cells", cells
+    elif pairs > MOST_PAIRS:
+        limit, got = f"{MOST_PAIRS:,} pairs of runs", pairs
+    else:
+        return []
     key = max(factors, key=lambda name: factors[name])
     return [
-        f"`{key}`: expected at most {MOST_PAIRS:,} pairs of runs in a study, got {total:,} ({len(points):,} "
-        f"points, up to {pools:,} pools, up to {seeds:,} seeds). Lower the largest number, or divide the study."
+        f"`{key}`: expected at most {limit} in a study, got {got:,} ({len(points):,} points, up to {pools:,} pools, "
+        f"up to {seeds:,} seeds). Lower the largest number, or divide the study."
     ]
 
 

@@ -31,6 +31,7 @@ from deepboot.bootstrap.study.schema import (
 )
 from deepboot.bootstrap.task import DATA_PATHS
 
+DIGITS = 16  # of the hashes that are ids
 MEANING = 2  # raised whenever the same specification begins to give other numbers
 
 
@@ -137,18 +138,47 @@ class Run(Settings):
     @cached_property  # asked for a dozen times a run, of a specification that never changes
     def run_id(self) -> str:
         """Hash of all that changes weights or evaluated rows, 16 hexadecimal digits."""
-        source = [self.start.run_id, self.start.step] if self.start is not None else []
-        return _digest({**self._configuration(), "seed": self.seed, "source": source})
+        return next(self.ids_at([self.seed]))
 
     @cached_property
     def cell_id(self) -> str:
         """Hash of the configuration, the same for all seeds."""
-        return _digest(self._configuration())
+        return hashlib.sha256(_canonical(self._configuration())).hexdigest()[:DIGITS]
+
+    @cached_property
+    def identity(self) -> tuple[bytes, bytes]:
+        """The JSON of which ``run_id`` is the hash, before and after its seed: what all seeds have in common."""
+        source = [self.start.run_id, self.start.step] if self.start is not None else []
+        full = {**self._configuration(), "source": source}
+        before, after = ({name: full[name] for name in full if (name < "seed") == earlier} for earlier in (True, False))
+        return _canonical(before)[:-1] + b',"seed":', b"," + _canonical(after)[1:]
+
+    def ids_at(self, seeds: Iterable[int]) -> Iterator[str]:
+        """The ``run_id`` that the run would have at each of these seeds."""
+        before, after = self.identity
+        common = hashlib.sha256(before)
+        for seed in seeds:
+            digest = common.copy()
+            digest.update(b"%d%b" % (seed, after))
+            yield digest.hexdigest()[:DIGITS]
+
+    def at_seed(self, seed: int, run_id: str, ideal_run_id: str | None) -> Self:
+        """The run at another seed, whose ids are known; phases and kept weights, which may depend on it, are not made.
+
+        It is a hundred times as fast as `model_copy`, and shares all fields and what was computed of them.
+        """
+        assert (not self.phases and self.start is None) or seed == self.seed, "phases and weights are those of one seed"
+        copied = type(self).__new__(type(self))
+        own = {"seed": seed, "ideal_run_id": ideal_run_id, "run_id": run_id}
+        object.__setattr__(copied, "__dict__", {**self.__dict__, **own})
+        for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
+            object.__setattr__(copied, name, getattr(self, name))
+        return copied
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, which has an identity of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("run_id", "cell_id"):
+        for name in ("run_id", "cell_id", "identity"):
             copied.__dict__.pop(name, None)
         return copied
 
@@ -258,10 +288,9 @@ def _is_among(name: str, given: Iterable[str]) -> bool:
     return any(name == one or name.startswith(f"{one}.") for one in given)
 
 
-def _digest(value: Any) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a value's JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _canonical(value: Any) -> bytes:
+    """A value's JSON, of which ids are hashes: keys in order, without spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 from typing import Any
 
 from deepboot.bootstrap.study import checks, phases
@@ -10,6 +10,7 @@ from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.cell import cell_pairs, universe_key
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.points import points_and_problems, size_problems
+from deepboot.bootstrap.study.replicates import Replicates, without_duplicates
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import second_pass_problems
 from deepboot.bootstrap.task import Task
@@ -22,36 +23,43 @@ def runs_of(raw: dict[str, Any]) -> list[Run]:
     Raises:
         StudyError: all mistakes of all points of the sweep, at once.
     """
+    return list(itertools.chain.from_iterable(cells_of(raw)))
+
+
+def cells_of(raw: dict[str, Any]) -> list[Replicates]:
+    """The runs of `runs_of` in their order, of which those that differ in their seed alone are checked once.
+
+    Raises:
+        StudyError: all mistakes of all points of the sweep, at once.
+    """
     at_points, problems = points_and_problems(raw)
     faulty = [key_of(problem).removeprefix("sweep.") for problem in problems]
     too_many = size_problems(at_points)
     # too large a study is checked at its first point only, without making its runs
-    by_point, more = _runs_at(at_points[:1], {}, {"training"}) if too_many else _runs_at(at_points, {})
+    by_point, more = _cells_at(at_points[:1], {}, {"training"}) if too_many else _cells_at(at_points, {})
     problems += too_many + not_about(more, faulty)
-    if not problems and any(run.data.test_set == "rest" for runs in by_point for run in runs):
-        by_point, problems = _runs_at(at_points, _largest_pools(by_point))
-    runs = [run for at_point in by_point for run in at_point]
+    if not problems and any(cell.run.data.test_set == "rest" for cells in by_point for cell in cells):
+        by_point, problems = _cells_at(at_points, _largest_pools(by_point))
+    cells = [cell for at_point in by_point for cell in at_point]
     if not problems:
+        one_of_each = [cell.run for cell in cells]
         problems = (
             _equal_point_problems(raw.get("sweep", {}), by_point)
-            + phases.idle_phase_problems(runs)
-            + phases.rescaling_problems(runs)
-            + checks.table_problems(runs)
+            + phases.idle_phase_problems(one_of_each)
+            + phases.rescaling_problems(one_of_each)
+            + checks.table_problems(cells)
         )
-    problems = problems or _second_pass_problems(runs)
+    problems = problems or _second_pass_problems(cells)
     if problems:
         raise StudyError(problems)
-    once: dict[str, Run] = {}
-    for run in runs:
-        once.setdefault(run.run_id, run)
-    return list(once.values())
+    return without_duplicates(cells)
 
 
-def _runs_at(
+def _cells_at(
     at_points: list[dict[str, Any]], largest: dict[str, int], known_faulty: Set[str] = frozenset()
-) -> tuple[list[list[Run]], list[str]]:
+) -> tuple[list[list[Replicates]], list[str]]:
     """The runs at every point of a sweep, and problems at any of them beside known faulty tables."""
-    by_point: list[list[Run]] = []
+    by_point: list[list[Replicates]] = []
     problems: list[str] = []
     for point in at_points:
         try:
@@ -59,45 +67,46 @@ def _runs_at(
         except StudyError as error:
             problems += error.problems
         else:
-            by_point.append([pair.real for pair in pairs] + [pair.ideal for pair in pairs if pair.ideal is not None])
+            real = [Replicates(pair.real, seeds, pair.ideal) for pair, seeds in pairs]
+            by_point.append(real + [Replicates(pair.ideal, seeds) for pair, seeds in pairs if pair.ideal is not None])
     return by_point, problems
 
 
-def _largest_pools(by_point: list[list[Run]]) -> dict[str, int]:
+def _largest_pools(by_point: list[list[Replicates]]) -> dict[str, int]:
     """The size of the largest pool of the whole study in each universe, by its task."""
     largest: dict[str, int] = {}
-    for run in itertools.chain.from_iterable(by_point):
-        universe = universe_key(run.task)
-        largest[universe] = max(largest.get(universe, 0), run.largest_pool or 0)
+    for cell in itertools.chain.from_iterable(by_point):
+        universe = universe_key(cell.run.task)
+        largest[universe] = max(largest.get(universe, 0), cell.run.largest_pool or 0)
     return largest
 
 
-def _equal_point_problems(sweep: dict[str, list[Any]], by_point: list[list[Run]]) -> list[str]:
+def _equal_point_problems(sweep: dict[str, list[Any]], by_point: list[list[Replicates]]) -> list[str]:
     """Problems of points of a sweep with a run that an earlier point has too. Ideal runs may be shared."""
     labels = [", ".join(f"{key} = {shown(value)}" for key, value in zip(sweep, values, strict=True))
               for values in itertools.product(*sweep.values())]  # fmt: skip
-    first: dict[str, str] = {}  # the first point of each run
+    earlier: dict[tuple[bytes, bytes], list[tuple[Sequence[int], str]]] = {}  # seeds and their points, by identity
     problems = []
-    for label, runs in zip(labels, by_point, strict=True):
-        ideal_run_ids = {run.ideal_run_id for run in runs}
-        run_ids = {run.run_id for run in runs} - ideal_run_ids
-        earlier = next((first[run_id] for run_id in run_ids if run_id in first), None)
-        if earlier is not None:
-            problems.append(
-                f"`sweep`: the points ({earlier}) and ({label}) ask for the same run. Remove one of the two."
-            )
-        first.update(dict.fromkeys(run_ids, label))
+    for label, cells in zip(labels, by_point, strict=True):
+        ideal = {cell.ideal.identity for cell in cells if cell.ideal is not None}
+        own = [cell for cell in cells if cell.run.identity not in ideal]
+        first = next((at for cell in own for seeds, at in earlier.get(cell.run.identity, ())
+                      if not set(seeds).isdisjoint(cell.seeds)), None)  # fmt: skip
+        if first is not None:
+            problems.append(f"`sweep`: the points ({first}) and ({label}) ask for the same run. Remove one of the two.")
+        for cell in own:
+            earlier.setdefault(cell.run.identity, []).append((cell.seeds, label))
     return problems
 
 
-def _second_pass_problems(runs: Collection[Run]) -> list[str]:
+def _second_pass_problems(cells: Collection[Replicates]) -> list[str]:
     """Problems of runs that would read a finite universe again; of each configuration one seed is enough to see it."""
     tasks: dict[str, Task] = {}
-    ideal_run_ids = {run.ideal_run_id for run in runs}
+    ideal = {cell.ideal.identity for cell in cells if cell.ideal is not None}
     problems = []
-    for run in {run.cell_id: run for run in runs}.values():
-        key = json.dumps(run.task)
+    for cell in {cell.run.cell_id: cell for cell in cells}.values():
+        key = json.dumps(cell.run.task)
         if key not in tasks:
-            tasks[key] = build_task(run.task)
-        problems += second_pass_problems(run, tasks[key], partner=run.run_id in ideal_run_ids)
+            tasks[key] = build_task(cell.run.task)
+        problems += second_pass_problems(cell.run, tasks[key], partner=cell.run.identity in ideal)
     return problems

@@ -18,10 +18,11 @@ from deepboot.reports.text import count, percent, plural
 from deepboot.runners import study_files
 from deepboot.runners.live.pace import duration
 from deepboot.runners.run.engine import choose_device
+from deepboot.runners.run.left import Left, families_left, left_of, start_steps
 from deepboot.runners.run.local import cores
-from deepboot.runners.run.packing import PackPlan
+from deepboot.runners.run.packing import PackPlan, plan_packs
 from deepboot.runners.run.trial import Trial, measure
-from deepboot.runners.run.work import Work, plan
+from deepboot.runners.run.work import Work, requested
 
 PILOT = 3  # seeds, the fewest that show a spread
 TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
@@ -36,7 +37,7 @@ def describe(
         StudyError: all that is wrong with the study, at once.
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
-    yield from _described(study, plan(study, out, scale=scale, changes=changes), out, choose_device("auto"))
+    yield from _described(study, requested(study, out, scale, changes, None), out, choose_device("auto"))
 
 
 def dry_run(
@@ -56,15 +57,16 @@ def dry_run(
         StudyError, ValueError: as `describe`.
     """
     chosen = choose_device(device)
-    work = plan(study, out, scale=scale, changes=changes, shard=shard)
+    work = requested(study, out, scale, changes, shard)
     yield f"# {study} as it would run, without the settings that are at their defaults"
     yield study_files.concise(work.raw)
     yield from _described(study, work, out, chosen)
 
 
 def _described(study: str | Path, work: Work, out: Path | None, device: str) -> Iterator[str]:
-    seeds = len({run.seed for run in work.runs})
-    yield from _cost(work, device, seeds)
+    start = start_steps(out, work.cells)
+    seeds = len(set().union(*{tuple(cell.seeds) for cell in work.cells}))
+    yield from _cost(work, start, device, seeds)
     claims = work.raw.get("claims", [])
     if not claims:
         yield "claims     none: add [[claims]] to the study, and they are judged when it has run"
@@ -78,42 +80,48 @@ def _described(study: str | Path, work: Work, out: Path | None, device: str) -> 
         yield f"\nNext: deepboot run {study}{pilot}"
 
 
-def _cost(work: Work, device: str, seeds: int) -> Iterator[str]:
+def _cost(work: Work, start: dict[str, int], device: str, seeds: int) -> Iterator[str]:
     """Lines about a study's question, its cells, runs, steps and the time that they take."""
-    real = [run for run in work.runs if run.rule != "ideal"]
-    cells = len({run.cell_id for run in real or work.runs})
-    done = len(work.runs) - work.pending
+    one_of_each = [cell.run for cell in work.cells]
+    left = left_of(work.cells, start)
+    runs = sum(map(len, work.cells))
+    real = sum(len(cell) for cell in work.cells if cell.run.rule != "ideal")
+    cells = len({run.cell_id for run in one_of_each if run.rule != "ideal" or not real})
+    done = runs - sum(len(one.seeds) for one in left)
     finished = f", {done} of them done" if done else ""
-    evaluations = len(evaluation_steps(work.runs[0].evaluation, work.runs[0].max_steps))
+    evaluations = len(evaluation_steps(one_of_each[0].evaluation, one_of_each[0].max_steps))
     yield f"question   {work.raw['question']}"
     yield f"cells      {cells}, each with {plural(seeds, 'seed')}"
-    yield f"runs       {len(real)} real + {len(work.runs) - len(real)} ideal = {len(work.runs)}{finished}"
-    bound = "at most " if any(run.stop is not None for run in work.runs) else ""
-    steps = sum(pack.steps for pack in work.packs)
-    yield f"steps      {bound}{steps:,} to do, {bound}{evaluations} evaluations a run"
-    if work.packs:
-        yield f"time       {_time(work.packs, device, bound or 'about ')}"
+    yield f"runs       {real} real + {runs - real} ideal = {runs}{finished}"
+    bound = "at most " if any(run.stop is not None for run in one_of_each) else ""
+    yield f"steps      {bound}{sum(one.steps for one in left):,} to do, {bound}{evaluations} evaluations a run"
+    if done < runs:
+        yield f"time       {_time(left, start, device, bound or 'about ')}"
 
 
 def _processor(device: str) -> str:
     return f"{cores()} cores" if device == "cpu" else torch.cuda.get_device_name()
 
 
-def _time(packs: list[PackPlan], device: str, bound: str) -> str:
-    """How long these packs will take, by a short trial of each size of computation, or why that is not known."""
-    by_size: dict[str, list[PackPlan]] = {}
-    for pack in packs:
+def _time(left: list[Left], start: dict[str, int], device: str, bound: str) -> str:
+    """How long this will take, by a short trial of each size of computation, or why that is not known."""
+    steps: dict[str, int] = {}
+    tried: dict[str, PackPlan] = {}
+    families = families_left(left)
+    for family in families:
+        pack = plan_packs([replace(one.cell, seeds=family[0].seeds[:1]) for one in family], start)[0]
         first = pack.runs[0]
         size = f"{first.task} {first.model} {first.loss} {first.batch_size} {first.dtype} {len(pack.runs)}"
-        by_size.setdefault(size, []).append(pack)
+        steps[size] = steps.get(size, 0) + sum(one.steps for one in family)
+        tried.setdefault(size, pack)
     seconds = 0.0
-    for pack, *others in by_size.values():
-        steps = pack.steps + sum(other.steps for other in others)
+    for size, pack in tried.items():
         trial = measure(Trial(runs=list(pack.runs), execution=Execution(device=device)))
         if trial.problem is not None:
             return f"not known: a trial of run {pack.runs[0].run_id} failed ({trial.problem})"
-        seconds += steps / trial.rate
-    return f"{bound}{duration(seconds / (min(cores(), len(packs)) if device == 'cpu' else 1))} on {_processor(device)}"
+        seconds += steps[size] / trial.rate
+    packs = sum(len(family[0].seeds) for family in families)
+    return f"{bound}{duration(seconds / (min(cores(), packs) if device == 'cpu' else 1))} on {_processor(device)}"
 
 
 def _by_pilot(folder: Path, claims: list[dict[str, Any]]) -> Iterator[str]:

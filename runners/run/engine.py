@@ -24,9 +24,10 @@ from deepboot.runners.run import autotune, checkpoints, environment, output_fold
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.facts import facts_of
+from deepboot.runners.run.left import undone
 from deepboot.runners.run.local import Bench, cores, note, run_jobs
 from deepboot.runners.run.repair import repair
-from deepboot.runners.run.work import Work, default_folder, plugins_cannot_exit, remaining, requested, undone
+from deepboot.runners.run.work import Work, default_folder, plugins_cannot_exit, remaining, requested
 from deepboot.runners.sinks.choice import sink_named
 from deepboot.runners.sinks.feed import Feed
 from deepboot.runners.sinks.sink import Sink
@@ -107,20 +108,20 @@ def run_study(
     chosen_device = choose_device(device)
     folder = Path(out) if out is not None else default_folder(study)
     request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
-    sink = sink_named(log_to, folder, len(request.runs)) if log_to is not None else None
+    sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
     with output_folder.held(folder):
         try:
             status.remove(folder)  # of a command that was killed
             for sentence in repair(folder, request.runs):
                 note(sentence)
-            output_folder.prepare(folder, study_files.resolved(request.raw), request.all_runs)
+            output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
             facts = facts_of(request.runs)
             if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
                 output_folder.merge(folder, request.runs, facts)
             execution_plan = _execution_plan(request, folder, chosen_device, workers, pack_size, backend)
             work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
             _note_precision(work.runs, chosen_device)
-            for sentence in slow_parts(work.runs):
+            for sentence in slow_parts(cell.run for cell in work.cells):
                 note(sentence)
             failures = _train(work, folder, facts, execution_plan, checkpoint_seconds, sink)
         except OSError as error:
@@ -150,9 +151,9 @@ def _execution_plan(
             plan = autotune.choose(_pending(request, folder), device, count, threads, plugins, bench, note)
         if plan.compiler not in (None, "found"):
             note(f"No compiler {plan.compiler.removeprefix('none ')}: this study is trained without compiling.")
-    for run in request.runs if given else ():
-        settings = plan.of(run)
-        plan.packs[short_key(run)] = settings.model_copy(
+    for cell in request.cells if given else ():
+        settings = plan.of(cell.run)
+        plan.packs[short_key(cell.run)] = settings.model_copy(
             update={
                 "pack_size": pack_size or settings.pack_size,
                 "sequential": settings.sequential if pack_size is None else pack_size == 1,

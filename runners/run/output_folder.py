@@ -2,20 +2,24 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
 from deepboot.bootstrap import files, probe_values, results
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.events import curves_of
 from deepboot.bootstrap.files import DamagedFileError, read_json
 from deepboot.bootstrap.probe_values import PROBES
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.run import Run, scheduled_steps
 from deepboot.bootstrap.underway import PLANNED, read_shard
 from deepboot.runners.run import registration
@@ -72,13 +76,13 @@ def set_aside(path: Path) -> Path:
     return path.rename(next(free for name in names if not (free := path.with_name(name)).exists()))
 
 
-def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
+def prepare(folder: Path, study: dict[str, Any], cells: Sequence[Replicates]) -> None:
     """Make a held folder ready for this study's runs, and register its claims before the first one.
 
     Args:
         folder: held for writing.
         study: as resolved.
-        runs: all of the study's, those of other shards too.
+        cells: all of the study's, those of other shards too.
 
     Raises:
         StudyError: the folder cannot be written, or holds another study.
@@ -94,8 +98,9 @@ def prepare(folder: Path, study: dict[str, Any], runs: list[Run]) -> None:
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
     if not (folder / "claims.json").exists() and not _holds_runs(folder):
-        described = [specification_row(run) for run in runs]
-        files.write_json(registration.registered(study, described), folder / "claims.json")
+        described = {cell.run.cell_id: specification_row(cell.run) for cell in cells}
+        seeds = sorted(set(chain.from_iterable(cell.seeds for cell in cells)))
+        files.write_json(registration.registered(study, described, seeds), folder / "claims.json")
 
 
 def _holds_runs(folder: Path) -> bool:
@@ -118,6 +123,8 @@ def collect(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     probes = [results.read_probes(folder, known), *(probe_values.long_rows(shard.probes) for shard in shards)]
     if not runs:
         return known, results.typed([], EVALUATION_COLUMNS), probes[0]
+    if tables and not shards:
+        return known, tables[1], probes[0]  # in order and without duplicates, as they were merged
     rows = pd.concat([part for part in evaluations if len(part)] or evaluations[:1], ignore_index=True)
     rows = rows.drop_duplicates(["run_id", "step"], keep="last").sort_values(["run_id", "step"], ignore_index=True)
     return _latest(runs), results.typed(rows, EVALUATION_COLUMNS), probe_values.joined(probes, rows)
@@ -155,25 +162,25 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     """
     known, evaluations, probes = collect(folder)
     specs = {run.run_id: run for run in runs}
-    positions = {run.run_id: position for position, run in enumerate(runs)}
+    positions = {run_id: position for position, run_id in enumerate(specs)}
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
         return positions.get(row["run_id"], len(runs)), row["cell_id"], row["seed"], row["run_id"]
 
-    rows = []
-    by_run = dict(list(evaluations.groupby("run_id", sort=False)))
-    kept_evaluations = []
+    rows, kept = [], [np.zeros(0, dtype=np.int64)]  # rows of runs, and positions of their evaluations
+    curves, by_run = curves_of(evaluations), evaluations.groupby("run_id", sort=False).indices
     for row in sorted(records(known), key=order):
         run = specs.get(row["run_id"])
-        measured = by_run.get(row["run_id"], evaluations.iloc[:0])
+        index = np.asarray(by_run.get(row["run_id"], kept[0]), dtype=np.int64)
         if run is not None:
             on_schedule = scheduled_steps(run.evaluation, run.max_steps) | {row["last_step"]}
-            measured = measured[measured["step"].isin(on_schedule)]
+            index = index[[step in on_schedule for step in curves["step"][index].tolist()]]
+            measured = {name: values[index] for name, values in curves.items()}
             row = run_row(run, row, measured, facts.get(run.run_id, {}))  # noqa: PLW2901 (the row as it now stands)
-        kept_evaluations.append(measured)
+        kept.append(index)
         rows.append(row)
     table = results.typed(rows, RUN_COLUMNS)
-    all_rows = pd.concat(kept_evaluations, ignore_index=True) if kept_evaluations else evaluations
+    all_rows = evaluations.iloc[np.concatenate(kept)].reset_index(drop=True)
     if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():
         all_rows = all_rows.drop(columns=CLEAN_COLUMN)
     if len(probes):  # before the runs: a finished run without its values would count as damage

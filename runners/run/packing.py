@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.roles import fields_where
 from deepboot.bootstrap.study.run import PER_MEMBER, Run
 from deepboot.bootstrap.study.schema import ModelScales
@@ -48,10 +49,15 @@ class PackPlan:
 
 def families_of(runs: Iterable[Run]) -> list[list[Run]]:
     """Runs by family, in the order in which their first runs come."""
+    return list(_families((run, pack_key(run)) for run in runs).values())
+
+
+def _families(keyed: Iterable[tuple[Run, str]]) -> dict[tuple[str, str], list[Run]]:
+    """Runs with their pack keys, by the id of the ideal run of their family and by pack key."""
     families: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        families.setdefault((run.ideal_run_id or run.run_id, pack_key(run)), []).append(run)
-    return list(families.values())
+    for run, key in keyed:
+        families.setdefault((run.ideal_run_id or run.run_id, key), []).append(run)
+    return families
 
 
 def ordered_members(runs: Iterable[Run]) -> tuple[Run, ...]:
@@ -60,7 +66,7 @@ def ordered_members(runs: Iterable[Run]) -> tuple[Run, ...]:
 
 
 def plan_packs(
-    runs: Iterable[Run], start: dict[str, int], pack_size: Callable[[Run], int] = lambda run: 1
+    cells: Iterable[Replicates], start: dict[str, int], pack_size: Callable[[Run], int] = lambda run: 1
 ) -> list[PackPlan]:
     """Packs of all runs that are not done, the longest first.
 
@@ -68,13 +74,14 @@ def plan_packs(
     before. A pack is one family, or as many families as fit into ``pack_size``.
 
     Args:
-        runs: every run of the study.
+        cells: every run of the study.
         start: the step each run starts from, by run_id; 0 where it has none, its budget where it is done.
         pack_size: members of a run's pack at most, unless one family has more.
     """
     by_key: dict[str, list[list[Run]]] = {}
-    for family in families_of(runs):
-        by_key.setdefault(pack_key(family[0]), []).append(family)
+    keyed = ((run, key) for cell in cells for key in [pack_key(cell.run)] for run in cell)
+    for (_, key), family in _families(keyed).items():
+        by_key.setdefault(key, []).append(family)
     packs = [pack for families in by_key.values() for pack in _evenly_packed(families, pack_size(families[0][0]))]
     plans = [plan for members in packs for plan in _unfinished(members, start)]
     return sorted(plans, key=lambda plan: -plan.steps)

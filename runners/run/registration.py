@@ -1,6 +1,6 @@
 """What is written down before the first run: the claims, and all that their verdicts depend on."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,20 +11,21 @@ from deepboot.reports.claims.registration import digest, kind_source, plan_of
 CHANGEABLE = ("max_steps", "metric", *(f"evaluation.{name}" for name in JUDGING))
 
 
-def registered(study: Mapping[str, Any], runs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def registered(study: Mapping[str, Any], cells: Mapping[str, Mapping[str, Any]], seeds: list[int]) -> dict[str, Any]:
     """The content of ``claims.json``, as `reports.claims.registration` reads it.
 
     Args:
         study: as resolved.
-        runs: what is known of each of its runs beforehand, by column of ``runs``.
+        cells: what is known beforehand of the runs of each cell, by cell_id and by column of ``runs``.
+        seeds: of all runs, sorted.
     """
-    rows, claims = list(runs), study.get("claims", [])
+    claims = study.get("claims", [])
     sources = {claim["kind"]: kind_source(claim["kind"]) for claim in claims}
     content = {
         "registered": claims,
-        "seeds": sorted({row["seed"] for row in rows}),
+        "seeds": seeds,
         "plan": plan_of(study),
-        "cells": {row["cell_id"]: {name: row[name] for name in CHANGEABLE} for row in rows},
+        "cells": {cell_id: {name: row[name] for name in CHANGEABLE} for cell_id, row in cells.items()},
         "kinds": {kind: source for kind, source in sources.items() if source},
         "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -2,17 +2,16 @@
 
 from typing import Any
 
-import pandas as pd
-
 from deepboot.bootstrap.columns import STOPPED
+from deepboot.bootstrap.events import Curves
 from deepboot.bootstrap.losses import default_metric
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import reuse_of
 from deepboot.bootstrap.underway import outcome_row
 
 
-def run_row(run: Run, trained: dict[str, Any], evaluations: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Any]:
-    """One row of ``runs``: the specification, how training ended, and the events of its evaluations."""
+def run_row(run: Run, trained: dict[str, Any], evaluations: Curves, facts: dict[str, Any]) -> dict[str, Any]:
+    """One row of ``runs``: the specification, how training ended, and the events of its evaluations, sorted by step."""
     status = trained["status"]
     if status not in ("diverged", "failed"):
         complete = trained.get(STOPPED) is True or trained["last_step"] >= run.max_steps

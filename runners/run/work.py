@@ -2,24 +2,27 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from deepboot.bootstrap import columns
-from deepboot.bootstrap.columns import STOPPED
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.probe_checks import value_names
+from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.run import Run
-from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.study.sweep import cells_of
 from deepboot.bootstrap.wording import clipped
 from deepboot.reports.claims.errors import claim_errors
 from deepboot.reports.replication.errors import published_errors
 from deepboot.runners import builtins, study_files
-from deepboot.runners.run import checkpoints, output_folder
+from deepboot.runners.run import output_folder
 from deepboot.runners.run.facts import facts_of
+from deepboot.runners.run.left import left_of, start_steps
 from deepboot.runners.run.packing import PackPlan, plan_packs
 from deepboot.runners.run.rows import specification_row
 
@@ -30,17 +33,22 @@ class Work:
 
     Attributes:
         raw: the study's tables.
-        all_runs: of the whole study.
-        runs: all of them, or those of one shard.
+        all_cells: the runs of the whole study.
+        cells: all of them, or those of one shard.
         packs: of the runs that are not done.
         pending: number of runs that are not done.
     """
 
     raw: dict[str, Any]
-    all_runs: list[Run]
-    runs: list[Run]
-    packs: list[PackPlan]
-    pending: int
+    all_cells: list[Replicates]
+    cells: list[Replicates]
+    packs: list[PackPlan] = field(default_factory=list)
+    pending: int = 0
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """The runs of its cells, made all at once."""
+        return list(chain.from_iterable(self.cells))
 
 
 @contextmanager
@@ -54,7 +62,6 @@ def plugins_cannot_exit() -> Iterator[None]:
         ) from error
 
 
-@plugins_cannot_exit()
 def plan(
     study: str | Path,
     out: Path | str | None = None,
@@ -73,6 +80,7 @@ def plan(
     return remaining(requested(study, folder, scale, changes, shard), folder, lambda run: pack_size)
 
 
+@plugins_cannot_exit()
 def requested(
     study: str | Path, folder: Path | None, scale: str | None, changes: Sequence[str], shard: str | None
 ) -> Work:
@@ -83,46 +91,50 @@ def requested(
     """
     builtins.load()
     raw = study_files.load(study, scale=scale, changes=list(changes))
-    all_runs = runs_of(raw)
-    runs = shard_of(all_runs, shard) if shard is not None else all_runs
-    _refuse_claims(raw, all_runs, folder if folder is not None else default_folder(study))
-    return Work(raw, all_runs, runs, [], 0)
+    all_cells = cells_of(raw)
+    cells = shard_of(all_cells, shard) if shard is not None else all_cells
+    _refuse_claims(raw, all_cells, folder if folder is not None else default_folder(study))
+    return Work(raw, all_cells, cells)
 
 
-def _refuse_claims(raw: dict[str, Any], runs: list[Run], folder: Path) -> None:
+def _refuse_claims(raw: dict[str, Any], cells: list[Replicates], folder: Path) -> None:
     """Refuse claims, and published numbers, that have nothing to be judged on in these runs and those of a folder."""
-    claims, published = (raw.get(name, []) for name in ("claims", "published"))
-    if not claims and not published:
+    if not raw.get("claims") and not raw.get("published"):
         return
-    probes = value_names(runs)
-    facts = facts_of(runs) if "facts." in f"{claims}{published}" else {}
-    planned = pd.DataFrame([{**specification_row(run), **facts.get(run.run_id, {})} for run in runs])
-    problems = claim_errors(claims, planned, probes) + published_errors(published, planned, probes)
+    by_fact = "facts." in f"{raw.get('claims')}{raw.get('published')}"
+    if not by_fact and not _claim_problems(raw, [next(iter(cell)) for cell in cells]):
+        return  # what one run of each cell has, all have; a claim about single seeds needs the others
+    runs = list(chain.from_iterable(cells))
+    facts = facts_of(runs) if by_fact else {}
+    problems = _claim_problems(raw, runs, facts)
     if problems and (folder / "runs.parquet").is_file():
-        held = output_folder.known_runs(folder)
-        outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
-        both = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
-        problems = claim_errors(claims, both, probes) + published_errors(published, both, probes)
+        problems = _claim_problems(raw, runs, facts, output_folder.known_runs(folder))
     if problems:
         raise StudyError(problems)
 
 
+def _claim_problems(
+    raw: dict[str, Any], runs: list[Run], facts: dict[str, dict[str, Any]] | None = None,
+    held: pd.DataFrame | None = None,
+) -> list[str]:  # fmt: skip
+    """Problems of a study's claims and published numbers with these runs, and with those that a folder holds."""
+    claims, published = (raw.get(name, []) for name in ("claims", "published"))
+    probes = value_names(runs)
+    planned = pd.DataFrame([{**specification_row(run), **(facts or {}).get(run.run_id, {})} for run in runs])
+    if held is not None:
+        outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
+        planned = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
+    return claim_errors(claims, planned, probes) + published_errors(published, planned, probes)
+
+
 def remaining(work: Work, folder: Path | None, pack_size: Callable[[Run], int]) -> Work:
     """The work with the packs of all runs that a folder does not hold yet."""
-    start = _start_steps(folder, work.runs) if folder is not None else {}
-    return replace(work, packs=plan_packs(work.runs, start, pack_size), pending=len(_undone(work.runs, start)))
+    start = start_steps(folder, work.cells)
+    pending = sum(len(left.seeds) for left in left_of(work.cells, start))
+    return replace(work, packs=plan_packs(work.cells, start, pack_size), pending=pending)
 
 
-def undone(runs: list[Run], folder: Path) -> list[Run]:
-    """Runs that a folder does not hold to the end of their budget."""
-    return _undone(runs, _start_steps(folder, runs))
-
-
-def _undone(runs: list[Run], start: dict[str, int]) -> list[Run]:
-    return [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
-
-
-def shard_of(runs: list[Run], shard: str) -> list[Run]:
+def shard_of(cells: list[Replicates], shard: str) -> list[Replicates]:
     """The runs of the cells of one shard, "2/8" for the second of eight, with their ideal partners.
 
     Which shard a cell is in follows from the cell alone: eight machines need not know of each other.
@@ -135,34 +147,20 @@ def shard_of(runs: list[Run], shard: str) -> list[Run]:
         raise StudyError([
             f"--shard {clipped(shard)}: expected k/n with 1 <= k <= n. Write 2/8 for the second of eight."
         ])  # fmt: skip
-    partners = {run.ideal_run_id for run in runs}
-    cells = {run.cell_id for run in runs if run.run_id not in partners}
-    chosen = {cell for cell in cells if int(cell, 16) % int(count) == int(number) - 1}
-    real_runs = [run for run in runs if run.run_id not in partners and run.cell_id in chosen]
-    if not real_runs:
+    partners = {cell.ideal.identity for cell in cells if cell.ideal is not None}
+    real = [cell for cell in cells if cell.run.identity not in partners]
+    chosen = [cell for cell in real if int(cell.run.cell_id, 16) % int(count) == int(number) - 1]
+    if not chosen:
+        known = len({cell.run.cell_id for cell in real})
         raise StudyError([
-            f"--shard {shard}: none of the study's {len(cells)} cells falls into it. Choose fewer shards, or another."
+            f"--shard {shard}: none of the study's {known} cells falls into it. Choose fewer shards, or another."
         ])  # fmt: skip
-    ideal_ids = {run.ideal_run_id for run in real_runs}
-    return real_runs + [run for run in runs if run.run_id in ideal_ids]
-
-
-def _start_steps(folder: Path, runs: list[Run]) -> dict[str, int]:
-    """The step from which each run of the folder goes on; its whole budget where it is done."""
-    known = output_folder.known_runs(folder).reindex(columns=["run_id", "status", "last_step", STOPPED])
-    wanted = {run.run_id: run for run in runs}
-    steps: dict[str, int] = {}
-    for row in output_folder.records(known):
-        run = wanted.get(row["run_id"])
-        if run is None or row["status"] == "failed":
-            continue
-        ended = row["status"] == "diverged" or row.get(STOPPED) is True
-        if ended or row["last_step"] >= run.max_steps:
-            steps[run.run_id] = run.max_steps
-        elif run.stop is None:  # a stop rule looks back over the rows, so such a run starts over
-            state = checkpoints.read_state(folder, run.run_id)
-            steps[run.run_id] = int(state["step"]) if state is not None else 0
-    return steps
+    asked: dict[Any, set[int]] = {}  # seeds of ideal partners, by identity
+    for cell in chosen:
+        if cell.ideal is not None:
+            asked.setdefault(cell.ideal.identity, set()).update(cell.seeds)
+    ideal = [(cell, asked[cell.run.identity]) for cell in cells if cell.run.identity in asked]
+    return chosen + [replace(cell, seeds=[seed for seed in cell.seeds if seed in seeds]) for cell, seeds in ideal]
 
 
 def default_folder(study: str | Path) -> Path:

@@ -27,17 +27,17 @@ def problems(raw):
     ("changes", "sentence"),
     [
         ({"training__seeds": 10**9},
-         "`training.seeds`: expected at most 50,000 pairs of runs in a study, got 1,000,000,000 (1 points, "
+         "`training.seeds`: expected at most 1,000,000 pairs of runs in a study, got 1,000,000,000 (1 points, "
          "up to 1 pools, up to 1,000,000,000 seeds). Lower the largest number, or divide the study."),
         ({"training__train_size": list(range(8, 60_008))},
-         "`training.train_size`: expected at most 50,000 pairs of runs in a study, got 60,000 (1 points, "
+         "`training.train_size`: expected at most 50,000 cells in a study, got 60,000 (1 points, "
          "up to 60,000 pools, up to 1 seeds). Lower the largest number, or divide the study."),
-        ({"training__seeds": 100, "sweep": {"optimizer.lr": [0.001 * n for n in range(1, 1000)]}},
-         "`sweep`: expected at most 50,000 pairs of runs in a study, got 99,900 (999 points, up to 1 pools, "
-         "up to 100 seeds). Lower the largest number, or divide the study."),
-        ({"sweep": {"training.seeds": [10**5, 2]}},
-         "`training.seeds`: expected at most 50,000 pairs of runs in a study, got 100,002 (2 points, up to 1 pools, "
-         "up to 100,000 seeds). Lower the largest number, or divide the study."),
+        ({"training__seeds": 1010, "sweep": {"optimizer.lr": [0.001 * n for n in range(1, 1000)]}},
+         "`training.seeds`: expected at most 1,000,000 pairs of runs in a study, got 1,008,990 (999 points, "
+         "up to 1 pools, up to 1,010 seeds). Lower the largest number, or divide the study."),
+        ({"sweep": {"training.seeds": [10**6, 2]}},
+         "`training.seeds`: expected at most 1,000,000 pairs of runs in a study, got 1,000,002 (2 points, "
+         "up to 1 pools, up to 1,000,000 seeds). Lower the largest number, or divide the study."),
         ({"sweep": {"optimizer.lr": list(range(1, 1000)), "model.width": list(range(1, 1000))}},
          "`sweep`: expected at most 50,000 points, got 998,001 (999 × 999). Shorten its lists."),
         ({"evaluation": {"per_octave": 10**9}},

@@ -193,3 +193,22 @@ def test_pairs_are_counted_without_making_runs(changes, pairs):
         raw = with_value(raw, dotted, value)
     assert number_of_pairs(raw) == pairs
     assert sum(run.world["rule"] == "real" for run in runs_of(raw)) == pairs
+
+
+def test_the_run_of_a_seed_does_not_depend_on_the_seeds_beside_it():
+    """Runs that share their configuration are those that each seed has alone, in every field."""
+    raw = {"training__train_size": [24, 48], "stop": {"metric": "test_loss", "at_most": 0.75}}
+    together = {run.run_id: run for run in runs_of(parity(training__seeds=[4, 7], **raw))}
+    alone = [run for seed in (4, 7) for run in runs_of(parity(training__seeds=[seed], **raw))]
+    assert [together[run.run_id] for run in alone] == alone
+    assert len(together) == len(alone) == 8
+
+
+def test_points_with_other_seeds_share_no_run_twice():
+    """Ideal partners that two pools and two lists of seeds have in common are trained once."""
+    seeds = {"training.seeds": [[0, 1], [2, 3]], "training.train_size": [24, 48]}
+    runs = runs_of(parity(sweep=seeds))
+    assert [(run.rule, run.seed) for run in runs if run.rule == "ideal"] == [("ideal", seed) for seed in range(4)]
+    assert {run.ideal_run_id for run in runs if run.rule == "real"} == {
+        run.run_id for run in runs if run.rule == "ideal"
+    }
