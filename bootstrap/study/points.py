@@ -101,7 +101,7 @@ def _inner_names(dotted: str, values: Any) -> list[str]:
 def size_problems(points: Sequence[dict[str, Any]]) -> list[str]:
     """Problems of a study with too many runs to be planned, from its tables alone, before any run is made."""
     counts = [_pools_and_seeds(point.get("training")) for point in points]
-    pools, seeds = max(counts, key=math.prod)
+    pools, seeds = max(counts, key=math.prod, default=(1, 1))
     factors = {"sweep": len(points), "training.train_size": pools, "training.seeds": seeds}
     cells, pairs = sum(own for own, _ in counts), sum(map(math.prod, counts))
     if cells > MOST_CELLS:
