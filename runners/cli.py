@@ -396,13 +396,13 @@ def bench(
         deepboot bench gpu --json gpu.json
     """
     from deepboot.runners.bench import bench, gpu
-    from deepboot.runners.run import engine
+    from deepboot.runners.run import local
 
     if names == ("gpu",):
-        sys.exit(gpu.run(engine.choose_device(device), budget, only, json, say))
+        sys.exit(gpu.run(local.choose_device(device), budget, only, json, say))
     if "gpu" in names:
         _fail(["`gpu` is asked alone: `deepboot bench gpu`. Run the other benchmarks by another command."])
-    for line in bench.run(names, json, engine.choose_device(device), figure):
+    for line in bench.run(names, json, local.choose_device(device), figure):
         say(line)
 
 

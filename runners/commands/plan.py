@@ -16,8 +16,7 @@ from deepboot.reports.planning.from_pilot import forecasts
 from deepboot.reports.statistics.power import POWER, largest_spread, largest_unseen
 from deepboot.reports.text import count, percent, plural
 from deepboot.runners.live.pace import duration
-from deepboot.runners.run.engine import choose_device
-from deepboot.runners.run.local import cores
+from deepboot.runners.run.local import choose_device, cores
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.trial import Trial, measure
 from deepboot.runners.run.work import Work, plan
