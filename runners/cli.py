@@ -17,6 +17,7 @@ from deepboot.runners.command_line import Application
 
 if TYPE_CHECKING:
     from deepboot.bootstrap.results import Results
+    from deepboot.runners.run.machines import Engine
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
@@ -36,7 +37,13 @@ Open = Annotated[bool, arg(name="open", help="open the page in a browser when it
 LISTED = (
     "tasks, models, optimizers, losses, penalties, transforms, constructions, rules, probes, claims or studies"
 )
-Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
+Workers = Annotated[int | None, arg(metavar="N", help="worker processes; one per core, or per GPU, if not given")]
+EngineName = Annotated[Literal["local", "ray"], arg(name="engine", help="who trains: this machine, or a Ray cluster")]
+Address = Annotated[
+    str | None, arg(metavar="HOST:PORT", help="of a Ray cluster, or auto; if not given, Ray is started here")
+]
+GpuShare = Annotated[float, arg(metavar="SHARE", help="of a GPU that each Ray worker gets, such as 0.5")]
+Wait = Annotated[float, arg(metavar="S", help="seconds that a device missing in the Ray cluster is waited for")]
 # fmt: on
 
 UNUSABLE = (EACCES, ELOOP, ENAMETOOLONG, ENOTDIR)  # of paths that a person may have written
@@ -81,6 +88,10 @@ def run(
     log_to: Annotated[
         str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
     ] = None,
+    engine_name: EngineName = "local",
+    address: Address = None,
+    gpu_share: GpuShare = 1.0,
+    wait: Wait = 600.0,
     open_page: Open = False,
     dry_run: Annotated[bool, arg(help="say what would be done, and do nothing")] = False,
 ) -> None:
@@ -90,6 +101,7 @@ def run(
         deepboot run demo
         deepboot run my_study.toml --set training.seeds=12 optimizer.lr=1e-3
         deepboot run modular-addition --dry-run
+        deepboot run modular-addition --engine ray --address 10.0.0.1:6379
     """
     from deepboot.runners.commands import plan
     from deepboot.runners.run import engine, work
@@ -99,6 +111,7 @@ def run(
         for line in plan.describe(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
+    chosen = _engine(engine_name, address, gpu_share, wait)
     folder, failed = out or work.default_folder(study), None
     try:
         try:
@@ -106,7 +119,7 @@ def run(
                 done = engine.run_study(
                     study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
                     checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
-                    log_to=log_to,
+                    log_to=log_to, engine=chosen,
                 )  # fmt: skip
         except engine.TrainingError as error:
             failed = error
@@ -121,6 +134,17 @@ def run(
         _fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), again], code=1)
     more = f"deepboot run {study} --out {folder} --set training.seeds={2 * done.runs['seed'].nunique()}"
     say(f"Next: deepboot claims {folder}   or more seeds: {more}")
+
+
+def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "Engine | None":
+    """The engine of that name; None is this machine."""
+    if name == "ray":
+        from deepboot.runners.cluster.engine import RayEngine
+
+        return RayEngine(address, gpu_share, wait)
+    if address is not None:
+        _fail(["--address: expected with --engine ray, got it without. Add --engine ray."])
+    return None
 
 
 @app.command

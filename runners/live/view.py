@@ -73,7 +73,7 @@ class View(BaseModel):
     host: str = Field(default_factory=platform.node)
 
     def line(self) -> str:
-        """Member steps, rate, time left and the rate of each node, for a log; where nothing is trained, the state and each world's counts."""
+        """Member steps, rate, time left and nodes' rates, for a log; untrained, the state and each world's counts."""
         if self.state == "training":
             line = sentence(self.steps_done, self.steps, self.rate, STEPS, at_most=self.at_most)
             return "; ".join([line, *(f"{node}: {rate:,.0f} a second" for node, rate in self.nodes.items())])

@@ -53,6 +53,7 @@ FLOORS = {
     "runners": [
         {"cli"},
         {"commands", "bench"},
+        {"cluster"},
         {"run"},
         {"live", "sinks"},
         {"study_files", "builtins", "command_line"},
