@@ -1,4 +1,7 @@
-"""The actor: `runners.run.worker` in a process that Ray keeps, on whichever node has a device free."""
+"""The actor: `runners.run.worker` in a process that Ray keeps, on whichever node has a device free.
+
+Torch is loaded by the thread that trains, so that an actor says where it runs long before it can be asked to train.
+"""
 
 import json
 import threading
@@ -6,9 +9,6 @@ from multiprocessing.connection import Pipe
 from typing import Any
 
 import ray
-
-from deepboot.runners.run.execute import stopping
-from deepboot.runners.run.worker import work
 
 POLL_SECONDS = 0.5  # that a question for messages waits for one
 THREADS = 4  # of the actor: a job is asked for, messages are waited for, and a stop comes, all at once
@@ -26,6 +26,8 @@ class TrainingActor:
 
         def serve() -> None:
             try:
+                from deepboot.runners.run.worker import work
+
                 work(asked, said)
             finally:
                 said.close()
@@ -52,5 +54,7 @@ class TrainingActor:
 
     def stop(self) -> None:
         """Ask for a checkpoint and the end; there are no more messages afterwards."""
+        from deepboot.runners.run.execute import stopping
+
         stopping.set()
         self._jobs.close()

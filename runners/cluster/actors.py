@@ -18,7 +18,7 @@ from deepboot.runners.run.terminal import note
 from deepboot.runners.run.trial import Trial
 from deepboot.runners.run.worker import POLL_SECONDS, STOP_SECONDS
 
-STARTING_SECONDS = 30.0  # that an actor may take to start before it is said to wait
+STARTING_SECONDS = 15.0  # that an actor may take to start before it is said to wait
 AGAIN_SECONDS = 60.0  # between two sentences about the same
 
 
@@ -97,7 +97,7 @@ class RayWorker:
             return
         try:
             told = ray.get(self.question)
-            self.node = self.node or node_names()[ray.get(self._where)]
+            self.node = self.node or node_names()[ray.get(self._where)]  # asked before the question
             self.question = self._actor.messages.remote()
         except RayError as error:
             self._death = _how(error)

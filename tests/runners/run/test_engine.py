@@ -119,14 +119,6 @@ def test_a_truncated_state_is_not_used(study, tmp_path):
     equal(tmp_path / "grown", tmp_path / "whole")
 
 
-def test_workers_give_what_one_process_gives(study, tmp_path):
-    """Two worker processes write the tables of one, to the last bit."""
-    path = study(training__seeds=3)
-    run_study(path, tmp_path / "one", workers=1)
-    run_study(path, tmp_path / "two", workers=2)
-    equal(tmp_path / "one", tmp_path / "two")
-
-
 def test_results_do_not_depend_on_torch_threads_or_generators(study, tmp_path):
     """The same study twice, with the global generators disturbed between, is the same table."""
     import torch
