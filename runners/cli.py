@@ -148,6 +148,38 @@ def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "E
 
 
 @app.command
+def submit(
+    study: Study,
+    /,
+    partition: Annotated[str, arg(metavar="NAME", help="of the Slurm cluster")],
+    out: Out = None,
+    shards: Annotated[int, arg(metavar="N", help="jobs of an array, each with its part of the cells")] = 0,
+    nodes: Annotated[int, arg(metavar="N", help="or nodes of one job, on which Ray is started")] = 0,
+    minutes: Annotated[int, arg(metavar="N", help="until Slurm ends a job")] = 240,
+    gpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 0,
+    cpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 4,
+    changes: Changes = (),
+    scale: Scale = None,
+    dry_run: Annotated[bool, arg(help="print the batch script, and do nothing")] = False,
+) -> None:
+    """Train a study by Slurm: a job array with a shard each, or one job with Ray; the same command goes on.
+
+    Examples:
+        deepboot submit modular-addition --partition gpu --shards 2 --gpus 1
+        deepboot submit modular-addition --partition gpu --nodes 2 --gpus 8 --dry-run
+    """
+    from deepboot.runners.commands.submit import Request, submit
+    from deepboot.runners.run.work import default_folder
+
+    settings = tuple(chain(*changes))
+    words = (*(("--scale", scale) if scale else ()), *(("--set", *settings) if settings else ()))
+    folder = out or default_folder(study)
+    request = Request(study, folder, partition, shards, nodes, minutes, gpus, cpus, words)
+    for line in submit(request, scale, settings, dry_run=dry_run):
+        say(line)
+
+
+@app.command
 def report(
     folders: Folders,
     /,

@@ -45,6 +45,9 @@ def moody(logits_EBV, label_EB, *, how: str = "well"):
     while how == "wait" and calls > 20 and not (here / "go").exists():
         time.sleep(0.01)
     (here / f"process-{how}").write_text(str(os.getpid()))
+    if how.startswith("see"):
+        (here / f"saw-{how}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        time.sleep(0.5)  # the other pack is for the other worker
     if how == "print":
         print("printed by a plugin")
         os.write(1, b"written by a library\\n")
@@ -162,6 +165,31 @@ def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_pa
     with Bench(local.Processes()) as bench:
         bench(Trial(runs=job.runs, execution=Execution(device="cuda"), trial_seconds=0.05), 1)
     assert len(started) == 2
+
+
+def test_workers_share_out_the_gpus_and_each_sees_its_own(monkeypatch):
+    """The one that fewest others have, also in place of one that died; a person may ask for fewer, not for more."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    seen = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: seen.append(env["CUDA_VISIBLE_DEVICES"]) or Mock())
+    pool = local.Processes(local.gpus())
+    workers = [pool.hire() for _ in range(3)]
+    for one in workers:
+        one.process.poll.return_value = None
+    workers[1].process.poll.return_value = -9
+    pool.hire()
+    assert seen == ["4", "6", "7", "6"]
+    machine = local.LocalEngine()
+    assert [machine.workers("cuda", asked) for asked in (None, 2, 8)] == [3, 2, 3]
+
+
+@pytest.mark.slow
+def test_two_gpus_are_used_at_once(moody, tmp_path):
+    """Two stand-ins on the CPU: each pack is trained by a worker that sees one of them."""
+    jobs = jobs_of(moody("see", "see again"), tmp_path)
+    assert Crew(jobs, Mock(), local.Processes(["3", "5"])).work(2) == []
+    assert {(tmp_path / f"saw-{how}").read_text() for how in ("see", "see again")} == {"3", "5"}
 
 
 def test_a_trial_survives_the_death_of_its_worker(moody, tmp_path):
