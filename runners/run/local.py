@@ -63,7 +63,7 @@ class LocalEngine:
     def workers(self, device: str, asked: int | None, known: ExecutionPlan | None = None) -> int:
         """Processes: as many as were asked for or planned before, one per core, or one per GPU at most."""
         if device != "cpu":
-            return min(asked or len(gpus()), len(gpus()))
+            return max(1, min(asked or len(gpus()), len(gpus())))
         if asked is not None:
             return asked
         return known.workers if known is not None else cores()
@@ -97,7 +97,7 @@ def run_jobs(jobs: list[Job], *, workers: int, observer: Observer) -> list[Failu
     with stoppable():
         if count <= 1 and all(job.execution.device == "cpu" for job in jobs):
             return _here(jobs, observer)
-        return Crew(jobs, observer, _processes(jobs[0].execution.device)).work(count)
+        return Crew(jobs, observer, _processes(jobs[0].execution.device)).work(max(count, 1))
 
 
 def _here(jobs: Iterable[Job], observer: Observer) -> list[Failure]:

@@ -172,11 +172,14 @@ def test_workers_share_out_the_gpus_and_each_sees_its_own(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     seen = []
-    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: seen.append(env["CUDA_VISIBLE_DEVICES"]) or Mock())
+
+    def start(*_, env, **__):
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+        return Mock(poll=Mock(return_value=None))
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     pool = local.Processes(local.gpus())
     workers = [pool.hire() for _ in range(3)]
-    for one in workers:
-        one.process.poll.return_value = None
     workers[1].process.poll.return_value = -9
     pool.hire()
     assert seen == ["4", "6", "7", "6"]
