@@ -44,11 +44,11 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     Interval(low=40, high=None)
     """
     steps = np.asarray(steps, dtype=np.int64)
-    reached = np.asarray(reached, dtype=float) == 1
+    reaches = np.asarray(reached, dtype=float) == 1
     if steps.size == 0:
         return Interval(None, None)
     if steps.size >= streak:
-        begins = np.convolve(reached, np.ones(streak), "valid") == streak
+        begins = np.convolve(reaches, np.ones(streak), "valid") == streak
         if begins.any():
             first = int(begins.argmax())
             return Interval(int(steps[first - 1]) if first else None, int(steps[first]))

@@ -18,6 +18,7 @@ from deepboot.runners.command_line import Application
 
 if TYPE_CHECKING:
     from deepboot.bootstrap.results import Results
+    from deepboot.runners.run.machines import Engine
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
@@ -37,7 +38,13 @@ Open = Annotated[bool, arg(name="open", help="open the page in a browser when it
 LISTED = (
     "tasks, models, optimizers, losses, penalties, transforms, constructions, rules, probes, claims or studies"
 )
-Workers = Annotated[int | None, arg(metavar="N", help="worker processes on a CPU; one per core if not given")]
+Workers = Annotated[int | None, arg(metavar="N", help="worker processes; one per core, or per GPU, if not given")]
+EngineName = Annotated[Literal["local", "ray"], arg(name="engine", help="who trains: this machine, or a Ray cluster")]
+Address = Annotated[
+    str | None, arg(metavar="HOST:PORT", help="of a Ray cluster, or auto; if not given, Ray is started here")
+]
+GpuShare = Annotated[float, arg(metavar="SHARE", help="of a GPU that each Ray worker gets, such as 0.5")]
+Wait = Annotated[float, arg(metavar="S", help="seconds that a device missing in the Ray cluster is waited for")]
 # fmt: on
 
 UNUSABLE = (EACCES, ELOOP, ENAMETOOLONG, ENOTDIR)  # of paths that a person may have written
@@ -82,6 +89,10 @@ def run(
     log_to: Annotated[
         str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
     ] = None,
+    engine_name: EngineName = "local",
+    address: Address = None,
+    gpu_share: GpuShare = 1.0,
+    wait: Wait = 600.0,
     open_page: Open = False,
     dry_run: Annotated[bool, arg(help="say what would be done, and the study as it would run; do nothing")] = False,
 ) -> None:
@@ -91,6 +102,7 @@ def run(
         deepboot run demo
         deepboot run my_study.toml --set training.seeds=12 optimizer.lr=1e-3
         deepboot run modular-addition --dry-run
+        deepboot run modular-addition --engine ray --address 10.0.0.1:6379
     """
     from deepboot.runners.commands import plan
     from deepboot.runners.run import engine, work
@@ -100,6 +112,7 @@ def run(
         for line in plan.dry_run(study, out, scale=scale, changes=settings, device=device, shard=shard):
             say(line)
         return
+    chosen = _engine(engine_name, address, gpu_share, wait)
     folder, failed = out or work.default_folder(study), None
     try:
         try:
@@ -107,7 +120,7 @@ def run(
                 done = engine.run_study(
                     study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
                     checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
-                    log_to=log_to,
+                    log_to=log_to, engine=chosen,
                 )  # fmt: skip
         except engine.TrainingError as error:
             failed = error
@@ -122,6 +135,49 @@ def run(
         _fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), again], code=1)
     more = f"deepboot run {study} --out {folder} --set training.seeds={2 * done.runs['seed'].nunique()}"
     say(f"Next: deepboot claims {folder}   or more seeds: {more}")
+
+
+def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "Engine | None":
+    """The engine of that name; None is this machine."""
+    if name == "ray":
+        from deepboot.runners.cluster.engine import RayEngine
+
+        return RayEngine(address, gpu_share, wait)
+    if address is not None:
+        _fail(["--address: expected with --engine ray, got it without. Add --engine ray."])
+    return None
+
+
+@app.command
+def submit(
+    study: Study,
+    /,
+    partition: Annotated[str, arg(metavar="NAME", help="of the Slurm cluster")],
+    out: Out = None,
+    shards: Annotated[int, arg(metavar="N", help="jobs of an array, each with its part of the cells")] = 0,
+    nodes: Annotated[int, arg(metavar="N", help="or nodes of one job, on which Ray is started")] = 0,
+    minutes: Annotated[int, arg(metavar="N", help="until Slurm ends a job")] = 240,
+    gpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 0,
+    cpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 4,
+    changes: Changes = (),
+    scale: Scale = None,
+    dry_run: Annotated[bool, arg(help="print the batch script, and do nothing")] = False,
+) -> None:
+    """Train a study by Slurm: a job array with a shard each, or one job with Ray; the same command goes on.
+
+    Examples:
+        deepboot submit modular-addition --partition gpu --shards 2 --gpus 1
+        deepboot submit modular-addition --partition gpu --nodes 2 --gpus 8 --dry-run
+    """
+    from deepboot.runners.commands.submit import Request, submit
+    from deepboot.runners.run.work import default_folder
+
+    settings = tuple(chain(*changes))
+    words = (*(("--scale", scale) if scale else ()), *(("--set", *settings) if settings else ()))
+    folder = out or default_folder(study)
+    request = Request(study, folder, partition, shards, nodes, minutes, gpus, cpus, words)
+    for line in submit(request, scale, settings, dry_run=dry_run):
+        say(line)
 
 
 @app.command
@@ -443,13 +499,13 @@ def bench(
         deepboot bench gpu --json gpu.json
     """
     from deepboot.runners.bench import bench, gpu
-    from deepboot.runners.run import engine
+    from deepboot.runners.run import local
 
     if names == ("gpu",):
-        sys.exit(gpu.run(engine.choose_device(device), budget, only, json, say))
+        sys.exit(gpu.run(local.choose_device(device), budget, only, json, say))
     if "gpu" in names:
         _fail(["`gpu` is asked alone: `deepboot bench gpu`. Run the other benchmarks by another command."])
-    for line in bench.run(names, json, engine.choose_device(device), figure):
+    for line in bench.run(names, json, local.choose_device(device), figure):
         say(line)
 
 

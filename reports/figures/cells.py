@@ -147,8 +147,18 @@ def plot_scatter(table: pd.DataFrame, *, means: pd.DataFrame | None = None, ax: 
     ax.plot(edge, edge, color=GREY, linewidth=0.8, gid="equal")
     for index, cell in enumerate(cells):
         rows = table[table["cell"] == cell]
-        style = {"color": tone(GAP_COLOR, index, len(cells)), "marker": MARKERS[index % len(MARKERS)]}
-        ax.scatter(rows["ideal"], rows["real"], s=14, alpha=0.8, linewidth=0, label=str(cell), zorder=3, **style)
+        color, marker = tone(GAP_COLOR, index, len(cells)), MARKERS[index % len(MARKERS)]
+        ax.scatter(
+            rows["ideal"],
+            rows["real"],
+            s=14,
+            alpha=0.8,
+            linewidth=0,
+            label=str(cell),
+            zorder=3,
+            color=color,
+            marker=marker,
+        )
     for row in [] if means is None else means.to_dict("records"):
         across, up = ([row[f"{world}_{end}"] for end in ("low", "high")] for world in ("ideal", "real"))
         ax.plot(across, [row["real"]] * 2, color=INK, linewidth=0.9, gid="mean", zorder=4)

@@ -80,7 +80,7 @@ def _figure(table: pd.DataFrame, over: list[str], quantity: "Quantity", width: f
         ax.remove()
     colors = ScalarMappable(Normalize(*limits), shades(COLORS["real"]))
     bar = figure.colorbar(colors, ax=list(axes[: len(panels)]), location="top", aspect=60, label=quantity.name)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib's stubs take it for a method
+    bar.outline.set_visible(False)
     return figure
 
 

@@ -33,7 +33,8 @@ def tone(color: str, rank: int, count: int) -> str:
 def mixed(color: str, share: float) -> str:
     """A colour so far on the way to the paper, or below 0 to the ink, as #rrggbb."""
     towards = to_rgb(PAPER if share > 0 else INK)
-    return to_hex([part + (end - part) * abs(share) for part, end in zip(to_rgb(color), towards, strict=True)])
+    red, green, blue = (part + (end - part) * abs(share) for part, end in zip(to_rgb(color), towards, strict=True))
+    return to_hex((red, green, blue))
 
 
 def shades(color: str) -> ListedColormap:

@@ -39,10 +39,12 @@ from deepboot.runners.bench.turns import (
     turns,
 )
 from deepboot.runners.run import autotune, environment, trusted_backends
+from deepboot.runners.run.crew import Bench
 from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, short_key
-from deepboot.runners.run.local import Bench, cores, note
+from deepboot.runners.run.local import Processes, cores
 from deepboot.runners.run.packing import ordered_members
 from deepboot.runners.run.process import guest, prepare, wait_for
+from deepboot.runners.run.terminal import note
 from deepboot.runners.run.trial import Trial, measure
 
 PACK_SEEDS = 512  # runs of a study of packs: enough for every pack size to be tried
@@ -161,7 +163,7 @@ def _note(sentence: str) -> None:
 def _alone(name: str, contest: Contest) -> Iterator[Race]:
     """One run on one thread of the CPU: nobody compiles, then whoever is faster compiled does."""
     runs = contest.runs()
-    with Crew(1, 1) as naive, Crew(1, 1) as opponent, Crew(1, 1) as harness, Bench() as bench:
+    with Crew(1, 1) as naive, Crew(1, 1) as opponent, Crew(1, 1) as harness, Bench(Processes()) as bench:
         _build(naive, Naive(name))
         for compiles in (False, True):
             variant = fastest(_tried(opponent, name, "cpu"), (1,), compiles=compiles)
@@ -176,7 +178,7 @@ def _alone(name: str, contest: Contest) -> Iterator[Race]:
 def _packed(name: str, contest: Contest, device: str, peak: float) -> Race:
     """Many runs as the plan chosen for a study of them carries them out."""
     runs = contest.runs(PACK_SEEDS)
-    with Bench() as bench:
+    with Bench(Processes()) as bench:
         plan = autotune.choose(runs, device, 1 if device != "cpu" else cores(), cores(), [], bench, _note)
         trusted_backends.distrust(plan, runs, [], bench, _note)
     own = (contest.members or PACK_SEEDS) // plan.workers  # members of one process at most
@@ -213,7 +215,7 @@ def _tried(crew: Crew, name: str, device: str) -> Callable[[Variant], float]:
     return lambda variant: trial(crew, Tried(name, variant, device), _note, f"{name}, opponent, {variant}")
 
 
-def _fastest_execution(crew: Crew, runs: list[Run], bench: Bench) -> Execution:
+def _fastest_execution(crew: Crew, runs: list[Run], bench: Bench[Any]) -> Execution:
     """The faster of eager and compiled for one run, compiled only where it trains as eager does."""
     plan = ExecutionPlan(device="cpu", packs={short_key(runs[0]): PackSettings(backend="compiled")})
     trusted_backends.distrust(plan, runs, [], bench, _note)

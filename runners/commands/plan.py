@@ -17,9 +17,8 @@ from deepboot.reports.statistics.power import POWER, largest_spread, largest_uns
 from deepboot.reports.text import count, percent, plural
 from deepboot.runners import study_files
 from deepboot.runners.live.pace import duration
-from deepboot.runners.run.engine import choose_device
 from deepboot.runners.run.left import Left, families_left, left_of, start_steps
-from deepboot.runners.run.local import cores
+from deepboot.runners.run.local import choose_device, cores
 from deepboot.runners.run.packing import PackPlan, plan_packs
 from deepboot.runners.run.trial import Trial, measure
 from deepboot.runners.run.work import Work, requested

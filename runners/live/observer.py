@@ -10,7 +10,7 @@ from typing import Any
 from deepboot.bootstrap.study.run import Run
 from deepboot.reports.text import plural
 from deepboot.runners.live import status
-from deepboot.runners.live.pace import Pace
+from deepboot.runners.live.pace import Pace, Recent
 from deepboot.runners.live.screens import Screen
 from deepboot.runners.live.tally import Row, Tally
 from deepboot.runners.live.view import View
@@ -41,6 +41,7 @@ class Observer:
     ):  # fmt: skip
         self._folder, self._screen, self._feed, self._at_most = folder, screen, feed, at_most
         self._pace, self._tally = pace, Tally(runs)
+        self._nodes: dict[str, Recent] = {}
         self._packs, self._done, self._running = packs, 0, 0
         self._failures: list[str] = []
         self._lock, self._closed = threading.Lock(), threading.Event()
@@ -57,6 +58,11 @@ class Observer:
             new = self._tally.add(rows)
         if self._feed is not None:
             self._feed.add(new)
+
+    def worked(self, node: str, steps: int) -> None:
+        """Count member steps that a node of a cluster has done."""
+        with self._lock:
+            self._nodes.setdefault(node, Recent()).add(steps)
 
     def begun(self) -> None:
         """A pack begins."""
@@ -87,7 +93,8 @@ class Observer:
                 name=self._folder.name, state=over if self._closed.is_set() else "training",
                 worlds=self._tally.worlds(), steps_done=self._pace.done, steps=self._pace.total,
                 rate=self._pace.rate(), at_most=self._at_most, packs_done=self._done, packs_running=self._running,
-                packs=self._packs, failures=self._told(), seen=time.time(),
+                packs=self._packs, failures=self._told(),
+                nodes={name: recent.rate() for name, recent in sorted(self._nodes.items())}, seen=time.time(),
             )  # fmt: skip
 
     def _told(self) -> str | None:

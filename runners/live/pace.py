@@ -1,9 +1,11 @@
 """The pace of long work: what is done of it, how fast, and how long the rest will take."""
 
 import time
+from collections import deque
 from typing import NamedTuple
 
 WORTH_SECONDS, WORTH_SHARE = 10, 0.01  # of new work, or its share, from which a rate says something
+RECENT_SECONDS = 60.0
 
 
 class Unit(NamedTuple):
@@ -45,6 +47,24 @@ class Pace:
             return max(new - before, 0) / (now - then)
         enough = new >= WORTH_SHARE * (self.total - self._restored)
         return max(new, 0) / max(now - self._began, 1e-9) if enough else None
+
+
+class Recent:
+    """Work of the last minute; one place of several may end or begin while the others go on."""
+
+    def __init__(self) -> None:
+        self._began, self._done = time.monotonic(), deque[tuple[float, int]]()
+
+    def add(self, amount: int) -> None:
+        """Count work that was just done."""
+        self._done.append((time.monotonic(), amount))
+
+    def rate(self) -> float:
+        """Work a second, over the last minute or since the beginning."""
+        now = time.monotonic()
+        while self._done and self._done[0][0] < now - RECENT_SECONDS:
+            self._done.popleft()
+        return sum(amount for _, amount in self._done) / max(min(now - self._began, RECENT_SECONDS), 1.0)
 
 
 def sentence(done: int, total: int, rate: float | None, unit: Unit, *, at_most: bool = False) -> str:

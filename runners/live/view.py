@@ -50,6 +50,7 @@ class View(BaseModel):
         packs_done, packs_running, packs: of this command, those that failed among the done ones.
         failures: how many packs or runs failed, and how the last one did, in one line; None where none did.
         note: a sentence of whoever watches it, such as how long ago the process gave its last sign; maybe empty.
+        nodes: member steps a second on each node of a cluster; none where there is but one machine.
         seen: seconds since the epoch.
         process, host: who trains.
     """
@@ -68,12 +69,14 @@ class View(BaseModel):
     packs: int = 0
     failures: str | None = None
     note: str = ""
+    nodes: dict[str, float] = {}
     seen: float = 0.0
     process: int = Field(default_factory=os.getpid)
     host: str = Field(default_factory=platform.node)
 
     def line(self) -> str:
-        """Member steps, rate and time left, for a log; where nothing is trained, the state and each world's counts."""
+        """Member steps, rate, time left and nodes' rates, for a log; untrained, the state and each world's counts."""
         if self.state == "training":
-            return sentence(self.steps_done, self.steps, self.rate, STEPS, at_most=self.at_most)
+            line = sentence(self.steps_done, self.steps, self.rate, STEPS, at_most=self.at_most)
+            return "; ".join([line, *(f"{node}: {rate:,.0f} a second" for node, rate in self.nodes.items())])
         return "; ".join([f"{self.name}: {self.state}", *(world.line() for world in self.worlds)])

@@ -140,9 +140,9 @@ def _pack_settings(
         rate = attempt(1, backend, sequential=True)
         if rate.rate > best.rate * WORTH:
             best, settings.sequential = rate, True
-    together = 1
+    together, sharing = 1, workers if plan.device == "cpu" else 1  # GPUs have each their own memory
     for count in () if settings.sequential else FAMILIES[plan.device][1:]:
-        if count * workers > len(families) or not _fits(best, count * len(families[0]) * workers, plan.device):
+        if count * workers > len(families) or not _fits(best, count * len(families[0]) * sharing, plan.device):
             break
         rate = attempt(count, backend)
         if rate.rate < best.rate * WORTH:
@@ -188,8 +188,8 @@ def _fits(one: Rate, members: int, device: str) -> bool:
 
 def free_memory(device: str) -> int:
     """Bytes that are free, on the device or on the host."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
+    if device == "cuda":  # of another machine's, the trials themselves find out
+        return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else 1 << 50
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1 << 33
 
 
@@ -203,8 +203,7 @@ def _memory() -> Path:
 
 
 def _machine(plan: ExecutionPlan) -> str:
-    device = torch.cuda.get_device_name() if plan.device == "cuda" else environment.processor()
-    return f"{device}, {plan.workers} processes, torch {torch.__version__}"
+    return f"{environment.device_name(plan.device)}, {plan.workers} processes, torch {torch.__version__}"
 
 
 def _remembered(plan: ExecutionPlan, run: Run) -> PackSettings | None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import torch
 
 from deepboot.bootstrap import registry, results
 from deepboot.bootstrap.files import write_json
@@ -25,8 +24,10 @@ from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.facts import facts_of
 from deepboot.runners.run.left import undone
-from deepboot.runners.run.local import Bench, cores, note, run_jobs
+from deepboot.runners.run.local import LocalEngine
+from deepboot.runners.run.machines import Engine, Machines
 from deepboot.runners.run.repair import repair
+from deepboot.runners.run.terminal import note
 from deepboot.runners.run.work import Work, default_folder, plugins_cannot_exit, remaining, requested
 from deepboot.runners.sinks.choice import sink_named
 from deepboot.runners.sinks.feed import Feed
@@ -81,6 +82,7 @@ def run_study(
     pack_size: int | None = None,
     backend: BackendName | None = None,
     log_to: str | None = None,
+    engine: Engine | None = None,
 ) -> NotebookResults:
     """Train every run of a study that its folder does not hold yet, and return the folder's results.
 
@@ -90,7 +92,7 @@ def run_study(
         scale: name of one of the study's scales.
         changes: "dotted.key=value" each.
         device: "auto" is the GPU where there is one.
-        workers: processes on a CPU; one per core if None.
+        workers: processes; one per core or GPU if None, on GPUs no more than that.
         checkpoint_seconds: time between checkpoints of a pack: what a crash can cost.
         shard: "2/8" trains the cells of the second of eight shards; each wants its own folder.
         pack_size: members stepped together, where their shapes agree; a pair is never split, but 1 steps its runs
@@ -99,55 +101,59 @@ def run_study(
         backend: how steps are carried out; None as for ``pack_size``.
         log_to: "tensorboard", "wandb", "trackio", or a module with ``init``, ``log`` and ``finish``, which is handed
             the evaluations of the runs that are trained now.
+        engine: where to train; this machine if None.
 
     Raises:
         StudyError: the study, device or folder cannot be used; nothing was trained.
         TrainingError: some packs failed or runs are missing; all others are in the folder.
         KeyboardInterrupt: a stop was asked for; what was done is in the folder, and checkpoints of the rest.
     """
-    chosen_device = choose_device(device)
     folder = Path(out) if out is not None else default_folder(study)
     request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
     sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
-    with output_folder.held(folder):
-        try:
-            status.remove(folder)  # of a command that was killed
-            for sentence in repair(folder, request.runs):
-                note(sentence)
-            output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
-            facts = facts_of(request.runs)
-            if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
-                output_folder.merge(folder, request.runs, facts)
-            execution_plan = _execution_plan(request, folder, chosen_device, workers, pack_size, backend)
-            work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
-            _note_precision(work.runs, chosen_device)
-            for sentence in slow_parts(cell.run for cell in work.cells):
-                note(sentence)
-            failures = _train(work, folder, facts, execution_plan, checkpoint_seconds, sink)
-        except OSError as error:
-            raise StudyError([
-                f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
-                "make room and run the same command again."
-            ]) from error  # fmt: skip
-        refuse_missing(folder, request.runs, failures)
+    with (engine or LocalEngine()).started() as machines:
+        chosen_device = machines.device(device)
+        with output_folder.held(folder):
+            try:
+                status.remove(folder)  # of a command that was killed
+                for sentence in repair(folder, request.runs):
+                    note(sentence)
+                output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
+                facts = facts_of(request.runs)
+                if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
+                    output_folder.merge(folder, request.runs, facts)
+                execution_plan = _execution_plan(request, folder, machines, chosen_device, workers, pack_size, backend)
+                work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
+                _note_precision(work.runs, chosen_device)
+                for sentence in slow_parts(cell.run for cell in work.cells):
+                    note(sentence)
+                failures = _train(work, folder, facts, execution_plan, machines, checkpoint_seconds, sink)
+            except OSError as error:
+                raise StudyError([
+                    f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
+                    "make room and run the same command again."
+                ]) from error  # fmt: skip
+            refuse_missing(folder, request.runs, failures)
     return load(folder)
 
 
 def _execution_plan(
-    request: Work, folder: Path, device: str, workers: int | None, pack_size: int | None, backend: BackendName | None
-) -> ExecutionPlan:
+    request: Work, folder: Path, machines: Machines, device: str, workers: int | None, pack_size: int | None,
+    backend: BackendName | None,
+) -> ExecutionPlan:  # fmt: skip
     """The plan that a folder was begun with, else one that is measured; a person's settings go before both."""
     plugins = request.raw["plugins"]
-    count = 1 if device != "cpu" else workers if workers is not None else cores()
     given = pack_size is not None or backend is not None
     known = read_plan(folder)
-    if known is not None and known.device == device:
-        plan = known if workers is None else known.model_copy(update={"workers": count})
+    known = known if known is not None and known.device == device else None
+    count = machines.workers(device, workers, known)
+    if known is not None:
+        plan = known.model_copy(update={"workers": count})
     elif given:
         plan = ExecutionPlan(device=device, workers=count)
     else:
-        with Bench() as bench:
-            threads = cores() if workers is None else 1
+        with machines.bench(device) as bench:
+            threads = machines.threads(workers)
             plan = autotune.choose(_pending(request, folder), device, count, threads, plugins, bench, note)
         if plan.compiler not in (None, "found"):
             note(f"No compiler {plan.compiler.removeprefix('none ')}: this study is trained without compiling.")
@@ -161,7 +167,7 @@ def _execution_plan(
             }
         )
     if any(settings.backend != "eager" for settings in plan.packs.values()):
-        with Bench() as bench:
+        with machines.bench(device) as bench:
             trusted_backends.distrust(plan, _pending(request, folder), plugins, bench, note)
     write_plan(plan, folder)
     return plan
@@ -182,7 +188,7 @@ def _pending(request: Work, folder: Path) -> list[Run]:
 
 
 def _train(
-    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan,
+    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan, machines: Machines,
     checkpoint_seconds: float, sink: Sink | None,
 ) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
@@ -201,7 +207,7 @@ def _train(
         if not jobs:
             return []
         with _observer(work, folder, jobs, sink) as observer:
-            return run_jobs(jobs, workers=execution_plan.workers, observer=observer)
+            return machines.run_jobs(jobs, workers=execution_plan.workers, observer=observer)
     finally:
         output_folder.merge(folder, work.runs, facts)
         done = {run.run_id for run in work.runs} - {run.run_id for run in undone(work.runs, folder)}
@@ -228,22 +234,6 @@ def _observer(work: Work, folder: Path, jobs: list[Job], sink: Sink | None) -> O
 def _definitions(work: Work) -> dict[str, str]:
     """The first line of the documentation of every probe of a study: a report does not load their code."""
     return {name: registry.find("probe", name).summary for run in work.runs[:1] for name in run.probes}
-
-
-def choose_device(device: str) -> str:
-    """The device to train on.
-
-    Raises:
-        StudyError: CUDA was asked for and is not there.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise StudyError(
-            ["--device cuda: this machine has no CUDA device that torch can use. Use --device cpu or auto, "
-             "or see `deepboot doctor`."]
-        )  # fmt: skip
-    return device
 
 
 def interrupted(folder: Path) -> str:

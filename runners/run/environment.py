@@ -14,13 +14,11 @@ PACKAGES = ("numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "s
 
 def describe(device: str, seconds: float) -> dict[str, Any]:
     """Versions, machine, device and command, as plain values for ``environment.json``."""
-    import torch
-
     return {
         "command": shlex.join(["deepboot", *sys.argv[1:]]) if _is_command_line() else "run_study from Python",
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"cpu, {processor()}",
+        "device": device_name(device) if device == "cuda" else f"cpu, {processor()}",
         "cores": os.cpu_count(),
         "multiplies bfloat16": multiplies_bfloat16(device),
         "system": platform.platform(),
@@ -30,12 +28,24 @@ def describe(device: str, seconds: float) -> dict[str, Any]:
     }
 
 
+def device_name(device: str) -> str:
+    """Name of the processor or of the GPU; a cluster's GPU has none on a machine without one."""
+    import torch
+
+    if device == "cpu":
+        return processor()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "a GPU of a cluster"
+
+
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether a device has units for products of bfloat16: of a processor, AVX-512 or AMX instructions."""
+    """Whether a device has units for products of bfloat16: of a processor, AVX-512 or AMX instructions.
+
+    Of a cluster's GPU, asked on a machine without one, it is taken to be so.
+    """
     import torch
 
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 

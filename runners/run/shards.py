@@ -27,6 +27,11 @@ def exists(folder: Path, name: str = "*") -> bool:
     return any((folder / "shards").glob(f"{name}.json"))
 
 
+def remove(folder: Path, name: str) -> None:
+    """Remove what was written of a pack that is to be done again."""
+    (folder / "shards" / f"{name}.json").unlink(missing_ok=True)
+
+
 def trained_row(
     run: Run, status: str, last_step: int, *, seconds: float | None, stopped: bool = False
 ) -> dict[str, Any]:

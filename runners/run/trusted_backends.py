@@ -62,8 +62,7 @@ def _problem(family: list[Run], execution: Execution, plugins: list[str], measur
 
 
 def _machine(execution: Execution) -> str:
-    device = torch.cuda.get_device_name() if execution.device == "cuda" else environment.processor()
-    return f"{device}, torch {torch.__version__}"
+    return f"{environment.device_name(execution.device)}, torch {torch.__version__}"
 
 
 def _architecture(run: Run, execution: Execution) -> str:

@@ -34,21 +34,22 @@ STANDARD_ERROR = 2
 class Worker:
     """A worker process as its parent sees it.
 
-    Attributes:
-        job: what it is doing.
-        dismissed: whether it knows that there is no more to do.
+    Args:
+        device: the GPU that it sees; as its parent if None.
 
     Raises:
         StudyError: the system cannot start a process, or cannot pass pipes on to one.
     """
 
-    def __init__(self) -> None:
+    node = ""
+
+    def __init__(self, device: str | None = None):
         if sys.platform == "win32":
             raise StudyError(
                 ["worker processes need Linux or macOS. Use --workers 1 and --device cpu, or Linux under WSL."]
             )
-        self.job: Job | None = None
-        self.dismissed = False
+        self.device = device
+        sees = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
         jobs, self._jobs = Pipe(duplex=False)
         self.messages, messages = Pipe(duplex=False)
         ends = (jobs.fileno(), messages.fileno())
@@ -56,7 +57,7 @@ class Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "deepboot.runners.run.worker", *map(str, ends), str(os.getpid())],
                 stdin=subprocess.DEVNULL, stdout=STANDARD_ERROR, pass_fds=ends,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **sees},
                 start_new_session=True,  # an interrupt from the keyboard reaches the parent alone, which then stops it
             )  # fmt: skip
         except OSError as error:
@@ -91,7 +92,6 @@ class Worker:
 
     def dismiss(self) -> None:
         """Tell it that there is no more to do."""
-        self.dismissed = True
         self._jobs.close()
 
     def ended(self) -> str:

@@ -65,6 +65,7 @@ FLOORS = {
     "runners": [
         {"cli"},
         {"commands", "bench"},
+        {"cluster"},
         {"run"},
         {"live", "sinks"},
         {"study_files", "shipped", "builtins", "command_line"},

@@ -20,9 +20,10 @@ from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
 from deepboot.runners import cli, run_study
-from deepboot.runners.run import autotune, checkpoints, engine, execute, trial, work
+from deepboot.runners.run import autotune, checkpoints, engine, execute, local, trial, work
+from deepboot.runners.run.crew import Bench
 from deepboot.runners.run.execution_plan import PLAN_FILE, ExecutionPlan, read_plan
-from deepboot.runners.run.local import Bench
+from deepboot.runners.run.local import Processes
 from deepboot.runners.run.trial import Rate, Trial, measure
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal, tables
@@ -238,7 +239,7 @@ def test_a_trial_tells_rate_and_memory_or_the_reason():
 def test_trials_run_in_workers_at_once():
     """Rates of two workers are added; one that fails tells why."""
     runs = runs_of(parity(training__seeds=1, training__max_steps=10_000))
-    with Bench() as bench:
+    with Bench(Processes()) as bench:
         found = bench(Trial(runs=runs, trial_seconds=0.05), 2)
         assert found.problem is None
         assert found.rate > 100
@@ -253,7 +254,7 @@ def test_a_plan_is_restored_with_its_folder(study, tmp_path, monkeypatch):
     assert [settings.pack_size for settings in read_plan(out).packs.values()] == [4]
     monkeypatch.setattr(autotune, "choose", lambda *_: pytest.fail("measured again"))
     jobs = []
-    monkeypatch.setattr(engine, "run_jobs", lambda found, **_: jobs.extend(found) or [])
+    monkeypatch.setattr(local, "run_jobs", lambda found, **_: jobs.extend(found) or [])
     with pytest.raises(engine.TrainingError):  # nothing was done
         run_study(path, out, workers=1)
     assert [len(job.runs) for job in jobs] == [4]

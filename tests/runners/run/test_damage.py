@@ -147,7 +147,7 @@ def test_runs_are_told_from_their_rows_and_nothing_is_trained(copy, finished, mo
     study, out = copy
     truncated(out / "runs.parquet")
     monkeypatch.setattr(
-        "deepboot.runners.run.engine.run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else []
+        "deepboot.runners.run.local.run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else []
     )
     run_study(study, out, workers=1)
     equal(finished / "out", out)

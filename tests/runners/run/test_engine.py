@@ -15,7 +15,7 @@ from deepboot.bootstrap.results import Results, typed, write
 from deepboot.bootstrap.study.kept_weights import WEIGHTS, weights_file
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study, study_files
-from deepboot.runners.run import engine, work
+from deepboot.runners.run import engine, local, work
 from deepboot.runners.shipped import shipped
 
 EXACT = {"check_exact": True}
@@ -72,7 +72,7 @@ def test_running_again_trains_nothing(study, tmp_path, monkeypatch):
     path = study()
     run_study(path, tmp_path / "out", workers=1)
     before = tables(tmp_path / "out")
-    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else [])
+    monkeypatch.setattr(local, "run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else [])
     run_study(path, tmp_path / "out", workers=1)
     for left, right in zip(before, tables(tmp_path / "out"), strict=True):
         pd.testing.assert_frame_equal(left, right, **EXACT)
@@ -120,14 +120,6 @@ def test_a_truncated_state_is_not_used(study, tmp_path):
     equal(tmp_path / "grown", tmp_path / "whole")
 
 
-def test_workers_give_what_one_process_gives(study, tmp_path):
-    """Two worker processes write the tables of one, to the last bit."""
-    path = study(training__seeds=3)
-    run_study(path, tmp_path / "one", workers=1)
-    run_study(path, tmp_path / "two", workers=2)
-    equal(tmp_path / "one", tmp_path / "two")
-
-
 def test_results_do_not_depend_on_torch_threads_or_generators(study, tmp_path):
     """The same study twice, with the global generators disturbed between, is the same table."""
     import torch
@@ -143,7 +135,7 @@ def test_results_do_not_depend_on_torch_threads_or_generators(study, tmp_path):
 def test_thresholds_may_change_without_training(study, tmp_path, monkeypatch):
     """A lower threshold finds other events in the same evaluations."""
     run_study(study(evaluation={"schedule": 1, "streak": 1}), tmp_path / "out", workers=1)
-    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else [])
+    monkeypatch.setattr(local, "run_jobs", lambda jobs, **_: pytest.fail("trained again") if jobs else [])
     easy = {"schedule": 1, "streak": 1, "threshold": 0.05}
     read = run_study(study(evaluation=easy), tmp_path / "out", workers=1)
     assert (read.runs["grokking_high"] == 0).all()

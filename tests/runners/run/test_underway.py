@@ -10,7 +10,7 @@ from deepboot.bootstrap import results
 from deepboot.reports.comparison import compare
 from deepboot.reports.measures.events import event_bounds
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, engine, execute, output_folder, work
+from deepboot.runners.run import checkpoints, engine, execute, local, output_folder, work
 from tests.runners.run.test_engine import equal
 
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
@@ -122,7 +122,7 @@ def test_an_interrupted_extension_has_unfinished_runs(study, tmp_path, monkeypat
     def stop(jobs, **_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "run_jobs", stop)
+    monkeypatch.setattr(local, "run_jobs", stop)
     longer = study(training__max_steps=12)
     with pytest.raises(KeyboardInterrupt):
         run_study(longer, out, workers=1)

@@ -19,7 +19,8 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.execution import Execution
 from deepboot.runners import run_study
-from deepboot.runners.run import checkpoints, engine, execute, local, shards, worker
+from deepboot.runners.run import checkpoints, engine, execute, local, shards, terminal, worker
+from deepboot.runners.run.crew import Bench, Crew
 from deepboot.runners.run.execute import Job, JobResult
 from deepboot.runners.run.trial import Trial, measure
 from deepboot.runners.run.work import plan
@@ -44,6 +45,9 @@ def moody(logits_EBV, label_EB, *, how: str = "well"):
     while how == "wait" and calls > 20 and not (here / "go").exists():
         time.sleep(0.01)
     (here / f"process-{how}").write_text(str(os.getpid()))
+    if how.startswith("see"):
+        (here / f"saw-{how}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        time.sleep(0.5)  # the other pack is for the other worker
     if how == "print":
         print("printed by a plugin")
         os.write(1, b"written by a library\\n")
@@ -140,7 +144,7 @@ def test_a_plugin_that_exits_outside_training_is_a_mistake(study, tmp_path, monk
 def test_a_worker_that_lost_its_device_is_replaced(moody, tmp_path, first, same):
     """The pack that raised is failed, and the next one runs in a fresh process; other errors leave the worker."""
     jobs = jobs_of(moody(first, "well"), tmp_path)
-    (failure,) = local._Crew(jobs, Mock()).work(1)
+    (failure,) = Crew(jobs, Mock(), local.Processes()).work(1)
     assert failure.job == jobs[0].name
     assert failure.run_ids == [run.run_id for run in jobs[0].runs]
     processes = [(tmp_path / f"process-{how}").read_text() for how in (first, "well")]
@@ -151,22 +155,50 @@ def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_pa
     """The parent never has a context of its own, so that it outlives every worker."""
     monkeypatch.setattr(local, "execute", lambda *_: pytest.fail("executed in this process"))
     started = []
-    monkeypatch.setattr(local, "Worker", lambda: started.append(1) or worker.Worker())
+    monkeypatch.setattr(local, "Worker", lambda *device: started.append(1) or worker.Worker(*device))
     (job,) = jobs_of(study(), tmp_path)
     local.run_jobs(
         [job.model_copy(update={"execution": Execution(device="cuda"), "plugins": ()})],
         workers=1,
         observer=Mock(),
     )
-    with local.Bench() as bench:
+    with Bench(local.Processes()) as bench:
         bench(Trial(runs=job.runs, execution=Execution(device="cuda"), trial_seconds=0.05), 1)
     assert len(started) == 2
+
+
+def test_workers_share_out_the_gpus_and_each_sees_its_own(monkeypatch):
+    """The one that fewest others have, also in place of one that died; a person may ask for fewer, not for more."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    seen = []
+
+    def start(*_, env, **__):
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+        return Mock(poll=Mock(return_value=None))
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    pool = local.Processes(local.gpus())
+    workers = [pool.hire() for _ in range(3)]
+    workers[1].process.poll.return_value = -9
+    pool.hire()
+    assert seen == ["4", "6", "7", "6"]
+    machine = local.LocalEngine()
+    assert [machine.workers("cuda", asked) for asked in (None, 2, 8)] == [3, 2, 3]
+
+
+@pytest.mark.slow
+def test_two_gpus_are_used_at_once(moody, tmp_path):
+    """Two stand-ins on the CPU: each pack is trained by a worker that sees one of them."""
+    jobs = jobs_of(moody("see", "see again"), tmp_path)
+    assert Crew(jobs, Mock(), local.Processes(["3", "5"])).work(2) == []
+    assert {(tmp_path / f"saw-{how}").read_text() for how in ("see", "see again")} == {"3", "5"}
 
 
 def test_a_trial_survives_the_death_of_its_worker(moody, tmp_path):
     """Death is an answer, and the next trial has a worker again."""
     deadly, fine = jobs_of(moody("die", "print"), tmp_path)
-    with local.Bench() as bench:
+    with Bench(local.Processes()) as bench:
         trials = [Trial(runs=job.runs, plugins=job.plugins, trial_seconds=0.05) for job in (deadly, fine)]
         assert bench(trials[0], 1).problem == "the worker process died (exit status 9)"
         assert bench(trials[1], 1).problem is None
@@ -212,8 +244,8 @@ def test_a_system_without_processes_is_said(monkeypatch):
 def test_a_planned_run_that_nothing_accounts_for_is_missing(study, tmp_path, monkeypatch, deepboot):
     """Whatever engine lost them: some are named, all are counted, and the same command does them."""
     path, out = study(training__seeds=4), tmp_path / "out"
-    run_jobs = engine.run_jobs
-    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **how: run_jobs(jobs[:2], **how))
+    run_jobs = local.run_jobs
+    monkeypatch.setattr(local, "run_jobs", lambda jobs, **how: run_jobs(jobs[:2], **how))
     ran = deepboot("run", path, "--out", out, "--workers", 1, "--pack-size", 2)
     missing = [run for run in plan(path, out).runs if run.seed in (2, 3)]
     assert ran.returncode == 1
@@ -242,7 +274,7 @@ def test_an_earlier_failure_does_not_account_for_a_run(study, tmp_path, monkeypa
     monkeypatch.setattr(execute, "train", broken)
     with pytest.raises(engine.TrainingError, match="ArithmeticError: planted"):
         run_study(path, out, workers=1)
-    monkeypatch.setattr(engine, "run_jobs", lambda jobs, **_: [])
+    monkeypatch.setattr(local, "run_jobs", lambda jobs, **_: [])
     with pytest.raises(engine.TrainingError, match="2 planned runs are not done, and nothing says why"):
         run_study(path, out, workers=1)
 
@@ -363,7 +395,7 @@ def test_a_pack_that_does_not_fit_is_let_go_before_its_halves_begin(tmp_path, mo
 
 def test_a_second_signal_does_not_wait(study, tmp_path):
     """The first asks for checkpoints and a stop; a person who asks again gets it at once."""
-    with local._stoppable():
+    with terminal.stoppable():
         os.kill(os.getpid(), signal.SIGINT)
         assert execute.stopping.is_set()
         with pytest.raises(KeyboardInterrupt):
