@@ -23,8 +23,8 @@ from deepboot.reports.figures.theme import themed
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
-BAND = "Thin lines: single seeds. Thick: their mean, drawn as far as every seed has a value. "
-BAND += "Band: 95 % t interval of the mean at each step (from 3 seeds)."
+BAND = "Each thin line is a seed. The thick line is their mean; it ends where the first seed ends. "
+BAND += "The band is the 95 % t interval of the mean at each step; it needs at least 3 seeds."
 WIDTH = 7.2  # inches of a figure as wide as the page
 NARROW = 3.3  # inches of a figure for a window of 360 pixels, where its smallest letters still have 11 of them
 LEGEND = 100  # letters beyond which a legend takes a second line

@@ -99,7 +99,7 @@ def _measured(case: Case) -> str:
     one = case.first
     if one.effect is None or one.effect.estimate_text == "unknown":
         return ""
-    interval = f", {percent(one.confidence)} CI {one.effect.interval_text}" if one.effect.interval else ", no interval"
+    interval = f", {percent(one.confidence)} interval {one.effect.interval_text}" if one.effect.interval else ", no interval"
     return f" (measured: {_estimate(one, one.effect)}{interval}, {_sample(one.effect)})"
 
 

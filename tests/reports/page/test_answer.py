@@ -71,7 +71,7 @@ def test_an_answer_of_every_kind(kind):
     found = answer(QUESTION, [judged(claim_of(kind), Bounds(5.0, 7.0))], [])
     assert found.head == ("Yes" if KINDS[kind][1] else "As claimed")
     assert found.text.startswith("It is so (measured: 6.0")
-    assert found.text.endswith(", 95 % CI 5.0 to 7.0, 8 runs).")
+    assert found.text.endswith(", 95 % interval 5.0 to 7.0, 8 runs).")
     assert (found.verdict, found.counts, found.settles) == ("supported", "1 of 1 claim supported.", ())
 
 
@@ -101,7 +101,7 @@ def test_no_effect_claimed_and_found_is_no_yes():
 def test_a_ratio_is_so_many_fold():
     """Rounded by its interval, with no range between evaluations beside it."""
     case = judged(claim_of("faster"), Bounds(4.4, 9.5), estimate=Bounds(5.7, 6.3))
-    assert "(measured: about 6.0-fold, 95 % CI 4.4 to 9.5, 8 runs)" in answer(QUESTION, [case], []).text
+    assert "(measured: about 6.0-fold, 95 % interval 4.4 to 9.5, 8 runs)" in answer(QUESTION, [case], []).text
 
 
 def test_the_primary_claim_leads_and_all_are_counted(make_pairs):
