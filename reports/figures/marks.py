@@ -13,8 +13,8 @@ from deepboot.reports.figures.style import CHANCE_LINE, INK, ordered, world_styl
 from deepboot.reports.statistics.intervals import median_bounds
 
 EVENTS = {"memorization": ("o", "memorised"), "grokking": ("D", "grokked")}  # marker and word in the legend
-MARKED = "Circle: median step of memorising. Diamond: median step of grokking. Each is drawn if at least half of the runs "
-MARKED += "get there. The distance between the worlds' diamonds is the delay. "
+MARKED = "Circle: median step of memorising. Diamond: median step of grokking. Each is drawn if at least half of the "
+MARKED += "runs get there. The distance between the worlds' diamonds is the delay. "
 CHANCE = "Dotted grey line: chance, the error of guessing evenly among the labels. "
 
 

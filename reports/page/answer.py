@@ -99,8 +99,8 @@ def _measured(case: Case) -> str:
     one = case.first
     if one.effect is None or one.effect.estimate_text == "unknown":
         return ""
-    interval = f", {percent(one.confidence)} interval {one.effect.interval_text}" if one.effect.interval else ", no interval"
-    return f" (measured: {_estimate(one, one.effect)}{interval}, {_sample(one.effect)})"
+    ends = f"{percent(one.confidence)} interval {one.effect.interval_text}" if one.effect.interval else "no interval"
+    return f" (measured: {_estimate(one, one.effect)}, {ends}, {_sample(one.effect)})"
 
 
 def _estimate(judgement: Judgement, effect: Effect) -> str:
