@@ -1,8 +1,9 @@
 """``deepboot show``: what a name of a study stands for, its settings, how a study uses it, and samples of a task."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.descriptions import prose
@@ -17,6 +18,7 @@ from deepboot.runners.commands.settings_table import table
 from deepboot.runners.commands.study_details import details
 from deepboot.runners.shipped import shipped
 
+Shown = Kind | Literal["study"]
 COMMON: dict[Kind, type[Settings]] = {"model": ModelScales, "probe": ProbeCommon, "claim": ClaimCommon}
 EXAMPLE_COMMAND = "Write for instance `deepboot show model mlp`."
 
@@ -45,7 +47,7 @@ def lines(words: Sequence[str], changes: Sequence[str], *, seed: int, count: int
         yield f"Next: deepboot list {_plural(kind)}   or deepboot new study my_study"
 
 
-def kind_and_name(words: Sequence[str]) -> tuple[Kind | str, str]:
+def kind_and_name(words: Sequence[str]) -> tuple[Shown, str]:
     """The kind of a name, or "study", and the name.
 
     Raises:
@@ -54,7 +56,8 @@ def kind_and_name(words: Sequence[str]) -> tuple[Kind | str, str]:
     if not 1 <= len(words) <= 2:
         raise StudyError([f"[KIND] NAME: expected one or two words, got {len(words)}. {EXAMPLE_COMMAND}"])
     name = words[-1]
-    kinds = [kind for kind in KINDS if name in registry.names(kind)] + (["study"] if name in shipped() else [])
+    kinds: list[Shown] = [kind for kind in KINDS if name in registry.names(kind)]
+    kinds += ["study"] if name in shipped() else []
     if len(words) == 2:
         return _kind(words[0]), name
     if "task" in kinds or len(kinds) == 1:
@@ -65,9 +68,11 @@ def kind_and_name(words: Sequence[str]) -> tuple[Kind | str, str]:
     raise StudyError([_unknown(name)])
 
 
-def _kind(word: str) -> Kind | str:
+def _kind(word: str) -> Shown:
     """A kind by its name, in the singular or plural."""
-    kinds = {**{kind: kind for kind in KINDS}, **PLURALS, "study": "study", "studies": "study"}
+    kinds: dict[str, Shown] = {kind: kind for kind in KINDS}
+    kinds |= PLURALS
+    kinds |= {"study": "study", "studies": "study"}
     if word not in kinds:
         known = [*KINDS, "study"]
         raise StudyError([f"`deepboot show` knows no kind {shown(word)}. {suggestion(word, known)}"])
@@ -90,7 +95,8 @@ def about(kind: Kind, name: str) -> Iterator[str]:
     """
     target, schema = registry.find(kind, name).target, registry.settings(kind, name)
     yield from _wrapped(f"{kind} {name}: {prose(target)}")
-    parts = [(target, schema), *([(COMMON[kind], COMMON[kind])] if kind in COMMON else [])]
+    parts: list[tuple[Callable[..., Any], type[Settings]]] = [(target, schema)]
+    parts += [(COMMON[kind], COMMON[kind])] if kind in COMMON else []
     if any(part.model_fields for _, part in parts):
         yield ""
         yield from table(*parts)
