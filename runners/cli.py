@@ -545,15 +545,20 @@ def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE", hel
 
 
 @app.command
-def doctor() -> None:
-    """Check the installation: versions, device, threads, and known random numbers.
+def doctor(
+    out: Annotated[Path, arg(metavar="DIR", help="output folder, whose disk is looked at")] = Path("results"),
+) -> None:
+    """Say what is broken or slow here, and the cure: packages, cores, memory, disk, compiler, GPU, random numbers.
+
+    Exit status 1 if something is broken.
 
     Examples:
         deepboot doctor
+        deepboot doctor --out /data/results
     """
     from deepboot.runners.commands import doctor
 
-    lines, healthy = doctor.examine()
+    lines, healthy = doctor.examine(out)
     for line in lines:
         say(line)
     sys.exit(0 if healthy else 1)

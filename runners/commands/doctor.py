@@ -1,34 +1,59 @@
-"""``deepboot doctor``: whether this installation computes what it should, and on what."""
+"""``deepboot doctor``: whether this installation computes what it should, what is slow here, and the cures."""
 
-import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-import torch
-
-from deepboot.bootstrap import streams
+from deepboot.bootstrap.wording import error_line
+from deepboot.runners.commands import installation
+from deepboot.runners.commands.findings import Finding, conclusion
 from deepboot.runners.run import environment
-from deepboot.runners.run.local import cores
 
-NO_UNITS = 'no units for it: training.precision = "bf16" is slow here, and "bf16_products" is float32'
 KNOWN_ANSWER = (0x6B200159, 0x99BA4EFE)  # Threefry-2x32-20 of zeros, Salmon et al. 2011
 
 
-def examine() -> tuple[list[str], bool]:
-    """Lines about the machine, and whether all checks passed."""
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    lines = [
-        f"deep-bootstrap  {environment.version('deep-bootstrap')}",
-        *(f"{name:15} {environment.version(name)}" for name in environment.PACKAGES),
-        f"{'processor':15} {environment.processor()}, {cores()} cores usable of {os.cpu_count()}",
-        f"{'bfloat16':15} {'multiplied by the processor' if environment.multiplies_bfloat16('cpu') else NO_UNITS}",
-        f"{'cuda':15} {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none'}",
+def examine(out: Path) -> tuple[list[str], bool]:
+    """Lines about the installation and the machine, and whether nothing is broken.
+
+    Args:
+        out: the output folder, which need not exist.
+    """
+    findings = [
+        Finding("python", f"{sys.version.split()[0]}, deep-bootstrap {environment.version(installation.DISTRIBUTION)}"),
+        *installation.versions(installation.declared()),
+        *installation.hidden(installation.folders_before_packages()),
+        *_with_torch(out),
     ]
-    healthy = True
-    for device in devices:
+    lines = [line for finding in findings for line in finding.lines()]
+    return [*lines, conclusion(findings)], not any(finding.is_broken for finding in findings)
+
+
+def _with_torch(out: Path) -> Iterator[Finding]:
+    """Findings that take torch, or that it cannot be imported."""
+    try:
+        from deepboot.runners.commands import machine
+    except Exception as error:  # a broken build may raise anything
+        cure = "install it anew, in an environment of its own: `uv sync` in a clone, or pip install deep-bootstrap."
+        yield Finding("torch", f"cannot be imported: {error_line(error)}.", cure, is_broken=True)
+        return
+    yield from machine.usual()
+    yield machine.disk(out)
+    yield from _streams()
+
+
+def _streams() -> Iterator[Finding]:
+    """Whether every device computes the published random numbers."""
+    import torch
+
+    from deepboot.bootstrap import streams
+
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
         zero = torch.zeros((), dtype=torch.int32, device=device)
         answer = tuple(int(word) & 0xFFFFFFFF for word in streams.threefry(zero, zero, zero, zero))
-        healthy &= answer == KNOWN_ANSWER
-        lines.append(f"{'streams':15} {device}: {'known answers match' if answer == KNOWN_ANSWER else 'WRONG NUMBERS'}")
-    return [
-        *lines,
-        "Next: deepboot demo" if healthy else "This build of torch computes wrong integers: reinstall it.",
-    ], healthy
+        if answer == KNOWN_ANSWER:
+            yield Finding("streams", f"random numbers on {device}: known answers match.")
+        else:
+            yield Finding(
+                "streams", f"random numbers on {device} are WRONG: this build of torch computes wrong integers.",
+                "install another version of torch.", is_broken=True,
+            )  # fmt: skip

@@ -32,7 +32,7 @@ def lines(plural: str) -> list[str]:
     known = ["all", "studies", *PLURALS]
     if plural not in known:
         raise StudyError([f"`deepboot list` knows no {shown(plural)}. {suggestion(plural, known)}"])
-    builtins.load()
+    builtins.load(claims=plural in ("claims", "all"))
     listed: list[str] = []
     for name, kind in PLURALS.items():
         if plural in (name, "all"):

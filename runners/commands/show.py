@@ -19,7 +19,6 @@ from deepboot.runners.commands.study_details import details
 from deepboot.runners.shipped import shipped
 
 Shown = Kind | Literal["study"]
-
 COMMON: dict[Kind, type[Settings]] = {"model": ModelScales, "probe": ProbeCommon, "claim": ClaimCommon}
 EXAMPLE_COMMAND = "Write for instance `deepboot show model mlp`."
 
@@ -71,7 +70,9 @@ def kind_and_name(words: Sequence[str]) -> tuple[Shown, str]:
 
 def _kind(word: str) -> Shown:
     """A kind by its name, in the singular or plural."""
-    kinds: dict[str, Shown] = {**dict(zip(KINDS, KINDS, strict=True)), **PLURALS, "study": "study", "studies": "study"}
+    kinds: dict[str, Shown] = {kind: kind for kind in KINDS}
+    kinds |= PLURALS
+    kinds |= {"study": "study", "studies": "study"}
     if word not in kinds:
         known = [*KINDS, "study"]
         raise StudyError([f"`deepboot show` knows no kind {shown(word)}. {suggestion(word, known)}"])
