@@ -160,7 +160,7 @@ def _sections(sections: dict[str, list[str]]) -> Iterator[str]:
 
 
 def _differences(title: str, what: str, found: Sequence[Difference]) -> list[str]:
-    rows = [(one.name, *_texts(one)) for one in found]
+    rows: list[tuple[str, ...]] = [(one.name, *_texts(one)) for one in found]
     return [f"{title} that differ:", *terminal.lines(Table(title, (what, *NAMES), rows))] if rows else []
 
 
