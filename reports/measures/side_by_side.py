@@ -64,7 +64,9 @@ def matched_cells(first: Comparison, second: Comparison) -> list[MatchedCells]:
 
 def _outcomes(comparison: Comparison) -> dict[Any, Outcome]:
     """The outcome of every cell, by cell_id and world."""
-    rows = {(row["cell_id"], row["world"], row["event"]): row for row in step_table(comparison).to_dict("records")}
+    rows: dict[Any, Any] = {
+        (row["cell_id"], row["world"], row["event"]): row for row in step_table(comparison).to_dict("records")
+    }
     final = comparison.runs[KEY].assign(value=comparison.runs["run_id"].map(comparison.final()))
     return {
         (cell_id, world): _outcome(runs["value"], {event: rows.get((cell_id, world, event)) for event in EVENTS})

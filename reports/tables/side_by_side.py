@@ -39,7 +39,7 @@ def judged_claims(first: Comparison, second: Comparison) -> list[JudgedClaim]:
 
 def verdicts(judged: list[JudgedClaim]) -> Table:
     """The claims that two folders do not judge alike: verdict, estimate and interval of each."""
-    rows = [row for row in map(_verdict_row, judged) if row[1] != row[2]]
+    rows: list[tuple[str, ...]] = [row for row in map(_verdict_row, judged) if row[1] != row[2]]
     equal = len(judged) - len(rows)
     note = f"{plural(equal, 'claim')} with the same verdict and estimate in both." if equal else ""
     return Table("Verdicts", ("claim", *NAMES), rows, note=note)

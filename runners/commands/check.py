@@ -7,10 +7,10 @@ from typing import NamedTuple
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.torch_optimizers import is_stacked
-from deepboot.runners import builtins, study_files
+from deepboot.runners import builtins
 from deepboot.runners.commands import contracts
+from deepboot.runners.run.work import plan
 
 
 def check(paths: Sequence[Path]) -> tuple[list[str], bool]:
@@ -43,8 +43,7 @@ def checked(path: Path) -> list[Checked]:
     with registry.scratch():
         try:
             if path.suffix != ".py":
-                runs = runs_of(study_files.load(path))
-                return [Checked(f"{path}: study of {len(runs)} runs", [])]
+                return [Checked(f"{path}: study of {len(plan(path).all_runs)} runs", [])]
             entries = registry.load_plugin(path.resolve())
         except StudyError as error:
             return [Checked(str(path), error.problems)]

@@ -151,16 +151,16 @@ def _environment(held: Results) -> dict[str, Any]:
 
 def _sections(sections: dict[str, list[str]]) -> Iterator[str]:
     """The sections that say something, after a sentence that names the others."""
-    *equal, last = [name for name, said in sections.items() if not said] or [""]
-    if last:
-        yield f"The {' and '.join(filter(None, (', '.join(equal), last)))} are equal."
+    equal = [name for name, said in sections.items() if not said]
+    if equal:
+        yield f"The {' and '.join(filter(None, (', '.join(equal[:-1]), equal[-1])))} are equal."
     for said in sections.values():
         yield from ["", *said] if said else []
     yield ""
 
 
 def _differences(title: str, what: str, found: Sequence[Difference]) -> list[str]:
-    rows = [(one.name, *_texts(one)) for one in found]
+    rows: list[tuple[str, ...]] = [(one.name, *_texts(one)) for one in found]
     return [f"{title} that differ:", *terminal.lines(Table(title, (what, *NAMES), rows))] if rows else []
 
 

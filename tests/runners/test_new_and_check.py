@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import tomli_w
 
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.messages import StudyError
@@ -10,6 +11,7 @@ from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.runners import run_study, study_files
 from deepboot.runners.commands.check import check, problems
 from deepboot.runners.commands.new import write
+from tests.bootstrap.conftest import parity
 
 KINDS = ("study", "task", "model", "optimizer", "claim")
 
@@ -161,3 +163,18 @@ def test_penalties_and_constructions_are_tried(own_folder):
         "penalty mine: to be mended",
         "construction own: to be mended",
     ]
+
+
+def test_claims_of_a_study_are_checked_against_its_runs(own_folder):
+    """A part of a probe that is misspelt, in a claim and in a published number, is seen before anything is trained."""
+    metric = {"metric": "probes.layer_norms.hiden.0.weight"}
+    raw = parity(
+        probes={"layer_norms": {}},
+        claims=[{"kind": "final_error", "max": 1.0, **metric}],
+        published=[{"quantity": "final_error", "value": 1.0, "source": "A 2020", **metric}],
+    )
+    (own_folder / "mine.toml").write_text(tomli_w.dumps(raw))
+    claim, published = problems(own_folder / "mine.toml")
+    said = ".metric`: the probe has no value 'probes.layer_norms.hiden.0.weight'. Did you mean "
+    assert claim.startswith(f"`claims[0]{said}'probes.layer_norms.hidden.0.weight'?")
+    assert published.startswith(f"`published[0]{said}")
