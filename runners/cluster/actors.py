@@ -57,11 +57,12 @@ class RayWorker:
 
     Attributes:
         node: the name of its node, "" before it runs.
+        late: whether no device was free for it in time.
         question: the answer to the last question for messages, which Ray may have or not.
     """
 
     def __init__(self, place: Place):
-        self.node, self._place, self._since = "", place, time.monotonic()
+        self.node, self.late, self._place, self._since = "", False, place, time.monotonic()
         self._told, self._death = deque[dict[str, Any]](), ""
         self._actor = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
         self._where = self._actor.node.remote()
@@ -78,6 +79,7 @@ class RayWorker:
         if not self._told and not self._death:
             self._listen()
         if self.waited > self._place.wait_seconds:
+            self.late = True
             self._death = f"no device was free within {self._place.wait_seconds:.0f} s"
         return bool(self._told or self._death)
 
@@ -147,10 +149,12 @@ class Actors:
 
     def attentive(self, workers: Sequence[RayWorker]) -> list[RayWorker]:
         """Those that have a message or have ended, after a short wait for one of them."""
-        ray.wait([worker.question for worker in workers], timeout=POLL_SECONDS)
         heard = [worker for worker in workers if worker.attentive]
+        if not heard:
+            ray.wait([worker.question for worker in workers], timeout=POLL_SECONDS)
+            heard = [worker for worker in workers if worker.attentive]
+        self._given_up |= any(worker.late for worker in workers)
         waited = max(worker.waited for worker in workers)
-        self._given_up |= waited > self._place.wait_seconds
         if waited > STARTING_SECONDS or (waited > 0 and self._place.slots < len(workers)):
             self._say_waiting(sum(worker.waited > 0 for worker in workers), len(workers))
         return heard
@@ -176,6 +180,6 @@ class Actors:
 
 
 def _how(error: RayError) -> str:
-    """How an actor died, in one line: the last of an error's lines that Ray did not indent."""
+    """How an actor died, in one line: the last of an error's lines that Ray did not indent, without its guesses."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith(("\t", " "))]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1].partition(" Some common causes")[0] if lines else type(error).__name__

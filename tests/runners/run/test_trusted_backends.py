@@ -3,7 +3,8 @@
 import pytest
 
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.runners.run import engine, trusted_backends
+from deepboot.runners.run import trusted_backends
+from deepboot.runners.run.crew import Bench
 from deepboot.runners.run.engine import run_study
 from deepboot.runners.run.execution_plan import ExecutionPlan, PackSettings, read_plan, short_key
 from deepboot.runners.run.trial import Rate
@@ -91,7 +92,7 @@ def test_a_memory_that_cannot_be_read_is_no_reason_to_trust(tmp_path):
 def test_a_study_is_trained_by_the_plain_backend_where_the_fast_one_disagrees(study, tmp_path, monkeypatch, capfd):
     """The terminal and the plan say so, and the tables are those of the plain backend."""
     path, checked = study(), Checked(DIFFERS)
-    monkeypatch.setattr(engine.Bench, "__call__", lambda bench, trial, workers: checked(trial, workers))
+    monkeypatch.setattr(Bench, "__call__", lambda bench, trial, workers: checked(trial, workers))
     run_study(path, tmp_path / "plain", workers=1)
     run_study(path, tmp_path / "fast", workers=1, backend="compiled")
     equal(tmp_path / "plain", tmp_path / "fast")
