@@ -10,7 +10,7 @@ from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.torch_optimizers import is_stacked
 from deepboot.runners import builtins
 from deepboot.runners.commands import contracts
-from deepboot.runners.run.work import requested
+from deepboot.runners.run.work import plan
 
 
 def check(paths: Sequence[Path]) -> tuple[list[str], bool]:
@@ -43,7 +43,7 @@ def checked(path: Path) -> list[Checked]:
     with registry.scratch():
         try:
             if path.suffix != ".py":
-                return [Checked(f"{path}: study of {sum(map(len, requested(path, None, None, (), None).all_cells))} runs", [])]
+                return [Checked(f"{path}: study of {sum(map(len, plan(path).all_cells))} runs", [])]
             entries = registry.load_plugin(path.resolve())
         except StudyError as error:
             return [Checked(str(path), error.problems)]
