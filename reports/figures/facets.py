@@ -3,10 +3,11 @@
 import io
 import re
 import textwrap
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ BAND += "The band is the 95 % t interval of the mean at each step; it needs at l
 WIDTH = 7.2  # inches of a figure as wide as the page
 NARROW = 3.3  # inches of a figure for a window of 360 pixels, where its smallest letters still have 11 of them
 LEGEND = 100  # letters beyond which a legend takes a second line
+RUN = "seed|delay|memorization|grokking|stable"  # begin the names of marks of single runs
 TITLE = 84  # letters of all titles in a row
 
 
@@ -47,14 +49,15 @@ class Drawing:
     def inline(self) -> str:
         """The SVG as an element of a page: without prologue, its identifiers made unique by the name."""
         text = self.svg.decode()
-        text = text[text.index("<svg") :]
-        text = re.sub(r'<g id="[a-zA-Z0-9.]+_\d+">', "<g>", text)  # matplotlib's own names, which nothing refers to
+        text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+        text = re.sub(rf'<g id="([a-zA-Z0-9.]+_\d+|({RUN}) [^"]*)">', "<g>", text)  # names that nothing refers to
         text = re.sub(r"\n\s*", "\n", text).replace("</g>\n", "</g>")
         text = re.sub(r"<g>\n(<[^>]*/>)\n</g>", r"\1", text)  # groups of one mark
         text = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", text)
         text = _short_names(text)
-        text = re.sub(r'\bid="', f'id="{self.name}-', text)
-        text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{self.name}-", text)
+        text = re.sub(r'<path d="M [\d.]+ [\d.]+\s*"[^>]*/>\n?', "", text)  # lines of one place, which draw nothing
+        text = re.sub(r'(\bid="|xlink:href="#|url\(#)([mpC]\d+)\b', rf"\g<1>{_prefix(self.name)}\2", text)
+        text = re.sub(rf'\bid="(?!{_prefix(self.name)})', f'id="{self.name}-', text).replace("xlink:href", "href")
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
         share = min(float(width) / (72 * WIDTH), 1)  # so that letters have one size in all figures
         size = f' style="--share: {share:.2f}"'
@@ -82,22 +85,34 @@ def _compact(attribute: re.Match[str]) -> str:
     """An attribute of places with a tenth of a point, the hundredth in curved shapes, and lines by their steps."""
     name, text = attribute.groups()
     curved = re.search("[CQ]", text) is not None
-    if name == "d" and re.fullmatch(r"\s*M[^MLz]*(L[^MLz]*)+", text):
-        return f'd="{_steps(text)}"'
+    if name == "d" and re.fullmatch(r"\s*M[^MLz]*(L[^MLz]*)+z?\s*", text):
+        return f'd="{_steps(text)}{"z" if "z" in text else ""}"'
     text = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.{2 if curved else 1}f}", text)
     return f'{name}="{" ".join(text.split() if curved else text.replace("L", "").split())}"'
+
+
+def _prefix(name: str) -> str:
+    """Five letters for a figure's name, before the parts that only the figure itself refers to, thousands of times."""
+    return f"f{zlib.crc32(name.encode()) % 16**4:04x}"
 
 
 def _steps(line: str) -> str:
     """A line of straight parts as its beginning and the steps from there, which take fewer digits than places.
 
-    >>> _steps("M 36.71 201.52 L 49.53 200.8 L 61.2 200.8")
-    'M36.7 201.5l12.8-.7 11.7 0'
+    Level steps in one direction are one.
+
+    >>> _steps("M 36.71 201.52 L 49.53 200.8 L 61.2 200.8 L 61.4 200.8")
+    'M36.7 201.5l12.8-.7 11.9 0'
     """
     tenths = [round(10 * float(number)) for number in re.findall(r"-?\d+(?:\.\d+)?", line)]
-    first, steps = tenths[:2], [after - before for before, after in zip(tenths, tenths[2:], strict=False)]
-    words = [f"{step / 10:g}".replace("0.", ".", 1) if abs(step) < 10 else f"{step / 10:g}" for step in steps]
-    return f"M{first[0] / 10:g} {first[1] / 10:g}l{' '.join(words).replace(' -', '-')}"
+    moves = list(zip(tenths[::2], tenths[1::2], strict=True))
+    steps: list[tuple[int, int]] = []
+    for (x, y), (next_x, next_y) in pairwise(moves):
+        flat = steps and y == next_y and steps[-1][1] == 0 and (next_x - x) * steps[-1][0] > 0
+        before = steps.pop()[0] if flat else 0
+        steps.append((before + next_x - x, next_y - y))
+    words = [f"{step / 10:g}".replace("0.", ".", 1) if abs(step) < 10 else f"{step / 10:g}" for step in chain(*steps)]
+    return f"M{moves[0][0] / 10:g} {moves[0][1] / 10:g}l{' '.join(words).replace(' -', '-')}"
 
 
 def _short_names(svg: str) -> str:
@@ -108,8 +123,8 @@ def _short_names(svg: str) -> str:
 
 
 def _with_classes(svg: str, name: str) -> str:
-    """An SVG whose repeated styles are written once, as classes whose names begin as the figure's."""
-    prefix = re.sub(r"\W", "-", name)
+    """An SVG whose repeated styles are written once, as classes of its own."""
+    prefix = _prefix(name)
     counts = Counter(re.findall(r' style="([^"]*)"', svg))
     classes = {style: f"{prefix}-{index}" for index, (style, count) in enumerate(counts.items()) if count > 1}
     written = "".join(f".{short}{{{style}}}" for style, short in classes.items())

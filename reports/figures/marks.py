@@ -41,7 +41,7 @@ def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: 
             if at is not None and len(mean):
                 style: dict[str, Any] = {"color": world_style(world, worlds)[0], "markeredgecolor": INK}
                 height = float(np.interp(at, mean.index.to_numpy(), mean.to_numpy()))
-                ax.plot([at], [height], marker=marker, markersize=6, zorder=5, gid=f"{event} {world}", **style)
+                ax.plot([at], [height], marker=marker, markersize=6, zorder=5, gid=f"median {event} {world}", **style)
 
 
 def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:

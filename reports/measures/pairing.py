@@ -12,6 +12,7 @@ import pandas as pd
 
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison, When, missing_values
+from deepboot.reports.measures.chance import CLASSES
 from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing
 from deepboot.reports.statistics.test_set_noise import noise_of_test_set
@@ -101,11 +102,17 @@ def _pairing(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
 
 
 def _measured_in_shares(comparison: Comparison) -> pd.Index:
-    """Runs whose error is a share of wrong labels; of real labels it is the squared error, as the loss is."""
+    """Runs whose error is a share of wrong labels; of real labels, of which a task has one class, it is a square.
+
+    Older tables do not have the number of classes: there an error that is the loss, or above 1, is a square.
+    """
     rows = comparison.evaluations
     squared = (rows[ERROR] == rows["test_loss"]).groupby(rows["run_id"]).all()
     squared |= rows.groupby("run_id")[ERROR].max() > 1
-    return squared.index[~squared]
+    if CLASSES in comparison.runs:
+        classes = comparison.runs.set_index("run_id")[CLASSES].astype(float).reindex(squared.index)
+        squared = squared.mask(classes.notna(), classes == 1)
+    return squared.index[~squared.astype(bool)]
 
 
 def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.Series]]:

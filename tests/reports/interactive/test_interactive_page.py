@@ -199,13 +199,25 @@ def test_print_dark_mode_and_narrow_pages(browser):
 
 
 def test_the_report_holds_the_figures(tmp_path):
-    """They draw there too, without an error or a request, over the static figures of the same curves."""
-    page = write_report(synthetic(2, evaluations=12), tmp_path / "report.html")
+    """They draw there too, without an error or a request; buttons copy, save a figure, and show p values."""
+    claims = [{"kind": "faster", "min_ratio": 1.0}]
+    page = write_report(synthetic(2, evaluations=12, claims=claims), tmp_path / "report.html")
     with chromium.Browser() as browser:
         browser.open(page)
         browser.until("document.querySelector('.interactive').dataset.ready")
         under = "[...document.querySelectorAll('.under-interactive')].map((one) => one.id).join()"
         assert browser.until(under) == "figure-test_error,figure-test_soft_error"
+        browser.value("navigator.clipboard.writeText = (text) => { window.copied = text; }")
+        browser.value("HTMLAnchorElement.prototype.click = function () { window.saved = this; }")
+        browser.value("document.querySelector('[data-copy]').click()")
+        assert browser.value("copied") == "deepboot run parity.toml"
+        browser.value("document.querySelector('[data-svg]').click()")
+        assert browser.value("saved.download") == "test_error.svg"
+        assert browser.value("fetch(saved.href).then((file) => file.text())").startswith("<svg")
+        column = "getComputedStyle(document.querySelector('td.p')).display"
+        assert browser.value(column) == "none"
+        browser.value("document.querySelector('.switch input').click()")
+        assert browser.value(column) == "table-cell"
         assert browser.errors == []
         assert browser.requests == [page.as_uri()]
 

@@ -101,6 +101,9 @@ def test_squared_errors_are_no_shares(with_errors):
     assert not noise_table(compare(small)).empty
     squared = small.evaluations.assign(test_loss=small.evaluations["test_error"])
     assert noise_table(compare(replace(small, evaluations=squared))).empty
+    for classes, empty in ((1, True), (2, False)):  # where the number of classes is known, nothing is guessed
+        known = replace(small, runs=small.runs.assign(**{"facts.classes": classes}), evaluations=squared)
+        assert noise_table(compare(known)).empty == empty
 
 
 def test_noise_without_a_wrong_label_has_a_limit(with_errors):

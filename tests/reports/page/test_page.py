@@ -135,7 +135,9 @@ def test_the_answer_and_its_figure_come_first(usual):
         assert "The test accuracy is at least 0.99 in 3 evaluations in a row" in form
         assert "guessing evenly among the task's labels: 0.5." in form.replace("&#39;", "'")
     assert text.index('id="figure-test_error"') < text.index('class="interactive"') < text.index('"claims"')
-    marks = {f"test_error-{event} {world}" for event in ("memorization", "grokking") for world in ("real", "ideal")}
+    marks = {
+        f"test_error-median {event} {world}" for event in ("memorization", "grokking") for world in ("real", "ideal")
+    }
     assert marks <= set(usual[2].ids)
 
 
