@@ -74,6 +74,11 @@ class RayWorker:
         return 0.0 if self.node or self._death else time.monotonic() - self._since
 
     @property
+    def runs(self) -> bool:
+        """Whether it has a device and is not known to be dead."""
+        return bool(self.node) and not self._death
+
+    @property
     def attentive(self) -> bool:
         """Whether it has a message or has ended; one that waited too long is given up."""
         if not self._told and not self._death:
@@ -113,12 +118,12 @@ class RayWorker:
 
     def stop(self) -> None:
         """Ask for a checkpoint and the end."""
-        if self.node and not self._death:
+        if self.runs:
             self._actor.stop.remote()
 
     def outlast(self, until: float) -> None:
         """Wait for its end until a moment, but not for one that never ran."""
-        while self.node and not self._death and time.monotonic() < until:
+        while self.runs and time.monotonic() < until:
             ray.wait([self.question], timeout=POLL_SECONDS)
             self._listen()
             self._told.clear()
@@ -156,7 +161,7 @@ class Actors:
         self._given_up |= any(worker.late for worker in workers)
         waited = max(worker.waited for worker in workers)
         if waited > STARTING_SECONDS or (waited > 0 and self._place.slots < len(workers)):
-            self._say_waiting(sum(worker.waited > 0 for worker in workers), len(workers))
+            self._say_waiting(sum(worker.waited > 0 for worker in workers), sum(worker.runs for worker in workers))
         return heard
 
     def stop(self, workers: Sequence[RayWorker]) -> None:
@@ -171,9 +176,9 @@ class Actors:
             for worker in workers:
                 worker.kill()
 
-    def _say_waiting(self, waiting: int, all_: int) -> None:
+    def _say_waiting(self, waiting: int, running: int) -> None:
         """Say how many devices are missing, when that changes and every minute."""
-        sentence = f"waiting for {plural(waiting, 'more device')} (have {all_ - waiting})"
+        sentence = f"waiting for {plural(waiting, 'more device')} (have {running})"
         if sentence != self._said or time.monotonic() >= self._due:
             self._said, self._due = sentence, time.monotonic() + AGAIN_SECONDS
             note(sentence)
