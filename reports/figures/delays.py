@@ -45,8 +45,9 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
     unit = UNITS[comparison.axis]
     caption = (
         f"Grokking over memorisation, the ratio of their {unit.plural} in the same run, {seed_counts(shown)}. "
-        f"{singly(shown)}Bar: what the evaluations leave possible; dot: its middle. Diamond and black bar: median and its "
-        "distribution-free 95 % interval (from 6 runs), also in numbers; a run that did not grok by the budget counts with all that "
+        f"{singly(shown)}Bar: what the evaluations leave possible; dot: its middle. Diamond and black bar: median and "
+        "its distribution-free 95 % interval (from 6 runs), also in numbers; a run that did not grok by the budget "
+        "counts with all that "
         f"lies above its bound{unknown_runs(unknown)}. Grey line: no delay. The ideal world memorises by its online "
         f"error.{unit.note}{rest}"
     )

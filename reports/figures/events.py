@@ -54,7 +54,8 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
     outcomes = {outcome for event in event_rows(shown) for outcome in shown[f"{event}_outcome"].dropna()}
     caption = (
         f"{', '.join(nouns).capitalize()} and {last} steps, {seed_counts(shown)}. {singly(shown)}"
-        f"Dot: first evaluation of the streak; bar: back to the evaluation before it. Open circle: not reached by the last evaluation."
+        "Dot: first evaluation of the streak; bar: back to the evaluation before it. "
+        "Open circle: not reached by the last evaluation."
         f"{UNITS[comparison.axis].note}{rest}"
     )
     with mpl.rc_context(rc_style("steps")):
