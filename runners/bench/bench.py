@@ -85,7 +85,7 @@ Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made | Judged
 def run(
     names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None
 ) -> Iterator[str]:
-    """Run the named benchmarks, "packs", "scale", "folders", "images" and those of one run, or all of one run; lines to print.
+    """Run the named benchmarks, such as "packs", "scale" and "folders", or all of one run; lines to print.
 
     Each line comes as soon as it is measured, so that whoever interrupts keeps those before.
 
