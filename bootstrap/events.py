@@ -48,7 +48,7 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     if steps.size == 0:
         return Interval(None, None)
     if steps.size >= streak:
-        begins = np.convolve(reached, np.ones(streak), "valid") == streak
+        begins = np.convolve(reached.astype(float), np.ones(streak), "valid") == streak
         if begins.any():
             first = int(begins.argmax())
             return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
