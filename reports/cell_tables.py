@@ -44,7 +44,8 @@ class CellTables:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """The cell's pairs, as in `Comparison.pairs`."""
-        return self.comparison.pairs_by_cell.get((self.cell_id, self.world), self.comparison.pairs().head(0))
+        tables, key = self.comparison.pairs_by_cell, (self.cell_id, self.world)
+        return tables[key] if key in tables else self.comparison.pairs().head(0)
 
     @cached_property
     def partners(self) -> pd.DataFrame:
@@ -62,5 +63,5 @@ class CellTables:
 
     def pairs_at(self, when: "When", metric: str | None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""
-        tables = self.comparison.pairs_at_by_cell(when, metric)
-        return tables.get((self.cell_id, self.world), self.comparison.pairs_at(when, metric).head(0))
+        tables, key = self.comparison.pairs_at_by_cell(when, metric), (self.cell_id, self.world)
+        return tables[key] if key in tables else self.comparison.pairs_at(when, metric).head(0)

@@ -481,7 +481,7 @@ def bench(
         Positional[tuple[str, ...]],
         arg(
             metavar="[NAME ...]",
-            help="mlp, transformer, packs, scale, images, or gpu alone; the first five if not given",
+            help="mlp, transformer, packs, scale, images, folders, or gpu alone; the first five if not given",
         ),
     ] = (),
     /,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -182,8 +183,9 @@ def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
     """The runs that a claim's verdict rests on: of the cells that it was judged in, and their ideal partners."""
     evidence = [one.evidence for one in judged if one.evidence is not None]
     cells = [cell for one in evidence for cell in (one.per_cell if isinstance(one, Across) else [one])]
-    run_ids = {run_id for cell in cells for world in (cell.world, "ideal") for run_id in cell.runs_of(world)["run_id"]}
-    return comparison.runs[comparison.runs["run_id"].isin(run_ids)]
+    tables = [cell.runs_of(world).index for cell in cells for world in (cell.world, "ideal")]
+    rows = np.unique(np.concatenate([*tables, comparison.runs.index[:0]]))
+    return comparison.runs.loc[rows]
 
 
 def _evidence(

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from deepboot.reports.claims.region import claimed_regions, whole_curve
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import by_run, mean_and_band, thin_lines
-from deepboot.reports.figures.facets import BAND, Drawing, facets, shown_cells
+from deepboot.reports.figures.facets import BAND, Drawing, facets, shown_cells, singly
 from deepboot.reports.figures.style import GAP_COLOR, INK, mark_step, new_axes, ordered, round_ticks, step_axis
 from deepboot.reports.text import measure, plural
 from deepboot.reports.time_axis import UNITS, Axis
@@ -47,7 +47,7 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
         f"Bootstrap error (real − ideal, same step and seed) over {unit.plural}, "
         f"{pairs}{' per cell' if len(cells) > 1 else ''}. It is zero by construction up to the first reuse; "
         "where it leaves the black line, the pool starts to matter. "
-        f"Grey lines: first reuse and median stopping step. {BAND.replace('seed', 'pair')}"
+        f"Grey lines: first reuse and median stopping step. {singly(shown)}{BAND.replace('seed', 'pair')}"
         f"{OUTLINED if outlined else ''}{sentences}{unit.note}{rest}"
     )
     return facets(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from deepboot.reports.figures.facets import some_of
 from deepboot.reports.figures.style import (
     CHANCE_LINE,
     TRAIN_DASH,
@@ -87,10 +88,11 @@ def by_run(table: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
-    """A line per run, the paler the more there are."""
+    """A line per run, the paler the more there are; of a great many some."""
     alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
     seed_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
-    for run_id, curve in sorted(wide.items()):
+    curves = sorted(wide.items())
+    for run_id, curve in (curves[index] for index in some_of(len(curves))):
         kept = curve.dropna()
         if len(kept):
             ax.plot(kept.index.to_numpy(), kept.to_numpy(), gid=f"seed {run_id}", **seed_style)

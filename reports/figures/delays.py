@@ -14,7 +14,17 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.events import DOT, headings, in_panels, name_rows, spread, unknown_runs, world_dots
-from deepboot.reports.figures.facets import WIDTH, Drawing, legend, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.facets import (
+    WIDTH,
+    Drawing,
+    legend,
+    rc_style,
+    rendered,
+    seed_counts,
+    shown_cells,
+    singly,
+    some_of,
+)
 from deepboot.reports.figures.style import GREY, INK, SMALLEST, new_axes, ordered, world_style
 from deepboot.reports.measures.events import event_bounds, ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval
@@ -34,9 +44,10 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
     unknown = shown[(shown["low"] == 0) & (shown["high"] == float("inf"))].drop_duplicates("run_id")
     unit = UNITS[comparison.axis]
     caption = (
-        f"Grokking over memorisation, the ratio of their {unit.plural} in the same run, {seed_counts(shown)}. Bar: "
-        "what the evaluations leave possible; dot: its middle. Diamond and black bar: median and its distribution-free "
-        "95 % interval (from 6 runs), also in numbers; a run that did not grok by the budget counts with all that "
+        f"Grokking over memorisation, the ratio of their {unit.plural} in the same run, {seed_counts(shown)}. "
+        f"{singly(shown)}Bar: what the evaluations leave possible; dot: its middle. Diamond and black bar: median and "
+        "its distribution-free 95 % interval (from 6 runs), also in numbers; a run that did not grok by the budget "
+        "counts with all that "
         f"lies above its bound{unknown_runs(unknown)}. Grey line: no delay. The ideal world memorises by its online "
         f"error.{unit.note}{rest}"
     )
@@ -123,7 +134,8 @@ def _mark(low: float, high: float, edge: float) -> tuple[float, str, bool]:
 def _draw_row(ax: Axes, runs: pd.DataFrame, row: float, *, color: str, edges: tuple[float, float]) -> None:
     """One row: the runs in the order of their ratios, then their median below and in numbers at the right."""
     alpha = min(0.9, max(0.45, 12 / max(len(runs), 1)))
-    for run, height in zip(runs.to_dict("records"), row - 0.12 + spread(len(runs), 0.42), strict=True):
+    drawn = some_of(len(runs))
+    for run, height in zip(runs.iloc[drawn].to_dict("records"), row - 0.12 + spread(len(drawn), 0.42), strict=True):
         low, high = float(run["low"]), float(run["high"])
         if _knowledge(low, high) == "known":
             ax.plot([low, high], [height] * 2, color=color, linewidth=0.8 * alpha, alpha=0.4 * alpha, zorder=2)

@@ -13,7 +13,18 @@ from matplotlib.lines import Line2D
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
-from deepboot.reports.figures.facets import WIDTH, Drawing, facets, legend, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.facets import (
+    WIDTH,
+    Drawing,
+    facets,
+    legend,
+    rc_style,
+    rendered,
+    seed_counts,
+    shown_cells,
+    singly,
+    some_of,
+)
 from deepboot.reports.figures.style import (
     GREY,
     PALE,
@@ -42,8 +53,9 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
     *nouns, last = (EVENT_WORDS[event].noun for event in event_rows(shown))
     outcomes = {outcome for event in event_rows(shown) for outcome in shown[f"{event}_outcome"].dropna()}
     caption = (
-        f"{', '.join(nouns).capitalize()} and {last} steps, {seed_counts(shown)}. Dot: first evaluation of the streak; "
-        f"bar: back to the evaluation before it. Open circle: not reached by the last evaluation."
+        f"{', '.join(nouns).capitalize()} and {last} steps, {seed_counts(shown)}. {singly(shown)}"
+        "Dot: first evaluation of the streak; bar: back to the evaluation before it. "
+        "Open circle: not reached by the last evaluation."
         f"{UNITS[comparison.axis].note}{rest}"
     )
     with mpl.rc_context(rc_style("steps")):
@@ -225,7 +237,8 @@ def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
 
 
 def _draw_dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
-    for run, height in zip(runs.to_dict("records"), heights, strict=True):
+    drawn = some_of(len(runs))
+    for run, height in zip(runs.iloc[drawn].to_dict("records"), heights[drawn], strict=True):
         low, high, outcome = run[f"{event}_low"], run[f"{event}_high"], run[f"{event}_outcome"]
         style: dict[str, Any] = {"color": color, "gid": f"{event} {run['run_id']}", "zorder": 3, "linestyle": ""}
         if outcome == "reached":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -19,11 +20,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from deepboot.bootstrap.files import write_atomically
+from deepboot.reports.cells import KEY
 from deepboot.reports.figures.style import STYLE, ordered, step_axis
 from deepboot.reports.figures.theme import themed
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
+MOST_SINGLE = 100  # runs of one world in one panel that are drawn one by one
 BAND = "Each thin line is a seed. The thick line is their mean; it ends where the first seed ends. "
 BAND += "The band is the 95 % t interval of the mean at each step; it needs at least 3 seeds."
 WIDTH = 7.2  # inches of a figure as wide as the page
@@ -219,3 +222,19 @@ def seed_counts(shown: pd.DataFrame) -> str:
     """How many runs each world has: "8 real and 8 ideal runs"."""
     counts = shown.groupby("world")["run_id"].nunique()
     return " and ".join(f"{counts[world]} {world}" for world in ordered(counts.index)) + " runs"
+
+
+def some_of(count: int) -> np.ndarray:
+    """Positions of the runs that are drawn one by one, among so many of one world in one panel: evenly spread.
+
+    >>> some_of(3).tolist(), len(some_of(10_000))
+    ([0, 1, 2], 100)
+    """
+    return np.linspace(0, max(count - 1, 0), min(count, MOST_SINGLE)).round().astype(int)
+
+
+def singly(shown: pd.DataFrame) -> str:
+    """The sentence of a caption where a world has more runs in a panel than are drawn one by one; else no text."""
+    most = int(shown.groupby(KEY)["run_id"].nunique().max()) if len(shown) else 0
+    sentence = f"At most {MOST_SINGLE} runs of a world are drawn one by one; means, medians and intervals are of all. "
+    return sentence if most > MOST_SINGLE else ""

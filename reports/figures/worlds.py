@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
-from deepboot.reports.figures.facets import BAND, Drawing, facets, seed_counts, shown_cells
+from deepboot.reports.figures.facets import BAND, Drawing, facets, seed_counts, shown_cells, singly
 from deepboot.reports.figures.marks import CHANCE, MARKED, chance_handle, mark_handles, mark_medians
 from deepboot.reports.figures.style import world_handles
 from deepboot.reports.measures.chance import chance_of, is_guessed
@@ -33,7 +33,7 @@ def draw_worlds(comparison: Comparison, metric: str, times: pd.DataFrame) -> Dra
     name = metric.replace("_", " ").capitalize()
     unit = UNITS[comparison.axis]
     explained = f"{MARKED if marks else ''}{CHANCE if len(chance) else ''}{BAND}"
-    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {explained}{unit.note}{rest}"
+    caption = f"{name} over {unit.plural}, {seed_counts(shown)}. {singly(shown)}{explained}{unit.note}{rest}"
 
     def plot(rows: pd.DataFrame, ax: Axes) -> None:
         levels = sorted(set(chance.reindex(rows["run_id"].unique()).dropna()))

@@ -22,6 +22,7 @@ from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.runners import builtins
 from deepboot.runners.bench.contests import ALONE, PACKED, PAIRED, Contest
+from deepboot.runners.bench.finished import Judged, judged_folders
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, NotRaced, Versus, race_images
 from deepboot.runners.bench.opponents import Variant, fastest
 from deepboot.runners.bench.turns import (
@@ -80,13 +81,13 @@ class Scale:
         )
 
 
-Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made
+Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made | Judged
 
 
 def run(
     names: Sequence[str], out: Path | None = None, device: str = "cpu", figure: Path | None = None
 ) -> Iterator[str]:
-    """Run the named benchmarks, "packs", "scale", "images" and those of one run, or all of one run; lines to print.
+    """Run the named benchmarks, such as "packs", "scale" and "folders", or all of one run; lines to print.
 
     Each line comes as soon as it is measured, so that whoever interrupts keeps those before.
 
@@ -99,7 +100,7 @@ def run(
     Raises:
         ValueError: no benchmark of that name.
     """
-    known = [*ALONE, "packs", "scale", "images"]
+    known = [*ALONE, "packs", "scale", "folders", "images"]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, [*known, 'gpu'])}")
@@ -146,6 +147,8 @@ def _section(name: str, device: str) -> tuple[str, Iterator[Figure]]:
         return heading, itertools.chain.from_iterable(
             _scale(contest, backend, device) for contest, backend in _scaled(device)
         )
+    if name == "folders":
+        return "finished runs with invented evaluations; seconds of one processor", judged_folders()
     if name == "images":
         heading = (
             f"batches of {BATCH} images of {SIZE} x {SIZE}, one member; all sides 1 process x 1 thread of the host; "

@@ -1,7 +1,11 @@
 """Output folders of many finished runs, in the real format, with invented evaluations: what reports and claims cost."""
 
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -9,9 +13,11 @@ import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.events import curves_of
-from deepboot.bootstrap.results import Results, typed, write
+from deepboot.bootstrap.results import Results, read, typed, write
 from deepboot.bootstrap.study.run import Run, evaluation_steps
 from deepboot.bootstrap.study.sweep import cells_of
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.comparison import compare
 from deepboot.runners import study_files
 from deepboot.runners.run import output_folder
 from deepboot.runners.run.execution_plan import ExecutionPlan, write_plan
@@ -19,8 +25,41 @@ from deepboot.runners.run.facts import facts_of
 from deepboot.runners.run.rows import run_row
 from deepboot.runners.run.shards import trained_row
 
+SIZES = (1_000, 10_000)  # runs of the folders that are timed
 CURVES = 16  # different ones of a cell; its further runs repeat them
 EVALUATED = tuple(name for name in EVALUATION_COLUMNS if name not in ("run_id", "step", "samples_seen"))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What it takes to read a folder of so many finished runs and to judge its claims, in seconds of one processor."""
+
+    runs: int
+    evaluations: int
+    read_seconds: float
+    judge_seconds: float
+
+    def line(self) -> str:
+        """The figure as a line of a table."""
+        return (
+            f"{self.runs:9,} runs   {self.evaluations:11,} evaluations   read and paired {self.read_seconds:6.1f} s   "
+            f"claims {self.judge_seconds:6.1f} s"
+        )
+
+
+def judged_folders(sizes: Sequence[int] = SIZES) -> Iterator[Judged]:
+    """Folders of the demo study with so many finished runs, read and judged one after another."""
+    for size in sizes:
+        with TemporaryDirectory() as folder:
+            changes = [f"training.seeds={size // 2}", "evaluation.per_octave=2"]
+            write_finished(Path(folder), study_files.load("demo", changes=changes))
+            began = time.process_time()
+            comparison = compare(read(Path(folder)))
+            comparison.pairs()
+            paired = time.process_time()
+            judge(comparison)
+            ended = time.process_time()
+        yield Judged(len(comparison.runs), len(comparison.evaluations), paired - began, ended - paired)
 
 
 def write_finished(folder: Path, raw: dict[str, Any]) -> int:
