@@ -73,7 +73,9 @@ def _table(tables: Tables, name: str) -> Tables:
 
 
 def _of_entry(kind: Kind, name: Any) -> dict[str, Any]:
-    """Defaults of a registered thing; none where it is not registered, as without torch."""
+    """Defaults of a registered thing; none where nothing is chosen, or it is not registered, as without torch."""
+    if name is None:
+        return {}
     try:
         return _of_schema(registry.settings(kind, name))
     except ValueError:

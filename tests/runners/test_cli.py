@@ -95,7 +95,7 @@ def test_bad_files_names_and_devices_end_with_status_2(tmp_path, study, deepboot
         (("run", "demo", "--scale", "huge"), "this study has no scale 'huge'"),
         (("run", "demo", "--set", "seeds"), "--set 'seeds': expected key=value."),
         (("report", tmp_path), "holds no runs.parquet"),
-        (("show", "sparse_party"), "Did you mean 'sparse_parity'?"),
+        (("show", "sparse_party"), "Did you mean 'sparse_parity', a task?"),
         (("bench", "nothing"), "unknown benchmark 'nothing'."),
         *torchless,
     ]:
@@ -217,7 +217,7 @@ LONG = "a" * 5_000
         (["show", "sparse_parity", "--set", LONG],
          f"--set '{'a' * 54}… (5,002 characters): expected key=value. Write for instance --set num_bits=10."),
         (["bench", LONG], f"unknown benchmark '{'a' * 54}… (5,002 characters). "
-         "Known: mlp, transformer, packs, scale, images, gpu."),
+         "Known: mlp, transformer, packs, scale, folders, images, gpu."),
     ],
 )  # fmt: skip
 def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, sentence):

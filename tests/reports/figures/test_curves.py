@@ -112,7 +112,7 @@ def test_captions_name_n_and_the_band(make_results):
     comparison = compare(make_results(seeds=3))
     caption = draw_worlds(comparison, "test_error", event_times(comparison)).caption
     assert "3 real and 3 ideal runs" in caption
-    assert "Band: 95 % t interval of the mean at each step" in caption
+    assert "The band is the 95 % t interval of the mean at each step" in caption
     assert "3 pairs" in draw_bootstrap_error(comparison).caption
     assert "3 real and 3 ideal runs" in draw_steps(comparison).caption
 

@@ -67,10 +67,14 @@ def test_a_probe_of_several_values_has_a_figure_and_all_others_share_one(probed,
 def test_captions_define_the_probes(probed):
     """By the first line of their documentation, with the runs that have values."""
     norms, rest = (drawing.caption for drawing in probes.draw_probes(compare(probed())))
-    assert norms.startswith("norms over steps, 3 real and 3 ideal runs. norms: Length of each thing. Thin lines: ")
-    assert rest.startswith("scale over steps, 3 real runs. scale: Size of the rest. Thin lines: ")
+    assert norms.startswith(
+        "norms over steps, 3 real and 3 ideal runs. norms: Length of each thing. Each thin line is a seed. "
+    )
+    assert rest.startswith("scale over steps, 3 real runs. scale: Size of the rest. Each thin line is a seed. ")
     unknown = dataclasses.replace(probed(), environment={})
-    assert probes.draw_probes(compare(unknown))[1].caption.startswith("scale over steps, 3 real runs. Thin lines: ")
+    assert probes.draw_probes(compare(unknown))[1].caption.startswith(
+        "scale over steps, 3 real runs. Each thin line is a seed. "
+    )
 
 
 def test_several_cells_are_columns(probed, drawn):

@@ -131,7 +131,7 @@ def test_the_answer_and_its_figure_come_first(usual):
     assert 0 < text.index('class="answer ') < text.index('id="figure-test_error"') < text.index('"claims"')
     for form in (words.replace("\N{NO-BREAK SPACE}", " "), plain):
         assert "Grokking comes late (measured: " in form
-        assert "Circle and diamond: the median steps" in form
+        assert "Circle: median step of memorising. Diamond: median step of grokking." in form
         assert "The test accuracy is at least 0.99 in 3 evaluations in a row" in form
         assert "guessing evenly among the task's labels: 0.5." in form.replace("&#39;", "'")
     assert text.index('id="figure-test_error"') < text.index('class="interactive"') < text.index('"claims"')

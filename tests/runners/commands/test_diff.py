@@ -14,6 +14,12 @@ from tests.reports.conftest import synthetic
 RATE = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.6}
 
 
+@pytest.fixture(autouse=True)
+def short_names(tmp_path, monkeypatch):
+    """Names of files are given as from their folder: long ones would be wrapped."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Writes an output folder of made-up results under a real study, and returns its path."""
@@ -35,13 +41,13 @@ def test_study_files_differ_by_settings_sweeps_claims_and_runs(study, deepboot):
     second = study(
         "second.toml", training__seeds=3, optimizer={"name": "sgd", "lr": 0.1}, sweep={"model.width": [8, 16]}
     )
-    said = deepboot("diff", first, second)
+    said = deepboot("diff", first.name, second.name)
     assert said.returncode == 0, said.stderr
     assert (
         said.stdout
-        == f"""\
-A  {first}: Is this a test?
-B  {second}: Is this a test?
+        == """\
+A  first.toml: Is this a test?
+B  second.toml: Is this a test?
 
 The published numbers are equal.
 
@@ -69,7 +75,7 @@ Runs: 0 in both, 4 only in A, 12 only in B.
 def test_equal_studies_are_two_sentences(study, deepboot):
     """A shipped name stands beside its own file as well."""
     path = study(training__seeds=2)
-    lines = deepboot("diff", path, path).stdout.splitlines()[3:]
+    lines = deepboot("diff", path.name, path.name).stdout.splitlines()[3:]
     assert lines == [
         "The settings, sweeps, claims and published numbers are equal.",
         "",
