@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from deepboot.reports import compare
+from deepboot.reports.figures import facets
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.events import draw_steps, plot_steps
@@ -115,6 +116,19 @@ def test_captions_name_n_and_the_band(make_results):
     assert "The band is the 95 % t interval of the mean at each step" in caption
     assert "3 pairs" in draw_bootstrap_error(comparison).caption
     assert "3 real and 3 ideal runs" in draw_steps(comparison).caption
+
+
+def test_of_a_great_many_runs_some_are_drawn_one_by_one_and_the_caption_says_so(make_results, monkeypatch):
+    """The mean is that of all of them."""
+    comparison = compare(make_results(seeds=5))
+    whole = plot_worlds(comparison.curves(), metric="test_error")
+    monkeypatch.setattr(facets, "MOST_SINGLE", 2)
+    ax = plot_worlds(comparison.curves(), metric="test_error")
+    assert [sum(str(line.get_gid()).startswith("seed ") for line in one.lines) for one in (whole, ax)] == [10, 4]
+    means = [next(line for line in one.lines if line.get_label() == "real").get_ydata() for one in (whole, ax)]
+    assert np.array_equal(*means)
+    caption = draw_worlds(comparison, "test_error", event_times(comparison)).caption
+    assert "At most 2 runs of a world are drawn one by one; means, medians and intervals are of all." in caption
 
 
 def test_many_cells_show_the_first_six_and_say_so(make_results):
