@@ -68,7 +68,8 @@ def test_one_study_in_full():
     """Runs and time at each scale, claims, published numbers, and the next command."""
     printed = "\n".join(study_details.details("power-division")).splitlines()
     assert "as it is         12 runs, time not measured" in printed
-    assert "--scale quick    16 runs, time not measured" in printed
+    assert any(line.startswith("--scale quick    16 runs, ") and line.endswith(" s on 1 core") for line in printed)
+    assert "--scale full     16 runs, time not measured" in printed
     assert "claim      Most runs generalise within the budget." in printed
     assert "published  step at most 10,000 (Power et al. 2022, arXiv 2201.02177; evidence: solid)" in printed
     assert "           left open: positions; starting distributions; at quick size an MLP and p = 31" in printed
