@@ -12,7 +12,16 @@ from deepboot.reports.claims.region import claimed_regions, whole_curve
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import by_run, mean_and_band, thin_lines
 from deepboot.reports.figures.facets import BAND, Drawing, facets, shown_cells, singly
-from deepboot.reports.figures.style import GAP_COLOR, INK, mark_step, new_axes, ordered, round_ticks, step_axis
+from deepboot.reports.figures.style import (
+    CLAIM_COLOR,
+    GAP_COLOR,
+    INK,
+    mark_step,
+    new_axes,
+    ordered,
+    round_ticks,
+    step_axis,
+)
 from deepboot.reports.text import measure, plural
 from deepboot.reports.time_axis import UNITS, Axis
 
@@ -67,7 +76,6 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
     )
 
 
-CLAIM_COLOR = "#00795a"
 OUTLINE: dict[str, Any] = {"color": GAP_COLOR, "linewidth": 0.8, "linestyle": (0, (4, 1.5)), "alpha": 0.75}
 MARGIN: dict[str, Any] = {"facecolor": f"{CLAIM_COLOR}1c", "edgecolor": f"{CLAIM_COLOR}90"}
 LIMIT: dict[str, Any] = {"color": CLAIM_COLOR, "linewidth": 1.1, "linestyle": (0, (6, 2, 1, 2))}

@@ -5,7 +5,7 @@ dash are the world's, or violet where a figure shows the difference of two world
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -80,8 +80,7 @@ def draw_effects(comparison: Comparison) -> list[Drawing]:
     known = [one for one in (reversed(measures) if none_groks else measures) if len(one[1])]
     drawings = [_draw(comparison, layout, *one) for one in known]
     for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
-        narrow = replace(_draw(comparison, layout, name, table, plot, width=NARROW), name=f"{name}-narrow")
-        drawings[0] = replace(drawings[0], narrow=narrow)
+        drawings[0] = drawings[0].with_narrow(_draw(comparison, layout, name, table, plot, width=NARROW))
     return drawings
 
 

@@ -6,7 +6,7 @@ import textwrap
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class Drawing:
     continues: str = ""  # the name of the figure of which it shows further cells
     cells: str = ""  # which cells of how many, where it does not show all
     narrow: "Drawing | None" = None  # the same for a narrow page, where it has its own form
+
+    def with_narrow(self, form: "Drawing") -> "Drawing":
+        """The same figure, with another form of it for narrow pages."""
+        return replace(self, narrow=replace(form, name=f"{self.name}-narrow"))
 
     @property
     def inline(self) -> str:

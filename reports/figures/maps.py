@@ -5,7 +5,7 @@ Where none groks, a map of that share would be blank, and the map is of the test
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -61,7 +61,7 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         wide, narrow = (
             rendered("phase_map", _figure(table, over, quantity, width), caption) for width in (WIDTH, NARROW)
         )
-    return replace(wide, narrow=replace(narrow, name="phase_map-narrow"))
+    return wide.with_narrow(narrow)
 
 
 def _figure(table: pd.DataFrame, over: list[str], quantity: "Quantity", width: float) -> Figure:

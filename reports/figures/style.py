@@ -20,6 +20,7 @@ INK, GREY, PALE = "#222222", "#6b6b6b", "#d9d9d9"
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 COLORS = {"real": "#0072b2", "ideal": "#d55e00"}
 GAP_COLOR = "#5b3a8e"  # of a difference between two worlds
+CLAIM_COLOR = "#00795a"  # of what was claimed
 DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))

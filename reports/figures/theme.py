@@ -7,7 +7,7 @@ import re
 
 from matplotlib.colors import ListedColormap, to_hex, to_rgb
 
-from deepboot.reports.figures.style import COLORS, GAP_COLOR, GREY, INK, OTHERS, PALE
+from deepboot.reports.figures.style import CLAIM_COLOR, COLORS, GAP_COLOR, GREY, INK, OTHERS, PALE
 
 PAPER = "#ffffff"
 # Shares of a tone's way to the paper, and below 0 to the ink: the palest one still stands out from the paper.
@@ -44,7 +44,7 @@ def shades(color: str) -> ListedColormap:
 
 
 # The variable of every colour that follows the page.
-VARIABLES = {INK: "ink", PALE: "hair", PAPER: "paper", "#00795a": "claim", **HUES} | {
+VARIABLES = {INK: "ink", PALE: "hair", PAPER: "paper", CLAIM_COLOR: "claim", **HUES} | {
     mixed(color, share): f"{name}-t{n}" for color, name in HUES.items() for n, share in enumerate(TONES)
 }
 

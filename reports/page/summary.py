@@ -167,11 +167,8 @@ def _closeness(rows: pd.DataFrame) -> str:
     """How closely the least known of these medians is known, as the end of a sentence."""
     ends = rows.loc[rows["event"] != "stopping", ["median_low", "median_high"]]
     close = [pair for pair in ends.itertuples(index=False, name=None) if known_to(pair)]
-    return (
-        f"; evaluations fix these steps to within {known_to(max(close, key=lambda pair: pair[1] / pair[0]))}"
-        if close
-        else ""
-    )
+    widest = max(close, key=lambda pair: pair[1] / pair[0], default=None)
+    return f"; evaluations fix these steps to within {known_to(widest)}" if widest else ""
 
 
 def _event(row: dict[Any, Any], confidence: float) -> str:

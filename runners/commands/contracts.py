@@ -50,9 +50,7 @@ def untried(entry: Entry) -> str:
     """
     fields = registry.settings(entry.kind, entry.name).model_fields
     needed = [name for name, field in fields.items() if field.is_required()]
-    if needed:
-        return f"{', '.join(needed)} {'has' if len(needed) == 1 else 'have'} no default"
-    return ""
+    return f"{', '.join(needed)} {'has' if len(needed) == 1 else 'have'} no default" if needed else ""
 
 
 def _task(name: str) -> list[str]:
@@ -87,12 +85,12 @@ def _task(name: str) -> list[str]:
     return [sentence for sentence, kept in found.items() if not kept]
 
 
-def _model(name: str) -> list[str]:
-    """It trains on the first kind of inputs that it takes."""
+def _on_some_task(**changes: Any) -> list[str]:
+    """What is wrong on the first kind of inputs that is not refused; else all refusals."""
     refusals: list[str] = []
     for task in TASKS:
         try:
-            return _trained(task=task, model={"name": name})
+            return _trained(task=task, **changes)
         except StudyError as error:
             refusals += error.problems
     return refusals
@@ -123,17 +121,6 @@ def _trained(**changes: Any) -> list[str]:
             torch.equal(pack.param_EP, resumed.param_EP),
     }  # fmt: skip
     return [sentence for sentence, kept in found.items() if not kept]
-
-
-def _construction(name: str) -> list[str]:
-    """It trains from the constructed start on the first kind of inputs that it takes."""
-    refusals: list[str] = []
-    for task in TASKS:
-        try:
-            return _trained(task=task, start={"construction": {"name": name}})
-        except StudyError as error:
-            refusals += error.problems
-    return refusals
 
 
 def _claim(name: str) -> list[str]:
@@ -188,13 +175,13 @@ def _shape(inputs: Any) -> tuple[int, ...]:
 
 CONTRACTS: dict[str, Callable[[str], list[str]]] = {
     "task": _task,
-    "model": _model,
+    "model": lambda name: _on_some_task(model={"name": name}),
     "optimizer": lambda name: _trained(optimizer={"name": name}),
     "loss": lambda name: _trained(loss={"name": name}),
     "transform": lambda name: _trained(training={"transforms": [{"name": name}]}),
     "rule": lambda name: _trained(training={"world": {"rule": name}}),
     "probe": lambda name: _trained(probes={name: {}}),
     "penalty": lambda name: _trained(training={"penalty": {"name": name}}),
-    "construction": _construction,
+    "construction": lambda name: _on_some_task(start={"construction": {"name": name}}),
     "claim": _claim,
 }

@@ -11,6 +11,7 @@ from deepboot.bootstrap.registry import KINDS, Kind, Settings
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import ClaimCommon, ModelScales, ProbeCommon
 from deepboot.bootstrap.wording import nearest, shown, suggestion
+from deepboot.reports.tables.terminal import WIDTH
 from deepboot.runners import builtins
 from deepboot.runners.commands.example import example
 from deepboot.runners.commands.listing import PLURALS, samples
@@ -113,7 +114,7 @@ def _wrapped(text: str) -> Iterator[str]:
         if paragraph.startswith(" "):
             yield paragraph
         else:
-            yield from textwrap.wrap(paragraph, 100, break_on_hyphens=False)
+            yield from textwrap.wrap(paragraph, WIDTH, break_on_hyphens=False)
 
 
 def _samples(name: str, changes: Sequence[str], *, seed: int, count: int, out: Path | None) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import Published
-from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.study.sweep import cells_of
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.reports.text import plural
 from deepboot.runners import builtins, study_files
@@ -40,7 +40,7 @@ def number_of_runs(name: str, scale: str | None = None) -> int | None:
     """The number of runs of a shipped study; None where it needs data or weights that are not here."""
     builtins.load()
     try:
-        return len(runs_of(study_files.load(name, scale=scale)))
+        return sum(map(len, cells_of(study_files.load(name, scale=scale))))
     except StudyError:
         return None
 

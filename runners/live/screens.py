@@ -81,9 +81,8 @@ class LineScreen(Screen):
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + LINE_SECONDS
             for view in views:
-                name = (
-                    f"{view.name}: " if len(views) > 1 and view.state == "training" else ""
-                )  # others say it themselves
+                is_nameless = len(views) > 1 and view.state == "training"  # all other lines say whose they are
+                name = f"{view.name}: " if is_nameless else ""
                 note = f" ({view.note})" if view.note else ""
                 print(f"{name}{view.line()}{note}", file=self._stream, flush=True)
 
