@@ -11,10 +11,10 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial, wraps
 from itertools import dropwhile, takewhile
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints, overload
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, arg
@@ -33,7 +33,6 @@ PLAINER = {  # tyro's words, and ours
     r"Error parsing (\S+): no type matching (\S+) could be instantiated from \['(.*)'\]": r"\1: expected \2, got '\3'",
 }
 RULE = frozenset("-─")
-Command = TypeVar("Command", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -43,26 +42,12 @@ class Application:
     Attributes:
         program: as it is typed.
         description: one sentence.
+        commands: functions by the names of their commands, in the order of the help.
     """
 
     program: str
     description: str
-    commands: dict[str, Callable[..., None]] = field(default_factory=dict)
-
-    @overload
-    def command(self, function: Command) -> Command: ...
-
-    @overload
-    def command(self, function: None = None, *, name: str) -> Callable[[Command], Command]: ...
-
-    def command(self, function: Command | None = None, *, name: str | None = None) -> Any:
-        """Decorator that makes a function a command of its own name, or of another."""
-
-        def decorate(function: Command) -> Command:
-            self.commands[name or function.__name__] = function
-            return function
-
-        return decorate if function is None else decorate(function)
+    commands: dict[str, Callable[..., None]]
 
     def cli(self, words: Sequence[str]) -> None:
         """Carry out what the words after the program's name say; help is printed.

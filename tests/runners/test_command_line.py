@@ -3,6 +3,7 @@
 import pytest
 
 from deepboot.runners import cli
+from deepboot.runners.cli_options import LISTED
 from deepboot.runners.command_line import Application, examples
 from deepboot.runners.commands import listing
 
@@ -69,20 +70,18 @@ def test_a_mistake_is_one_sentence_with_the_nearest_name(words, sentence, deepbo
 
 def test_the_help_of_list_names_all_that_it_lists():
     """The names are written out, since help loads no registry."""
-    assert set(cli.LISTED.replace(" or ", ", ").split(", ")) == {"studies", *listing.PLURALS}
+    assert set(LISTED.replace(" or ", ", ").split(", ")) == {"studies", *listing.PLURALS}
 
 
 def test_a_command_is_read_before_it_is_carried_out():
     """Reading gives the call with its settings; underscores are as good as dashes."""
     calls = []
-    app = Application("p", "Does.")
 
-    @app.command(name="do")
     def do(what: str, /, how_often: int = 1) -> None:
         """Do it."""
         calls.append((what, how_often))
 
-    call = app.read(["do", "it", "--how_often", "2"])
+    call = Application("p", "Does.", {"do": do}).read(["do", "it", "--how_often", "2"])
     assert calls == []
     call()
     assert calls == [("it", 2)]

@@ -64,11 +64,13 @@ FLOORS = {
     ],
     "runners": [
         {"cli"},
+        {"cli_training"},
+        {"cli_results", "cli_names", "cli_machine"},
         {"commands", "bench"},
         {"cluster"},
         {"run"},
         {"live", "sinks"},
-        {"study_files", "shipped", "builtins", "command_line"},
+        {"study_files", "shipped", "builtins", "command_line", "cli_options", "cli_words"},
     ],
 }
 LEVEL = {f"{package}.{room}": place for package, floors in FLOORS.items() for place, floor in enumerate(floors)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.runners import cli, run_study
+from deepboot.runners import run_study
 from deepboot.runners.live import folder as folders
 from deepboot.runners.live import observer, status
 from deepboot.runners.live.pace import Pace
@@ -242,7 +242,7 @@ def test_watching_can_be_left_while_training_goes_on(tmp_path, deepboot, monkeyp
 def test_the_page_is_opened_or_its_path_told(deepboot, tmp_path, monkeypatch):
     """A machine without a browser is no failure."""
     opened, page = [], tmp_path / "report.html"
-    monkeypatch.setattr(cli, "_report", lambda *_: page)
+    monkeypatch.setattr("deepboot.runners.cli_results.write_and_tell", lambda *_: page)
     monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or len(opened) == 1)
     monkeypatch.setattr(
         "deepboot.runners.run.engine.run_study", lambda *_, **__: Results(pd.DataFrame({"seed": [0]}), None)

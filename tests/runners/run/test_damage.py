@@ -57,7 +57,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def unreported(monkeypatch):
     """``deepboot run`` without the report at its end."""
-    monkeypatch.setattr("deepboot.runners.cli._report", lambda *_: None)
+    monkeypatch.setattr("deepboot.runners.cli_results.write_and_tell", lambda *_: None)
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""Commands that plan, train and watch: demo, run, submit, watch, plan."""
+
+import sys
+from contextlib import redirect_stdout
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from deepboot.runners import cli_results
+from deepboot.runners.cli_options import (
+    Address,
+    Backends,
+    Changes,
+    Device,
+    EngineName,
+    Folders,
+    GpuShare,
+    Open,
+    Out,
+    Scale,
+    Study,
+    Wait,
+    Workers,
+)
+from deepboot.runners.cli_words import again, fail, need_one, open_in_browser, say
+
+if TYPE_CHECKING:
+    from deepboot.runners.run.machines import Engine
+
+
+def demo(out: Out = None, open_page: Open = False) -> None:
+    """Train the sparse-parity pairs of the demo study and report them: about a minute, no download.
+
+    Examples:
+        deepboot demo
+        deepboot demo --out /tmp/first --open
+    """
+    run("demo", out=out, open_page=open_page)
+
+
+def run(
+    study: Study,
+    /,
+    out: Out = None,
+    changes: Changes = (),
+    scale: Scale = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    checkpoint_seconds: Annotated[
+        float, arg(metavar="S", help="time between checkpoints, which a crash can cost")
+    ] = 30,
+    shard: Annotated[str | None, arg(metavar="K/N", help="train only the cells of the k-th of n shards")] = None,
+    pack_size: Annotated[
+        int | None,
+        arg(metavar="N", help="runs stepped together at most; 1: one after another. Measured if not given"),
+    ] = None,
+    backend: Annotated[Backends | None, arg(help="how steps are carried out, instead of what is measured")] = None,
+    log_to: Annotated[
+        str | None, arg(metavar="NAME", help="also draw the curves there: tensorboard, wandb, trackio or your module")
+    ] = None,
+    engine_name: EngineName = "local",
+    address: Address = None,
+    gpu_share: GpuShare = 1.0,
+    wait: Wait = 600.0,
+    open_page: Open = False,
+    dry_run: Annotated[bool, arg(help="say what would be done, and the study as it would run; do nothing")] = False,
+) -> None:
+    """Train a study's runs in both worlds and report them; finished runs are never trained again.
+
+    Examples:
+        deepboot run demo
+        deepboot run my_study.toml --set training.seeds=12 optimizer.lr=1e-3
+        deepboot run modular-addition --dry-run
+        deepboot run modular-addition --engine ray --address 10.0.0.1:6379
+    """
+    from deepboot.runners.commands import plan
+    from deepboot.runners.run import engine, work
+
+    if dry_run:
+        settings = tuple(chain(*changes))
+        for line in plan.dry_run(study, out, scale=scale, changes=settings, device=device, shard=shard):
+            say(line)
+        return
+    chosen = _engine(engine_name, address, gpu_share, wait)
+    folder, failed = out or work.default_folder(study), None
+    try:
+        try:
+            with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
+                done = engine.run_study(
+                    study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
+                    checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
+                    log_to=log_to, engine=chosen,
+                )  # fmt: skip
+        except engine.TrainingError as error:
+            failed = error
+        page = cli_results.write_and_tell((folder,), None)
+    except KeyboardInterrupt:
+        say(engine.interrupted(folder) + again())
+        sys.exit(130)
+    if open_page:
+        open_in_browser(page)
+    if failed is not None:
+        try_again = f"The same command tries them again:{again()}"
+        fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), try_again], code=1)
+    more = f"deepboot run {study} --out {folder} --set training.seeds={2 * done.runs['seed'].nunique()}"
+    say(f"Next: deepboot claims {folder}   or more seeds: {more}")
+
+
+def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "Engine | None":
+    """The engine of that name; None is this machine."""
+    if name == "ray":
+        from deepboot.runners.cluster.engine import RayEngine
+
+        return RayEngine(address, gpu_share, wait)
+    if address is not None:
+        fail(["--address: expected with --engine ray, got it without. Add --engine ray."])
+    return None
+
+
+def submit(
+    study: Study,
+    /,
+    partition: Annotated[str, arg(metavar="NAME", help="of the Slurm cluster")],
+    out: Out = None,
+    shards: Annotated[int, arg(metavar="N", help="jobs of an array, each with its part of the cells")] = 0,
+    nodes: Annotated[int, arg(metavar="N", help="or nodes of one job, on which Ray is started")] = 0,
+    minutes: Annotated[int, arg(metavar="N", help="until Slurm ends a job")] = 240,
+    gpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 0,
+    cpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 4,
+    changes: Changes = (),
+    scale: Scale = None,
+    dry_run: Annotated[bool, arg(help="print the batch script, and do nothing")] = False,
+) -> None:
+    """Train a study by Slurm: a job array with a shard each, or one job with Ray; the same command goes on.
+
+    Examples:
+        deepboot submit modular-addition --partition gpu --shards 2 --gpus 1
+        deepboot submit modular-addition --partition gpu --nodes 2 --gpus 8 --dry-run
+    """
+    from deepboot.runners.commands.submit import Request, submit
+    from deepboot.runners.run.work import default_folder
+
+    settings = tuple(chain(*changes))
+    words = (*(("--scale", scale) if scale else ()), *(("--set", *settings) if settings else ()))
+    folder = out or default_folder(study)
+    request = Request(study, folder, partition, shards, nodes, minutes, gpus, cpus, words)
+    for line in submit(request, scale, settings, dry_run=dry_run):
+        say(line)
+
+
+def watch(folders: Folders, /) -> None:
+    """Watch studies that other terminals train: exit status 0 once all are done, 1 if one stopped before that.
+
+    Examples:
+        deepboot watch results/demo
+        deepboot watch results/shard-1 results/shard-2
+    """
+    from deepboot.runners.commands import watch
+
+    need_one(folders, "watch")
+    try:
+        endings = watch.watch(folders, sys.stdout)
+    except KeyboardInterrupt:
+        say(f"No longer watching {', '.join(map(str, folders))}; training goes on.")
+        sys.exit(130)
+    for ending in endings:
+        say(ending.sentence)
+    sys.exit(0 if all(ending.whole for ending in endings) else 1)
+
+
+def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale = None) -> None:
+    """Say what a study costs and what its seeds can settle, or, of a folder, how many seeds its claims need.
+
+    Examples:
+        deepboot plan modular-addition --scale full
+        deepboot plan results/demo
+    """
+    from deepboot.runners.commands import plan
+
+    folder = Path(study) if Path(study).is_dir() else out
+    for line in plan.describe(study, folder, scale=scale, changes=tuple(chain(*changes))):
+        say(line)
