@@ -19,7 +19,7 @@ from deepboot.bootstrap.training.backend import Batch, Eager
 from deepboot.bootstrap.training.execution import BACKENDS, Execution
 from deepboot.bootstrap.training.pack import Pack
 from deepboot.reports import time_axis
-from deepboot.runners import cli, run_study
+from deepboot.runners import cli_options, run_study
 from deepboot.runners.run import autotune, checkpoints, engine, execute, local, trial, work
 from deepboot.runners.run.crew import Bench
 from deepboot.runners.run.execution_plan import PLAN_FILE, ExecutionPlan, read_plan
@@ -413,12 +413,12 @@ def test_a_study_with_a_stop_rule_extended_by_a_pool_is_the_one_made_at_once(stu
 
 def test_the_command_line_names_every_backend():
     """Its list is written out, so that help need not load torch."""
-    assert cli.Backends.__args__ == BACKENDS
+    assert cli_options.Backends.__args__ == BACKENDS
 
 
 def test_the_command_line_names_every_unit_of_time():
     """Likewise, so that help need not load pandas."""
-    assert cli.Axis.__args__ == get_args(time_axis.Axis)
+    assert cli_options.Axis.__args__ == get_args(time_axis.Axis)
 
 
 def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch, capfd):
