@@ -162,12 +162,17 @@ class Run(Settings):
             digest.update(b"%d%b" % (seed, after))
             yield digest.hexdigest()[:DIGITS]
 
+    @property
+    def of_one_seed(self) -> bool:
+        """Whether parts of it, phases or kept weights, were made for its own seed alone."""
+        return bool(self.phases) or self.start is not None
+
     def at_seed(self, seed: int, run_id: str, ideal_run_id: str | None) -> Self:
         """The run at another seed, whose ids are known; phases and kept weights, which may depend on it, are not made.
 
         It is a hundred times as fast as `model_copy`, and shares all fields and what was computed of them.
         """
-        assert (not self.phases and self.start is None) or seed == self.seed, "phases and weights are those of one seed"
+        assert not self.of_one_seed or seed == self.seed, "phases and weights are those of one seed"
         copied = type(self).__new__(type(self))
         own = {"seed": seed, "ideal_run_id": ideal_run_id, "run_id": run_id}
         object.__setattr__(copied, "__dict__", {**self.__dict__, **own})

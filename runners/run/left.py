@@ -41,11 +41,13 @@ def _left(cell: Replicates, start: dict[str, int]) -> Left:
 
 def families_left(left: list[Left]) -> list[list[Left]]:
     """What is left, by cells whose runs at one seed are a family; those with nothing left out, most seeds first."""
-    families: dict[tuple[tuple[bytes, bytes], str], list[Left]] = {}
+    families: dict[tuple[tuple[bytes, bytes], str, int | None], list[Left]] = {}
     for one in left:
         if one.seeds:
-            partner = one.cell.ideal or one.cell.run
-            families.setdefault((partner.identity, pack_key(one.cell.run)), []).append(one)
+            run = one.cell.run
+            partner = one.cell.ideal or run
+            key = (partner.identity, pack_key(run), run.seed if run.of_one_seed else None)
+            families.setdefault(key, []).append(one)
     return [sorted(family, key=lambda one: -len(one.seeds)) for family in families.values()]
 
 
