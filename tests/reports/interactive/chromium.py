@@ -122,6 +122,12 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, x, y, button="left", clickCount=1)
 
+    def key(self, name: str) -> None:
+        """Press a key and let go: "ArrowDown", "Enter", and so on."""
+        number = {"ArrowUp": 38, "ArrowDown": 40, "Enter": 13, "Tab": 9}[name]
+        for kind in ("rawKeyDown", "keyUp"):
+            self.command("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=number)
+
     def picture(self, path: Path) -> None:
         """The window as a PNG file."""
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))

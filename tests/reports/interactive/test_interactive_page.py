@@ -1,6 +1,8 @@
 """The figures in Chromium: every interaction by its effect, without an error or a request."""
 
 import dataclasses
+import time
+from pathlib import Path
 
 import pytest
 
@@ -26,12 +28,7 @@ window.lines = (kind, name) => {
   return column("curves lines", name).filter((_, place) => kinds[place].startsWith(kind));
 };
 window.control = (name) => document.querySelector(`.interactive [name="${name}"]`);
-window.set = (name, value) => {
-  const one = control(name);
-  if (one.type === "checkbox") one.checked = value; else one.value = value;
-  one.dispatchEvent(new Event("change", {bubbles: true}));
-};
-window.toggle = (key) => document.querySelector(`.interactive [data-key="${key}"]`).click();
+window.key = (name) => document.querySelector(`.interactive [data-key="${name}"]`);
 window.at = (name, x, y) => {
   const view = Bokeh.index.get_one(model(name)), box = view.el.getBoundingClientRect();
   return [box.left + view.frame.x_scale.compute(x), box.top + view.frame.y_scale.compute(y)];
@@ -80,58 +77,87 @@ def click(browser: chromium.Browser, spot: str) -> None:
     browser.click(*browser.value(spot))
 
 
+def press(browser: chromium.Browser, element: str) -> None:
+    """Click an element of the page, wherever it is."""
+    browser.value(f"{element}.scrollIntoView({{block: 'center'}}); settled()")
+    browser.click(*browser.value(f"middle({element})"))
+
+
+def choose(browser: chromium.Browser, name: str, value: str) -> None:
+    """Choose a value of a menu by the arrow keys."""
+    browser.value(f"control('{name}').focus()")
+    values = browser.value(f"[...control('{name}').options].map((one) => one.value)")
+    steps = values.index(value) - values.index(browser.value(f"control('{name}').value"))
+    for _ in range(abs(steps)):
+        browser.key("ArrowDown" if steps > 0 else "ArrowUp")
+    assert browser.value(f"control('{name}').value") == value
+
+
+def saved(path: Path) -> str:
+    """What a file holds, once the browser has written it."""
+    end = time.monotonic() + chromium.WAIT_SECONDS
+    while not path.is_file():
+        assert time.monotonic() < end, f"{path.name} was not saved"
+        time.sleep(0.02)
+    return path.read_text()
+
+
 def test_controls_change_what_is_drawn(browser):
     """Worlds and cells by the legend, the measure, its side, the unit of time, both scales, and the swept settings."""
     worlds = "[...new Set(lines('seed', 'world'))].sort().join()"
     assert browser.value(worlds) == "ideal,real"
     assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
-    browser.value("toggle('world ideal')")
+    press(browser, "key('world ideal')")
     assert browser.value(worlds) == "real"
-    assert browser.value("document.querySelector('[data-key=\"world ideal\"]').ariaPressed") == "false"
-    browser.value("toggle('cell 0')")
+    assert browser.value("key('world ideal').ariaPressed") == "false"
+    press(browser, "key('cell 0')")
     assert browser.value("new Set(lines('mean', 'cell')).size") == 3
-    browser.value("toggle('world ideal'); toggle('cell 0')")
+    press(browser, "key('world ideal')")
+    press(browser, "key('cell 0')")
     assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
 
     chance = "column('curves chance', 'y').join() + document.querySelector('.interactive-chance')?.textContent"
     assert browser.value(chance) == "0.5chance"
     label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
-    browser.value("set('measure', 'loss')")
+    choose(browser, "measure", "loss")
     assert browser.value(label.format("y")) == "test loss|test loss"
     assert browser.value(chance) == "undefined"
-    browser.value("set('side', 'train')")
+    choose(browser, "side", "train")
     assert "train" in browser.value(label.format("y"))
-    browser.value("set('measure', 'error'); set('side', 'test')")
+    choose(browser, "measure", "error")
+    choose(browser, "side", "test")
     last = "Math.max(...lines('seed', 'xs').flat().filter(Number.isFinite))"
     assert browser.value(last) == 4000
-    browser.value("set('time', 'samples')")
+    choose(browser, "time", "samples")
     assert browser.value(last) == 400_000
     assert browser.value(label.format("x")).startswith("samples seen")
-    browser.value("set('time', 'seconds')")
+    choose(browser, "time", "seconds")
     assert browser.value(last) == pytest.approx(1.5)
-    browser.value("set('time', 'step')")
+    choose(browser, "time", "step")
 
     assert browser.value("model('curves').x_scale.type + model('curves x log').visible") == "LogScaletrue"
-    browser.value("set('log_x', false); set('log_y', true)")
+    press(browser, "control('log_x')")
+    press(browser, "control('log_y')")
     assert browser.value("model('curves').x_scale.type + model('curves').y_scale.type") == "LinearScaleLogScale"
     assert browser.value("[model('curves x log').visible, model('curves y log').visible].join()") == "false,true"
     assert browser.value("model('curves').x_range.start <= 0 && model('curves').y_range.start > 0")
-    browser.value("set('log_x', true); set('log_y', false)")
+    press(browser, "control('log_x')")
+    press(browser, "control('log_y')")
 
-    browser.value("set('setting 1', '250')")
+    choose(browser, "setting 1", "250")
     assert browser.value("lines('seed', 'cell').filter((one) => one.includes('1,000')).length") == 0
-    browser.value("set('setting 1', '')")
+    choose(browser, "setting 1", "")
     assert browser.value("lines('seed', 'what').length") == 4 * 3 + 2 * 3
 
 
 def test_bootstrap_error_is_real_minus_ideal(browser):
     """One line per pair, zero before anything is reused, signed."""
-    browser.value("set('view', 'bootstrap_error')")
+    choose(browser, "view", "bootstrap_error")
     assert browser.value("lines('seed', 'world').every((world) => world === 'real')")
     assert browser.value("lines('seed', 'ys').every((ys) => ys[1] === 0)")
     assert browser.value("Math.max(...lines('seed', 'ys').flat().filter(Number.isFinite))") > 0.4
     assert "minus ideal" in browser.value("model('curves y linear').axis_label")
-    browser.value("set('view', 'worlds')")
+    choose(browser, "view", "worlds")
 
 
 def test_the_mouse_finds_zooms_and_picks(browser):
@@ -167,7 +193,7 @@ def test_the_mouse_finds_zooms_and_picks(browser):
         assert browser.value(reals) == cells
     layers = browser.value("[...control('layer').options].map((one) => one.text)")
     assert "grokking step, real world" in layers
-    browser.value(f"set('layer', '{layers.index('share of runs that grokked, ideal world')}')")
+    choose(browser, "layer", str(layers.index("share of runs that grokked, ideal world")))
     assert browser.value("column('effect cells', 'value').join()") == "1,1,1,1"
 
 
@@ -199,14 +225,21 @@ def test_print_dark_mode_and_narrow_pages(browser):
 
 
 def test_the_report_holds_the_figures(tmp_path):
-    """They draw there too, without an error or a request; buttons copy, save a figure, and show p values."""
+    """They draw there too, without an error or a request; buttons copy, save figures and tables, and show p values."""
     claims = [{"kind": "faster", "min_ratio": 1.0}]
     page = write_report(synthetic(2, evaluations=12, claims=claims), tmp_path / "report.html")
     with chromium.Browser() as browser:
         browser.open(page)
         browser.until("document.querySelector('.interactive').dataset.ready")
+        browser.value(HELPERS)
         under = "[...document.querySelectorAll('.under-interactive')].map((one) => one.id).join()"
         assert browser.until(under) == "figure-test_error,figure-test_soft_error"
+        browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        browser.value("window.table = document.querySelector('a[download=\"Grokking delay.csv\"]')")
+        browser.value("table.closest('details').open = true")
+        press(browser, "table")
+        rows = saved(tmp_path / "Grokking delay.csv").splitlines()
+        assert [row.split(",")[0] for row in rows] == ["cell", "ideal", "real"]
         browser.value("navigator.clipboard.writeText = (text) => { window.copied = text; }")
         browser.value("HTMLAnchorElement.prototype.click = function () { window.saved = this; }")
         browser.value("document.querySelector('[data-copy]').click()")
