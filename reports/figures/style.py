@@ -108,15 +108,17 @@ def round_ticks(ax: Axes) -> None:
 
 
 def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> None:
-    """A grey line at the median of these steps, with its name beside it."""
+    """A grey line at the median of these steps, with its name beside it, inside the axes, whose limits are set."""
     known = steps.dropna().astype(float)
     if known.empty:
         return
     median = float(known.groupby(level=0).first().median())
     ax.axvline(median, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
     height, align = (0.985, "top") if high else (0.015, "bottom")
-    beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (2.5, 0), "textcoords": "offset points"}
-    ax.annotate(text, (median, height), va=align, fontsize=SMALLEST, color=GREY, **beside)
+    at_the_end = (ax.transData + ax.transAxes.inverted()).transform((median, 0.0))[0] > 0.85
+    side, offset = ("right", -2.5) if at_the_end else ("left", 2.5)
+    beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (offset, 0), "textcoords": "offset points"}
+    ax.annotate(text, (median, height), ha=side, va=align, fontsize=SMALLEST, color=GREY, **beside)
 
 
 def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | None = None, high: float = 1.06) -> None:

@@ -77,6 +77,17 @@ def test_bootstrap_error_has_a_zero_line_and_its_band(make_results):
     assert (band[band[:, 0] == step, 1].min(), band[band[:, 0] == step, 1].max()) == pytest.approx(expected)
 
 
+def test_names_of_steps_lie_inside_the_axes(make_results):
+    """Beside their lines, on the left of one that is near the end."""
+    table = compare(make_results(seeds=4)).bootstrap_error()
+    ax = plot_bootstrap_error(table.assign(first_reuse_step=7, stopping_step=table["step"].max()))
+    ax.figure.draw_without_rendering()
+    frame = ax.get_window_extent()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 2
+    assert all(frame.x0 < box.x0 < box.x1 < frame.x1 for box in boxes)
+
+
 def test_two_seeds_have_no_band(make_results):
     """Below three there is no interval to draw."""
     assert not plot_worlds(compare(make_results(seeds=2)).curves(), metric="test_error").collections
