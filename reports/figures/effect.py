@@ -4,6 +4,7 @@ The first swept number is across, the second setting is the tone and marker, eve
 dash are the world's, or violet where a figure shows the difference of two worlds.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deepboot.reports.cells import KEY, varied
+from deepboot.reports.claims.judge import parsed
+from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.registration import studies
 from deepboot.reports.comparison import AT_STEP, Comparison, When
 from deepboot.reports.figures.effect_marks import Styles, number_axis, plot_grokking, plot_means
@@ -67,7 +70,10 @@ def layout_of(comparison: Comparison) -> Layout | None:
 
 
 def draw_effects(comparison: Comparison) -> list[Drawing]:
-    """Grokking step, bootstrap error and final error over what was swept; where none groks, the final error first."""
+    """Grokking step, bootstrap error and final error over what was swept, the one first that most claims are about.
+
+    Where none groks, the final error comes first.
+    """
     layout = layout_of(comparison)
     if layout is None:
         return []
@@ -77,11 +83,23 @@ def draw_effects(comparison: Comparison) -> list[Drawing]:
         ("effect_final_error", _final_error(comparison, layout), plot_means),
     ]
     none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
-    known = [one for one in (reversed(measures) if none_groks else measures) if len(one[1])]
+    claimed = claims_by_effect(comparison)
+    measures = measures[::-1] if none_groks else sorted(measures, key=lambda one: -claimed[one[0]])
+    known = [one for one in measures if len(one[1])]
     drawings = [_draw(comparison, layout, *one) for one in known]
     for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
         drawings[0] = drawings[0].with_narrow(_draw(comparison, layout, name, table, plot, width=NARROW))
     return drawings
+
+
+def claims_by_effect(comparison: Comparison) -> Counter[str]:
+    """How many claims of a study are about each of the effects, by the name of its figure."""
+    counts: Counter[str] = Counter()
+    for claim in comparison.sources[0].study.get("claims") or []:
+        best, *_ = (*figures_of(str(claim["kind"]), parsed(claim)[1].model_dump()), "")
+        error = "effect_final_error" if best.startswith("test_") else "effect_grokking"
+        counts["effect_bootstrap_error" if best == "bootstrap_error" else error] += 1
+    return counts
 
 
 def _draw(
@@ -177,13 +195,13 @@ def _handles(layout: Layout, colors: list[str], styles: Styles, table: pd.DataFr
 
 def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
     what = {
-        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median from "
-        "6 runs. Open triangles are runs that had not grokked by their last step: their step lies above. Look at "
-        "how far the solid lines (pool) lie above the dashed ones (fresh samples).",
-        "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals from 3 "
-        "pairs. Above the grey line the pool costs something; on it, it costs nothing.",
-        "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals from 3 "
-        "runs. Look at where the worlds part, and whether a line has a bump.",
+        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median where "
+        "there are 6 runs or more. Open triangles are runs that had not grokked by their last step: their step lies "
+        "above. Look at how far the solid lines (pool) lie above the dashed ones (fresh samples).",
+        "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals where "
+        "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing.",
+        "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals where "
+        "there are 3 runs or more. Look at where the worlds part, and whether a line has a bump.",
     }[name]
     color = f", in tones and markers by {layout.color}" if layout.color else ""
     panels = f", a panel for each {' and '.join(layout.panels)}" if layout.panels else ""

@@ -66,6 +66,23 @@ def test_every_cell_is_in_the_effect_plots(make_results):
     assert draw_effects(dataclasses.replace(comparison, runs=never))[0].name == "effect_final_error"
 
 
+@pytest.mark.parametrize(
+    ("claims", "first"),
+    [
+        ([{"kind": "final_error", "max": 0.1}, {"kind": "faster", "min_ratio": 2.0},
+          {"kind": "final_error", "max": 0.2}], "effect_final_error"),
+        ([{"kind": "trend", "over": "train_size", "direction": "falls", "event": "final_error"}], "effect_final_error"),
+        ([{"kind": "trend", "over": "train_size", "direction": "falls"}], "effect_grokking"),
+        ([{"kind": "final_error", "max": 0.1}, {"kind": "bootstrap_error", "max": 0.1, "at": "end"},
+          {"kind": "equivalent", "margin": 0.1}], "effect_bootstrap_error"),
+        ([{"kind": "final_error", "max": 0.1}, {"kind": "faster", "min_ratio": 2.0}], "effect_grokking"),
+    ],
+)  # fmt: skip
+def test_the_effect_that_most_claims_are_about_comes_first(make_results, claims, first):
+    """Of equally many the grokking step; the claims of a trend by the event that it names."""
+    assert draw_effects(compare(make_results(3, (100, 200), evaluations=40, claims=claims)))[0].name == first
+
+
 def test_hue_and_dash_are_a_world_tone_and_marker_a_value(make_results):
     """No colour means two things, in lines and in the legend, where values have tones of grey."""
     comparison = compare(make_results(3, (250, 500), decays=(0.1, 0.3), evaluations=8))

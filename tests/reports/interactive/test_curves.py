@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -7,6 +8,9 @@ from deepboot.reports import compare
 from deepboot.reports.interactive.curves import MOST_STEPS, curves_of, note_on, rounded
 from deepboot.reports.interactive.effects import effects_of
 from deepboot.reports.interactive.page import interactive, payload_of
+from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.intervals import median_bounds
+from deepboot.reports.text import count
 
 
 def test_every_curve_is_there_once_with_four_digits(make_results):
@@ -73,6 +77,26 @@ def test_a_median_that_was_not_reached_has_its_lower_bound_alone(make_results):
     layers = {(layer["quantity"], layer["world"]): layer["cells"] for layer in effects_of(comparison)}
     assert layers["grokking step", "real"][1] == [None, 4000.0, None, "median not reached: 1 of 4 runs grokked"]
     assert layers["grokking step", "ideal"][1][0] is not None
+
+
+def test_a_median_is_where_the_static_figure_draws_it(make_results):
+    """The middle of its bounds on a log axis, with its interval as a bar no longer than the budget."""
+    comparison = compare(make_results(6, (250, 1000), evaluations=40, censored=(0,)))
+    layers = {(layer["quantity"], layer["world"]): layer["cells"] for layer in effects_of(comparison)}
+    value, low, high, text = layers["grokking step", "real"][1]
+    rows = event_bounds(comparison.runs[comparison.runs["train_size"] == 1000], "grokking")
+    median = median_bounds(rows["low"], rows["high"])
+    assert value == rounded(math.sqrt(median.low * median.high))
+    assert low == rounded(rows["low"].min())
+    assert high == 4000.0
+    assert text.startswith(f"median about {count(value)} (95 % interval {count(low)} to > 4,000), 5 of 6 runs grokked")
+
+
+def test_what_most_claims_are_about_comes_first(make_results):
+    """As among the static figures."""
+    claims = [{"kind": "final_error", "max": 0.1}]
+    comparison = compare(make_results(3, (250, 1000), evaluations=40, claims=claims))
+    assert effects_of(comparison)[0]["quantity"] == "final test error"
 
 
 def test_the_payload_is_json_without_numbers_that_json_lacks(make_results):
