@@ -20,7 +20,7 @@ class Link(NamedTuple):
 
     Attributes:
         transform: its class.
-        numbers: of its settings that are each member's own, the names of their tensors, such as ``0.clip.norm``.
+        numbers: of its settings that are each member's own, the names of their tensors: ``transforms.0.clip.norm``.
         choices: its other settings.
         state: of the tensors that it keeps, their names among those of all transforms.
     """
@@ -57,16 +57,20 @@ def chain_of(run: Run) -> list[Link]:
     chain = []
     for index, chosen in enumerate(run.transforms):
         transform = cast("type[Transform]", registry.find("transform", chosen["name"]).target)
-        settings, place = own_settings(chosen), f"transforms.{index}.{chosen['name']}"
-        named = {name: f"{place}.{name}" for name in numbers(settings)}
+        place = f"transforms.{index}.{chosen['name']}"
+        named = {name: f"{place}.{name}" for name in numbers(chosen)}
         state = {name: f"{place}.{name}" for name in transform.transform_state}
-        chain.append(Link(transform, named, choices(settings), state))
+        chain.append(Link(transform, named, own_settings(choices(chosen)), state))
     return chain
 
 
 def initial_state(run: Run, param_EP: Tensor) -> dict[str, Tensor]:
-    """The tensors of all transforms before the first update, each (E, P)."""
-    return {full: torch.zeros_like(param_EP) for link in chain_of(run) for full in link.state.values()}
+    """The tensors of all transforms before the first update, each (E, ...), most (E, P)."""
+    tensors: dict[str, Tensor] = {}
+    for link in chain_of(run):
+        own = link.transform.init(param_EP, link.choices)
+        tensors |= {full: own[name] for name, full in link.state.items()}
+    return tensors
 
 
 def settings_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:

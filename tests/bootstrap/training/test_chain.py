@@ -51,12 +51,26 @@ def grokfast():
     return change
 
 
+def moving_average():
+    """Grokfast's mean of the last five gradients."""
+    last = []
+
+    def change(leaves):
+        last.append([leaf.grad.clone() for leaf in leaves])
+        if len(last) >= 5:
+            for index, leaf in enumerate(leaves):
+                leaf.grad = leaf.grad + 2.0 * torch.stack([one[index] for one in last[-5:]]).mean(0)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("chain", "change"),
     [
         ([{"name": "clip", "norm": 0.05}], clipped),
         ([{"name": "normalize"}], normalized),
         ([{"name": "grokfast", "alpha": 0.9, "lamb": 3.0}], grokfast()),
+        ([{"name": "grokfast_ma", "window": 5, "lamb": 2.0}], moving_average()),
     ],
 )
 def test_training_under_a_transform_follows_a_plain_loop(chain, change):
@@ -144,6 +158,45 @@ def test_training_goes_on_with_the_transforms_state_to_the_last_bit():
     assert not torch.equal(other.param_EP, whole.param_EP)
 
 
+WINDOW = [{"name": "grokfast_ma", "window": 12, "lamb": 3.0}]
+
+
+@pytest.mark.parametrize("step", [7, 12, 29])
+def test_training_goes_on_with_a_window_of_gradients_to_the_last_bit(step):
+    """From before it is full, from when it is, and from long after, in the middle of a chunk."""
+    members = runs(WINDOW, sweep={"training.transforms.0.lamb": [0.5, 4.0]}, training__dtype="float32")
+    assert len({pack_key(run) for run in members}) == 1
+    whole, part = Pack(members), Pack(members)
+    train_steps(whole, STEPS)
+    train_steps(part, step)
+    resumed = Pack(members, states=part.states())
+    train_steps(resumed, STEPS)
+    assert torch.equal(resumed.param_EP, whole.param_EP)
+    for member, run in enumerate(members):
+        alone = Pack([run])
+        train_steps(alone, STEPS)
+        assert torch.equal(alone.param_EP[0], whole.param_EP[member])
+
+
+def test_a_phase_with_another_window_begins_it_anew():
+    """As one that adds the transform does: no gradient of before is in the mean."""
+    late = {"at_step": 20, "set": {"training.transforms": WINDOW}}
+    longer = {"at_step": 20, "set": {"training.transforms.0.window": 12}}
+    (added,) = runs([], phases=[late], optimizer=SGD, training__ideal=False)
+    (other,) = runs([{**WINDOW[0], "window": 30}], phases=[longer], optimizer=SGD, training__ideal=False)
+    found = [train([run])[0].state for run in (added, other)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert found[0]["transforms.0.grokfast_ma.window"].shape == (12, len(found[0]["parameters"]))
+
+
+def test_the_length_of_a_window_is_common_to_a_pack():
+    """The factor of its mean is not."""
+    short, long, strong = (
+        pack_key(runs([{**WINDOW[0], **change}])[0]) for change in ({"window": 11}, {}, {"lamb": 9.0})
+    )
+    assert short != long == strong
+
+
 def test_state_stays_with_members_when_others_leave_the_pack():
     """A member that diverges at once leaves; the other, behind it, is what it is alone."""
     calm = runs(CHAIN[:1], optimizer=SGD, training__ideal=False, training__dtype="float32")
@@ -165,11 +218,11 @@ def test_what_a_graph_must_put_back_after_its_warm_up_includes_the_transforms_st
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
 def test_a_chain_can_be_compiled(monkeypatch):
-    """Traced as one function, with all three transforms, the steps are the eager ones to rounding."""
+    """Traced as one function, with all its transforms, the steps are the eager ones to rounding."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    members = runs(CHAIN, sweep=SWEEP, training__max_steps=8)
+    members = runs([*CHAIN, {**WINDOW[0], "window": 4}], sweep=SWEEP, training__max_steps=8)
     for one, other in zip(train(members), train(members, Execution(backend="compiled")), strict=True):
-        for name in ("parameters", "transforms.0.grokfast.mean"):
+        for name in ("parameters", "transforms.0.grokfast.mean", "transforms.3.grokfast_ma.sums"):
             torch.testing.assert_close(one.state[name], other.state[name], rtol=0, atol=1e-12)
 
 
