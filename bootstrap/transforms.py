@@ -21,7 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -31,6 +31,8 @@ from deepboot.bootstrap.registry import find, register
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Window = Annotated[int, Field(ge=1, le=10_000)]
+TINY = 1e-30  # of the authors' code, against division by 0
+ROUNDING = 8  # a part of a gradient that is at most so many units in the last place of its norm is rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,17 @@ class Transform(ABC):
             common: the settings that all members have in common, by name.
         """
         return {name: torch.zeros_like(param_EP) for name in cls.transform_state}
+
+    @classmethod
+    def is_by_parameter(cls, common: Mapping[str, Any]) -> bool:
+        """Whether it is applied to each parameter of the model by itself, as if P were its size, not to all at once.
+
+        Its tensors are (E, P) then.
+
+        Args:
+            common: the settings that all members have in common, by name.
+        """
+        return False
 
     @staticmethod
     @abstractmethod
@@ -178,6 +191,45 @@ class GrokfastMA(Transform):
         mean_EP = reduce(torch.add, state["sums"].unbind(1)) / at["window"]
         is_full_E1 = (state["filled"] == 1).all(1, keepdim=True)
         return torch.where(is_full_E1, torch.addcmul(grad_EP, mean_EP, at["lamb"]), grad_EP)
+
+
+@register("transform", "orthogonal_gradient")
+@dataclass(frozen=True, kw_only=True)
+class OrthogonalGradient(Transform):
+    """The gradient without its part along the weights (⟂Grad, Prieto et al. 2025, arXiv 2501.04697).
+
+    That part scales the logits rather than changing what is predicted. As in the authors' code every parameter of the
+    model is taken by itself, and what is left is scaled to the norm that its gradient had; the paper's equation has
+    neither (``by = "run"``, ``rescale = false``). Weights of zero leave the gradient as it is. Of a gradient along the
+    weights, as that of a parameter of one number, only rounding is left, which is not scaled. Where the gradient was
+    rounded more coarsely than it would be by its number type alone, that is scaled, as in the authors' code: the biases
+    of two classes, which start at 0, have such gradients, and move together then, which changes no probability. Sums
+    are in float64.
+
+    Args:
+        by: what is one vector: every parameter of the model, or all weights of a run.
+        rescale: whether what is left is scaled to the norm that the gradient had.
+    """
+
+    by: Literal["parameter", "run"] = "parameter"
+    rescale: bool = True
+
+    @classmethod
+    def is_by_parameter(cls, common: Mapping[str, Any]) -> bool:
+        return bool(common["by"] == "parameter")
+
+    @staticmethod
+    def apply(
+        grad_EP: Tensor, param_EP: Tensor, state: dict[str, Tensor], at: Mapping[str, Any], step_11: Tensor
+    ) -> Tensor:
+        full_EP, weight_EP = grad_EP.double(), param_EP.double()
+        share_E1 = (weight_EP * full_EP).sum(1, keepdim=True) / (weight_EP.square().sum(1, keepdim=True) + TINY)
+        left_EP = full_EP - share_E1 * weight_EP
+        if at["rescale"]:
+            before_E1, after_E1 = _norm(full_EP), _norm(left_EP)
+            rounding_E1 = ROUNDING * torch.finfo(grad_EP.dtype).eps * before_E1
+            left_EP = left_EP * torch.where(after_E1 > rounding_E1, before_E1 / after_E1, 1)
+        return left_EP.to(grad_EP.dtype)
 
 
 def numbers(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Members(NamedTuple):
         param_EP: parameters.
         buffers: tensors that the model's forward pass changes, each (E, ...).
         optimizer_state: the optimizer's own tensors, each (E, P).
-        transform_state: the transforms' own tensors, (E, P) or (E, ...), under ``transforms.0.grokfast.mean`` and so on.
+        transform_state: the transforms' own tensors, (E, P) or (E, ...), as ``transforms.0.grokfast.mean``.
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
             ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength`` and so on,

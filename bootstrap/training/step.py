@@ -115,8 +115,8 @@ class MemberStep:
                 grad_EP = grad_EP + penalty_gradient(self._penalty, param_EP, settings)
             for link in self._chain:
                 grad_EP = link.apply(
-                    grad_EP, members.param_EP, members.transform_state, options, coefficients["step"]
-                )  # fmt: skip
+                    grad_EP, members.param_EP, members.transform_state, options, coefficients["step"], self.stack.sizes
+                )
             self._optimize(members, grad_EP, coefficients)
             if "update_noise" in options:
                 scale_E1 = options["update_noise"] * coefficients["noise_rate"]

@@ -3,11 +3,21 @@
 import collections
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.transforms import Clip, Grokfast, GrokfastMA, Normalize, Transform, choices, numbers
+from deepboot.bootstrap.transforms import (
+    Clip,
+    Grokfast,
+    GrokfastMA,
+    Normalize,
+    OrthogonalGradient,
+    Transform,
+    choices,
+    numbers,
+)
 from deepboot.runners import builtins
 
 builtins.load()
@@ -18,6 +28,7 @@ STACKS = {  # settings of three members
     "grokfast": [{"alpha": 0.98, "lamb": 2.0}, {"alpha": 0.0, "lamb": 0.0}, {"alpha": 0.5, "lamb": 5.0}],
     "grokfast_ma": [{"window": 6, "lamb": lamb} for lamb in (5.0, 0.0, 1.5)],
     "normalize": [{}] * MEMBERS,
+    "orthogonal_gradient": [{"by": "parameter", "rescale": True}] * MEMBERS,
 }
 NAMES = registry.names("transform")
 
@@ -141,6 +152,46 @@ def test_the_mean_of_a_window_does_not_drift():
     assert torch.equal(late, alone)
 
 
+def orthogonal(weight_EP, grad_EP, **settings):
+    """What is left of gradients beside these weights, each by itself, (E, P)."""
+    at = {"by": "run", "rescale": True, **settings}
+    return OrthogonalGradient.apply(grad_EP.clone(), weight_EP, {}, at, torch.tensor([[0]]))
+
+
+WEIGHTS = streams.normal(KEY, torch.full((MEMBERS, 1), 99), PARAMETERS)[:, 0].double()
+
+
+def test_what_is_left_of_a_gradient_is_its_projection():
+    """That of NumPy's least squares on the weights; by default with the norm that the gradient had."""
+    for weight_P, grad_P, plain_P, rescaled_P in zip(
+        WEIGHTS, gradients(0), orthogonal(WEIGHTS, gradients(0), rescale=False), orthogonal(WEIGHTS, gradients(0)),
+        strict=True,
+    ):  # fmt: skip
+        (share,), *_ = np.linalg.lstsq(weight_P.numpy()[:, None], grad_P.numpy(), rcond=None)
+        expected_P = grad_P - share * weight_P
+        torch.testing.assert_close(plain_P, expected_P, rtol=0, atol=1e-12)
+        torch.testing.assert_close(rescaled_P, expected_P * grad_P.norm() / expected_P.norm(), rtol=0, atol=1e-12)
+        assert (rescaled_P @ weight_P).abs() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_zero_weights_leave_a_gradient_as_it_is(dtype):
+    """To the bit, also where 1e-30 is no number of the dtype; and a zero gradient beside them stays zero."""
+    grad_EP = gradients(0, dtype)
+    zeros_EP = torch.zeros_like(grad_EP)
+    assert torch.equal(orthogonal(zeros_EP, grad_EP, rescale=False), grad_EP)
+    assert torch.equal(orthogonal(zeros_EP, zeros_EP), zeros_EP)
+    torch.testing.assert_close(orthogonal(zeros_EP, grad_EP), grad_EP)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_nothing_is_left_of_a_gradient_along_the_weights(dtype):
+    """Rounding is not scaled up to its norm: not that of a multiple of the weights, nor that of a single number."""
+    weight_EP, grad_EP = WEIGHTS.to(dtype), (-3 * WEIGHTS).to(dtype)
+    assert (orthogonal(weight_EP, grad_EP).norm(dim=1) < torch.finfo(dtype).eps * grad_EP.norm(dim=1)).all()
+    assert (orthogonal(weight_EP[:, :1], gradients(0, dtype)[:, :1]).abs() < 1e-12).all()
+
+
 def test_numbers_are_each_members_own_and_all_else_is_common():
     """A truth value is no number, and a number that is declared common is no member's own."""
 
@@ -170,7 +221,7 @@ def test_settings_have_their_limits_and_defaults():
     for name, wrong in (
         ("clip", {}), ("clip", {"norm": 0}), ("grokfast", {"alpha": 1}), ("grokfast", {"lamb": -1}),
         ("normalize", {"norm": 1}), ("grokfast_ma", {"window": 0}), ("grokfast_ma", {"window": 2.5}),
-        ("grokfast_ma", {"window": 20_000}), ("grokfast_ma", {"lamb": -1}),
+        ("grokfast_ma", {"window": 20_000}), ("grokfast_ma", {"lamb": -1}), ("orthogonal_gradient", {"by": "layer"}),
     ):  # fmt: skip
         with pytest.raises(ValueError, match="1 validation error"):
             schemas[name](**wrong)

@@ -237,10 +237,10 @@ def test_infinite_settings_are_refused(key):
          "Known: fresh, ideal, real, redraw, sliding, switch."),
         ({"training__transforms": [{"name": "normalize"}, {"name": "clop", "norm": 1.0}]},
          "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
-         "grokfast_ma, normalize."),
+         "grokfast_ma, normalize, orthogonal_gradient."),
         ({"training__transforms": [{}]},
          "`training.transforms[0].name`: expected the name of a transform, got None. "
-         "Known: clip, grokfast, grokfast_ma, normalize."),
+         "Known: clip, grokfast, grokfast_ma, normalize, orthogonal_gradient."),
         ({"claims": [{"kind": "grokking_dely"}]},
          "`claims[0].kind`: unknown claim 'grokking_dely'. Did you mean 'grokking_delay'? "
          f"Known: {CLAIMS}."),
@@ -269,6 +269,8 @@ def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
           "`training.transforms[0].lamb`: expected a number at least 0, got -1. Change it."]),
         ([{"name": "grokfast_ma", "window": 0}],
          ["`training.transforms[0].window`: expected a number at least 1, got 0. Change it."]),
+        ([{"name": "orthogonal_gradient", "by": "layer"}],
+         ["`training.transforms[0].by`: expected 'parameter' or 'run', got 'layer'. Choose one of these."]),
         ([{"name": "grokfast", "lambda": 2.0}],
          ["`training.transforms[0].lambda`: unknown key. Did you mean 'lamb'? Known: alpha, lamb."]),
     ],
