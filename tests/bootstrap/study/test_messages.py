@@ -231,7 +231,8 @@ def test_infinite_settings_are_refused(key):
         ({"optimizer": {"name": "adamww"}},
          "`optimizer.name`: unknown optimizer 'adamww'. Did you mean 'adamw'? Known: adam, adamw, sgd."),
         ({"loss": {"name": "crossentropy"}},
-         "`loss.name`: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse."),
+         "`loss.name`: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse, "
+         "stablemax."),
         ({"training__world": {"rule": "reel"}},
          "`training.world.rule`: unknown rule 'reel'. Did you mean 'real'? "
          "Known: fresh, ideal, real, redraw, sliding, switch."),
