@@ -68,14 +68,13 @@ def softmax_collapse(measured: Measured) -> Tensor:
     """Share of the pool's labels whose softmax is exactly 1, so that their logit has no gradient, in [0, 1].
 
     Softmax is computed as cross-entropy does it, in the number type that the loss is computed in: that of the run, or
-    that of ``loss.dtype``. The pool's samples are those that are evaluated. In the ideal world, which has no pool, it
-    is NaN.
+    that of ``loss.dtype``. (A gradient that the loss has in float64 may yet be 0 in a network of 16 bits.) The pool's
+    samples are those that are evaluated. In the ideal world, which has no pool, it is NaN.
 
     Raises:
         ValueError: as in `logit_scale`.
 
-    Source: Prieto et al. 2025, arXiv 2501.04697: where all of them are collapsed a network without weight decay learns
-    nothing more.
+    Source: Prieto et al. 2025, arXiv 2501.04697: without weight decay it ends learning before a network groks.
     """
     _require_classes(measured)
     pool = measured.pool

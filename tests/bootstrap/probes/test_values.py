@@ -79,7 +79,7 @@ def test_the_logit_by_the_norm_grows_as_the_degree_says(degree, growth):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("of_loss", ["float16", "float32", "float64"])
 def test_a_label_has_collapsed_where_its_logit_has_no_gradient(dtype, of_loss):
-    """As torch differentiates the loss of logits whose margins go from none to far beyond the last collapse."""
+    """As torch differentiates the loss, where it is computed, by margins from none to far beyond the last collapse."""
     parts = given(
         noise(1), training__dtype=dtype, loss={"name": "cross_entropy", "dtype": of_loss},
         training__train_size=[20, 33], training__batch_size=20, optimizer={"name": "sgd"},
@@ -93,7 +93,7 @@ def test_a_label_has_collapsed_where_its_logit_has_no_gradient(dtype, of_loss):
         logits_EBV = margin_EB[..., None] * torch.nn.functional.one_hot(y, 2) - 1
         logits_EBV = logits_EBV.to(getattr(torch, dtype))
         fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
-        leaf_EBV = logits_EBV.clone().requires_grad_()
+        leaf_EBV = logits_EBV.to(measured.loss(logits_EBV, y).dtype, copy=True).requires_grad_()
         (slope_EBV,) = torch.autograd.grad(cross_entropy(leaf_EBV, y, dtype=of_loss).sum(), leaf_EBV)
         gone_EB = slope_EBV.gather(2, y[..., None])[..., 0] == 0
         for member, own in enumerate(measured.pool.own_EK):
