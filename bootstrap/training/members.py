@@ -3,6 +3,7 @@
 Shapes: E members, P parameters of one member.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -38,8 +39,8 @@ class Members(NamedTuple):
         transform_state: the transforms' own tensors, (E, P) or (E, ...), as ``transforms.0.grokfast.mean``.
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
-            ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength`` and so on,
-            (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
+            ``weight_noise``, ``update_noise`` and ``norm_clamp``, (E, 1); settings of the penalty, ``penalty.strength``
+            and so on, (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
         torch_optimizers: one per member where the study's optimizer is one of torch, over views of ``param_EP``.
     """
@@ -213,6 +214,7 @@ def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.devic
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
         "weight_noise": ([run.weight_noise for run in runs], 0.0),
         "update_noise": ([run.update_noise for run in runs], 0.0),
+        "norm_clamp": ([math.inf if run.norm_clamp is None else run.norm_clamp for run in runs], math.inf),
     }
     options = {
         name: torch.tensor(column, dtype=dtype)[:, None].to(device)
