@@ -59,10 +59,33 @@ def cross_entropy(logits_EBV: Tensor, label_EB: Tensor, *, dtype: LossDtype = "f
     tensor([[4., 4.]])
     """
     _require_classes("cross_entropy", label_EB)
-    wanted = getattr(torch, dtype)
-    wanted = wanted if wanted.itemsize < 4 else torch.promote_types(wanted, logits_EBV.dtype)
-    flat = nn.functional.cross_entropy(logits_EBV.to(wanted).flatten(0, -2), label_EB.flatten(), reduction="none")
-    return flat.view(label_EB.shape)
+    flat_NV = _computed_in(dtype, logits_EBV).flatten(0, -2)
+    return nn.functional.cross_entropy(flat_NV, label_EB.flatten(), reduction="none").view(label_EB.shape)
+
+
+@register("loss", "stablemax")
+def stablemax(logits_EBV: Tensor, label_EB: Tensor, *, dtype: LossDtype = "float32") -> Tensor:
+    """Cross-entropy with StableMax in place of softmax: minus the logarithm of s(label's logit) over the sum of all s.
+
+    One number per sample, (E, B); s(x) = x + 1 from 0 on and 1 / (1 - x) below, so that a probability comes close to 1
+    with a power of the logits, not with their exponential, and rounds to 1 that much later. A logit is no
+    log-probability, so worlds are compared by the error. Computed in ``dtype`` as `cross_entropy` is; the authors take
+    "float64".
+
+    Args:
+        dtype: number type that the loss is computed in.
+
+    Source: Prieto et al. 2025, arXiv 2501.04697.
+
+    >>> stablemax(torch.tensor([[[1.0, -1.0], [0.0, 0.0]]]), torch.tensor([[0, 0]])).exp()
+    tensor([[1.2500, 2.0000]])
+    """
+    _require_classes("stablemax", label_EB)
+    x_EBV = _computed_in(dtype, logits_EBV)
+    below_EBV = x_EBV < 0
+    # log s by halves, each 0 where the other is meant, so that either has a slope everywhere
+    log_s_EBV = torch.log1p(x_EBV.masked_fill(below_EBV, 0)) - torch.log1p(-x_EBV.masked_fill(~below_EBV, 0))
+    return cross_entropy(log_s_EBV, label_EB, dtype=dtype)
 
 
 @register("loss", "mse")
@@ -101,6 +124,12 @@ def hinge(logits_EBV: Tensor, label_EB: Tensor, *, margin: Annotated[float, Fiel
     right_EB = logits_EBV.gather(-1, label_EB[..., None])[..., 0]
     other_EB = logits_EBV.scatter(-1, label_EB[..., None], -torch.inf).amax(-1)
     return torch.relu(margin + other_EB - right_EB)
+
+
+def _computed_in(dtype: LossDtype, logits_EBV: Tensor) -> Tensor:
+    """Logits in the number type that a loss is computed in; "float32" makes none coarser."""
+    wanted = getattr(torch, dtype)
+    return logits_EBV.to(wanted if wanted.itemsize < 4 else torch.promote_types(wanted, logits_EBV.dtype))
 
 
 def _require_classes(loss: str, label_EB: Tensor) -> None:

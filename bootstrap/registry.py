@@ -78,7 +78,7 @@ def later_defaults(schema: type[Settings], values: Mapping[str, Any]) -> list[st
         schema: of the settings.
         values: by name.
     """
-    return [name for name, default in _later(schema).items() if values.get(name) == default]
+    return [name for name, default in _later(schema).items() if name in values and values[name] == default]
 
 
 @cache  # asked of every run, and pydantic reads the signature of a factory each time

@@ -1,4 +1,4 @@
-"""Size of the logits, by itself and by the norm of the parameters that it takes.
+"""Size of the logits, by itself and by the norm of the parameters that it takes, and where it ends softmax's gradient.
 
 Source: Varma et al. 2023, arXiv 2309.02390: of two circuits, weight decay prefers the one that gives larger logits at
 the same parameter norm. Shapes: E members, B labels, V classes.
@@ -6,10 +6,11 @@ the same parameter norm. Shapes: E members, B labels, V classes.
 
 from typing import Literal
 
+import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from deepboot.bootstrap.probes.measured import Measured
+from deepboot.bootstrap.probes.measured import Measured, PoolSamples
 from deepboot.bootstrap.probes.norms import norm
 from deepboot.bootstrap.registry import register
 
@@ -29,16 +30,13 @@ def logit_scale(measured: Measured, *, of: Samples = "test") -> Tensor:
     Raises:
         ValueError: the task's labels are no classes.
     """
-    if measured.task.classes == 1:
-        raise ValueError("labels of this task are numbers, so no class has a logit. Remove the probe.")
+    _require_classes(measured)
     if of == "test":
         return _right(measured.test_logits, measured.test.y).mean(1)
     pool = measured.pool
     if pool is None:
         return measured.nan()
-    right_EB = _right(measured.logits(pool.x, measured.test_block), pool.y)
-    own_EB = pool.own_EK.repeat_interleave(right_EB.shape[1] // pool.own_EK.shape[1], 1)
-    return (right_EB * own_EB).sum(1) / own_EB.sum(1)
+    return _mean_of_own(_right(measured.logits(pool.x, measured.test_block), pool.y), pool)
 
 
 def _right(logits_EBV: Tensor, y: Tensor) -> Tensor:
@@ -63,3 +61,42 @@ def logit_per_norm(measured: Measured, *, of: Samples = "test", degree: Positive
         ValueError: as in `logit_scale`.
     """
     return logit_scale(measured, of=of) / norm(measured.param_EP) ** degree
+
+
+@register("probe", "softmax_collapse")
+def softmax_collapse(measured: Measured) -> Tensor:
+    """Share of the pool's labels whose softmax is exactly 1, so that their logit has no gradient, in [0, 1].
+
+    Softmax is computed as cross-entropy does it, in the number type that the loss is computed in: that of the run, or
+    that of ``loss.dtype``. (A gradient that the loss has in float64 may yet be 0 in a network of 16 bits.) The pool's
+    samples are those that are evaluated. In the ideal world, which has no pool, it is NaN.
+
+    Raises:
+        ValueError: as in `logit_scale`.
+
+    Source: Prieto et al. 2025, arXiv 2501.04697: without weight decay it ends learning before a network groks.
+    """
+    _require_classes(measured)
+    pool = measured.pool
+    if pool is None:
+        return measured.nan()
+    logits_EBV, label_EB = measured.logits(pool.x, measured.test_block), pool.y.flatten(1)
+    log_EBV = torch.log_softmax(logits_EBV.to(measured.loss(logits_EBV, label_EB).dtype), -1)
+    collapsed_EB = log_EBV.gather(2, label_EB[..., None])[..., 0].exp() == 1  # as the gradient has it
+    return _mean_of_own(collapsed_EB.double(), pool)
+
+
+def _require_classes(measured: Measured) -> None:
+    """Refuse real-valued labels.
+
+    Raises:
+        ValueError: the task's labels are no classes.
+    """
+    if measured.task.classes == 1:
+        raise ValueError("labels of this task are numbers, so no class has a logit. Remove the probe.")
+
+
+def _mean_of_own(value_EB: Tensor, pool: PoolSamples) -> Tensor:
+    """Mean of every label's value over each member's own samples of a pool, (E,)."""
+    own_EB = pool.own_EK.repeat_interleave(value_EB.shape[1] // pool.own_EK.shape[1], 1)
+    return (value_EB * own_EB).sum(1) / own_EB.sum(1)

@@ -93,6 +93,7 @@ class Run(Settings):
     layers: Annotated[dict[str, LayerFactors], LATER] = Field(default_factory=dict)
     weight_noise: float
     update_noise: float
+    norm_clamp: Annotated[float | None, LATER] = None
     stop: Stop | None
     start: KeptWeights | None
     construction: Annotated[Chosen | None, LATER] = None

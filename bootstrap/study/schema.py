@@ -107,6 +107,8 @@ class Training(Settings):
         layers: factors by the beginnings of parameters' names; a parameter takes those of the longest that fits it.
         weight_noise: standard deviation of normal noise on all weights, new for every gradient.
         update_noise: standard deviation of normal noise added to every update, times the learning rate.
+        norm_clamp: Euclidean norm of all parameters of a run, which are scaled to it after every update (not at
+            step 0): ``weight_norm`` of the evaluations is held there (arXiv 2606.13753). None leaves it free.
     """
 
     train_size: Annotated[TrainSize, POOL] = None
@@ -125,6 +127,7 @@ class Training(Settings):
     layers: Annotated[dict[str, LayerFactors], Role(in_phase=True), LATER] = Field(default_factory=dict)
     weight_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
     update_noise: Annotated[NonNegativeFloat, Role(per_member=True, in_phase=True)] = 0.0
+    norm_clamp: Annotated[PositiveFloat | None, Role(per_member=True, in_phase=True), LATER] = None
 
 
 class Schedule(Settings):

@@ -20,15 +20,17 @@ class Link(NamedTuple):
 
     Attributes:
         transform: its class.
-        numbers: of its settings that are each member's own, the names of their tensors, such as ``0.clip.norm``.
+        numbers: of its settings that are each member's own, the names of their tensors: ``transforms.0.clip.norm``.
         choices: its other settings.
         state: of the tensors that it keeps, their names among those of all transforms.
+        by_parameter: whether it is applied to each parameter of the model by itself.
     """
 
     transform: type[Transform]
     numbers: dict[str, str]
     choices: dict[str, Any]
     state: dict[str, str]
+    by_parameter: bool
 
     def apply(
         self,
@@ -37,6 +39,7 @@ class Link(NamedTuple):
         state: Mapping[str, Tensor],
         options: Mapping[str, Tensor],
         step_11: Tensor,
+        sizes: Sequence[int],
     ) -> Tensor:
         """The gradient after this transform, (E, P).
 
@@ -46,10 +49,18 @@ class Link(NamedTuple):
             state: tensors of all transforms, which it changes in place.
             options: settings of all transforms, as `settings_of` has them.
             step_11: number of updates before this one.
+            sizes: of the parameters of one member, in their order.
         """
         own = {name: state[full] for name, full in self.state.items()}
         at = {name: options[full] for name, full in self.numbers.items()} | self.choices
-        return self.transform.apply(grad_EP, param_EP, own, at, step_11)
+        if not self.by_parameter:
+            return self.transform.apply(grad_EP, param_EP, own, at, step_11)
+        parts = zip(*(tensor.split(sizes, 1) for tensor in (grad_EP, param_EP, *own.values())), strict=True)
+        applied = [
+            self.transform.apply(grad, param, dict(zip(own, kept, strict=True)), at, step_11)
+            for grad, param, *kept in parts
+        ]
+        return torch.cat(applied, 1)
 
 
 def chain_of(run: Run) -> list[Link]:
@@ -57,16 +68,21 @@ def chain_of(run: Run) -> list[Link]:
     chain = []
     for index, chosen in enumerate(run.transforms):
         transform = cast("type[Transform]", registry.find("transform", chosen["name"]).target)
-        settings, place = own_settings(chosen), f"transforms.{index}.{chosen['name']}"
-        named = {name: f"{place}.{name}" for name in numbers(settings)}
+        place = f"transforms.{index}.{chosen['name']}"
+        named = {name: f"{place}.{name}" for name in numbers(chosen)}
         state = {name: f"{place}.{name}" for name in transform.transform_state}
-        chain.append(Link(transform, named, choices(settings), state))
+        common = own_settings(choices(chosen))
+        chain.append(Link(transform, named, common, state, transform.is_by_parameter(common)))
     return chain
 
 
 def initial_state(run: Run, param_EP: Tensor) -> dict[str, Tensor]:
-    """The tensors of all transforms before the first update, each (E, P)."""
-    return {full: torch.zeros_like(param_EP) for link in chain_of(run) for full in link.state.values()}
+    """The tensors of all transforms before the first update, each (E, ...), most (E, P)."""
+    tensors: dict[str, Tensor] = {}
+    for link in chain_of(run):
+        own = link.transform.init(param_EP, link.choices)
+        tensors |= {full: own[name] for name, full in link.state.items()}
+    return tensors
 
 
 def settings_of(runs: Sequence[Run], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 Shapes: E members, P parameters of one member.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,8 +24,8 @@ from deepboot.bootstrap.training.layers import initial_scale
 
 ROW_START = {"cpu": 1, "cuda": 8}  # numbers at multiples of which a row begins; 8 are 32 bytes in float32
 
-# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "transforms.<name>" (P,),
-# "step", "online" (3,)
+# one member's: "parameters" (P,), "buffers.<name>", "slots.<name>" (P,) of the optimizer, "transforms.<name>" (P,) or
+# of a shape of its own, "step", "online" (3,)
 State = dict[str, Tensor]
 
 
@@ -35,11 +36,11 @@ class Members(NamedTuple):
         param_EP: parameters.
         buffers: tensors that the model's forward pass changes, each (E, ...).
         optimizer_state: the optimizer's own tensors, each (E, P).
-        transform_state: the transforms' own tensors, each (E, P), by names such as ``transforms.0.grokfast.mean``.
+        transform_state: the transforms' own tensors, (E, P) or (E, ...), as ``transforms.0.grokfast.mean``.
         sums_3E: float64, (3, E): sum of losses and of errors since the last evaluation, and number of batches.
         member_options: what some members have that others may lack, one value each: ``output_scale``, (E, 1, 1),
-            ``weight_noise`` and ``update_noise``, (E, 1); settings of the penalty, ``penalty.strength`` and so on,
-            (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
+            ``weight_noise``, ``update_noise`` and ``norm_clamp``, (E, 1); settings of the penalty, ``penalty.strength``
+            and so on, (E,), and of the transforms, ``transforms.0.clip.norm``, (E, 1). Left out where no member has it.
         noise_keys: int32, (E, 2): keys of the streams of ``weights`` and ``updates`` inside the ``noise`` stream.
         torch_optimizers: one per member where the study's optimizer is one of torch, over views of ``param_EP``.
     """
@@ -174,11 +175,14 @@ def _torch_optimizers(runs: Sequence[Run], stack: Stack, param_EP: Tensor) -> tu
 
 
 def _restored(prefix: str, states: Sequence[State], initial: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as these states left them, each (E, P); one that a state lacks is the initial one."""
+    """Tensors as these states left them; one that a state lacks, or has in another shape, is the initial one."""
+
+    def own(state: State, name: str, start: Tensor) -> Tensor:
+        kept = state.get(f"{prefix}{name}", start)
+        return (kept if kept.shape == start.shape else start).to(start)
+
     return {
-        name: torch.stack(
-            [state.get(f"{prefix}{name}", start[member]).to(start) for member, state in enumerate(states)]
-        )
+        name: torch.stack([own(state, name, start[member]) for member, state in enumerate(states)])
         for name, start in initial.items()
     }
 
@@ -210,6 +214,7 @@ def _member_options(runs: Sequence[Run], dtype: torch.dtype, device: torch.devic
         "output_scale": ([run.model["output_scale"] for run in runs], 1.0),
         "weight_noise": ([run.weight_noise for run in runs], 0.0),
         "update_noise": ([run.update_noise for run in runs], 0.0),
+        "norm_clamp": ([math.inf if run.norm_clamp is None else run.norm_clamp for run in runs], math.inf),
     }
     options = {
         name: torch.tensor(column, dtype=dtype)[:, None].to(device)

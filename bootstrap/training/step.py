@@ -115,12 +115,14 @@ class MemberStep:
                 grad_EP = grad_EP + penalty_gradient(self._penalty, param_EP, settings)
             for link in self._chain:
                 grad_EP = link.apply(
-                    grad_EP, members.param_EP, members.transform_state, options, coefficients["step"]
-                )  # fmt: skip
+                    grad_EP, members.param_EP, members.transform_state, options, coefficients["step"], self.stack.sizes
+                )
             self._optimize(members, grad_EP, coefficients)
             if "update_noise" in options:
                 scale_E1 = options["update_noise"] * coefficients["noise_rate"]
                 members.param_EP.add_(scale_E1 * _noise(members, "updates", coefficients["step"]))
+            if "norm_clamp" in options:
+                _scale_to_norm(members.param_EP, options["norm_clamp"])
         return logits_EBV.detach(), loss_EB.detach().mean(1)
 
     def _optimize(self, members: Members, grad_EP: Tensor, coefficients: Mapping[str, Tensor]) -> None:
@@ -140,6 +142,13 @@ def scaled(logits_EBV: Tensor, members: Members) -> Tensor:
     """Logits times the members' output scales, where any has one."""
     scale_E11 = members.member_options.get("output_scale")
     return logits_EBV if scale_E11 is None else logits_EBV * scale_E11
+
+
+def _scale_to_norm(param_EP: Tensor, norm_E1: Tensor) -> None:
+    """Scale every member's parameters to a Euclidean norm, in place; where it is infinite they stay, and zeros do."""
+    own_E1 = param_EP.double().square().sum(1, keepdim=True).sqrt()
+    factor_E1 = torch.where(norm_E1.isinf() | (own_E1 == 0), 1, norm_E1 / own_E1)
+    param_EP.mul_(factor_E1.to(param_EP.dtype))
 
 
 def _noise(members: Members, stream: str, step_11: Tensor) -> Tensor:

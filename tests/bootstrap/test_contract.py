@@ -47,6 +47,7 @@ SETTINGS = {
     "adamw": {"lr": 3e-3},
     "mse": {"target": 3.0},
     "clip": {"norm": 0.1},
+    "grokfast_ma": {"window": 4},
     "fresh": {"share": 0.5},
     "redraw": {"share": 0.5},
     "sliding": {"shift": 8},

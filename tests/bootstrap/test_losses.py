@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from deepboot.bootstrap import registry, streams
-from deepboot.bootstrap.losses import cross_entropy, default_metric, hinge, mse
+from deepboot.bootstrap.losses import cross_entropy, default_metric, hinge, mse, stablemax
 
-LOSSES = {name: registry.find("loss", name).target for name in ("cross_entropy", "mse", "hinge")}
+LOSSES = {name: registry.find("loss", name).target for name in ("cross_entropy", "mse", "hinge", "stablemax")}
 KEY = streams.keys([0, 1, 2], "test")
 
 
@@ -128,6 +128,58 @@ def test_cross_entropy_stays_finite_for_huge_margins():
     assert cross_entropy(torch.tensor([[[1e4, 0.0]]]), torch.tensor([[1]])).item() == 1e4
 
 
+def by_stablemax(logits, label):
+    """The authors' form, of one sample as Python numbers."""
+    weights = [x + 1 if x >= 0 else 1 / (1 - x) for x in logits]
+    return -math.log(weights[label] / sum(weights))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_stablemax_is_its_formula(dtype):
+    """Written as a loop over Python's numbers, with logits of 0 among them."""
+    logits_EBV, label_EB = problem(dtype=dtype)
+    logits_EBV[0, :4] = 0
+    found_EB = stablemax(logits_EBV, label_EB)
+    expected = [
+        [by_stablemax(logits, label) for logits, label in zip(rows, labels, strict=True)]
+        for rows, labels in zip(logits_EBV.tolist(), label_EB.tolist(), strict=True)
+    ]
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-13
+    torch.testing.assert_close(found_EB, torch.tensor(expected, dtype=dtype), rtol=tolerance, atol=tolerance)
+    assert stablemax(logits_EBV, label_EB, dtype="float64").dtype == torch.float64
+
+
+def test_stablemax_has_a_slope_of_one_at_zero():
+    """Where its two halves meet: of two logits of 0 the gradient is that of softmax, -1/2 and 1/2."""
+    logits = torch.zeros(1, 1, 2, requires_grad=True)
+    (grad,) = torch.autograd.grad(stablemax(logits, torch.tensor([[0]])).sum(), logits)
+    assert grad.tolist() == [[[-0.5, 0.5]]]
+
+
+def test_stablemax_has_a_gradient_where_softmax_has_collapsed():
+    """Prieto et al. 2025: at a margin of 40 cross-entropy is 0 in float32, and so is its gradient."""
+    label = torch.tensor([[0]])
+    for loss, vanishes in ((cross_entropy, True), (stablemax, False)):
+        logits = torch.tensor([[[20.0, -20.0]]], requires_grad=True)
+        value = loss(logits, label)
+        (grad,) = torch.autograd.grad(value.sum(), logits)
+        assert (value.item() == 0, grad[0, 0, 0].item() == 0) == (vanishes, vanishes)
+    assert value.item() == pytest.approx(math.log1p(1 / 21**2), rel=1e-4)
+
+
+@pytest.mark.parametrize("own", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_stablemax_is_computed_in_its_dtype(own, dtype):
+    """As cross-entropy is; the gradient has the logits' own dtype."""
+    logits_EBV, label_EB = problem(dtype=own)
+    logits_EBV.requires_grad_()
+    found = stablemax(logits_EBV, label_EB, dtype=dtype)
+    assert found.dtype == cross_entropy(logits_EBV, label_EB, dtype=dtype).dtype
+    assert torch.autograd.grad(found.sum(), logits_EBV)[0].dtype == own
+    rough = stablemax(logits_EBV.detach().double(), label_EB)
+    torch.testing.assert_close(found.detach().double(), rough, rtol=0.05, atol=0.05)
+
+
 @pytest.mark.parametrize("target", [1.0, 2.5])
 def test_mse_is_that_of_torch_against_the_scaled_one_hot_label(target):
     """Mean over the classes of the squared distance."""
@@ -177,6 +229,6 @@ def test_losses_pass_nan_on():
 
 
 def test_only_cross_entropy_is_compared_by_the_soft_error():
-    """Squares and hinges have no probabilities."""
+    """Squares and hinges have no probabilities, and StableMax has others than softmax."""
     found = {name: default_metric(name) for name in LOSSES}
-    assert found == {"cross_entropy": "soft_error", "mse": "error", "hinge": "error"}
+    assert found == {"cross_entropy": "soft_error", "mse": "error", "hinge": "error", "stablemax": "error"}

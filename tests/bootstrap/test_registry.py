@@ -120,10 +120,12 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all():
     """The full sentence."""
     with pytest.raises(
         ValueError,
-        match=exactly("unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse."),
+        match=exactly(
+            "unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse, stablemax."
+        ),
     ):
         find("loss", "crossentropy")
-    with pytest.raises(ValueError, match=exactly("unknown loss 'xyz'. Known: cross_entropy, hinge, mse.")):
+    with pytest.raises(ValueError, match=exactly("unknown loss 'xyz'. Known: cross_entropy, hinge, mse, stablemax.")):
         settings("loss", "xyz")
 
 

@@ -107,6 +107,8 @@ def test_settings_that_do_not_go_together_are_refused():
          "`loss.name`: loss 'cross_entropy' compares classes, this task has real-valued labels. Use mse."),
         ({"loss": {"name": "hinge"}},
          "`loss.name`: loss 'hinge' compares classes, this task has real-valued labels. Use mse."),
+        ({"loss": {"name": "stablemax"}},
+         "`loss.name`: loss 'stablemax' compares classes, this task has real-valued labels. Use mse."),
         ({"data": {"label_noise": 0.1}},
          "`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."),
         ({"task": {"name": "gaussian", "dimensions": 3, "spikes": 4}},

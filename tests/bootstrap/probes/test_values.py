@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.probes.bits import bits
 from deepboot.bootstrap.probes.fourier import fourier
-from deepboot.bootstrap.probes.logits import logit_per_norm, logit_scale
+from deepboot.bootstrap.probes.logits import logit_per_norm, logit_scale, softmax_collapse
 from deepboot.bootstrap.probes.memorized import swapped_answers
 from deepboot.bootstrap.probes.norms import layer_norms
 from deepboot.reports.representation.layers import token_layers
@@ -73,6 +74,43 @@ def test_the_logit_by_the_norm_grows_as_the_degree_says(degree, growth):
     torch.testing.assert_close(logit_per_norm(three, degree=degree), expected)
     by_hand = logit_scale(one) / torch.linalg.vector_norm(one.param_EP, dim=1) ** degree
     torch.testing.assert_close(logit_per_norm(one, degree=degree), by_hand)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("of_loss", ["float16", "float32", "float64"])
+def test_a_label_has_collapsed_where_its_logit_has_no_gradient(dtype, of_loss):
+    """As torch differentiates the loss, where it is computed, by margins from none to far beyond the last collapse."""
+    parts = given(
+        noise(1), training__dtype=dtype, loss={"name": "cross_entropy", "dtype": of_loss},
+        training__train_size=[20, 33], training__batch_size=20, optimizer={"name": "sgd"},
+    )  # fmt: skip
+    for measured in parts:
+        if measured.pool is None:
+            assert softmax_collapse(measured).isnan().all()
+            continue
+        y = measured.pool.y
+        margin_EB = torch.linspace(0, 150, y.shape[1]).expand(y.shape) * torch.tensor([[1.0], [0.5]])[: len(y)]
+        logits_EBV = margin_EB[..., None] * torch.nn.functional.one_hot(y, 2) - 1
+        logits_EBV = logits_EBV.to(getattr(torch, dtype))
+        fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
+        leaf_EBV = logits_EBV.to(measured.loss(logits_EBV, y).dtype, copy=True).requires_grad_()
+        (slope_EBV,) = torch.autograd.grad(cross_entropy(leaf_EBV, y, dtype=of_loss).sum(), leaf_EBV)
+        gone_EB = slope_EBV.gather(2, y[..., None])[..., 0] == 0
+        for member, own in enumerate(measured.pool.own_EK):
+            expected = gone_EB[member][own].double().mean()
+            assert 0 < expected < 1
+            assert softmax_collapse(fitted)[member] == expected
+
+
+def test_softmax_collapses_where_the_others_no_longer_add_to_one():
+    """At margins of 16.6 in float32 and 36.7 in float64, half a unit in the last place below 1 for one other class."""
+    for dtype, digits in (("float32", 24), ("float64", 53)):
+        (measured, _) = given(training__dtype=dtype, loss={"name": "cross_entropy", "dtype": dtype})
+        y = measured.pool.y
+        for margin, collapsed in ((digits * math.log(2) - 0.8, 0.0), (digits * math.log(2) + 0.1, 1.0)):
+            logits_EBV = margin * torch.nn.functional.one_hot(y, 2).to(getattr(torch, dtype))
+            fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
+            assert softmax_collapse(fitted).item() == collapsed
 
 
 def waves(name, parameter):
@@ -204,6 +242,8 @@ def test_pools_of_one_pack_are_each_members_own():
         (bits, {"task": ADDITION}, "expected a task with num_relevant, such as sparse_parity, and a model with "
          "hidden.0.weight, such as mlp, got BinaryOperations and "),
         (logit_scale, {"task": {"name": "gaussian"}, "loss": {"name": "mse"}},
+         "labels of this task are numbers, so no class has a logit. Remove the probe."),
+        (softmax_collapse, {"task": {"name": "gaussian"}, "loss": {"name": "mse"}},
          "labels of this task are numbers, so no class has a logit. Remove the probe."),
         (swapped_answers, {"task": {"name": "gaussian"}, "loss": {"name": "mse"}},
          "labels of this task are numbers, which no network gives exactly. Remove the probe."),

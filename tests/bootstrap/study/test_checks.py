@@ -160,8 +160,8 @@ def test_all_cells_of_a_study_are_tested_on_what_its_largest_pool_leaves():
          "`phases[0].at_stp`: unknown key. Did you mean 'at_step'? Known: at_step, set."),
         ({"training": {"train_size": 24, "batch_size": 8, "max_steps": 6, "seed": 1}},
          "`training.seed`: unknown key. Did you mean 'seeds'? Known: batch_size, channels_last, dtype, ideal, "
-         "layers, max_steps, penalty, precision, seeds, streams, train_fraction, train_size, transforms, update_noise, "
-         "weight_noise, world."),
+         "layers, max_steps, norm_clamp, penalty, precision, seeds, streams, train_fraction, train_size, transforms, "
+         "update_noise, weight_noise, world."),
         ({"question": ["a" * 5_000]},
          f"`question`: expected text, got ['{'a' * 53}… (5,004 characters). Change its type or value."),
         ({"start": {"folder": "a\0b"}},

@@ -231,16 +231,17 @@ def test_infinite_settings_are_refused(key):
         ({"optimizer": {"name": "adamww"}},
          "`optimizer.name`: unknown optimizer 'adamww'. Did you mean 'adamw'? Known: adam, adamw, sgd."),
         ({"loss": {"name": "crossentropy"}},
-         "`loss.name`: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse."),
+         "`loss.name`: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse, "
+         "stablemax."),
         ({"training__world": {"rule": "reel"}},
          "`training.world.rule`: unknown rule 'reel'. Did you mean 'real'? "
          "Known: fresh, ideal, real, redraw, sliding, switch."),
         ({"training__transforms": [{"name": "normalize"}, {"name": "clop", "norm": 1.0}]},
          "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
-         "normalize."),
+         "grokfast_ma, normalize, orthogonal_gradient."),
         ({"training__transforms": [{}]},
          "`training.transforms[0].name`: expected the name of a transform, got None. "
-         "Known: clip, grokfast, normalize."),
+         "Known: clip, grokfast, grokfast_ma, normalize, orthogonal_gradient."),
         ({"claims": [{"kind": "grokking_dely"}]},
          "`claims[0].kind`: unknown claim 'grokking_dely'. Did you mean 'grokking_delay'? "
          f"Known: {CLAIMS}."),
@@ -267,6 +268,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
         ([{"name": "grokfast", "alpha": 1, "lamb": -1}],
          ["`training.transforms[0].alpha`: expected a number below 1, got 1. Change it.",
           "`training.transforms[0].lamb`: expected a number at least 0, got -1. Change it."]),
+        ([{"name": "grokfast_ma", "window": 0}],
+         ["`training.transforms[0].window`: expected a number at least 1, got 0. Change it."]),
+        ([{"name": "orthogonal_gradient", "by": "layer"}],
+         ["`training.transforms[0].by`: expected 'parameter' or 'run', got 'layer'. Choose one of these."]),
         ([{"name": "grokfast", "lambda": 2.0}],
          ["`training.transforms[0].lambda`: unknown key. Did you mean 'lamb'? Known: alpha, lamb."]),
     ],

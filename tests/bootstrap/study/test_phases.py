@@ -151,7 +151,7 @@ def test_a_phase_that_gives_the_value_held_already_has_its_column():
         (
             (20, {"training.batch_size": 4}),
             "`phases[0].set`: 'training.batch_size' cannot change within a run. Change one of data.label_noise, "
-            "data.labels, optimizer, training.layers, training.penalty, training.train_fraction, "
+            "data.labels, optimizer, training.layers, training.norm_clamp, training.penalty, training.train_fraction, "
             "training.train_size, training.transforms, training.update_noise, training.weight_noise, training.world.",
         ),
         (

@@ -38,7 +38,7 @@ def test_what_is_no_part_of_a_runs_identity():
 def test_what_members_of_a_pack_may_differ_in():
     """Beside the numbers of their optimizers."""
     assert sorted(dotted_names(PER_MEMBER)) == [
-        "code", "data.label_noise", "ideal_run_id", "largest_pool", "partner", "seed", "start", "streams",
+        "code", "data.label_noise", "ideal_run_id", "largest_pool", "norm_clamp", "partner", "seed", "start", "streams",
         "train_fraction", "train_size", "update_noise", "weight_noise", "world",
     ]  # fmt: skip
     assert list(fields_where(lambda role: role.per_member, ModelScales)) == ["init_scale", "output_scale"]
@@ -56,7 +56,7 @@ def test_what_may_change_when_a_study_is_extended():
 def test_what_may_change_in_a_phase():
     """In the order in which a message lists it."""
     assert IN_PHASE == (
-        "data.label_noise", "data.labels", "optimizer", "training.layers", "training.penalty",
+        "data.label_noise", "data.labels", "optimizer", "training.layers", "training.norm_clamp", "training.penalty",
         "training.train_fraction", "training.train_size", "training.transforms", "training.update_noise",
         "training.weight_noise", "training.world",
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_settings_of_training_that_a_run_has_as_the_study_gives_them():
     """Every other one has a column of its own, or decides which runs there are."""
     assert TRAINING == (
         "streams", "dtype", "precision", "channels_last", "penalty", "transforms", "layers", "weight_noise",
-        "update_noise",
+        "update_noise", "norm_clamp",
     )  # fmt: skip
     assert {*Training.model_fields} - {*TRAINING} - {*RUN_COLUMNS} == {"ideal", "seeds"}
 

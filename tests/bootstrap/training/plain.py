@@ -7,7 +7,7 @@ from torch.nn import functional
 from deepboot.bootstrap.training.pack import Pack
 
 
-def trained_by_torch(run, steps, optimizer_of, change=lambda leaves: None):
+def trained_by_torch(run, steps, optimizer_of, change=lambda leaves: None, after=lambda leaves: None):
     """Parameters of a run after some steps, (P,).
 
     Args:
@@ -15,6 +15,7 @@ def trained_by_torch(run, steps, optimizer_of, change=lambda leaves: None):
         steps: how many.
         optimizer_of: makes the optimizer, of parameters by name.
         change: of the gradients before each step of the optimizer; it is given the parameters.
+        after: of the parameters after each of its steps.
     """
     pack = Pack([run])
     stack = pack.member_step.stack
@@ -27,5 +28,6 @@ def trained_by_torch(run, steps, optimizer_of, change=lambda leaves: None):
         functional.cross_entropy(logits_1BV[0], batch.labels[0]).backward()
         change(list(leaves.values()))
         optimizer.step()
+        after(list(leaves.values()))
         pack.step += batch.steps
     return torch.cat([leaf.detach().flatten() for leaf in leaves.values()])

@@ -51,17 +51,50 @@ def grokfast():
     return change
 
 
+def orthogonal(leaves):
+    """The authors' form: every parameter by itself, its norm kept."""
+    for leaf in leaves:
+        w, g = leaf.detach().flatten(), leaf.grad.flatten()
+        left = g - torch.dot(w, g) / (torch.dot(w, w) + 1e-30) * w
+        leaf.grad = (left * g.norm() / (left.norm() + 1e-30)).view(leaf.shape)
+
+
+def orthogonal_of_all(leaves):
+    """The paper's equation: one vector of all parameters, its norm as it comes."""
+    w, g = (torch.cat([tensor.flatten() for tensor in one]) for one in (leaves, [leaf.grad for leaf in leaves]))
+    share = torch.dot(w.detach(), g) / torch.dot(w, w).item()
+    for leaf in leaves:
+        leaf.grad = leaf.grad - share * leaf.detach()
+
+
+def moving_average():
+    """Grokfast's mean of the last five gradients."""
+    last = []
+
+    def change(leaves):
+        last.append([leaf.grad.clone() for leaf in leaves])
+        if len(last) >= 5:
+            for index, leaf in enumerate(leaves):
+                leaf.grad = leaf.grad + 2.0 * torch.stack([one[index] for one in last[-5:]]).mean(0)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("chain", "change"),
     [
         ([{"name": "clip", "norm": 0.05}], clipped),
         ([{"name": "normalize"}], normalized),
         ([{"name": "grokfast", "alpha": 0.9, "lamb": 3.0}], grokfast()),
+        ([{"name": "grokfast_ma", "window": 5, "lamb": 2.0}], moving_average()),
+        ([{"name": "orthogonal_gradient"}], orthogonal),
+        ([{"name": "orthogonal_gradient", "by": "run", "rescale": False}], orthogonal_of_all),
     ],
 )
 def test_training_under_a_transform_follows_a_plain_loop(chain, change):
     """40 steps of gradient descent by torch.optim, with torch's clipping and with formulas written out."""
-    (run,) = runs(chain, optimizer=SGD, training__ideal=False)
+    # without biases: the gradient of those of two classes, which start at 0, lies along them
+    (run,) = runs(chain, optimizer=SGD, model__bias=False, training__ideal=False)
     pack = Pack([run])
     start_P = pack.param_EP[0].clone()
     train_steps(pack, STEPS)
@@ -127,6 +160,37 @@ def test_names_and_order_are_common_to_a_pack_and_numbers_are_not():
     assert train([run])[0].rows[-1]["test_loss"] > 0
 
 
+def test_a_transform_by_parameter_keeps_tensors_of_each_and_leaves_members_as_they_are_alone():
+    """One that remembers the norm of every parameter's gradient, and divides by it."""
+
+    @register("transform", "test_norms")
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Norms(Transform):
+        """Each parameter's gradient over its norm."""
+
+        transform_state = ("norm",)
+
+        @classmethod
+        def is_by_parameter(cls, common):
+            return True
+
+        @staticmethod
+        def apply(grad_EP, param_EP, state, at, step_11):
+            state["norm"].copy_(grad_EP.norm(dim=1, keepdim=True).expand_as(grad_EP))
+            return grad_EP / state["norm"].clamp(min=1e-30)
+
+    members = runs([{"name": "test_norms"}, {"name": "orthogonal_gradient"}], training__dtype="float32")
+    pack = Pack(members)
+    train_steps(pack, 8)
+    norms = pack.member_step.stack.named(pack.members.transform_state["transforms.0.test_norms.norm"])
+    assert all(len(row.unique()) == 1 for norm in norms.values() for row in norm.flatten(1))
+    assert len({norm[0].flatten()[0].item() for norm in norms.values()}) == len(norms)
+    for member, run in enumerate(members):
+        alone = Pack([run])
+        train_steps(alone, 8)
+        assert torch.equal(alone.param_EP[0], pack.param_EP[member])
+
+
 def test_training_goes_on_with_the_transforms_state_to_the_last_bit():
     """From a step in the middle; without its state it would not."""
     members = runs(CHAIN, sweep=SWEEP)
@@ -142,6 +206,45 @@ def test_training_goes_on_with_the_transforms_state_to_the_last_bit():
     other = Pack(members, states=lost)
     train_steps(other, STEPS)
     assert not torch.equal(other.param_EP, whole.param_EP)
+
+
+WINDOW = [{"name": "grokfast_ma", "window": 12, "lamb": 3.0}]
+
+
+@pytest.mark.parametrize("step", [7, 12, 29])
+def test_training_goes_on_with_a_window_of_gradients_to_the_last_bit(step):
+    """From before it is full, from when it is, and from long after, in the middle of a chunk."""
+    members = runs(WINDOW, sweep={"training.transforms.0.lamb": [0.5, 4.0]}, training__dtype="float32")
+    assert len({pack_key(run) for run in members}) == 1
+    whole, part = Pack(members), Pack(members)
+    train_steps(whole, STEPS)
+    train_steps(part, step)
+    resumed = Pack(members, states=part.states())
+    train_steps(resumed, STEPS)
+    assert torch.equal(resumed.param_EP, whole.param_EP)
+    for member, run in enumerate(members):
+        alone = Pack([run])
+        train_steps(alone, STEPS)
+        assert torch.equal(alone.param_EP[0], whole.param_EP[member])
+
+
+def test_a_phase_with_another_window_begins_it_anew():
+    """As one that adds the transform does: no gradient of before is in the mean."""
+    late = {"at_step": 20, "set": {"training.transforms": WINDOW}}
+    longer = {"at_step": 20, "set": {"training.transforms.0.window": 12}}
+    (added,) = runs([], phases=[late], optimizer=SGD, training__ideal=False)
+    (other,) = runs([{**WINDOW[0], "window": 30}], phases=[longer], optimizer=SGD, training__ideal=False)
+    found = [train([run])[0].state for run in (added, other)]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert found[0]["transforms.0.grokfast_ma.window"].shape == (12, len(found[0]["parameters"]))
+
+
+def test_the_length_of_a_window_is_common_to_a_pack():
+    """The factor of its mean is not."""
+    short, long, strong = (
+        pack_key(runs([{**WINDOW[0], **change}])[0]) for change in ({"window": 11}, {}, {"lamb": 9.0})
+    )
+    assert short != long == strong
 
 
 def test_state_stays_with_members_when_others_leave_the_pack():
@@ -165,11 +268,12 @@ def test_what_a_graph_must_put_back_after_its_warm_up_includes_the_transforms_st
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
 def test_a_chain_can_be_compiled(monkeypatch):
-    """Traced as one function, with all three transforms, the steps are the eager ones to rounding."""
+    """Traced as one function, with all its transforms, the steps are the eager ones to rounding."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    members = runs(CHAIN, sweep=SWEEP, training__max_steps=8)
+    more = [{**WINDOW[0], "window": 4}, {"name": "orthogonal_gradient"}]
+    members = runs([*CHAIN, *more], sweep=SWEEP, model__bias=False, training__max_steps=8)
     for one, other in zip(train(members), train(members, Execution(backend="compiled")), strict=True):
-        for name in ("parameters", "transforms.0.grokfast.mean"):
+        for name in ("parameters", "transforms.0.grokfast.mean", "transforms.3.grokfast_ma.sums"):
             torch.testing.assert_close(one.state[name], other.state[name], rtol=0, atol=1e-12)
 
 

@@ -21,7 +21,7 @@ from tests.bootstrap.training.test_train import ADDITION, TRANSFORMER, extended
 
 EVERYWHERE = {
     "layer_norms": {}, "logit_scale": {}, "logit_per_norm": {"degree": 2.0}, "ntk_distance": {"samples": 4},
-    "sharpness": {"iterations": 3}, "swapped_answers": {},
+    "sharpness": {"iterations": 3}, "softmax_collapse": {}, "swapped_answers": {},
 }  # fmt: skip
 SWAPPED = {"training__seeds": 2, "data__swapped_answers": 6, "training__dtype": "float64"}
 MAPPED = {"name": "test_mapped"}
@@ -85,7 +85,7 @@ def test_worlds_have_equal_values_until_the_first_reuse():
     real, ideal = train(runs_of(parity(probes=EVERYWHERE)))
     for one, other in zip(real.probes[:4], ideal.probes[:4], strict=True):
         for name, value in one["values"].items():
-            assert other["values"][name] == value or name in ("sharpness", "swapped_answers")
+            assert other["values"][name] == value or name in ("sharpness", "softmax_collapse", "swapped_answers")
         assert np.isnan(other["values"]["sharpness"])
         assert np.isfinite(one["values"]["sharpness"])
     assert real.probes[4]["values"]["ntk_distance"] != ideal.probes[4]["values"]["ntk_distance"]

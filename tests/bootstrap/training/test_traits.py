@@ -1,14 +1,18 @@
 """Clipping, noise and precision of members, against torch and against their definition."""
 
+import re
+
 import pytest
 import torch
 
+from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from tests.bootstrap.conftest import parity
+from tests.bootstrap.training.plain import trained_by_torch
 
 SGD = {"name": "sgd", "lr": 0.5}
 
@@ -119,6 +123,79 @@ def test_weight_noise_moves_the_gradient_and_not_the_weights():
     _, noisy = after(weight_noise=1e-3)
     assert not torch.equal(noisy, free)
     assert (noisy - free).norm() < 0.1 * (free - before).norm()
+
+
+@pytest.mark.parametrize("norm", [1.5, 9.0])
+def test_a_clamped_norm_follows_a_plain_loop(norm):
+    """30 steps of torch's AdamW, after each of which all parameters together are scaled to the norm."""
+    adamw = {"name": "adamw", "lr": 0.01, "weight_decay": 0.5}
+    (run,) = runs_of(
+        parity(optimizer=adamw, training__norm_clamp=norm, training__dtype="float64", training__ideal=False)
+    )
+
+    @torch.no_grad()
+    def rescaled(leaves):
+        own = torch.nn.utils.parameters_to_vector(leaves).norm()
+        for leaf in leaves:
+            leaf.mul_(norm / own)
+
+    pack = Pack([run])
+    start = pack.param_EP.norm()
+    assert start != pytest.approx(norm, rel=0.1)  # it is free at step 0
+    train_steps(pack, 30)
+    expected_P = trained_by_torch(
+        run, 30, lambda leaves: torch.optim.AdamW(leaves.values(), lr=0.01, weight_decay=0.5), after=rescaled
+    )
+    torch.testing.assert_close(pack.param_EP[0], expected_P, rtol=0, atol=1e-11)
+    assert Evaluator(pack).rows()[0]["weight_norm"] == pytest.approx(norm, rel=1e-12)
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_members_are_clamped_to_norms_of_their_own(sequential):
+    """To the last bit what they are alone; a free one beside them is what it is without."""
+    raw = parity(training__ideal=False, training__max_steps=20)
+    clamped = runs_of({**raw, "sweep": {"training.norm_clamp": [2.0, 5.0]}})
+    (free,) = runs_of(raw)
+    together = train([free, *clamped], Execution(sequential=sequential))
+    for run, one in zip([free, *clamped], together, strict=True):
+        (alone,) = train([run])
+        assert torch.equal(alone.state["parameters"], one.state["parameters"])
+    norms = [one.state["parameters"].double().norm().item() for one in together]
+    assert norms[1:] == pytest.approx([2.0, 5.0], rel=1e-6)
+    assert all(norms[0] != pytest.approx(norm, rel=0.1) for norm in (2.0, 5.0))
+
+
+def test_a_norm_is_clamped_from_a_phase_on_and_after_the_noise():
+    """Until then the run is the free one; noise on updates does not move the norm."""
+    change = {"at_step": 8, "set": {"training.norm_clamp": 3.0}}
+    raw = parity(training__ideal=False, training__max_steps=20, training__update_noise=0.5)
+    (late,), (free,) = train(runs_of({**raw, "phases": [change]})), train(runs_of(raw))
+    norms = [{row["step"]: row["weight_norm"] for row in one.rows} for one in (late, free)]
+    assert norms[0][8] == norms[1][8] != pytest.approx(3.0, rel=0.05)
+    later = [norm for step, norm in norms[0].items() if step > 8]
+    assert later == pytest.approx([3.0] * 10, rel=1e-6)
+    assert late.run.run_id != free.run.run_id
+
+
+def test_parameters_of_zero_have_no_norm_to_be_scaled_to():
+    """They stay zero, and are no NaN."""
+    still = {"hidden": {"lr": 0.0}, "output": {"lr": 0.0}}
+    pack = Pack(runs_of(parity(training__ideal=False, training__norm_clamp=3.0, training__layers=still)))
+    pack.param_EP.zero_()
+    train_steps(pack, 2)
+    assert not pack.param_EP.any()
+
+
+@pytest.mark.parametrize("norm", [0, -1])
+def test_a_norm_to_be_clamped_to_is_above_zero(norm):
+    """And is refused otherwise; without one the runs keep their ids."""
+    message = f"`training.norm_clamp`: expected a number above 0, got {norm}. Change it."
+    with pytest.raises(StudyError, match=f"^{re.escape(message)}$"):
+        runs_of(parity(training__norm_clamp=norm))
+    (plain, _), (clamped, _) = runs_of(parity()), runs_of(parity(training__norm_clamp=1.0))
+    assert "norm_clamp" not in plain._configuration()
+    assert plain.run_id != clamped.run_id
+    assert clamped.settings()["training.norm_clamp"] == 1.0
 
 
 def test_traits_of_some_members_change_no_bit_of_the_others():
