@@ -124,12 +124,11 @@ class Draws:
 
         A batch as large as the pool keeps the pool's order.
         """
+        slot_B = torch.arange(self.batch_size, device=self.key_M2.device)
         if set(self.train_sizes) == {self.batch_size}:
-            slot = torch.arange(self.batch_size, device=self.key_M2.device)
-            return slot.expand(len(self.train_sizes), self.stop - self.start, -1)
-        index = self.order.index(self.number_MSB, self.first, self.end - 1)
-        full_M11 = self.size_M11 == self.batch_size
-        return torch.where(full_M11, self.number_MSB % self.size_M11, index)
+            return slot_B.expand(len(self.train_sizes), self.stop - self.start, -1)
+        index_MSB = self.order.index(self.number_MSB, self.first, self.end - 1)
+        return torch.where(self.size_M11 == self.batch_size, slot_B, index_MSB)
 
     def chosen(self, count: int) -> tuple[Tensor, Tensor]:
         """Which ``count`` slots of every step are chosen, at random by key, and their rank among them.

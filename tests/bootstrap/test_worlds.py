@@ -70,6 +70,13 @@ def test_full_batch_of_one_member_beside_a_smaller_pool_keeps_its_order():
     assert index[1].tolist() == [list(range(6))] * 9
 
 
+def test_full_batch_after_smaller_ones_keeps_the_order_of_the_pool_whoever_is_beside_it():
+    """A rule that takes over after 6 draws reads 0 .. N - 1 at every step, alone and beside a larger pool."""
+    both = World(real, {}, (20, 40), KEYS, 20, None, origin=(1, 6)).indices(1, 4)
+    alone = World(real, {}, (20,), KEYS[:1], 20, None, origin=(1, 6)).indices(1, 4)
+    assert both[0].tolist() == alone[0].tolist() == [list(range(20))] * 3
+
+
 def test_ideal_world_never_repeats_an_index():
     """Step s, slot b reads index s * batch + b."""
     assert world(ideal).indices(3, 5)[0].flatten().tolist() == list(range(18, 30))
