@@ -124,10 +124,25 @@ class Draws:
 
         A batch as large as the pool keeps the pool's order.
         """
+        return self._in_passes(self.number_MSB, self.first, self.end - 1)
+
+    def repeated_pool_index(self, block: int, times: int) -> Tensor:
+        """The same if every ``block`` draws of these passes are read ``times`` times before the next, int64, (M, S, B).
+
+        Args:
+            block: draws, a multiple of the batch.
+            times: readings of each block, one after another.
+        """
+        begin, end = ((draw // (block * times)) * block for draw in (self.first, self.end - 1))
+        number_MSB = self.number_MSB // (block * times) * block + self.number_MSB % block
+        return self._in_passes(number_MSB, begin, end + block - 1)
+
+    def _in_passes(self, draw_MSB: Tensor, first: int, last: int) -> Tensor:
+        """Index of each of these draws, between ``first`` and ``last``, in passes over the pool, int64, (M, S, B)."""
         slot_B = torch.arange(self.batch_size, device=self.key_M2.device)
         if set(self.train_sizes) == {self.batch_size}:
             return slot_B.expand(len(self.train_sizes), self.stop - self.start, -1)
-        index_MSB = self.order.index(self.number_MSB, self.first, self.end - 1)
+        index_MSB = self.order.index(draw_MSB, first, last)
         return torch.where(self.size_M11 == self.batch_size, slot_B, index_MSB)
 
     def chosen(self, count: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """Worlds: index rules that say which sample each draw reads.
 
 At step s (0-based), slot b, the draw number is d = s * batch + b. A rule maps draws to indices of
-the task's stream. Every rule reads index d until the pool of N is used up, so that all worlds are
-bit for bit the same until the first sample is used again.
+the task's stream. Every rule reads index d until it first uses a sample again, so that all worlds
+are bit for bit the same until then: until the pool of N is used up, unless a rule says that it uses
+samples again sooner.
 
 Shapes: M members, S steps, B slots of a batch.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
@@ -52,8 +53,13 @@ def min_max(index: Tensor) -> Range:
     return int(index.min()), int(index.max())
 
 
+def _pool_range(draws: Draws, **settings: Any) -> Range:
+    """The range of a rule that never leaves the pool."""
+    return 0, max(draws.train_sizes) - 1
+
+
 @register("rule", "real")
-@index_range(lambda draws: (0, max(draws.train_sizes) - 1))
+@index_range(_pool_range)
 def real(draws: Draws) -> Tensor:
     """The real world: a pool of N samples, used again and again, in a new order every pass.
 
@@ -121,7 +127,7 @@ def fresh(draws: Draws, *, share: Share) -> Tensor:
 
 
 @register("rule", "redraw")
-@index_range(lambda draws, share: (0, max(draws.train_sizes) - 1))
+@index_range(_pool_range)
 def redraw(draws: Draws, *, share: Share) -> Tensor:
     """The control of ``fresh``: the same slots are given random samples of the pool instead.
 
@@ -152,6 +158,21 @@ def sliding(draws: Draws, *, shift: NonNegativeInt) -> Tensor:
     """
     passes = draws.number_MSB // draws.size_M11
     return passes * shift + draws.pool_index()
+
+
+@register("rule", "consecutive")
+@index_range(_pool_range)
+def consecutive(draws: Draws, *, times: PositiveInt) -> Tensor:
+    """The real world in slow motion: every batch is read at ``times`` steps in a row before the next one.
+
+    Step s reads what the real world reads at step s div ``times``, so that each pass has a new order. Samples are
+    repeated from step to step and not inside a batch, where that would only be a smaller batch. Worlds are equal up to
+    step 1, which reads the first batch again. With the whole pool in every batch this is the real world.
+
+    Args:
+        times: steps in a row that read the same batch; 1 is the real world.
+    """
+    return draws.repeated_pool_index(draws.batch_size, times)
 
 
 def _switch_range(draws: Draws, *, at_step: int, before: str = "real", after: str = "ideal") -> Range | None:
@@ -248,11 +269,14 @@ class World:
         return index_MSB, (0, self.capacity - 1)
 
     def largest_index(self, stop: int) -> int:
-        """The largest index that the first member reads before a step, as if a universe had no end; -1: none."""
+        """An index that the first member reads none beyond before a step, as if a universe had no end; -1: none.
+
+        It is the largest one that it reads, or, of a pool that is not used up, one that it might have read by then.
+        """
         begin = self.origin[0]
         draws = self.draws(begin, stop)
         if draws.end <= self.train_sizes[0] or stop <= begin:
-            return draws.end - 1  # every rule reads the pool once, in its order, before anything else
+            return draws.end - 1  # before the pool is used up no draw d of any rule reads beyond index d
         declared = _declared_range(self.rule, draws, **self.settings)
         if declared is not None:
             return declared[1]

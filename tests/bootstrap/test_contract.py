@@ -50,6 +50,7 @@ SETTINGS = {
     "fresh": {"share": 0.5},
     "redraw": {"share": 0.5},
     "sliding": {"shift": 8},
+    "consecutive": {"times": 2},
     "switch": {"at_step": 3},
 }
 

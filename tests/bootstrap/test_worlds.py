@@ -10,7 +10,11 @@ from deepboot.bootstrap.usage import usage
 from deepboot.bootstrap.worlds import World, fresh, ideal, real, redraw, sliding, switch
 
 KEYS = streams.keys([3, 4], "order")
-SETTINGS = {"fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7}}
+SETTINGS = {
+    "fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7},
+    "consecutive": {"times": 3},
+}  # fmt: skip
+SOONER = {"consecutive": 6}  # draws before the first reuse of rules that do not wait until the pool is used up
 
 
 def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):
@@ -18,11 +22,12 @@ def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):
 
 
 @pytest.mark.parametrize("name", ["real", "ideal", *SETTINGS])
-def test_all_rules_read_the_same_samples_until_the_pool_is_used_up(name):
-    """Draw d reads index d as long as d < N, under every rule."""
-    rule = registry.find("rule", name).target
+def test_all_rules_read_the_same_samples_until_one_is_used_again(name):
+    """Draw d reads index d as long as d < N, or until the first reuse of a rule that uses samples again sooner."""
+    rule, same = registry.find("rule", name).target, SOONER.get(name, 20)
     index = world(rule, **SETTINGS.get(name, {})).indices(0, 10).flatten(1)
-    assert index[:, :20].tolist() == [list(range(20))] * 2
+    assert index[:, :same].tolist() == [list(range(same))] * 2
+    assert name not in SOONER or (index[:, same] < same).all()
 
 
 @pytest.mark.parametrize("name", ["real", "ideal", *SETTINGS])

@@ -1,0 +1,121 @@
+"""Index rules that space the uses of a pool's samples, against lists that plain loops write draw by draw."""
+
+from collections import Counter
+from itertools import count, islice
+
+import pytest
+import torch
+
+from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.worlds import World, real
+
+SEEDS, SIZES = (3, 4, 5), (20, 13, 6)
+KEYS = streams.keys(SEEDS, "order")
+
+
+def world(name, sizes=SIZES, batch=4, keys=KEYS, **settings):
+    return World(registry.find("rule", name).target, settings, sizes, keys, batch, None)
+
+
+def passes(size, seed, batch):
+    """Indices of a pool, pass after pass without end: first in its order, then in keyed ones, or in full batches."""
+    key_12 = streams.keys([seed], "order")
+    for number in count():
+        order = streams.permutation(key_12, torch.tensor([number]), size)[0].tolist()
+        yield from order if number and size != batch else range(size)
+
+
+def batches_of(indices, batch):
+    """The next so many indices, again and again."""
+    while True:
+        yield list(islice(indices, batch))
+
+
+def consecutive(size, seed, batch, *, times):
+    """Batches one after another: each one is repeated before the next is taken."""
+    for one in batches_of(passes(size, seed, batch), batch):
+        for _ in range(times):
+            yield one
+
+
+PLAIN = {"consecutive": consecutive}
+CASES = [
+    ("consecutive", {"times": 1}), ("consecutive", {"times": 2}), ("consecutive", {"times": 5}),
+]  # fmt: skip
+
+
+def plain(name, settings, steps, batch=4, sizes=SIZES):
+    """What each member reads at steps 0 .. steps - 1, as nested lists."""
+    members = zip(sizes, SEEDS, strict=False)
+    return [list(islice(PLAIN[name](size, seed, batch, **settings), steps)) for size, seed in members]
+
+
+@pytest.mark.parametrize("batch", [4, 6])
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_a_rule_reads_what_a_plain_loop_reads(name, settings, batch):
+    """Over many passes of pools of three sizes that batches divide or not, or that fill a batch."""
+    found = world(name, batch=batch, **settings).indices(0, 90)
+    assert found.tolist() == plain(name, settings, 90, batch)
+
+
+@pytest.mark.parametrize("start", [1, 7, 26, 83])
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_a_run_goes_on_in_the_middle_of_a_pass_as_it_would_have(name, settings, start):
+    """Steps from any step on, asked of a world that has read nothing before, or everything."""
+    expected = [member[start:120] for member in plain(name, settings, 120)]
+    fresh_world, used_world = world(name, **settings), world(name, **settings)
+    used_world.indices(0, 100)
+    assert fresh_world.indices(start, 120).tolist() == expected
+    assert used_world.indices(start, 120).tolist() == expected
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_a_phase_that_leaves_the_rule_as_it_is_changes_no_index(name, settings):
+    """A world that takes over at a step reads on as the one before it would have."""
+    rule, whole = registry.find("rule", name).target, world(name, **settings)
+    later = World(rule, settings, SIZES, KEYS, 4, None, (9, 36), [whole.largest_index(9) + 1] * 3)
+    assert torch.equal(later.indices(9, 60), whole.indices(9, 60))
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 3), (2, 30), (17, 18), (40, 90)])
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_the_declared_range_holds_what_is_read(name, settings, start, stop):
+    """Against the smallest and largest index that the plain loop reads, of all members and of the first alone."""
+    _, (low, high) = world(name, **settings).indices_and_range(start, stop)
+    read = plain(name, settings, stop)
+    inside = {index for member in read for step in member[start:] for index in step}
+    assert low <= min(inside)
+    assert max(inside) <= high
+    first = {index for step in read[0] for index in step}
+    assert max(first) <= world(name, **settings).largest_index(stop)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES)
+def test_draws_read_their_own_index_until_the_first_reuse(name, settings):
+    """In every step before the one in which the plain loop first meets a sample again."""
+    for member in plain(name, settings, 60):
+        seen, read = set(), []
+        for step in member:
+            if len(seen | set(step)) < len(seen) + len(step):
+                break
+            seen |= set(step)
+            read += step
+        assert read == list(range(len(read)))
+        assert len(read) < 60 * 4
+
+
+def test_consecutive_uses_each_sample_so_often_and_never_twice_in_a_step():
+    """A pool of 20 in batches of 4: after 5 * 3 steps each sample was used 3 times, in consecutive steps."""
+    steps = world("consecutive", sizes=(20,), keys=KEYS[:1], times=3).indices(0, 15)[0].tolist()
+    assert Counter(index for step in steps for index in step) == dict.fromkeys(range(20), 3)
+    for index in range(20):
+        used = [number for number, step in enumerate(steps) if index in step]
+        assert used == list(range(used[0], used[0] + 3))
+
+
+def test_consecutive_once_or_with_a_full_batch_is_the_real_world():
+    """One reading of each batch is what the real world does; so is any number when every batch is the pool."""
+    pools = World(real, {}, SIZES, KEYS, 4, None).indices(0, 60)
+    assert torch.equal(world("consecutive", times=1).indices(0, 60), pools)
+    full = World(real, {}, (20, 20, 20), KEYS, 20, None).indices(0, 9)
+    assert torch.equal(world("consecutive", sizes=(20, 20, 20), batch=20, times=3).indices(0, 9), full)
