@@ -175,6 +175,34 @@ def consecutive(draws: Draws, *, times: PositiveInt) -> Tensor:
     return draws.repeated_pool_index(draws.batch_size, times)
 
 
+@register("rule", "spacing")
+@index_range(_pool_range)
+def spacing(draws: Draws, *, times: PositiveInt, gap: PositiveInt) -> Tensor:
+    """The real world with a set gap between uses: each batch is read ``times`` times, ``gap`` steps apart.
+
+    Steps at which none is due read a new batch, so that ``gap`` batches are read in turn ``times`` times, and then the
+    next ``gap``. Once the pool is used up a pass in a new order begins. After ``times * N`` draws each sample was used
+    ``times`` times, where ``gap`` batches divide the pool, whatever the gap; and after any fewer draws d about
+    d / ``times`` different ones were, to within ``gap`` batches. So the gap alone differs between worlds in which
+    ``times * gap`` steps are a small part of training. A gap of 1 is ``consecutive``, one of N / B a real world that
+    repeats the order of its passes. Worlds are equal up to step ``gap``, which reads the first batch again.
+
+    Args:
+        times: uses of each sample before the next pass; 1 is the real world.
+        gap: steps from one use of a sample to the next; in samples, times the batch, at most the pool.
+
+    Raises:
+        ValueError: the gap is longer than a pass over the pool.
+    """
+    block, smallest = gap * draws.batch_size, min(draws.train_sizes)
+    if block > smallest:
+        raise ValueError(
+            f"expected a gap of at most a pass over the pool of {smallest:,}, got gap = {gap:,} in batches of "
+            f"{draws.batch_size:,}. Lower gap to {smallest // draws.batch_size:,} or less."
+        )
+    return draws.repeated_pool_index(block, times)
+
+
 def _switch_range(draws: Draws, *, at_step: int, before: str = "real", after: str = "ideal") -> Range | None:
     first, second = (_declared_range(registry.find("rule", name).target, draws) for name in (before, after))
     return None if first is None or second is None else (min(first[0], second[0]), max(first[1], second[1]))

@@ -28,7 +28,7 @@ RULES = (
     {"rule": "fresh", "share": 0.1},
     {"rule": "redraw", "share": 0.1},
     {"rule": "sliding", "shift": 3},
-    {"rule": "consecutive", "times": 2},
+    {"rule": "spacing", "times": 2, "gap": 2},
 )
 
 Tensors = dict[str, Tensor]

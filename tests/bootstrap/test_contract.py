@@ -51,6 +51,7 @@ SETTINGS = {
     "redraw": {"share": 0.5},
     "sliding": {"shift": 8},
     "consecutive": {"times": 2},
+    "spacing": {"times": 2, "gap": 1},
     "switch": {"at_step": 3},
 }
 

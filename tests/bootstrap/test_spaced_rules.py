@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.worlds import World, real
+from tests.bootstrap.conftest import parity
 
-SEEDS, SIZES = (3, 4, 5), (20, 13, 6)
+SEEDS, SIZES = (3, 4, 5), (20, 13, 12)
 KEYS = streams.keys(SEEDS, "order")
 
 
@@ -38,9 +41,21 @@ def consecutive(size, seed, batch, *, times):
             yield one
 
 
-PLAIN = {"consecutive": consecutive}
+def spacing(size, seed, batch, *, times, gap):
+    """A batch that is due is read; where none is, a new one, which is due again after the gap."""
+    new, due = batches_of(passes(size, seed, batch), batch), {}
+    for step in count():
+        one, used = due.pop(step) if step in due else (next(new), 0)
+        if used + 1 < times:
+            due[step + gap] = one, used + 1
+        yield one
+
+
+PLAIN = {"consecutive": consecutive, "spacing": spacing}
 CASES = [
     ("consecutive", {"times": 1}), ("consecutive", {"times": 2}), ("consecutive", {"times": 5}),
+    ("spacing", {"times": 1, "gap": 3}), ("spacing", {"times": 4, "gap": 1}), ("spacing", {"times": 2, "gap": 2}),
+    ("spacing", {"times": 3, "gap": 3}),
 ]  # fmt: skip
 
 
@@ -50,10 +65,10 @@ def plain(name, settings, steps, batch=4, sizes=SIZES):
     return [list(islice(PLAIN[name](size, seed, batch, **settings), steps)) for size, seed in members]
 
 
-@pytest.mark.parametrize("batch", [4, 6])
+@pytest.mark.parametrize("batch", [3, 4])
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_a_rule_reads_what_a_plain_loop_reads(name, settings, batch):
-    """Over many passes of pools of three sizes that batches divide or not, or that fill a batch."""
+    """Over many passes of pools of three sizes that batches divide or not."""
     found = world(name, batch=batch, **settings).indices(0, 90)
     assert found.tolist() == plain(name, settings, 90, batch)
 
@@ -119,3 +134,52 @@ def test_consecutive_once_or_with_a_full_batch_is_the_real_world():
     assert torch.equal(world("consecutive", times=1).indices(0, 60), pools)
     full = World(real, {}, (20, 20, 20), KEYS, 20, None).indices(0, 9)
     assert torch.equal(world("consecutive", sizes=(20, 20, 20), batch=20, times=3).indices(0, 9), full)
+
+
+@pytest.mark.parametrize("gap", [1, 2, 5])
+def test_spacing_uses_each_sample_so_often_at_the_gap(gap):
+    """A pool of 40 in batches of 4: after 10 * 3 steps each sample was used 3 times, ``gap`` steps apart."""
+    steps = world("spacing", sizes=(40,), keys=KEYS[:1], times=3, gap=gap).indices(0, 30)[0].tolist()
+    for index in range(40):
+        used = [number for number, step in enumerate(steps) if index in step]
+        assert used == [used[0], used[0] + gap, used[0] + 2 * gap]
+    for number in range(31):
+        distinct = len({index for step in steps[:number] for index in step})
+        assert abs(distinct - 4 * number / 3) <= 4 * gap
+
+
+def test_spacing_by_one_step_is_consecutive_and_by_a_pass_repeats_passes():
+    """The two ends: the same batch at each step, and whole passes of the pool in the same order."""
+    assert torch.equal(
+        world("spacing", times=3, gap=1).indices(0, 60), world("consecutive", times=3).indices(0, 60)
+    )  # fmt: skip
+    pools = World(real, {}, (20,), KEYS[:1], 4, None).indices(0, 10)
+    repeated = world("spacing", sizes=(20,), keys=KEYS[:1], times=2, gap=5).indices(0, 20)
+    assert torch.equal(repeated, torch.cat([pools[:, :5], pools[:, :5], pools[:, 5:], pools[:, 5:]], 1))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 5, 12])
+@pytest.mark.parametrize("name", ["consecutive", "spacing"])
+def test_a_full_batch_keeps_the_order_of_the_pool_beside_larger_pools(name, batch):
+    """The pool of 12 in batches of 12, beside those that have several batches, and other batches for contrast."""
+    settings = {"times": 2} if name == "consecutive" else {"times": 2, "gap": 1}
+    assert world(name, batch=batch, **settings).indices(0, 40).tolist() == plain(name, settings, 40, batch, SIZES)
+
+
+def test_a_gap_longer_than_the_pool_is_refused():
+    """By the rule, with the smallest pool, and by a study before anything is trained."""
+    refused = (
+        r"^expected a gap of at most a pass over the pool of 12, got gap = 4 in batches of 4\. Lower gap to 3 or less"
+    )
+    with pytest.raises(ValueError, match=refused):
+        world("spacing", times=2, gap=4).indices(0, 1)
+    with pytest.raises(StudyError) as caught:
+        runs_of(parity(training__world={"rule": "spacing", "times": 2, "gap": 3}, training__train_size=[24, 16]))
+    assert caught.value.problems == [
+        "`training.world`: expected a gap of at most a pass over the pool of 16, got gap = 3 in batches of 8. "
+        "Lower gap to 2 or less."
+    ]
+    full = {"training__world": {"rule": "spacing", "times": 2, "gap": 2}, "training__batch_size": "full"}
+    with pytest.raises(StudyError, match=r"got gap = 2 in batches of 24\. Lower gap to 1 or less\."):
+        runs_of(parity(**full))
+    assert runs_of(parity(training__world={"rule": "spacing", "times": 2, "gap": 3}))

@@ -12,9 +12,12 @@ from deepboot.bootstrap.worlds import World, fresh, ideal, real, redraw, sliding
 KEYS = streams.keys([3, 4], "order")
 SETTINGS = {
     "fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7},
-    "consecutive": {"times": 3},
+    "consecutive": {"times": 3}, "spacing": {"times": 3, "gap": 2},
 }  # fmt: skip
-SOONER = {"consecutive": 6}  # draws before the first reuse of rules that do not wait until the pool is used up
+SOONER = {
+    "consecutive": 6,
+    "spacing": 12,
+}  # draws before the first reuse, if the pool is not used up
 
 
 def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):

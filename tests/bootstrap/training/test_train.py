@@ -53,9 +53,9 @@ def test_all_rules_train_identically_until_the_first_reuse():
     """Every registered index rule has the ideal world's weights before the reuse and others after it."""
     settings = {
         "fresh": {"share": 0.5}, "redraw": {"share": 0.5}, "sliding": {"shift": 3}, "switch": {"at_step": 5},
-        "consecutive": {"times": 2},
+        "consecutive": {"times": 2}, "spacing": {"times": 2, "gap": 2},
     }  # fmt: skip
-    sooner = {"consecutive": 1}
+    sooner = {"consecutive": 1, "spacing": 2}
     for rule in sorted(set(registry.names("rule")) - {"ideal"}):
         runs = runs_of(parity(training__world={"rule": rule, **settings.get(rule, {})}))
         equal = sooner.get(rule, 3)
