@@ -203,6 +203,31 @@ def spacing(draws: Draws, *, times: PositiveInt, gap: PositiveInt) -> Tensor:
     return draws.repeated_pool_index(block, times)
 
 
+@register("rule", "growing")
+@index_range(_pool_range)
+def growing(draws: Draws, *, first: PositiveInt, growth: PositiveInt) -> Tensor:
+    """A pool that begins with ``first`` samples and gains ``growth`` after every pass, up to N; none leaves it.
+
+    Pass e reads the samples 0 .. min(N, ``first`` + e * ``growth``) - 1 once each, in a new order, in which those that
+    are new to the pool come in their own. So every pool holds those before it, and (N - ``first``) / ``growth`` passes
+    lead to all of N. Worlds are equal until the first pool is used up. Train errors are those of all N from the start.
+
+    Args:
+        first: samples of the first pool, at least a batch and at most N; N is the real world.
+        growth: samples that join the pool after every pass.
+
+    Raises:
+        ValueError: the first pool is smaller than a batch or larger than N.
+    """
+    smallest = min(draws.train_sizes)
+    if not draws.batch_size <= first <= smallest:
+        raise ValueError(
+            f"expected a first pool of at least a batch, {draws.batch_size:,}, and at most the pool of {smallest:,}, "
+            f"got first = {first:,}. Change first, batch_size or train_size."
+        )
+    return draws.growing_pool_index(first, growth)
+
+
 def _switch_range(draws: Draws, *, at_step: int, before: str = "real", after: str = "ideal") -> Range | None:
     first, second = (_declared_range(registry.find("rule", name).target, draws) for name in (before, after))
     return None if first is None or second is None else (min(first[0], second[0]), max(first[1], second[1]))

@@ -52,6 +52,7 @@ SETTINGS = {
     "sliding": {"shift": 8},
     "consecutive": {"times": 2},
     "spacing": {"times": 2, "gap": 1},
+    "growing": {"first": 8, "growth": 4},
     "switch": {"at_step": 3},
 }
 

@@ -1,7 +1,7 @@
 """Index rules that space the uses of a pool's samples, against lists that plain loops write draw by draw."""
 
 from collections import Counter
-from itertools import count, islice
+from itertools import count, islice, pairwise
 
 import pytest
 import torch
@@ -51,12 +51,34 @@ def spacing(size, seed, batch, *, times, gap):
         yield one
 
 
-PLAIN = {"consecutive": consecutive, "spacing": spacing}
+def growing(size, seed, batch, *, first, growth):
+    """Passes over a pool that grows: where an order has a sample that is new, the next new one is read."""
+
+    def indices():
+        key_12, known = streams.keys([seed], "order"), 0
+        for number in count():
+            total = min(size, first + number * growth)
+            new = iter(range(known, total))
+            order = streams.permutation(key_12, torch.tensor([number]), total)[0].tolist()
+            for item in order if number and size != batch else range(total):
+                yield item if item < known else next(new)
+            known = total
+
+    return batches_of(indices(), batch)
+
+
+PLAIN = {"consecutive": consecutive, "spacing": spacing, "growing": growing}
 CASES = [
     ("consecutive", {"times": 1}), ("consecutive", {"times": 2}), ("consecutive", {"times": 5}),
     ("spacing", {"times": 1, "gap": 3}), ("spacing", {"times": 4, "gap": 1}), ("spacing", {"times": 2, "gap": 2}),
     ("spacing", {"times": 3, "gap": 3}),
+    ("growing", {"first": 5, "growth": 1}), ("growing", {"first": 4, "growth": 6}),
+    ("growing", {"first": 6, "growth": 100}), ("growing", {"first": 12, "growth": 3}),
 ]  # fmt: skip
+
+FULL = {  # settings that batches as large as the smallest pool allow
+    "consecutive": {"times": 2}, "spacing": {"times": 2, "gap": 1}, "growing": {"first": 12, "growth": 5},
+}  # fmt: skip
 
 
 def plain(name, settings, steps, batch=4, sizes=SIZES):
@@ -159,11 +181,11 @@ def test_spacing_by_one_step_is_consecutive_and_by_a_pass_repeats_passes():
 
 
 @pytest.mark.parametrize("batch", [1, 3, 5, 12])
-@pytest.mark.parametrize("name", ["consecutive", "spacing"])
+@pytest.mark.parametrize("name", FULL)
 def test_a_full_batch_keeps_the_order_of_the_pool_beside_larger_pools(name, batch):
     """The pool of 12 in batches of 12, beside those that have several batches, and other batches for contrast."""
-    settings = {"times": 2} if name == "consecutive" else {"times": 2, "gap": 1}
-    assert world(name, batch=batch, **settings).indices(0, 40).tolist() == plain(name, settings, 40, batch, SIZES)
+    found = world(name, batch=batch, **FULL[name]).indices(0, 40).tolist()
+    assert found == plain(name, FULL[name], 40, batch)
 
 
 def test_a_gap_longer_than_the_pool_is_refused():
@@ -183,3 +205,42 @@ def test_a_gap_longer_than_the_pool_is_refused():
     with pytest.raises(StudyError, match=r"got gap = 2 in batches of 24\. Lower gap to 1 or less\."):
         runs_of(parity(**full))
     assert runs_of(parity(training__world={"rule": "spacing", "times": 2, "gap": 3}))
+
+
+def test_growing_pools_hold_those_before_and_are_read_evenly():
+    """Pools of 8, 11, 14, 17, 20 and 20 samples, each read once in a pass; the third has new ones among old ones."""
+    read = world("growing", sizes=(20,), batch=2, keys=KEYS[:1], first=8, growth=3).indices(0, 45).flatten().tolist()
+    ends = [0, 8, 19, 33, 50, 70, 90]
+    pools = [read[begin:end] for begin, end in pairwise(ends)]
+    assert [sorted(pool) for pool in pools] == [list(range(size)) for size in (8, 11, 14, 17, 20, 20)]
+    assert pools[4] != pools[5] != list(range(20))
+    assert [index for index in pools[2] if index >= 11] == [11, 12, 13]
+
+
+def test_new_samples_of_a_growing_pool_lie_anywhere_in_their_pass():
+    """Over many seeds the one new sample of the second pass is in each of its 5 slots as often (chi-square)."""
+    keys = streams.keys(range(1_000), "order")
+    second = world("growing", sizes=(20,) * 1_000, batch=1, keys=keys, first=4, growth=1).indices(4, 9).flatten(1)
+    counts = (second == 4).sum(0).double()
+    assert 0.2 < float(((counts - 200) ** 2 / 200).sum()) < 18.5  # 4 degrees of freedom, beyond with p below 0.01
+
+
+def test_a_growing_pool_that_begins_with_all_is_the_real_world():
+    """Whatever it might gain after every pass."""
+    pools = World(real, {}, (20, 20), KEYS[:2], 6, None)
+    grown = world("growing", sizes=(20, 20), keys=KEYS[:2], batch=6, first=20, growth=7)
+    assert torch.equal(grown.indices(0, 60), pools.indices(0, 60))
+
+
+@pytest.mark.parametrize("first", [7, 17])
+def test_a_first_pool_of_less_than_a_batch_or_more_than_the_pool_is_refused(first):
+    """By the rule, with the smallest pool, and by a study before anything is trained."""
+    sentence = (
+        "expected a first pool of at least a batch, 8, and at most the pool of 16, "
+        f"got first = {first}. Change first, batch_size or train_size."
+    )
+    with pytest.raises(ValueError, match=sentence):
+        world("growing", sizes=(20, 16), batch=8, keys=KEYS[:2], first=first, growth=1).indices(0, 1)
+    with pytest.raises(StudyError) as caught:
+        runs_of(parity(training__world={"rule": "growing", "first": first, "growth": 1}, training__train_size=16))
+    assert caught.value.problems == [f"`training.world`: {sentence}"]

@@ -13,11 +13,9 @@ KEYS = streams.keys([3, 4], "order")
 SETTINGS = {
     "fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7},
     "consecutive": {"times": 3}, "spacing": {"times": 3, "gap": 2},
+    "growing": {"first": 8, "growth": 5},
 }  # fmt: skip
-SOONER = {
-    "consecutive": 6,
-    "spacing": 12,
-}  # draws before the first reuse, if the pool is not used up
+SOONER = {"consecutive": 6, "spacing": 12, "growing": 8}  # draws before the first reuse, where they are less than N
 
 
 def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):

@@ -54,8 +54,9 @@ def test_all_rules_train_identically_until_the_first_reuse():
     settings = {
         "fresh": {"share": 0.5}, "redraw": {"share": 0.5}, "sliding": {"shift": 3}, "switch": {"at_step": 5},
         "consecutive": {"times": 2}, "spacing": {"times": 2, "gap": 2},
+        "growing": {"first": 16, "growth": 4},
     }  # fmt: skip
-    sooner = {"consecutive": 1, "spacing": 2}
+    sooner = {"consecutive": 1, "spacing": 2, "growing": 2}
     for rule in sorted(set(registry.names("rule")) - {"ideal"}):
         runs = runs_of(parity(training__world={"rule": rule, **settings.get(rule, {})}))
         equal = sooner.get(rule, 3)
