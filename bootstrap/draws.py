@@ -179,11 +179,16 @@ class Draws:
         """Pool sizes, int64, (M, 1, 1)."""
         return self.order.size_M11
 
-    def never_used(self) -> list[tuple[int, int]]:
-        """For each member the first index beyond all that is used, and the step at which the pool is used up."""
+    def never_used(self, whole_batches: bool) -> list[tuple[int, int]]:
+        """For each member the first index beyond all that is used, and the step at which the pool is used up.
+
+        Args:
+            whole_batches: whether the step is the first without any draw of the first pass.
+        """
         steps, drawn = self.origin
+        others = self.batch_size - 1 if whole_batches else 0
         return [
-            (max(size, unread), steps + max(size - drawn, 0) // self.batch_size)
+            (max(size, unread), steps + (max(size - drawn, 0) + others) // self.batch_size)
             for size, unread in zip(self.train_sizes, self.first_unread, strict=True)
         ]
 

@@ -9,7 +9,8 @@ Shapes: M members, S steps, B slots of a batch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, TypeVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -17,12 +18,13 @@ from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.draws import Draws, Order
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[int, int]  # a smallest and a largest index
 RangeOf = Callable[..., Range | None]
 Rule = Callable[..., Tensor]
+Steps = TypeVar("Steps", int, Tensor)
 
 
 def index_range(range_of: RangeOf, *, passes: bool = False) -> Callable[[Rule], Rule]:
@@ -95,52 +97,88 @@ def _per_member(numbers: Sequence[int], device: torch.device) -> Tensor:
     return streams.to_device(torch.tensor(numbers), device)[:, None, None]
 
 
-def _slots(share: float, batch_size: int) -> int:
-    """Slots of a batch that make up this share; a share above 0 is at least one slot."""
-    return min(batch_size, max(round(share * batch_size), 1)) if share > 0 else 0
+@dataclass(frozen=True)
+class _Dose:
+    """The slots in which ``fresh`` and ``redraw`` read something else than the pool.
+
+    Attributes:
+        count: of them in every batch, at random by key; a share above 0 is at least one slot.
+        batch_size: slots per step.
+        whole_batches: whether as many are chosen in whole batches instead, evenly spread over the steps.
+    """
+
+    count: int
+    batch_size: int
+    whole_batches: bool
+
+    @classmethod
+    def of(cls, share: float, whole_batches: bool, draws: Draws) -> Self:
+        """The dose of a share of all slots."""
+        size = draws.batch_size
+        return cls(min(size, max(round(share * size), 1)) if share > 0 else 0, size, whole_batches)
+
+    def before(self, step: Steps) -> Steps:
+        """How many slots are chosen in all steps before a step."""
+        slots = step * self.count
+        return slots // self.batch_size * self.batch_size if self.whole_batches else slots
+
+    def chosen(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Which slots are chosen, once the pool is used up, and their rank in their batch.
+
+        Returns:
+            bool, (M, S, B), and int64, (M, S, B) or (B,).
+        """
+        if not self.whole_batches:
+            chosen_MSB, rank_MSB = draws.chosen(self.count)
+            return chosen_MSB & (draws.number_MSB >= draws.size_M11), rank_MSB
+        whole_S1 = self.before(draws.step_S1) < self.before(draws.step_S1 + 1)
+        chosen_MS1 = whole_S1 & (draws.number_MSB[..., :1] >= draws.size_M11)
+        return chosen_MS1.expand(draws.number_MSB.shape), torch.arange(self.batch_size, device=draws.key_M2.device)
 
 
-def _fresh_range(draws: Draws, *, share: float) -> Range:
-    count, never_used = _slots(share, draws.batch_size), draws.never_used()
+def _fresh_range(draws: Draws, *, share: float, whole_batches: bool = False) -> Range:
+    dose = _Dose.of(share, whole_batches, draws)
     first, end = (
-        [index + max(step - used_up, 0) * count for index, used_up in never_used] for step in (draws.start, draws.stop)
+        [index + dose.before(max(step, begin)) - dose.before(begin) for index, begin in draws.never_used(whole_batches)]
+        for step in (draws.start, draws.stop)
     )
     return min(first), max(end) - 1
 
 
 @register("rule", "fresh")
 @index_range(_fresh_range)
-def fresh(draws: Draws, *, share: Share) -> Tensor:
+def fresh(draws: Draws, *, share: Share, whole_batches: Annotated[bool, LATER] = False) -> Tensor:
     """Between the worlds: a pool of N in which a share of every batch's slots gets samples never used before.
 
     Args:
         share: of a batch's slots that get samples never used before, once the pool is used up; above 0 at least one
             slot.
+        whole_batches: whether the new samples come in whole batches, evenly spread over the steps and as many in all,
+            while the other batches are of the pool alone.
     """
-    count = _slots(share, draws.batch_size)
-    chosen_MSB, rank_MSB = draws.chosen(count)
-    offsets = [index - used_up * count for index, used_up in draws.never_used()]
-    new_MSB = draws.step_S1 * count + rank_MSB
+    dose = _Dose.of(share, whole_batches, draws)
+    chosen_MSB, rank_MSB = dose.chosen(draws)
+    offsets = [index - dose.before(begin) for index, begin in draws.never_used(whole_batches)]
+    new_MSB = dose.before(draws.step_S1) + rank_MSB
     new_MSB = new_MSB + _per_member(offsets, new_MSB.device)
-    reuses = draws.number_MSB >= draws.size_M11
-    return torch.where(reuses & chosen_MSB, new_MSB, draws.pool_index())
+    return torch.where(chosen_MSB, new_MSB, draws.pool_index())
 
 
 @register("rule", "redraw")
 @index_range(_pool_range)
-def redraw(draws: Draws, *, share: Share) -> Tensor:
+def redraw(draws: Draws, *, share: Share, whole_batches: Annotated[bool, LATER] = False) -> Tensor:
     """The control of ``fresh``: the same slots are given random samples of the pool instead.
 
     Args:
         share: of a batch's slots that get random samples of the pool, once the pool is used up; above 0 at least one
             slot.
+        whole_batches: whether whole batches are random samples of the pool, those that ``fresh`` would replace.
     """
-    chosen_MSB, _ = draws.chosen(_slots(share, draws.batch_size))
+    chosen_MSB, _ = _Dose.of(share, whole_batches, draws).chosen(draws)
     key_M2 = streams.subkeys(draws.key_M2, "redraw")
     unit_MSB = streams.uniform(key_M2, draws.number_MSB, 1)[..., 0]
     again_MSB = (unit_MSB.double() * draws.size_M11).long()
-    reuses = draws.number_MSB >= draws.size_M11
-    return torch.where(reuses & chosen_MSB, again_MSB, draws.pool_index())
+    return torch.where(chosen_MSB, again_MSB, draws.pool_index())
 
 
 def _sliding_range(draws: Draws, *, shift: int) -> Range:

@@ -9,6 +9,7 @@ import torch
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.bootstrap.training.pack import Pack
 from deepboot.bootstrap.worlds import World, real
 from tests.bootstrap.conftest import parity
 
@@ -67,17 +68,33 @@ def growing(size, seed, batch, *, first, growth):
     return batches_of(indices(), batch)
 
 
-PLAIN = {"consecutive": consecutive, "spacing": spacing, "growing": growing}
+def fresh(size, seed, batch, *, share, whole_batches):
+    """Batches of the pool, of which one is exchanged for a new one whenever the steps have saved up a whole batch."""
+    assert whole_batches
+    pool, new, saved = batches_of(passes(size, seed, batch), batch), count(size), 0
+    for step in count():
+        one = next(pool)
+        saved += max(1, round(share * batch))
+        if saved >= batch:
+            saved -= batch
+            if step * batch >= size:
+                one = list(islice(new, batch))
+        yield one
+
+
+PLAIN = {"consecutive": consecutive, "spacing": spacing, "growing": growing, "fresh": fresh}
 CASES = [
     ("consecutive", {"times": 1}), ("consecutive", {"times": 2}), ("consecutive", {"times": 5}),
     ("spacing", {"times": 1, "gap": 3}), ("spacing", {"times": 4, "gap": 1}), ("spacing", {"times": 2, "gap": 2}),
     ("spacing", {"times": 3, "gap": 3}),
     ("growing", {"first": 5, "growth": 1}), ("growing", {"first": 4, "growth": 6}),
+    ("fresh", {"share": 0.2, "whole_batches": True}), ("fresh", {"share": 0.7, "whole_batches": True}),
     ("growing", {"first": 6, "growth": 100}), ("growing", {"first": 12, "growth": 3}),
 ]  # fmt: skip
 
 FULL = {  # settings that batches as large as the smallest pool allow
     "consecutive": {"times": 2}, "spacing": {"times": 2, "gap": 1}, "growing": {"first": 12, "growth": 5},
+    "fresh": {"share": 0.25, "whole_batches": True},
 }  # fmt: skip
 
 
@@ -109,9 +126,12 @@ def test_a_run_goes_on_in_the_middle_of_a_pass_as_it_would_have(name, settings, 
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_a_phase_that_leaves_the_rule_as_it_is_changes_no_index(name, settings):
     """A world that takes over at a step reads on as the one before it would have."""
-    rule, whole = registry.find("rule", name).target, world(name, **settings)
-    later = World(rule, settings, SIZES, KEYS, 4, None, (9, 36), [whole.largest_index(9) + 1] * 3)
-    assert torch.equal(later.indices(9, 60), whole.indices(9, 60))
+    rule, unread = registry.find("rule", name).target, []
+    for member, size in enumerate(SIZES):
+        alone = world(name, (size,), keys=KEYS[member : member + 1], **settings)
+        unread.append(alone.largest_index(9) + 1)
+    later = World(rule, settings, SIZES, KEYS, 4, None, (9, 36), unread)
+    assert torch.equal(later.indices(9, 60), world(name, **settings).indices(9, 60))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 3), (2, 30), (17, 18), (40, 90)])
@@ -244,3 +264,42 @@ def test_a_first_pool_of_less_than_a_batch_or_more_than_the_pool_is_refused(firs
     with pytest.raises(StudyError) as caught:
         runs_of(parity(training__world={"rule": "growing", "first": first, "growth": 1}, training__train_size=16))
     assert caught.value.problems == [f"`training.world`: {sentence}"]
+
+
+def test_as_many_samples_are_fresh_in_whole_batches_as_in_slots_of_every_batch():
+    """After every fourth step, at a share of a quarter; the batches are new or old as a whole."""
+    slots = world("fresh", sizes=(20,), keys=KEYS[:1], share=0.25).indices(5, 105)[0] >= 20
+    whole = world("fresh", sizes=(20,), keys=KEYS[:1], share=0.25, whole_batches=True).indices(5, 105)[0] >= 20
+    assert whole.sum(1).tolist() == [4 * (step % 4 == 3) for step in range(5, 105)]
+    assert torch.equal(whole.sum(1).view(25, 4).sum(1), slots.sum(1).view(25, 4).sum(1))
+
+
+def test_no_share_of_whole_batches_is_the_real_world_and_all_of_them_the_ideal_one():
+    """The two ends, where batches divide the pool."""
+    none, every = (world("fresh", (20, 12), keys=KEYS[:2], share=share, whole_batches=True) for share in (0, 1))
+    assert torch.equal(none.indices(0, 40), World(real, {}, (20, 12), KEYS[:2], 4, None).indices(0, 40))
+    assert every.indices(0, 40).tolist() == [torch.arange(160).view(40, 4).tolist()] * 2
+
+
+def test_redraw_replaces_the_whole_batches_that_fresh_does():
+    """By samples of the pool; all other batches are the real world's."""
+    pool = World(real, {}, SIZES, KEYS, 4, None).indices(0, 200)
+    replaced = world("fresh", share=0.3, whole_batches=True).indices(0, 200) != pool
+    control = world("redraw", share=0.3, whole_batches=True).indices(0, 200)
+    assert torch.equal(control[~replaced], pool[~replaced])
+    assert all((control[member] < size).all() for member, size in enumerate(SIZES))
+    assert (control != pool)[replaced].double().mean() > 0.8
+
+
+def test_members_of_one_pack_have_the_batches_that_they_have_alone():
+    """Rules, their settings and pools differ between members; so do the seeds."""
+    rules = [{"rule": "spacing", "times": 2, "gap": gap} for gap in (1, 2)]
+    rules += [{"rule": "growing", "first": 8, "growth": growth} for growth in (3, 5)]
+    rules += [{"rule": "fresh", "share": 0.5, "whole_batches": value} for value in (False, True)]
+    raw = parity(training__train_size=[16, 24], training__seeds=2, sweep={"training.world": rules})
+    runs = runs_of(raw)
+    together = Pack(runs).data
+    for start in (0, 11):
+        inputs_ESB = together.block(start, start + 9).x.clone()
+        for member, run in enumerate(runs):
+            assert torch.equal(Pack([run]).data.block(start, start + 9).x[0], inputs_ESB[member]), run.world
