@@ -1,27 +1,30 @@
 """Worlds: index rules that say which sample each draw reads.
 
 At step s (0-based), slot b, the draw number is d = s * batch + b. A rule maps draws to indices of
-the task's stream. Every rule reads index d until the pool of N is used up, so that all worlds are
-bit for bit the same until the first sample is used again.
+the task's stream. Every rule reads index d until it first uses a sample again, so that all worlds
+are bit for bit the same until then: until the pool of N is used up, unless a rule says that it uses
+samples again sooner.
 
 Shapes: M members, S steps, B slots of a batch.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Self, TypeVar
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.draws import Draws, Order
-from deepboot.bootstrap.registry import register
+from deepboot.bootstrap.registry import LATER, register
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[int, int]  # a smallest and a largest index
 RangeOf = Callable[..., Range | None]
 Rule = Callable[..., Tensor]
+Steps = TypeVar("Steps", int, Tensor)
 
 
 def index_range(range_of: RangeOf, *, passes: bool = False) -> Callable[[Rule], Rule]:
@@ -52,8 +55,13 @@ def min_max(index: Tensor) -> Range:
     return int(index.min()), int(index.max())
 
 
+def _pool_range(draws: Draws, **settings: Any) -> Range:
+    """The range of a rule that never leaves the pool."""
+    return 0, max(draws.train_sizes) - 1
+
+
 @register("rule", "real")
-@index_range(lambda draws: (0, max(draws.train_sizes) - 1))
+@index_range(_pool_range)
 def real(draws: Draws) -> Tensor:
     """The real world: a pool of N samples, used again and again, in a new order every pass.
 
@@ -89,52 +97,88 @@ def _per_member(numbers: Sequence[int], device: torch.device) -> Tensor:
     return streams.to_device(torch.tensor(numbers), device)[:, None, None]
 
 
-def _slots(share: float, batch_size: int) -> int:
-    """Slots of a batch that make up this share; a share above 0 is at least one slot."""
-    return min(batch_size, max(round(share * batch_size), 1)) if share > 0 else 0
+@dataclass(frozen=True)
+class _Dose:
+    """The slots in which ``fresh`` and ``redraw`` read something else than the pool.
+
+    Attributes:
+        count: of them in every batch, at random by key; a share above 0 is at least one slot.
+        batch_size: slots per step.
+        whole_batches: whether as many are chosen in whole batches instead, evenly spread over the steps.
+    """
+
+    count: int
+    batch_size: int
+    whole_batches: bool
+
+    @classmethod
+    def of(cls, share: float, whole_batches: bool, draws: Draws) -> Self:
+        """The dose of a share of all slots."""
+        size = draws.batch_size
+        return cls(min(size, max(round(share * size), 1)) if share > 0 else 0, size, whole_batches)
+
+    def before(self, step: Steps) -> Steps:
+        """How many slots are chosen in all steps before a step."""
+        slots = step * self.count
+        return slots // self.batch_size * self.batch_size if self.whole_batches else slots
+
+    def chosen(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        """Which slots are chosen, once the pool is used up, and their rank in their batch.
+
+        Returns:
+            bool, (M, S, B), and int64, (M, S, B) or (B,).
+        """
+        if not self.whole_batches:
+            chosen_MSB, rank_MSB = draws.chosen(self.count)
+            return chosen_MSB & (draws.number_MSB >= draws.size_M11), rank_MSB
+        whole_S1 = self.before(draws.step_S1) < self.before(draws.step_S1 + 1)
+        chosen_MS1 = whole_S1 & (draws.number_MSB[..., :1] >= draws.size_M11)
+        return chosen_MS1.expand(draws.number_MSB.shape), torch.arange(self.batch_size, device=draws.key_M2.device)
 
 
-def _fresh_range(draws: Draws, *, share: float) -> Range:
-    count, never_used = _slots(share, draws.batch_size), draws.never_used()
+def _fresh_range(draws: Draws, *, share: float, whole_batches: bool = False) -> Range:
+    dose = _Dose.of(share, whole_batches, draws)
     first, end = (
-        [index + max(step - used_up, 0) * count for index, used_up in never_used] for step in (draws.start, draws.stop)
+        [index + dose.before(max(step, begin)) - dose.before(begin) for index, begin in draws.never_used(whole_batches)]
+        for step in (draws.start, draws.stop)
     )
     return min(first), max(end) - 1
 
 
 @register("rule", "fresh")
 @index_range(_fresh_range)
-def fresh(draws: Draws, *, share: Share) -> Tensor:
+def fresh(draws: Draws, *, share: Share, whole_batches: Annotated[bool, LATER] = False) -> Tensor:
     """Between the worlds: a pool of N in which a share of every batch's slots gets samples never used before.
 
     Args:
         share: of a batch's slots that get samples never used before, once the pool is used up; above 0 at least one
             slot.
+        whole_batches: whether the new samples come in whole batches, evenly spread over the steps and as many in all,
+            while the other batches are of the pool alone.
     """
-    count = _slots(share, draws.batch_size)
-    chosen_MSB, rank_MSB = draws.chosen(count)
-    offsets = [index - used_up * count for index, used_up in draws.never_used()]
-    new_MSB = draws.step_S1 * count + rank_MSB
+    dose = _Dose.of(share, whole_batches, draws)
+    chosen_MSB, rank_MSB = dose.chosen(draws)
+    offsets = [index - dose.before(begin) for index, begin in draws.never_used(whole_batches)]
+    new_MSB = dose.before(draws.step_S1) + rank_MSB
     new_MSB = new_MSB + _per_member(offsets, new_MSB.device)
-    reuses = draws.number_MSB >= draws.size_M11
-    return torch.where(reuses & chosen_MSB, new_MSB, draws.pool_index())
+    return torch.where(chosen_MSB, new_MSB, draws.pool_index())
 
 
 @register("rule", "redraw")
-@index_range(lambda draws, share: (0, max(draws.train_sizes) - 1))
-def redraw(draws: Draws, *, share: Share) -> Tensor:
+@index_range(_pool_range)
+def redraw(draws: Draws, *, share: Share, whole_batches: Annotated[bool, LATER] = False) -> Tensor:
     """The control of ``fresh``: the same slots are given random samples of the pool instead.
 
     Args:
         share: of a batch's slots that get random samples of the pool, once the pool is used up; above 0 at least one
             slot.
+        whole_batches: whether whole batches are random samples of the pool, those that ``fresh`` would replace.
     """
-    chosen_MSB, _ = draws.chosen(_slots(share, draws.batch_size))
+    chosen_MSB, _ = _Dose.of(share, whole_batches, draws).chosen(draws)
     key_M2 = streams.subkeys(draws.key_M2, "redraw")
     unit_MSB = streams.uniform(key_M2, draws.number_MSB, 1)[..., 0]
     again_MSB = (unit_MSB.double() * draws.size_M11).long()
-    reuses = draws.number_MSB >= draws.size_M11
-    return torch.where(reuses & chosen_MSB, again_MSB, draws.pool_index())
+    return torch.where(chosen_MSB, again_MSB, draws.pool_index())
 
 
 def _sliding_range(draws: Draws, *, shift: int) -> Range:
@@ -152,6 +196,74 @@ def sliding(draws: Draws, *, shift: NonNegativeInt) -> Tensor:
     """
     passes = draws.number_MSB // draws.size_M11
     return passes * shift + draws.pool_index()
+
+
+@register("rule", "consecutive")
+@index_range(_pool_range)
+def consecutive(draws: Draws, *, times: PositiveInt) -> Tensor:
+    """The real world in slow motion: every batch is read at ``times`` steps in a row before the next one.
+
+    Step s reads what the real world reads at step s div ``times``, so that each pass has a new order. Samples are
+    repeated from step to step and not inside a batch, where that would only be a smaller batch. Worlds are equal up to
+    step 1, which reads the first batch again. With the whole pool in every batch this is the real world.
+
+    Args:
+        times: steps in a row that read the same batch; 1 is the real world.
+    """
+    return draws.repeated_pool_index(draws.batch_size, times)
+
+
+@register("rule", "spacing")
+@index_range(_pool_range)
+def spacing(draws: Draws, *, times: PositiveInt, gap: PositiveInt) -> Tensor:
+    """The real world with a set gap between uses: each batch is read ``times`` times, ``gap`` steps apart.
+
+    Steps at which none is due read a new batch, so that ``gap`` batches are read in turn ``times`` times, and then the
+    next ``gap``. Once the pool is used up a pass in a new order begins. After ``times * N`` draws each sample was used
+    ``times`` times, where ``gap`` batches divide the pool, whatever the gap; and after any fewer draws d about
+    d / ``times`` different ones were, to within ``gap`` batches. So the gap alone differs between worlds in which
+    ``times * gap`` steps are a small part of training. A gap of 1 is ``consecutive``, one of N / B a real world that
+    repeats the order of its passes. Worlds are equal up to step ``gap``, which reads the first batch again.
+
+    Args:
+        times: uses of each sample before the next pass; 1 is the real world.
+        gap: steps from one use of a sample to the next; in samples, times the batch, at most the pool.
+
+    Raises:
+        ValueError: the gap is longer than a pass over the pool.
+    """
+    block, smallest = gap * draws.batch_size, min(draws.train_sizes)
+    if block > smallest:
+        raise ValueError(
+            f"expected a gap of at most a pass over the pool of {smallest:,}, got gap = {gap:,} in batches of "
+            f"{draws.batch_size:,}. Lower gap to {smallest // draws.batch_size:,} or less."
+        )
+    return draws.repeated_pool_index(block, times)
+
+
+@register("rule", "growing")
+@index_range(_pool_range)
+def growing(draws: Draws, *, first: PositiveInt, growth: PositiveInt) -> Tensor:
+    """A pool that begins with ``first`` samples and gains ``growth`` after every pass, up to N; none leaves it.
+
+    Pass e reads the samples 0 .. min(N, ``first`` + e * ``growth``) - 1 once each, in a new order, in which those that
+    are new to the pool come in their own. So every pool holds those before it, and (N - ``first``) / ``growth`` passes
+    lead to all of N. Worlds are equal until the first pool is used up. Train errors are those of all N from the start.
+
+    Args:
+        first: samples of the first pool, at least a batch and at most N; N is the real world.
+        growth: samples that join the pool after every pass.
+
+    Raises:
+        ValueError: the first pool is smaller than a batch or larger than N.
+    """
+    smallest = min(draws.train_sizes)
+    if not draws.batch_size <= first <= smallest:
+        raise ValueError(
+            f"expected a first pool of at least a batch, {draws.batch_size:,}, and at most the pool of {smallest:,}, "
+            f"got first = {first:,}. Change first, batch_size or train_size."
+        )
+    return draws.growing_pool_index(first, growth)
 
 
 def _switch_range(draws: Draws, *, at_step: int, before: str = "real", after: str = "ideal") -> Range | None:
@@ -248,11 +360,14 @@ class World:
         return index_MSB, (0, self.capacity - 1)
 
     def largest_index(self, stop: int) -> int:
-        """The largest index that the first member reads before a step, as if a universe had no end; -1: none."""
+        """An index that the first member reads none beyond before a step, as if a universe had no end; -1: none.
+
+        It is the largest one that it reads, or, of a pool that is not used up, one that it might have read by then.
+        """
         begin = self.origin[0]
         draws = self.draws(begin, stop)
         if draws.end <= self.train_sizes[0] or stop <= begin:
-            return draws.end - 1  # every rule reads the pool once, in its order, before anything else
+            return draws.end - 1  # before the pool is used up no draw d of any rule reads beyond index d
         declared = _declared_range(self.rule, draws, **self.settings)
         if declared is not None:
             return declared[1]

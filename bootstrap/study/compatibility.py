@@ -236,14 +236,14 @@ def _reference_problems(study: Study, task: Task) -> list[str]:
 
 
 def _rule_problems(study: Study, sizes: list[int]) -> list[str]:
-    """Problems of an index rule that refuses its settings."""
-    rule = registry.find("rule", study.training.world["rule"]).target
-    try:
-        World(
-            rule, own_settings(study.training.world), [max(1, sizes[0])], torch.zeros(1, 2, dtype=torch.int32), 1, None
-        ).indices(0, 1)
-    except ValueError as error:
-        return [f"`training.world`: {error}"]
+    """Problems of an index rule that refuses its settings with one of these pools."""
+    rule, key_12 = registry.find("rule", study.training.world["rule"]).target, torch.zeros(1, 2, dtype=torch.int32)
+    settings, batch = own_settings(study.training.world), study.training.batch_size
+    for size in (max(1, size) for size in sizes):
+        try:
+            World(rule, settings, [size], key_12, min(batch, size) if batch != "full" else size, None).indices(0, 1)
+        except ValueError as error:
+            return [f"`training.world`: {error}"]
     return []
 
 

@@ -212,6 +212,8 @@ class Run(Settings):
         """Its fields as JSON values, without these, and without later settings at their default."""
         full = self.model_dump(mode="json", exclude=exclude)
         schemas = [(full, type(self)), *((full[kind], registry.settings(kind, full[kind]["name"])) for kind in CHOICES)]
+        if "world" in full:
+            schemas.append((full["world"], registry.settings("rule", self.rule)))
         for values, schema in schemas:
             for name in registry.later_defaults(schema, values):
                 del values[name]

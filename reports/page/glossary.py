@@ -20,8 +20,8 @@ def glossary(comparison: Comparison) -> list[tuple[str, str]]:
         ("pool", "The finite training set: samples that are drawn once and then used again and again."),
         ("real world", "Training on a pool, as everyone does."),
         ("ideal world", f"The same training, but every step draws fresh samples{_until(runs)}"),
-        ("pair", "A real run and the ideal run with its seed: same first weights, and the same samples until the pool "
-                 "is used up (the first reuse). Each seed is one pair."),
+        ("pair", "A real run and the ideal run with its seed: same first weights, and the same samples until one is "
+                 "used again (the first reuse). Each seed is one pair."),
         ("cell", "One configuration with all its seeds."),
         ("memorise", f"The train accuracy is {reached}. The ideal world has no pool, and memorises by its online "
                      "accuracy: on each batch before it is trained on."),

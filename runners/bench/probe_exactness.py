@@ -28,6 +28,9 @@ RULES = (
     {"rule": "fresh", "share": 0.1},
     {"rule": "redraw", "share": 0.1},
     {"rule": "sliding", "shift": 3},
+    {"rule": "spacing", "times": 2, "gap": 2},
+    {"rule": "fresh", "share": 0.3, "whole_batches": True},
+    {"rule": "growing", "first": 12, "growth": 3},
 )
 
 Tensors = dict[str, Tensor]

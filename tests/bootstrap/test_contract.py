@@ -51,6 +51,9 @@ SETTINGS = {
     "fresh": {"share": 0.5},
     "redraw": {"share": 0.5},
     "sliding": {"shift": 8},
+    "consecutive": {"times": 2},
+    "spacing": {"times": 2, "gap": 1},
+    "growing": {"first": 8, "growth": 4},
     "switch": {"at_step": 3},
 }
 

@@ -10,7 +10,12 @@ from deepboot.bootstrap.usage import usage
 from deepboot.bootstrap.worlds import World, fresh, ideal, real, redraw, sliding, switch
 
 KEYS = streams.keys([3, 4], "order")
-SETTINGS = {"fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7}}
+SETTINGS = {
+    "fresh": {"share": 0.3}, "redraw": {"share": 0.3}, "sliding": {"shift": 5}, "switch": {"at_step": 7},
+    "consecutive": {"times": 3}, "spacing": {"times": 3, "gap": 2},
+    "growing": {"first": 8, "growth": 5},
+}  # fmt: skip
+SOONER = {"consecutive": 6, "spacing": 12, "growing": 8}  # draws before the first reuse, where they are less than N
 
 
 def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):
@@ -18,11 +23,12 @@ def world(rule, sizes=(20, 20), batch=6, capacity=None, **settings):
 
 
 @pytest.mark.parametrize("name", ["real", "ideal", *SETTINGS])
-def test_all_rules_read_the_same_samples_until_the_pool_is_used_up(name):
-    """Draw d reads index d as long as d < N, under every rule."""
-    rule = registry.find("rule", name).target
+def test_all_rules_read_the_same_samples_until_one_is_used_again(name):
+    """Draw d reads index d as long as d < N, or until the first reuse of a rule that uses samples again sooner."""
+    rule, same = registry.find("rule", name).target, SOONER.get(name, 20)
     index = world(rule, **SETTINGS.get(name, {})).indices(0, 10).flatten(1)
-    assert index[:, :20].tolist() == [list(range(20))] * 2
+    assert index[:, :same].tolist() == [list(range(same))] * 2
+    assert name not in SOONER or (index[:, same] < same).all()
 
 
 @pytest.mark.parametrize("name", ["real", "ideal", *SETTINGS])
@@ -68,6 +74,13 @@ def test_full_batch_of_one_member_beside_a_smaller_pool_keeps_its_order():
     """Members of one pack are ordered by their own pool, not by their neighbours'."""
     index = world(real, sizes=(12, 6), batch=6).indices(0, 9)
     assert index[1].tolist() == [list(range(6))] * 9
+
+
+def test_full_batch_after_smaller_ones_keeps_the_order_of_the_pool_whoever_is_beside_it():
+    """A rule that takes over after 6 draws reads 0 .. N - 1 at every step, alone and beside a larger pool."""
+    both = World(real, {}, (20, 40), KEYS, 20, None, origin=(1, 6)).indices(1, 4)
+    alone = World(real, {}, (20,), KEYS[:1], 20, None, origin=(1, 6)).indices(1, 4)
+    assert both[0].tolist() == alone[0].tolist() == [list(range(20))] * 3
 
 
 def test_ideal_world_never_repeats_an_index():

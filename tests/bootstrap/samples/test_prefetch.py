@@ -177,6 +177,8 @@ WORLDS = [
     {"rule": "fresh", "share": 0.3},
     {"rule": "redraw", "share": 0.3},
     {"rule": "sliding", "shift": 3},
+    {"rule": "spacing", "times": 2, "gap": 2},
+    {"rule": "growing", "first": 8, "growth": 3},
     {"rule": "switch", "at_step": 9},
 ]
 DATA = [{}, {"label_noise": 0.3}, {"swapped_answers": 3}, {"labels": "random"}]

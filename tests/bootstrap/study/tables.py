@@ -11,7 +11,7 @@ from deepboot.runners import builtins
 from tests.bootstrap.conftest import parity
 
 builtins.load()
-CLAIMS, TASKS, MODELS = (", ".join(registry.names(kind)) for kind in ("claim", "task", "model"))
+CLAIMS, TASKS, MODELS, RULES = (", ".join(registry.names(kind)) for kind in ("claim", "task", "model", "rule"))
 TOP = ", ".join(sorted(Study.model_fields))
 ADDITION = {"name": "binary_operations", "operation": "x+y", "modulus": 7}
 ADD = {"task": ADDITION, "data": {}}

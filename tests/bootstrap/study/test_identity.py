@@ -214,6 +214,20 @@ def test_identity_leaves_out_a_later_setting_at_its_default():
     assert (other.run_id == before.run_id, other.cell_id == before.cell_id) == (False, False)
 
 
+def test_identity_leaves_out_a_later_setting_of_an_index_rule_at_its_default():
+    """In the first phase and in later ones, as of a model."""
+    raw = parity(training__world={"rule": "fresh", "share": 0.5})
+    change = {"at_step": 4, "set": {"training.world": {"rule": "redraw", "share": 0.5}}}
+    for changes in ({}, {"phases": [change]}):
+        before = runs_of({**raw, **changes})[0]
+        assert before.world["whole_batches"] is False
+        assert "whole_batches" not in str(before._configuration())
+    worlds = [{"rule": "fresh", "share": 0.5, "whole_batches": value} for value in (False, True)]
+    same, other = (runs_of(parity(training__world=world))[0] for world in worlds)
+    assert same.run_id == runs_of(raw)[0].run_id
+    assert other.run_id != same.run_id
+
+
 def test_a_changed_copy_of_a_run_has_an_identity_of_its_own():
     """Ids are computed once a run, and a copy must not take over those of the original."""
     one, other = runs_of(parity(training__seeds=[4, 5], training__ideal=False))

@@ -18,7 +18,7 @@ from deepboot.bootstrap.study.parse import chosen
 from deepboot.bootstrap.study.schema import Data, Evaluation, Keep, Training
 from deepboot.bootstrap.study.sweep import runs_of
 from tests.bootstrap.conftest import parity
-from tests.bootstrap.study.tables import ADD, CLAIMS, MODELS, TASKS, TOP, problems, recording, runs_and_problems
+from tests.bootstrap.study.tables import ADD, CLAIMS, MODELS, RULES, TASKS, TOP, problems, recording, runs_and_problems
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_infinite_settings_are_refused(key):
          "stablemax."),
         ({"training__world": {"rule": "reel"}},
          "`training.world.rule`: unknown rule 'reel'. Did you mean 'real'? "
-         "Known: fresh, ideal, real, redraw, sliding, switch."),
+         f"Known: {RULES}."),
         ({"training__transforms": [{"name": "normalize"}, {"name": "clop", "norm": 1.0}]},
          "`training.transforms[1].name`: unknown transform 'clop'. Did you mean 'clip'? Known: clip, grokfast, "
          "grokfast_ma, normalize, orthogonal_gradient."),
@@ -248,7 +248,7 @@ def test_infinite_settings_are_refused(key):
         ({"task": {}}, f"`task.name`: expected the name of a task, got None. Known: {TASKS}."),
         ({"task": {"name": 3}}, f"`task.name`: expected the name of a task, got 3. Known: {TASKS}."),
         ({"training__world": {}}, "`training.world.rule`: expected the name of a rule, got None. "
-         "Known: fresh, ideal, real, redraw, sliding, switch."),
+         f"Known: {RULES}."),
     ],
 )  # fmt: skip
 def test_an_unknown_name_is_answered_with_the_nearest(changes, expected):
@@ -461,7 +461,7 @@ def test_the_ideal_rule_beside_the_ideal_world_is_refused():
     ("settings", "sentence"),
     [
         ({"before": "reel"}, "unknown rule 'reel'. Did you mean 'real'? "
-         "Known: fresh, ideal, real, redraw, sliding, switch."),
+         f"Known: {RULES}."),
         ({"before": "fresh"}, "rule 'fresh' needs settings, which `switch` cannot give it. Use real or ideal."),
         ({"after": "switch"}, "rule 'switch' needs settings, which `switch` cannot give it. Use real or ideal."),
     ],

@@ -12,6 +12,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.samples.source import TEST_START, SampleSource
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.run_worlds import reuse_of
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.coefficients import learning_rate_factor
 from deepboot.bootstrap.training.evaluate import Evaluator
@@ -50,12 +51,19 @@ def test_worlds_are_bit_identical_until_the_first_reuse_and_differ_after_it(mode
 
 def test_all_rules_train_identically_until_the_first_reuse():
     """Every registered index rule has the ideal world's weights before the reuse and others after it."""
-    settings = {"fresh": {"share": 0.5}, "redraw": {"share": 0.5}, "sliding": {"shift": 3}, "switch": {"at_step": 5}}
+    settings = {
+        "fresh": {"share": 0.5}, "redraw": {"share": 0.5}, "sliding": {"shift": 3}, "switch": {"at_step": 5},
+        "consecutive": {"times": 2}, "spacing": {"times": 2, "gap": 2},
+        "growing": {"first": 16, "growth": 4},
+    }  # fmt: skip
+    sooner = {"consecutive": 1, "spacing": 2, "growing": 2}
     for rule in sorted(set(registry.names("rule")) - {"ideal"}):
         runs = runs_of(parity(training__world={"rule": rule, **settings.get(rule, {})}))
-        before, after = parameters(runs, 3), parameters(runs, 6)
+        equal = sooner.get(rule, 3)
+        before, after = parameters(runs, equal), parameters(runs, 6)
         assert torch.equal(before[0], before[1]), rule
         assert not torch.equal(after[0], after[1]), rule
+        assert reuse_of(runs[0], 6)["first_reuse_step"] == equal, rule
 
 
 def test_bootstrap_error_is_zero_until_the_first_reuse():
