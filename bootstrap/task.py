@@ -92,6 +92,14 @@ class Task(ABC):
             index: int64, (E, ...), any shape behind the member axis.
         """
 
+    def sample_test(self, key_E2: Tensor, index: Tensor) -> Samples:
+        """The test samples of these indices; arguments and shapes are those of `sample`.
+
+        They are distributed as the training samples, unless an endless task has a test of another distribution. A
+        universe is tested on cells instead.
+        """
+        return self.sample(key_E2, index)
+
     def on_host(self, device: torch.device | str) -> bool:
         """Whether the host makes the samples for this device, from a disk, say; training data are then prefetched."""
         return False

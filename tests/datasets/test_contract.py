@@ -27,6 +27,10 @@ OTHER_SETTINGS = {
         {"root": "cifar5m", "train_parts": [5], "test_parts": [0]},
         {"root": "cifar5m", "train_parts": [0], "cifar10": "cifar10"},
     ],
+    "greatest_common_divisor": [
+        {"largest_operand": 30, "base": 2, "largest_outcome": 30, "test": "stratified"},
+        {"base": 1_000, "operands": "log_uniform"},
+    ],
     "induction": [{"vocab": 3, "length": 3}, {"vocab": 9, "length": 12}],
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
@@ -128,6 +132,19 @@ def test_labels_are_as_declared(task):
         return
     assert y.dtype == torch.int64
     assert 0 <= y.min() < y.max() < task.classes
+
+
+def test_test_samples_are_as_declared(task):
+    """Shapes, dtypes and ranges are those of training samples, and a sample does not depend on its batch."""
+    index = (1 << 46) + spread(task)
+    (x, y), train = task.sample_test(KEY_E2, index), task.sample(KEY_E2, index)
+    assert (x.shape, x.dtype, y.shape, y.dtype) == (train.x.shape, train.x.dtype, train.y.shape, train.y.dtype)
+    if isinstance(task.inputs, Tokens):
+        assert 0 <= x.min() <= x.max() < task.inputs.vocab
+    assert task.classes == 1 or 0 <= y.min() < y.max() < task.classes
+    one = task.sample_test(KEY_E2, index[:, 17:18])
+    assert torch.equal(one.x, x[:, 17:18])
+    assert torch.equal(one.y, y[:, 17:18])
 
 
 def test_samples_are_no_affair_of_global_generators(task):
