@@ -13,7 +13,7 @@ from torch import Tensor
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.task import Samples, Task, Tokens
 
-CHUNK_BITS, CHUNKS = 12, 4  # of the random bits of a log-uniform number: 48, a table for every 12
+CHUNK_BITS, CHUNKS = 12, 4  # of the 48 random bits of a log-uniform number, with a table for every 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def log_uniform_pairs(key_E2: Tensor, index: Tensor, largest: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _factors(largest: int, device: torch.device) -> Tensor:
-    """Factors of (largest + 1)^u by the value of every chunk of u's bits, float64, (chunks, values), the lowest first."""
+    """Factors of (largest + 1)^u by the value of every chunk of u's bits, lowest first, float64, (chunks, values)."""
     rate = log(largest + 1)
     units = [2.0 ** (CHUNK_BITS * (chunk - CHUNKS)) for chunk in range(CHUNKS)]
     table = [[exp(rate * unit * value) for value in range(1 << CHUNK_BITS)] for unit in units]

@@ -17,11 +17,11 @@ from deepboot.datasets.digit_sequences import NumberPairs, uniform_pairs
 @register("task", "greatest_common_divisor")
 @dataclass(frozen=True, kw_only=True)
 class GreatestCommonDivisor(NumberPairs):
-    """The greatest common divisor of a and b, both of 1 .. ``largest_operand``, as one class.
+    """The greatest common divisor of two numbers written in digits, as one class.
 
-    The input is ``a gcd b =`` in digits of ``base``, with leading zeros, the most significant first. Tokens: a digit
-    is itself, "gcd" is base, "=" is base + 1. The label is the divisor itself; 0 stands for all above
-    ``largest_outcome``, which are 0.6 % of uniform pairs where that is 100.
+    The input is ``a gcd b =``, with a and b of 1 .. ``largest_operand`` in digits of ``base``, with leading zeros, the
+    most significant first. Tokens: a digit is itself, "gcd" is base, "=" is base + 1. The label is the divisor itself;
+    0 stands for all above ``largest_outcome``, which are 0.6 % of uniform pairs where that is 100.
 
     Of uniform pairs 61 % have the divisor 1, so a natural test says little about the others. In a stratified test each
     divisor k of 1 .. largest_outcome is equally probable, and the pair is (k a', k b'), with a' and b' uniform among

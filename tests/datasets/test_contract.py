@@ -32,6 +32,10 @@ OTHER_SETTINGS = {
         {"base": 1_000, "operands": "log_uniform"},
     ],
     "induction": [{"vocab": 3, "length": 3}, {"vocab": 9, "length": 12}],
+    "modular_digits": [
+        {"largest_operand": 20, "base": 3, "modulus": 12, "operation": "x+y"},
+        {"operation": "x^2+y^2", "base": 1_000, "operands": "log_uniform"},
+    ],
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
