@@ -36,9 +36,15 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Vector:
-    """Inputs are float32 vectors, (..., size)."""
+    """Inputs are float32 vectors, (..., size).
+
+    Attributes:
+        size: numbers of an input.
+        answers: number of answers; the model's logits are (..., answers, classes) where there are several.
+    """
 
     size: int
+    answers: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ Inputs = Tokens | Vector | Image
 class Samples(NamedTuple):
     """Inputs, (..., *shape), and int64 labels, (...), or (..., answers) where a sample has several.
 
-    Labels are float32, of unit variance, where the task has one class: they are values to be predicted.
+    Labels are float32 where the task has one class: they are values to be predicted, of unit variance unless the task
+    says otherwise.
     """
 
     x: Tensor

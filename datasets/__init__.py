@@ -17,6 +17,7 @@ from deepboot.datasets import (
     permutations,
     recording,
     sparse_parity,
+    teacher_student,
 )
 from deepboot.datasets.cifar5m.task import Cifar5m
 from deepboot.datasets.shapes.task import Shapes
@@ -36,4 +37,5 @@ __all__ = [
     "permutations",
     "recording",
     "sparse_parity",
+    "teacher_student",
 ]

@@ -40,6 +40,7 @@ OTHER_SETTINGS = {
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
     "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
+    "teacher_student": [{"outputs": 1, "depth": 0, "standardized": False}, {"dimensions": 9, "activation": "relu"}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
 NEEDED_SETTINGS = {
@@ -127,7 +128,7 @@ def test_inputs_are_as_declared(task):
 def test_labels_are_as_declared(task):
     """Labels are int64 in 0 .. classes - 1, one per answer, and not all the same; of one class, real-valued."""
     y = task.sample(KEY_E2, spread(task)).y
-    answers = task.inputs.answers if isinstance(task.inputs, Tokens) else 1
+    answers = 1 if isinstance(task.inputs, Image) else task.inputs.answers
     assert y.shape == ((2, 64) if answers == 1 else (2, 64, answers))
     if task.classes == 1:
         assert y.dtype == torch.float32
