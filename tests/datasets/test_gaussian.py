@@ -104,11 +104,11 @@ def test_both_worlds_pass_through_three_stages():
     assert late[1]["test_error"] < 0.005
 
 
-def linear_study(**changes):
+def linear_study(max_steps=100, **changes):
     """The linear teacher and student of Levi et al. 2023, in small: 60 dimensions, 150 samples, a student at 0."""
     raw = study(
         {"dimensions": 60, "spikes": 0, "bulk_variance": 1.0}, optimizer={"lr": 0.01},
-        train_size=150, max_steps=2_000, dtype="float64", layers={"output": {"init_scale": 0.0}},
+        train_size=150, max_steps=max_steps, dtype="float64", layers={"output": {"init_scale": 0.0}},
     )  # fmt: skip
     return {**raw, "probes": {"population_loss": {}}, "data": {"test_samples": 3_000}, **changes}
 
@@ -133,7 +133,7 @@ def population_losses(outcome):
 
 def test_the_linear_teacher_is_learned_as_its_closed_form_says():
     """The probe is |student - teacher|^2 in both worlds, 1 at the start, and the train loss that of the pool."""
-    runs = runs_of(linear_study())
+    runs = runs_of(linear_study(400))
     x = Pack(runs).data.groups[0].pool.x[0].double().numpy()
     real, ideal = train(runs)
     steps = [row["step"] for row in real.rows]
@@ -152,7 +152,7 @@ def test_accuracy_of_the_linear_teacher_follows_from_its_loss():
     Source: Levi, Beck, Bar-Sinai 2023, arXiv 2310.16441, equation of the accuracy.
     """
     below = 1e-3
-    raw = linear_study(evaluation={"correct_below": below, "threshold": 0.95})
+    raw = linear_study(1_500, evaluation={"correct_below": below, "threshold": 0.95})
     outcomes = train(runs_of(raw))
     for outcome in outcomes:
         for row, exact in zip(outcome.rows, population_losses(outcome), strict=True):
@@ -167,12 +167,10 @@ def test_accuracy_of_the_linear_teacher_follows_from_its_loss():
 
 def test_the_online_error_counts_right_predictions_too():
     """Of a full batch it is the train error of the step before, as share."""
-    raw = linear_study(evaluation={"correct_below": 0.05, "schedule": 1})
-    raw["training"]["max_steps"] = 300
-    (real, _) = train(runs_of(raw))
+    (real, _) = train(runs_of(linear_study(evaluation={"correct_below": 0.05, "schedule": 1})))
     for before, after in zip(real.rows, real.rows[1:], strict=False):
         assert after["online_error"] == pytest.approx(before["train_error"], abs=1e-9)
-    assert 0.05 < real.rows[150]["train_error"] < 0.95
+    assert 0.05 < real.rows[60]["train_error"] < 0.95
 
 
 def test_a_target_scales_predictions_and_changes_no_error():
