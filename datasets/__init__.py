@@ -5,6 +5,7 @@ if not __name__.startswith("deepboot."):
 
 
 from deepboot.datasets import (
+    associative_recall,
     binary_operations,
     cifar10,
     digits,
@@ -16,6 +17,7 @@ from deepboot.datasets import (
     multi_digit_addition,
     permutations,
     recording,
+    skip_trigram,
     sparse_parity,
     teacher_student,
 )
@@ -25,6 +27,7 @@ from deepboot.datasets.shapes.task import Shapes
 __all__ = [
     "Cifar5m",
     "Shapes",
+    "associative_recall",
     "binary_operations",
     "cifar10",
     "digits",
@@ -36,6 +39,7 @@ __all__ = [
     "multi_digit_addition",
     "permutations",
     "recording",
+    "skip_trigram",
     "sparse_parity",
     "teacher_student",
 ]

@@ -16,6 +16,7 @@ from deepboot.datasets.cifar5m import prepare
 from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {
+    "associative_recall": [{"num_pairs": 1, "num_keys": 2, "num_values": 2}, {"num_pairs": 5, "num_keys": 5}],
     "binary_operations": [
         {"modulus": 11, "tokens": "x y ="},
         {"operation": "x/y", "modulus": 7},
@@ -40,6 +41,10 @@ OTHER_SETTINGS = {
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
     "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
+    "skip_trigram": [
+        {"num_firsts": 2, "num_lasts": 3, "num_labels": 4, "num_fillers": 2, "length": 2},
+        {"length": 9, "table_seed": 3},
+    ],
     "teacher_student": [{"outputs": 1, "depth": 0, "standardized": False}, {"dimensions": 9, "activation": "relu"}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
