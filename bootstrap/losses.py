@@ -7,7 +7,7 @@ A plugin's loss is one registered function, too. Where its logits are log-probab
     def focal(logits_EBV: Tensor, label_EB: Tensor, *, gamma: float = 2.0) -> Tensor:
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
@@ -41,6 +41,22 @@ def default_metric(loss: str) -> Metric:
         ValueError: no such loss.
     """
     return getattr(find("loss", loss).target, "compared_by", "error")
+
+
+def label_scale(loss: str, settings: Mapping[str, Any]) -> float:
+    """The logit that a real-valued label of 1 is to have, by which predictions are read off logits.
+
+    It is the setting of the loss that its attribute ``label_scale`` names, and 1 without one.
+
+    Args:
+        loss: its name.
+        settings: all of it.
+
+    Raises:
+        ValueError: no such loss.
+    """
+    setting = getattr(find("loss", loss).target, "label_scale", None)
+    return settings[setting] if setting is not None else 1.0
 
 
 @register("loss", "cross_entropy")
@@ -104,6 +120,9 @@ def mse(logits_EBV: Tensor, label_EB: Tensor, *, target: Annotated[float, Field(
         return (logits_EBV[..., 0] - target * label_EB).square().to(logits_EBV.dtype)
     label_EBV = nn.functional.one_hot(label_EB, logits_EBV.shape[-1]).to(logits_EBV.dtype)
     return (logits_EBV - target * label_EBV).square().mean(-1)
+
+
+mse.label_scale = "target"  # type: ignore[attr-defined]
 
 
 @register("loss", "hinge")

@@ -130,6 +130,22 @@ def integers(key_E2: Tensor, index: Tensor, count: int, high: int) -> Tensor:
     return (unsigned * high) >> 32
 
 
+def wide_integers(key_E2: Tensor, index: Tensor, count: int, high: int | Tensor) -> Tensor:
+    """Integers in 0 .. high - 1, int64, index.shape + (count,), of 64 random bits each.
+
+    A value's probability is off by less than ``high / 2**64`` of itself.
+
+    Args:
+        key_E2: int32, (E, 2).
+        index: int64, (E, ...).
+        count: integers per index.
+        high: 1 .. 2**31, for all alike; or int64, broadcast to the shape of the integers.
+    """
+    word = words(key_E2, index, 2 * count).to(torch.int64).bitwise_and_(0xFFFFFFFF)
+    upper, lower = word.unflatten(-1, (count, 2)).unbind(-1)
+    return (upper * high + (lower * high >> 32)) >> 32  # below 2**63, so nothing overflows
+
+
 def normal(key_E2: Tensor, index: Tensor, count: int) -> Tensor:
     """Standard normals, float32, index.shape + (count,).
 

@@ -36,9 +36,15 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Vector:
-    """Inputs are float32 vectors, (..., size)."""
+    """Inputs are float32 vectors, (..., size).
+
+    Attributes:
+        size: numbers of an input.
+        answers: number of answers; the model's logits are (..., answers, classes) where there are several.
+    """
 
     size: int
+    answers: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ Inputs = Tokens | Vector | Image
 class Samples(NamedTuple):
     """Inputs, (..., *shape), and int64 labels, (...), or (..., answers) where a sample has several.
 
-    Labels are float32, of unit variance, where the task has one class: they are values to be predicted.
+    Labels are float32 where the task has one class: they are values to be predicted, of unit variance unless the task
+    says otherwise.
     """
 
     x: Tensor
@@ -91,6 +98,14 @@ class Task(ABC):
             key_E2: int32, (E, 2), one key per member.
             index: int64, (E, ...), any shape behind the member axis.
         """
+
+    def sample_test(self, key_E2: Tensor, index: Tensor) -> Samples:
+        """The test samples of these indices; arguments and shapes are those of `sample`.
+
+        They are distributed as the training samples, unless an endless task has a test of another distribution. A
+        universe is tested on cells instead.
+        """
+        return self.sample(key_E2, index)
 
     def on_host(self, device: torch.device | str) -> bool:
         """Whether the host makes the samples for this device, from a disk, say; training data are then prefetched."""

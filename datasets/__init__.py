@@ -5,16 +5,21 @@ if not __name__.startswith("deepboot."):
 
 
 from deepboot.datasets import (
+    associative_recall,
     binary_operations,
     cifar10,
     digits,
     gaussian,
+    greatest_common_divisor,
     induction,
+    modular_digits,
     modular_triples,
     multi_digit_addition,
     permutations,
     recording,
+    skip_trigram,
     sparse_parity,
+    teacher_student,
 )
 from deepboot.datasets.cifar5m.task import Cifar5m
 from deepboot.datasets.shapes.task import Shapes
@@ -22,14 +27,19 @@ from deepboot.datasets.shapes.task import Shapes
 __all__ = [
     "Cifar5m",
     "Shapes",
+    "associative_recall",
     "binary_operations",
     "cifar10",
     "digits",
     "gaussian",
+    "greatest_common_divisor",
     "induction",
+    "modular_digits",
     "modular_triples",
     "multi_digit_addition",
     "permutations",
     "recording",
+    "skip_trigram",
     "sparse_parity",
+    "teacher_student",
 ]

@@ -115,10 +115,7 @@ class BinaryOperations(Universe):
         return y * self.modulus + x
 
     def show(self, x: Tensor, y: Tensor) -> str:
-        left, right = x[0].item(), x[-2].item()
-        if len(self.operation) == len("x+y"):
-            return f"{left} {self.operation[1]} {right} = {y.item()} (mod {self.modulus})"
-        return f"{self.operation} = {y.item()} (mod {self.modulus}) at x = {left}, y = {right}"
+        return equation(self.operation, int(x[0]), int(x[-2]), int(y), self.modulus)
 
     @property
     def _rule(self) -> Rule:
@@ -142,6 +139,17 @@ class BinaryOperations(Universe):
         y = y - (y * (y + 1) // 2 > number).long()  # the root may be rounded to the next whole number, up or down
         y = y + ((y + 1) * (y + 2) // 2 <= number).long()
         return number - y * (y + 1) // 2, y
+
+
+def equation(operation: Operation, x: int, y: int, answer: int, modulus: int) -> str:
+    """An operation with its operands and answer, as a person would write it.
+
+    >>> equation("x+y", 5, 4, 2, 7), equation("x^3+xy", 5, 4, 5, 7)
+    ('5 + 4 = 2 (mod 7)', 'x^3+xy = 5 (mod 7) at x = 5, y = 4')
+    """
+    if len(operation) == len("x+y"):
+        return f"{x} {operation[1]} {y} = {answer} (mod {modulus})"
+    return f"{operation} = {answer} (mod {modulus}) at x = {x}, y = {y}"
 
 
 def _inverse(y: Tensor, p: int) -> Tensor:

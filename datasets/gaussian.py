@@ -28,7 +28,13 @@ class Gaussian(Task):
     The test set has no sampling error for models linear in their inputs (an mlp of depth 0 without bias): its
     samples are the axes, scaled so that their mean squared error is (w - b)^T diag(spectrum) (w - b), the excess over
     the noise. With ``data.test_samples`` the test is drawn like the training samples, as other models need it.
-    Source: Nakkiran, Neyshabur, Sedghi 2021, arXiv 2010.08127 (toy example); Ghosh, Mei, Yu 2021, arXiv 2106.08619.
+    The probe ``population_loss`` has that error of linear models whatever the test.
+
+    With ``spikes = 0`` and ``bulk_variance = 1`` it is the linear teacher and student of Levi, Beck, Bar-Sinai 2023:
+    x ~ N(0, I), a teacher of norm 1, and a test error that is |student - teacher|^2, which is 1 for a student that
+    starts at 0 (``training.layers.output.init_scale = 0``). Share of right predictions: ``evaluation.correct_below``.
+    Source: Nakkiran, Neyshabur, Sedghi 2021, arXiv 2010.08127 (toy example); Ghosh, Mei, Yu 2021, arXiv 2106.08619;
+    Levi, Beck, Bar-Sinai 2023, arXiv 2310.16441.
 
     Args:
         dimensions: D.

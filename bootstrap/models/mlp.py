@@ -121,7 +121,7 @@ class MLP(nn.Module):
             # on the device, since an index that comes from the host is copied at every step
             self.register_buffer("positions", torch.tensor(self.varying), persistent=False)
         elif isinstance(inputs, Vector):
-            fan_in = inputs.size
+            self.answers, fan_in = inputs.answers, inputs.size
         else:
             fan_in = _pixels(inputs)
         widths = [fan_in, *[width] * depth]

@@ -87,7 +87,7 @@ class SampleSource:
             return self._delivered(exact.x, exact.y, exact.y)
         else:
             number = torch.arange(self.data.test_samples or ENDLESS_TEST_SAMPLES, device=self.home)
-            x, clean = self.task.sample(self.test_E2, (TEST_START + number).expand(everyone.stop, -1))
+            x, clean = self.task.sample_test(self.test_E2, (TEST_START + number).expand(everyone.stop, -1))
         index = (TEST_START + number).expand(everyone.stop, -1)
         return self._delivered(x, self._noisy(everyone, index, clean) if self.data.noisy_test else clean, clean)
 

@@ -142,7 +142,7 @@ def compatibility_problems(study: Study, task: Task, sizes: list[int]) -> list[s
             "`training.world.rule`: the ideal world is trained beside every other one already. "
             "Choose a rule for the finite pool, or set training.ideal = false."
         )
-    problems += _augmentation_problems(study, task) + _label_problems(study, task)
+    problems += _augmentation_problems(study, task) + _label_problems(study, task) + _correctness_problems(study, task)
     try:
         problems += _rule_problems(study, sizes)
     except (Exception, SystemExit) as error:  # a plugin's rule may raise anything
@@ -211,6 +211,23 @@ def _label_problems(study: Study, task: Task) -> list[str]:
         return [f"`loss.name`: {reason(error, 'Use mse.')}"]
     if study.data.label_noise or study.data.labels != "true":
         return ["`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."]
+    return []
+
+
+def _correctness_problems(study: Study, task: Task) -> list[str]:
+    """Problems of a squared error that counts as right with the task's labels and test set."""
+    if study.evaluation.correct_below is None:
+        return []
+    if task.classes > 1:
+        return [
+            "`evaluation.correct_below`: only predictions of real-valued labels have a squared error, "
+            f"this task has {task.classes} classes. Remove the key."
+        ]
+    if study.data.test_samples is None and task.exact(torch.zeros(1, 2, dtype=torch.int32)) is not None:
+        return [
+            "`evaluation.correct_below`: the exact test set of this task gives mean squared errors alone, and none of "
+            "its samples is right or wrong by itself. Set data.test_samples, so that samples are drawn."
+        ]
     return []
 
 

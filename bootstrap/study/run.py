@@ -211,7 +211,8 @@ class Run(Settings):
     def as_json(self, exclude: dict[str, Any]) -> dict[str, Any]:
         """Its fields as JSON values, without these, and without later settings at their default."""
         full = self.model_dump(mode="json", exclude=exclude)
-        schemas = [(full, type(self)), *((full[kind], registry.settings(kind, full[kind]["name"])) for kind in CHOICES)]
+        schemas: list[tuple[dict[str, Any], type[Settings]]] = [(full, type(self)), (full["evaluation"], Evaluation)]
+        schemas += [(full[kind], registry.settings(kind, full[kind]["name"])) for kind in CHOICES]
         if "world" in full:
             schemas.append((full["world"], registry.settings("rule", self.rule)))
         for values, schema in schemas:

@@ -150,6 +150,8 @@ class Evaluation(Settings):
         per_octave: evaluations per doubling of the step, for "log".
         train_samples: at most this many samples of the pool are evaluated.
         threshold, streak: an accuracy counts as reached at the first of ``streak`` evaluations at or above it.
+        correct_below: squared error below which a prediction of a real-valued label counts as right. The errors of the
+            tables are then shares of wrong predictions, as those of classes; without it they are mean squared errors.
         stopping_metric, stopping_threshold: the real world has converged where this is at most that.
     """
 
@@ -158,6 +160,7 @@ class Evaluation(Settings):
     train_samples: PositiveInt = 2_000
     threshold: Annotated[Fraction, JUDGED] = 0.99
     streak: Annotated[PositiveInt, JUDGED] = 3
+    correct_below: Annotated[PositiveFloat | None, LATER] = None
     stopping_metric: Annotated[Literal["train_soft_error", "train_error", "train_loss"] | None, JUDGED] = None
     stopping_threshold: Annotated[PositiveFloat, JUDGED] = 0.01
 

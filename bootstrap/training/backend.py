@@ -160,7 +160,8 @@ class Eager(Backend):
     def flush_online_sums(self) -> None:
         for group, noted in zip(self.groups, self._noted, strict=True):
             if noted:
-                accumulate(group.members.sums_3E, *(torch.stack(pieces) for pieces in zip(*noted, strict=True)))
+                logits_SEBV, label_SEB, loss_SE = (torch.stack(pieces) for pieces in zip(*noted, strict=True))
+                accumulate(group.members.sums_3E, logits_SEBV, label_SEB, loss_SE, self.step.reading)
                 noted.clear()
         self._numbers = 0
 
@@ -260,6 +261,6 @@ def _whole_step(step: MemberStep, gradient: Gradient) -> WholeStep:
 
     def whole_step(members: Members, x_EB: Tensor, label_EB: Tensor, coefficients: Mapping[str, Tensor]) -> None:
         logits_EBV, loss_E = step.update(members, gradient, x_EB, label_EB, coefficients)
-        accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None])
+        accumulate(members.sums_3E, logits_EBV[None].clone(), label_EB[None], loss_E[None], step.reading)
 
     return whole_step

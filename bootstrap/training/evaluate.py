@@ -69,17 +69,18 @@ class Evaluator:
     def _means(self, samples: LabelledBatch, members: slice, counts: list[int] | None) -> dict[str, Tensor]:
         """Mean metrics of some members over their samples, or over the first ``counts`` of them, float64, (E,)."""
         weight_EB = self._weights(samples, counts)
+        reading = self.pack.member_step.reading
         means: dict[str, Tensor] = {}
         for x, y, clean, weight in zip(*(part.split(self.block, 1) for part in (*samples, weight_EB)), strict=True):
             label_EB = y.flatten(1)
             logits_EBV = self.pack.logits(members, x)
             values = {
                 "loss": self.pack.member_step.loss(logits_EBV, label_EB),
-                "error": metrics.errors(logits_EBV, label_EB),
-                "soft_error": metrics.soft_error(logits_EBV, label_EB),
+                "error": metrics.errors(logits_EBV, label_EB, reading),
+                "soft_error": metrics.soft_error(logits_EBV, label_EB, reading),
             }
             if CLEAN in self._names:
-                values[CLEAN] = metrics.errors(logits_EBV, clean.flatten(1))
+                values[CLEAN] = metrics.errors(logits_EBV, clean.flatten(1), reading)
             for name, value_EB in values.items():
                 sample_EB = value_EB.double().unflatten(1, (weight.shape[1], -1)).mean(-1)
                 means[name] = means.get(name, torch.zeros_like(weight[:, 0])) + (sample_EB * weight).sum(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import metrics, registry, streams
+from deepboot.bootstrap.losses import label_scale
 from deepboot.bootstrap.models.convolutions import pixel_by_pixel
 from deepboot.bootstrap.models.stacked import Buffers, Objective, Stack
 from deepboot.bootstrap.penalties import penalty_gradient
@@ -41,6 +42,7 @@ class MemberStep:
     Attributes:
         stack: the model in training mode.
         optimizer: its update rule.
+        reading: how predictions of real-valued labels are read off logits.
         key: a string that is equal for all runs that share it.
     """
 
@@ -52,11 +54,12 @@ class MemberStep:
         self._penalty: str | None = run.penalty["name"] if run.penalty else None
         self._loss = registry.find("loss", run.loss["name"]).target
         self._loss_settings, self._penalty_settings = own_settings(run.loss), tuple(own_settings(run.penalty or {}))
+        self.reading = metrics.Reading(label_scale(run.loss["name"], self._loss_settings), run.evaluation.correct_below)
         self._chain = chain_of(run)
         self._columns = columns_of(self.stack, run) if run.layers else []
         model = run.model["name"], own_settings(run.model)
         rules = run.loss, self._penalty, [choices(one) for one in run.transforms], run.optimizer["name"], self._columns
-        parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, *rules)
+        parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, *rules, self.reading)
         self.key = " ".join(map(str, parts))
 
     @staticmethod
@@ -159,11 +162,13 @@ def _noise(members: Members, stream: str, step_11: Tensor) -> Tensor:
     return values_EP1[..., 0].to(members.param_EP.dtype)
 
 
-def accumulate(sums_3E: Tensor, logits_SEBV: Tensor, label_SEB: Tensor, loss_SE: Tensor) -> None:
+def accumulate(
+    sums_3E: Tensor, logits_SEBV: Tensor, label_SEB: Tensor, loss_SE: Tensor, reading: metrics.Reading
+) -> None:
     """Add the losses and errors of some batches to the sums; the logits may be overwritten.
 
     Batches are added one after another, so that sums do not depend on how they are grouped.
     """
-    error_SE = metrics.errors_(logits_SEBV, label_SEB).double().mean(-1)
+    error_SE = metrics.errors_(logits_SEBV, label_SEB, reading).double().mean(-1)
     batch_S3E = torch.stack((loss_SE.double(), error_SE, torch.ones_like(error_SE)), 1)
     sums_3E.copy_(torch.cat((sums_3E[None], batch_S3E)).cumsum(0)[-1])

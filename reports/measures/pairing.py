@@ -18,6 +18,7 @@ from deepboot.reports.statistics.paired import paired_correlation, seeds_without
 from deepboot.reports.statistics.test_set_noise import noise_of_test_set
 
 STEPS: tuple[When, ...] = ("stopping", "end")
+CORRECT_BELOW = "evaluation.correct_below"  # of runs whose errors of real labels are shares
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
 TEST_STREAM = "training.streams.test"  # null where every seed draws its own test set
 NEGLIGIBLE = 1e-3  # errors and gaps below it are not compared: soft errors fall for ever, and ratios turn meaningless
@@ -104,6 +105,8 @@ def _pairing(pairs: pd.DataFrame, confidence: float) -> dict[str, Any]:
 def _measured_in_shares(comparison: Comparison) -> pd.Index:
     """Runs whose error is a share of wrong labels; of real labels, of which a task has one class, it is a square.
 
+    Unless ``evaluation.correct_below`` says which of them are right.
+
     Older tables do not have the number of classes: there an error that is the loss, or above 1, is a square.
     """
     rows = comparison.evaluations
@@ -112,6 +115,8 @@ def _measured_in_shares(comparison: Comparison) -> pd.Index:
     if CLASSES in comparison.runs:
         classes = comparison.runs.set_index("run_id")[CLASSES].astype(float).reindex(squared.index)
         squared = squared.mask(classes.notna(), classes == 1)
+    if CORRECT_BELOW in comparison.runs:
+        squared &= comparison.runs.set_index("run_id")[CORRECT_BELOW].isna().reindex(squared.index)
     return squared.index[~squared.astype(bool)]
 
 

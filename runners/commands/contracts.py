@@ -62,7 +62,7 @@ def _task(name: str) -> list[str]:
     x, y = task.sample(KEY_E2, index)
     torch.manual_seed(1)
     again, one = task.sample(KEY_E2, index), task.sample(KEY_E2, index[:, 1:2])
-    answers = task.inputs.answers if isinstance(task.inputs, Tokens) else 1
+    answers = 1 if isinstance(task.inputs, Image) else task.inputs.answers
     wanted_y = (2, count) if answers == 1 else (2, count, answers)
     wanted_x = (2, count, *_shape(task.inputs))
     found = {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deepboot.bootstrap import streams
-from deepboot.bootstrap.metrics import errors, soft_error
+from deepboot.bootstrap.metrics import Reading, errors, soft_error
 
 KEY = streams.keys([0, 1, 2], "test")
 
@@ -85,3 +85,30 @@ def test_metrics_of_a_member_are_its_own(metric):
         assert torch.equal(metric(logits_EBV[member : member + 1], label_EB[member : member + 1])[0], found[member])
     folded = metric(logits_EBV.view(3, 4, 10, 5), label_EB.view(3, 4, 10))
     assert torch.equal(folded.view(3, 40), found)
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_real_labels_are_read_off_logits_by_their_scale(scale):
+    """The squared error is that of the logit over the scale, whatever the loss asks for; also as soft error."""
+    logits_EBV, label_EB = problem(classes=1)[0], streams.normal(KEY, torch.arange(40)[None], 1)[..., 0]
+    expected = [
+        [(logit / scale - label) ** 2 for logit, label in zip(logits, labels, strict=True)]
+        for logits, labels in zip(logits_EBV[..., 0].double().tolist(), label_EB.double().tolist(), strict=True)
+    ]
+    for metric in (errors, soft_error):
+        found = metric(logits_EBV, label_EB, Reading(scale))
+        torch.testing.assert_close(found.double(), torch.tensor(expected, dtype=torch.float64), rtol=1e-4, atol=1e-6)
+
+
+def test_a_real_label_is_right_where_its_squared_error_is_below_the_mark():
+    """At the mark it is wrong, as is NaN; the soft error stays the square."""
+    logits, labels = torch.tensor([[[1.0], [1.5], [2.0], [torch.nan]]]), torch.ones(1, 4)
+    reading = Reading(correct_below=0.25)
+    assert errors(logits, labels, reading).tolist() == [[False, True, True, True]]
+    assert soft_error(logits, labels, reading)[0, :3].tolist() == [0, 0.25, 1]
+
+
+def test_the_mark_is_no_matter_of_classes():
+    """Errors of classes are the same with it."""
+    logits_EBV, label_EB = problem()
+    assert torch.equal(errors(logits_EBV, label_EB, Reading(2.0, 0.1)), errors(logits_EBV, label_EB))

@@ -182,6 +182,21 @@ def test_the_largest_integers_stay_in_range():
     assert (1 << 31) - (1 << 24) < found.max() < 1 << 31
 
 
+@pytest.mark.parametrize("high", [1, 7, 1_000_003, 1 << 31])
+def test_wide_integers_are_64_bits_scaled_down(high):
+    """In Python's whole numbers, which never overflow; every index may have a bound of its own."""
+    index = torch.arange(200)[None]
+    found = streams.wide_integers(ONE, index, 3, high)
+    for row, words in zip(found[0].tolist(), streams.words(ONE, index, 6)[0].tolist(), strict=True):
+        pairs = zip(words[::2], words[1::2], strict=True)
+        assert row == [(((upper % 2**32) << 32) + lower % 2**32) * high >> 64 for upper, lower in pairs]
+    bound = torch.arange(1, 201)[None, :, None]
+    several = streams.wide_integers(ONE, index, 3, bound)
+    for place in (0, 50, 199):
+        own = streams.wide_integers(ONE, index[:, place : place + 1], 3, place + 1)
+        assert torch.equal(several[:, place : place + 1], own)
+
+
 def test_uniforms_are_uniform():
     """Kolmogorov-Smirnov, and all multiples of 2**-24 below 1."""
     found = streams.uniform(ONE, torch.arange(20_000)[None], 1).flatten()

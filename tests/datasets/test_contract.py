@@ -16,6 +16,7 @@ from deepboot.datasets.cifar5m import prepare
 from tests.datasets.published import write, write_cifar10
 
 OTHER_SETTINGS = {
+    "associative_recall": [{"num_pairs": 1, "num_keys": 2, "num_values": 2}, {"num_pairs": 5, "num_keys": 5}],
     "binary_operations": [
         {"modulus": 11, "tokens": "x y ="},
         {"operation": "x/y", "modulus": 7},
@@ -27,11 +28,24 @@ OTHER_SETTINGS = {
         {"root": "cifar5m", "train_parts": [5], "test_parts": [0]},
         {"root": "cifar5m", "train_parts": [0], "cifar10": "cifar10"},
     ],
+    "greatest_common_divisor": [
+        {"largest_operand": 30, "base": 2, "largest_outcome": 30, "test": "stratified"},
+        {"base": 1_000, "operands": "log_uniform"},
+    ],
     "induction": [{"vocab": 3, "length": 3}, {"vocab": 9, "length": 12}],
+    "modular_digits": [
+        {"largest_operand": 20, "base": 3, "modulus": 12, "operation": "x+y"},
+        {"operation": "x^2+y^2", "base": 1_000, "operands": "log_uniform"},
+    ],
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
     "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
+    "skip_trigram": [
+        {"num_firsts": 2, "num_lasts": 3, "num_labels": 4, "num_fillers": 2, "length": 2},
+        {"length": 9, "table_seed": 3},
+    ],
+    "teacher_student": [{"outputs": 1, "depth": 0, "standardized": False}, {"dimensions": 9, "activation": "relu"}],
     "sparse_parity": [{"num_bits": 4, "encoding": "+-1"}],
 }
 NEEDED_SETTINGS = {
@@ -119,7 +133,7 @@ def test_inputs_are_as_declared(task):
 def test_labels_are_as_declared(task):
     """Labels are int64 in 0 .. classes - 1, one per answer, and not all the same; of one class, real-valued."""
     y = task.sample(KEY_E2, spread(task)).y
-    answers = task.inputs.answers if isinstance(task.inputs, Tokens) else 1
+    answers = 1 if isinstance(task.inputs, Image) else task.inputs.answers
     assert y.shape == ((2, 64) if answers == 1 else (2, 64, answers))
     if task.classes == 1:
         assert y.dtype == torch.float32
@@ -128,6 +142,19 @@ def test_labels_are_as_declared(task):
         return
     assert y.dtype == torch.int64
     assert 0 <= y.min() < y.max() < task.classes
+
+
+def test_test_samples_are_as_declared(task):
+    """Shapes, dtypes and ranges are those of training samples, and a sample does not depend on its batch."""
+    index = (1 << 46) + spread(task)
+    (x, y), train = task.sample_test(KEY_E2, index), task.sample(KEY_E2, index)
+    assert (x.shape, x.dtype, y.shape, y.dtype) == (train.x.shape, train.x.dtype, train.y.shape, train.y.dtype)
+    if isinstance(task.inputs, Tokens):
+        assert 0 <= x.min() <= x.max() < task.inputs.vocab
+    assert task.classes == 1 or 0 <= y.min() < y.max() < task.classes
+    one = task.sample_test(KEY_E2, index[:, 17:18])
+    assert torch.equal(one.x, x[:, 17:18])
+    assert torch.equal(one.y, y[:, 17:18])
 
 
 def test_samples_are_no_affair_of_global_generators(task):

@@ -1,9 +1,14 @@
 """The Gaussian task: exact population error, closed-form training, and the stages of both worlds."""
 
+import math
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from deepboot.bootstrap import streams
+from deepboot.bootstrap.events import run_events
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
@@ -99,6 +104,112 @@ def test_both_worlds_pass_through_three_stages():
     assert late[1]["test_error"] < 0.005
 
 
+def linear_study(max_steps=100, **changes):
+    """The linear teacher and student of Levi et al. 2023, in small: 60 dimensions, 150 samples, a student at 0."""
+    raw = study(
+        {"dimensions": 60, "spikes": 0, "bulk_variance": 1.0}, optimizer={"lr": 0.01},
+        train_size=150, max_steps=max_steps, dtype="float64", layers={"output": {"init_scale": 0.0}},
+    )  # fmt: skip
+    return {**raw, "probes": {"population_loss": {}}, "data": {"test_samples": 3_000}, **changes}
+
+
+def closed_form(x, steps, lr=0.01):
+    """|D|^2 on the population and on the pool after so many steps: D = (1 - 2 lr S)^t D_0, by the eigenvalues of S.
+
+    Args:
+        x: the pool, (N, D).
+        steps: at which both are wanted.
+    """
+    value_D, vector_DD = np.linalg.eigh(x.T @ x / len(x))
+    start_D = vector_DD.T @ Gaussian(dimensions=60, spikes=0, bulk_variance=1.0).teacher_D.numpy()
+    shrunk = [(start_D * (1 - 2 * lr * value_D) ** step) ** 2 for step in steps]
+    return [one.sum() for one in shrunk], [(one * value_D).sum() for one in shrunk]
+
+
+def population_losses(outcome):
+    """What the probe measured, evaluation by evaluation."""
+    return [row["values"]["population_loss"] for row in outcome.probes]
+
+
+def test_the_linear_teacher_is_learned_as_its_closed_form_says():
+    """The probe is |student - teacher|^2 in both worlds, 1 at the start, and the train loss that of the pool."""
+    runs = runs_of(linear_study(400))
+    x = Pack(runs).data.groups[0].pool.x[0].double().numpy()
+    real, ideal = train(runs)
+    steps = [row["step"] for row in real.rows]
+    population, pool = closed_form(x, steps)
+    assert population_losses(real) == pytest.approx(population, rel=1e-5, abs=1e-12)
+    assert [row["train_loss"] for row in real.rows] == pytest.approx(pool, rel=1e-5, abs=1e-12)
+    assert population_losses(real)[0] == pytest.approx(1, rel=1e-6)
+    for outcome in (real, ideal):
+        for row, exact in zip(outcome.rows, population_losses(outcome), strict=True):
+            assert row["test_loss"] == pytest.approx(exact, rel=0.15, abs=1e-12)
+
+
+def test_accuracy_of_the_linear_teacher_follows_from_its_loss():
+    """Predictions within sqrt(eps) of a normal error of variance L: erf(sqrt(eps / 2L)); both events happen in order.
+
+    Source: Levi, Beck, Bar-Sinai 2023, arXiv 2310.16441, equation of the accuracy.
+    """
+    below = 1e-3
+    raw = linear_study(1_500, evaluation={"correct_below": below, "threshold": 0.95})
+    outcomes = train(runs_of(raw))
+    for outcome in outcomes:
+        for row, exact in zip(outcome.rows, population_losses(outcome), strict=True):
+            expected = math.erf(math.sqrt(below / (2 * exact)))
+            assert 1 - row["test_error"] == pytest.approx(expected, abs=4.5 * 0.5 / 3_000**0.5)
+            assert row["test_soft_error"] == row["test_loss"]
+    events = [run_events(pd.DataFrame(one.rows), world=one.run.rule, threshold=0.95) for one in outcomes]
+    real, ideal = ([each[f"{event}_high"] for event in ("memorization", "grokking")] for each in events)
+    assert real[0] < real[1]
+    assert real[1] > ideal[1]
+
+
+def test_the_online_error_counts_right_predictions_too():
+    """Of a full batch it is the train error of the step before, as share."""
+    (real, _) = train(runs_of(linear_study(evaluation={"correct_below": 0.05, "schedule": 1})))
+    for before, after in zip(real.rows, real.rows[1:], strict=False):
+        assert after["online_error"] == pytest.approx(before["train_error"], abs=1e-9)
+    assert 0.05 < real.rows[60]["train_error"] < 0.95
+
+
+def test_a_target_scales_predictions_and_changes_no_error():
+    """A student of target 3 at a ninth of the rate is three times as large, and has the same errors."""
+    one, three = (
+        train(runs_of(linear_study(loss={"name": "mse", "target": target}, optimizer={"name": "sgd", "lr": 0.01})))
+        for target in (1.0, 3.0)
+    )
+    for plain, scaled in zip(one, three, strict=True):
+        for name in ("test_error", "test_soft_error"):
+            assert [row[name] for row in scaled.rows] == pytest.approx([row[name] for row in plain.rows], rel=1e-6)
+        assert scaled.rows[0]["test_loss"] == pytest.approx(9 * plain.rows[0]["test_loss"])
+
+
+def test_the_population_loss_needs_a_linear_network_and_an_exact_test():
+    """Other networks, and tasks without an exact test set, are refused by a sentence."""
+    sentence = (
+        "`probes.population_loss`: expected a task with an exact test set, such as gaussian, and a linear network with "
+        "output.weight alone, such as an mlp with depth = 0 and bias = false, got {}. Remove the probe."
+    )
+    for changes, got in [
+        ({"model": {"name": "mlp", "depth": 0}}, "Gaussian and output.weight, output.bias"),
+        ({"task": {"name": "teacher_student", "depth": 0}}, "TeacherStudent and output.weight"),
+    ]:
+        with pytest.raises(StudyError) as refused:
+            runs_of(linear_study(**changes))
+        assert refused.value.problems == [sentence.format(got)]
+
+
+def test_what_counts_as_right_is_part_of_a_runs_identity_only_where_it_is_said():
+    """Runs without it keep the ids that they had before there was such a setting."""
+    ids = [
+        [run.run_id for run in runs_of(study() | {"data": {"test_samples": 50}} | changes)]
+        for changes in ({}, {"evaluation": {"correct_below": 0.1}}, {"evaluation": {"correct_below": 0.2}})
+    ]
+    assert len({run_id for each in ids for run_id in each}) == 6
+    assert "correct_below" not in runs_of(study())[0].identity[0].decode()
+
+
 def test_settings_that_do_not_go_together_are_refused():
     """Losses of classes, noise on labels, and impossible spectra, each by a sentence."""
     raw = study()
@@ -111,6 +222,12 @@ def test_settings_that_do_not_go_together_are_refused():
          "`loss.name`: loss 'stablemax' compares classes, this task has real-valued labels. Use mse."),
         ({"data": {"label_noise": 0.1}},
          "`data`: real-valued labels have no classes to be replaced by. Remove label_noise and labels."),
+        ({"evaluation": {"correct_below": 0.1}},
+         "`evaluation.correct_below`: the exact test set of this task gives mean squared errors alone, and none of its "
+         "samples is right or wrong by itself. Set data.test_samples, so that samples are drawn."),
+        ({"evaluation": {"correct_below": 0.1}, "task": {"name": "sparse_parity"}, "model": {"name": "mlp"}},
+         "`evaluation.correct_below`: only predictions of real-valued labels have a squared error, this task has "
+         "2 classes. Remove the key."),
         ({"task": {"name": "gaussian", "dimensions": 3, "spikes": 4}},
          "`task`: spikes must be at most dimensions = 3, got 4. Lower it."),
         ({"task": {"name": "gaussian", "spikes": 0, "teacher": "spikes"}},

@@ -104,6 +104,8 @@ def test_squared_errors_are_no_shares(with_errors):
     for classes, empty in ((1, True), (2, False)):  # where the number of classes is known, nothing is guessed
         known = replace(small, runs=small.runs.assign(**{"facts.classes": classes}), evaluations=squared)
         assert noise_table(compare(known)).empty == empty
+    judged = small.runs.assign(**{"facts.classes": 1, "evaluation.correct_below": 1e-3})
+    assert not noise_table(compare(replace(small, runs=judged))).empty
 
 
 def test_noise_without_a_wrong_label_has_a_limit(with_errors):
