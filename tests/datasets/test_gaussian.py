@@ -165,6 +165,52 @@ def test_accuracy_of_the_linear_teacher_follows_from_its_loss():
     assert real[1] > ideal[1]
 
 
+def exact_steps(x_of_step, x_pool, x_test, teacher, schedule, below=1e-3, lr=0.05):
+    """The evaluations at which 95 % of the pool and of the test are right three times in a row, in plain NumPy.
+
+    Args:
+        x_of_step: the batch of every step, (N, D).
+        x_pool: what memorisation is seen on, (N, D); None for the batches since the last evaluation, as without a pool.
+        x_test: (T, D).
+        teacher: (D,), the student's error at the start.
+        schedule: steps of the evaluations.
+    """
+    error, online, seen = teacher.copy(), [], []
+    for step in range(max(schedule) + 1):
+        x = x_of_step(step)
+        if step in schedule:
+            right = (np.square(x_pool @ error) < below).mean() if x_pool is not None else np.mean(online or [0.0])
+            seen.append((right, (np.square(x_test @ error) < below).mean()))
+            online = []
+        online.append((np.square(x @ error) < below).mean())
+        error = error - 2 * lr * x.T @ (x @ error) / len(x)
+    for column in np.array(seen).T >= 0.95:
+        yield schedule[next(k for k in range(len(column)) if all(column[k : k + 3]))]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_both_events_of_both_worlds_are_where_linear_algebra_puts_them(seed):
+    """At the same evaluation exactly: of the pool by its own recursion, of the ideal world by that of its batches."""
+    evaluation = {"correct_below": 1e-3, "threshold": 0.95, "per_octave": 12}
+    raw = linear_study(1_500, evaluation=evaluation)
+    raw["training"] |= {"seeds": [seed], "train_size": 90}
+    raw["optimizer"]["lr"] = 0.05
+    runs = runs_of(raw)
+    task, data = build_task(runs[0].task), Pack(runs).data
+    x_pool, x_test = (batch.x[0].double().numpy() for batch in (data.groups[0].pool, data.source.test()))
+    key, size = streams.keys([seed], "data"), len(x_pool)
+
+    def fresh(step):
+        return task.sample(key, torch.arange(step * size, (step + 1) * size)[None]).x[0].double().numpy()
+
+    assert np.array_equal(fresh(0), x_pool)
+    for outcome, x_of_step, pool in zip(train(runs), (lambda _: x_pool, fresh), (x_pool, None), strict=True):
+        schedule = [row["step"] for row in outcome.rows]
+        exact = list(exact_steps(x_of_step, pool, x_test, task.teacher_D.numpy(), schedule))
+        found = run_events(pd.DataFrame(outcome.rows), world=outcome.run.rule, threshold=0.95)
+        assert [found["memorization_high"], found["grokking_high"]] == exact
+
+
 def test_the_online_error_counts_right_predictions_too():
     """Of a full batch it is the train error of the step before, as share."""
     (real, _) = train(runs_of(linear_study(evaluation={"correct_below": 0.05, "schedule": 1})))
