@@ -25,9 +25,11 @@ class Optimizer(ABC):
 
     Attributes:
         optimizer_state: names of the tensors it keeps per parameter, (E, P), all zero at first.
+        rates: names of its learning rates, which schedules and factors of layers scale.
     """
 
     optimizer_state: ClassVar[tuple[str, ...]] = ()
+    rates: ClassVar[tuple[str, ...]] = ("lr",)
     lr: PositiveFloat = 1e-3
 
     @classmethod
@@ -40,7 +42,7 @@ class Optimizer(ABC):
         """What ``update`` needs of the hyperparameters at these steps, float64, each (S, E).
 
         Args:
-            hyper: float64, (E,) per numeric setting, (E, 2) for a pair; ``lr`` is (S, E), as scheduled.
+            hyper: float64, (E,) per numeric setting, (E, 2) for a pair; ``rates`` are (S, E), as scheduled.
             step_S1: float64, (S, 1), 1 for the first update.
         """
         return {name: value.expand(len(step_S1), -1) for name, value in hyper.items() if name != "betas"}
@@ -62,6 +64,20 @@ class Optimizer(ABC):
             at: this step's coefficients, (E, 1); with ``host``, those of `host_coefficients`, (E, K), where the update
                 may use the kernel: on a CPU, not compiled.
         """
+
+    @classmethod
+    def matrix(cls, name: str, shape: torch.Size) -> tuple[int, int] | None:
+        """Rows and columns of a parameter that is updated as a whole, by `update_matrix`; None: by `update`."""
+        return None
+
+    def update_matrix(self, param_ERC: Tensor, grad_ERC: Tensor, optimizer_state: dict[str, Tensor], at: Hyper) -> None:
+        """Change one matrix of every member, (E, R, C), and the optimizer's tensors, (E, R, C), in place.
+
+        Args:
+            param_ERC, grad_ERC, optimizer_state, at: as in `update`. Settings that are texts are this optimizer's own,
+                since members have them in common.
+        """
+        raise AssertionError("an optimizer with a `matrix` has an `update_matrix`")
 
 
 @register("optimizer", "sgd")
@@ -89,7 +105,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Moments(Optimizer):
+class Moments(Optimizer):
     """Adam's running means of the gradient and of its square, with their corrections for a start at zero.
 
     Args:
@@ -138,7 +154,7 @@ class _Moments(Optimizer):
 
 @register("optimizer", "adam")
 @dataclass(frozen=True, kw_only=True)
-class Adam(_Moments):
+class Adam(Moments):
     """Adam, with L2 decay added to the gradient, as in torch.optim.Adam.
 
     Args:
@@ -153,12 +169,12 @@ class Adam(_Moments):
             _fused(torch._fused_adam_, param_EP, grad_EP, optimizer_state, at["host"])
             return
         grad_EP.addcmul_(param_EP, at["decay"])
-        param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
+        param_EP.addcmul_(Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
 
 
 @register("optimizer", "adamw")
 @dataclass(frozen=True, kw_only=True)
-class AdamW(_Moments):
+class AdamW(Moments):
     """Adam with decoupled decay (Loshchilov & Hutter, arXiv 1711.05101), as in torch.optim.AdamW.
 
     ``decay_to = "init"`` decays toward the starting parameters instead of toward zero, one arm of
@@ -190,7 +206,7 @@ class AdamW(_Moments):
             param_EP.lerp_(optimizer_state["target"], at["shrink"])
         else:
             param_EP.mul_(at["remain"])
-        param_EP.addcmul_(_Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
+        param_EP.addcmul_(Moments.direction(grad_EP, optimizer_state, at), at["rate"], value=-1)
 
 
 def _is_fused(param_EP: Tensor, at: Hyper) -> bool:

@@ -6,6 +6,7 @@ TRAINING = (  # what training needs
     "deepboot.bootstrap.constructions",
     "deepboot.bootstrap.losses",
     "deepboot.bootstrap.models",
+    "deepboot.bootstrap.muon",
     "deepboot.bootstrap.optimizers",
     "deepboot.bootstrap.penalties",
     "deepboot.bootstrap.probes",

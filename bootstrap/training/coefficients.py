@@ -62,10 +62,11 @@ class Schedules:
         if number != self._number:
             begin = number * BLOCK_STEPS
             step_S1 = torch.arange(begin + 1, begin + BLOCK_STEPS + 1, dtype=torch.float64)[:, None]
-            hyper = {**self._hyper, "lr": self._hyper["lr"] * learning_rate_factor(self._run, step_S1)}
+            factor_S1, rates = learning_rate_factor(self._run, step_S1), self._optimizer.rates
+            hyper = {**self._hyper, **{name: self._hyper[name] * factor_S1 for name in rates}}
             self._number, self._last = number, self._tables(hyper, step_S1)
             for layer in self._run.layers:
-                own = self._tables(with_factors(hyper, self._runs, layer), step_S1)
+                own = self._tables(with_factors(hyper, self._runs, layer, rates), step_S1)
                 self._last |= {f"{prefix(layer)}{name}": table for name, table in own.items()}
             if self._noisy:
                 self._last["noise_rate"] = self._on_device(hyper["lr"])

@@ -1,10 +1,10 @@
-"""Factors per layer: the columns of a member's parameters that they are about, and what they act on.
+"""Factors per layer, and matrices: the columns of a member's parameters that they are about, and what they act on.
 
 Shapes: E members, P parameters of one member, S steps.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,25 +16,38 @@ from deepboot.bootstrap.study.run import Run
 
 
 class Columns(NamedTuple):
-    """Neighbouring parameters that have their factors in common.
+    """Neighbouring parameters that are updated together.
 
     Attributes:
-        layer: the name under which these stand; None: they have none.
+        layer: the name under which their factors stand; None: they have none.
         range: of the parameters in a member's row.
+        matrix: rows and columns of one that the optimizer updates as a whole.
     """
 
     layer: str | None
     range: slice
+    matrix: tuple[int, int] | None = None
 
 
-def columns_of(stack: Stack, run: Run) -> list[Columns]:
-    """All parameters of a member as the fewest ranges of one layer each, in their order."""
+def columns_of(
+    stack: Stack, run: Run, matrix: Callable[[str, torch.Size], tuple[int, int] | None] = lambda name, shape: None
+) -> list[Columns]:
+    """All parameters of a member as the fewest ranges of one layer or matrix each, in their order.
+
+    Args:
+        stack: with the names and shapes of the parameters.
+        run: with the layers that have factors.
+        matrix: rows and columns of a parameter, by its name and shape, that stands alone.
+    """
     columns: list[Columns] = []
     begin = 0
-    layers = (layer_of(name, run.layers) for name in stack.names)
-    for layer, group in itertools.groupby(zip(layers, stack.sizes, strict=True), key=lambda pair: pair[0]):
+    own = [matrix(name, shape) for name, shape in zip(stack.names, stack.shapes, strict=True)]
+    alone = [name if one else None for name, one in zip(stack.names, own, strict=True)]
+    layers = [layer_of(name, run.layers) for name in stack.names]
+    places = zip(zip(layers, own, alone, strict=True), stack.sizes, strict=True)
+    for (layer, one, _), group in itertools.groupby(places, key=lambda pair: pair[0]):
         end = begin + sum(size for _, size in group)
-        columns.append(Columns(layer, slice(begin, end)))
+        columns.append(Columns(layer, slice(begin, end), one))
         begin = end
     return columns
 
@@ -45,19 +58,29 @@ def initial_scale(runs: Sequence[Run], stack: Stack) -> Tensor:
     if not runs[0].layers:
         return scale_E1
     scale_EP = scale_E1.repeat(1, stack.size)
-    for layer, columns in columns_of(stack, runs[0]):
+    for layer, columns, _ in columns_of(stack, runs[0]):
         if layer is not None:
             own = [[run.layers[layer].init_scale] for run in runs]
             scale_EP[:, columns] *= torch.tensor(own, device=stack.device)
     return scale_EP
 
 
-def with_factors(hyper: Mapping[str, Tensor], runs: Sequence[Run], layer: str) -> dict[str, Tensor]:
-    """The optimizer's hyperparameters for a layer, float64, each (E,), and ``lr`` (S, E)."""
+def with_factors(
+    hyper: Mapping[str, Tensor], runs: Sequence[Run], layer: str, rates: Sequence[str]
+) -> dict[str, Tensor]:
+    """The optimizer's hyperparameters for a layer, float64, each (E,), and its learning rates (S, E).
+
+    Args:
+        hyper: those for all parameters.
+        runs: of the members, with their factors.
+        layer: the layer.
+        rates: names of the learning rates.
+    """
+    factors = {**dict.fromkeys(rates, "lr"), "weight_decay": "weight_decay"}
     scaled = dict(hyper)
-    for name in {"lr", "weight_decay"} & hyper.keys():
+    for name in factors.keys() & hyper.keys():
         scaled[name] = hyper[name] * torch.tensor(
-            [getattr(run.layers[layer], name) for run in runs], dtype=torch.float64
+            [getattr(run.layers[layer], factors[name]) for run in runs], dtype=torch.float64
         )
     return scaled
 

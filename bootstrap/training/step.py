@@ -41,7 +41,7 @@ class MemberStep:
 
     Attributes:
         stack: the model in training mode.
-        optimizer: its update rule.
+        optimizer: its update rule, with the settings that are texts, which members have in common.
         reading: how predictions of real-valued labels are read off logits.
         key: a string that is equal for all runs that share it.
     """
@@ -49,16 +49,18 @@ class MemberStep:
     def __init__(self, run: Run, task: Task, device: torch.device):
         self.stack = self._stack(run, task, device, training=True)
         self.evaluated_stack = self._stack(run, task, device, training=False)
-        self.optimizer = type(rule(run.optimizer["name"], own_settings(run.optimizer)))
+        self.optimizer = rule(run.optimizer["name"], own_settings(run.optimizer))
         self._task, self._dtype, self._channels_last = task, self.stack.dtype, run.channels_last
         self._penalty: str | None = run.penalty["name"] if run.penalty else None
         self._loss = registry.find("loss", run.loss["name"]).target
         self._loss_settings, self._penalty_settings = own_settings(run.loss), tuple(own_settings(run.penalty or {}))
         self.reading = metrics.Reading(label_scale(run.loss["name"], self._loss_settings), run.evaluation.correct_below)
         self._chain = chain_of(run)
-        self._columns = columns_of(self.stack, run) if run.layers else []
+        columns = columns_of(self.stack, run, self.optimizer.matrix)
+        self._columns = columns if run.layers or any(one.matrix for one in columns) else []
         model = run.model["name"], own_settings(run.model)
-        rules = run.loss, self._penalty, [choices(one) for one in run.transforms], run.optimizer["name"], self._columns
+        texts = {name: value for name, value in run.optimizer.items() if isinstance(value, str)}
+        rules = run.loss, self._penalty, [choices(one) for one in run.transforms], texts, self._columns
         parts = (device, run.dtype, run.precision, run.channels_last, run.task, model, *rules, self.reading)
         self.key = " ".join(map(str, parts))
 
@@ -129,16 +131,21 @@ class MemberStep:
         return logits_EBV.detach(), loss_EB.detach().mean(1)
 
     def _optimize(self, members: Members, grad_EP: Tensor, coefficients: Mapping[str, Tensor]) -> None:
-        """The optimizer's update: of all parameters at once, of each layer by its own coefficients, or by torch's."""
+        """The optimizer's update: of all parameters at once, of each layer or matrix by itself, or by torch's."""
         if members.torch_optimizers:
             step_each(members.torch_optimizers, grad_EP, coefficients["host"])
             return
         if not self._columns:
             self.optimizer.update(members.param_EP, grad_EP, members.optimizer_state, coefficients)
-        for layer, columns in self._columns:
+        for layer, columns, matrix in self._columns:
             state = {name: tensor_EP[:, columns] for name, tensor_EP in members.optimizer_state.items()}
             grad = grad_EP[:, columns].contiguous()  # a compiler refuses to write into a part of a row
-            self.optimizer.update(members.param_EP[:, columns], grad, state, of_layer(coefficients, layer))
+            param, own = members.param_EP[:, columns], of_layer(coefficients, layer)
+            if matrix is None:
+                self.optimizer.update(param, grad, state, own)
+            else:
+                state = {name: tensor.unflatten(1, matrix) for name, tensor in state.items()}
+                self.optimizer.update_matrix(param.unflatten(1, matrix), grad.unflatten(1, matrix), state, own)
 
 
 def scaled(logits_EBV: Tensor, members: Members) -> Tensor:

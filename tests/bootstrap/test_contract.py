@@ -45,6 +45,7 @@ SETTINGS = {
     "sgd": {"lr": 0.05, "momentum": 0.9},
     "adam": {"lr": 3e-3},
     "adamw": {"lr": 3e-3},
+    "muon": {"adam_lr": 3e-3},
     "mse": {"target": 3.0},
     "clip": {"norm": 0.1},
     "grokfast_ma": {"window": 4},

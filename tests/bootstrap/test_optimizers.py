@@ -159,8 +159,8 @@ def test_small_members_are_not_fused(monkeypatch):
 
 
 def test_every_registered_optimizer_is_compared_with_torch():
-    """A new optimizer must be added to these tests."""
-    assert set(registry.names("optimizer")) == set(STACKS)
+    """A new optimizer must be added to these tests; Muon, which needs shapes, has tests of its own."""
+    assert set(registry.names("optimizer")) - {"muon"} == set(STACKS)
 
 
 def gradient(step):

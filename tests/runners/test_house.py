@@ -28,6 +28,7 @@ FLOORS = {
             "draws",
             "usage",
             "optimizers",
+            "muon",
             "torch_optimizers",
             "losses",
             "penalties",

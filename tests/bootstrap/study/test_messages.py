@@ -229,7 +229,7 @@ def test_infinite_settings_are_refused(key):
         ({"model": {"name": "transfomer"}},
          f"`model.name`: unknown model 'transfomer'. Did you mean 'transformer'? Known: {MODELS}."),
         ({"optimizer": {"name": "adamww"}},
-         "`optimizer.name`: unknown optimizer 'adamww'. Did you mean 'adamw'? Known: adam, adamw, sgd."),
+         "`optimizer.name`: unknown optimizer 'adamww'. Did you mean 'adamw'? Known: adam, adamw, muon, sgd."),
         ({"loss": {"name": "crossentropy"}},
          "`loss.name`: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: cross_entropy, hinge, mse, "
          "stablemax."),

@@ -70,6 +70,9 @@ def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
     [
         {"training__transforms": CHAIN, "training__weight_noise": 0.1, "training__update_noise": 0.1},
         {"training__transforms": CHAIN, "training__layers": {"hidden": {"lr": 0.5, "init_scale": 2.0}}},
+        {"training__transforms": [{"name": "grokfast_ma", "window": 6}, {"name": "orthogonal_gradient"}]},
+        {"optimizer": {"name": "muon"}, "model__depth": 2, "training__norm_clamp": 3.0},
+        {"loss": {"name": "stablemax"}},
         {"data__label_noise": 0.1, "training__train_size": [40, 60]},
         {"data__labels": "random"},
         {"training__train_size": 20, "training__ideal": False},

@@ -120,7 +120,7 @@ def test_columns_are_the_fewest_ranges_of_one_layer_each():
     """They cover all parameters in order, those without factors too."""
     (run, _) = runs({"hidden.1": {}})
     columns = columns_of(Pack([run]).member_step.stack, run)
-    assert columns == [(None, slice(0, 108)), ("hidden.1", slice(108, 264)), (None, slice(264, 290))]
+    assert columns == [(None, slice(0, 108), None), ("hidden.1", slice(108, 264), None), (None, slice(264, 290), None)]
 
 
 def test_an_initial_scale_is_that_of_exactly_the_named_parameters():

@@ -162,6 +162,6 @@ def test_what_cannot_be_shown_is_one_sentence(words, changes, sentence):
 def test_a_misspelt_name_of_a_kind_is_answered_with_the_nearest():
     """As where a study names it; the plural is understood, too."""
     with pytest.raises(
-        ValueError, match=r"^unknown optimizer 'adamv'. Did you mean 'adam'\? Known: adam, adamw, sgd.$"
+        ValueError, match=r"^unknown optimizer 'adamv'. Did you mean 'adam'\? Known: adam, adamw, muon, sgd.$"
     ):
         said("optimizers", "adamv")
