@@ -109,24 +109,27 @@ class Order:
         )
 
     def _permutations(self, first_passes: list[int], passes: int) -> tuple[Tensor, Tensor]:
-        """Draws before so many passes of each member, from these on, int64, (M, C), and their orders, (M, C, N)."""
+        """Draws before so many passes of each member, from these on, int64, (M, C), and their orders, (M, C, N).
+
+        N is here the largest pool of these passes.
+        """
         device = self.key_M2.device
         numbers = [np.arange(first, first + passes) for first in first_passes]
 
-        def told(values: Iterable[Numbers]) -> Tensor:
+        def on_device(values: Iterable[Numbers]) -> Tensor:
             return streams.to_device(torch.tensor(np.stack([*values]).tolist()), device)
 
         by_pass = [*zip(self.passes, numbers, strict=True)]
-        pass_MC, begin_MC = told(numbers), told(one.begin(number) for one, number in by_pass)
-        size_MC1 = told(one.samples(number) for one, number in by_pass)[..., None]
-        before_MC1 = told(one.samples(np.maximum(number - 1, 0)) for one, number in by_pass)[..., None]
-        largest = max(self.sizes)
+        size_MC = np.stack([one.samples(number) for one, number in by_pass])
+        largest = int(size_MC.max())
+        pass_MC, begin_MC = on_device(numbers), on_device(one.begin(number) for one, number in by_pass)
         item = torch.arange(largest, device=device)
         key_MCN = streams.sort_keys(self.key_M2, pass_MC, largest)
-        if any(one.first < largest for one in self.passes):  # smaller pools first draw their own samples
-            key_MCN = key_MCN.masked_fill(item >= size_MC1, torch.iinfo(torch.int64).max)
+        if size_MC.min() < largest:  # smaller pools first draw their own samples
+            key_MCN = key_MCN.masked_fill(item >= on_device(size_MC)[..., None], torch.iinfo(torch.int64).max)
         order_MCN = torch.where(pass_MC[..., None] == 0, item, streams.items_in_order(key_MCN))
         if any(one.first < one.size for one in self.passes):
+            before_MC1 = on_device(one.samples(np.maximum(number - 1, 0)) for one, number in by_pass)[..., None]
             joins_MCN = order_MCN >= before_MC1
             order_MCN = torch.where(joins_MCN, before_MC1 + joins_MCN.cumsum(-1) - 1, order_MCN)
         return begin_MC, order_MCN

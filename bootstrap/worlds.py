@@ -227,7 +227,7 @@ def spacing(draws: Draws, *, times: PositiveInt, gap: PositiveInt) -> Tensor:
 
     Args:
         times: uses of each sample before the next pass; 1 is the real world.
-        gap: steps from one use of a sample to the next; in samples, times the batch, at most the pool.
+        gap: steps from one use of a sample to the next; so many batches are at most the pool.
 
     Raises:
         ValueError: the gap is longer than a pass over the pool.

@@ -5,6 +5,7 @@ python docs/draw.py claims docs/figures/claims.svg results/demo
 python docs/draw.py page docs/figures/page.png results/demo
 """
 
+import math
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
 from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.usage import usage
 from deepboot.bootstrap.worlds import World
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.comparison import compare
@@ -22,28 +25,38 @@ from deepboot.reports.figures.facets import rc_style
 from deepboot.reports.figures.style import COLORS, GREY, PALE
 from deepboot.reports.notebook import load
 
-POOL, BATCH, STEPS = 20, 4, 18
+POOL, BATCH, STEPS = 20, 4, 16
 RULES = {
     "real:\nthe same 20 again": ("real", {}),
     "ideal:\nalways fresh": ("ideal", {}),
     "fresh, share 0.25:\none of four is new": ("fresh", {"share": 0.25}),
     "sliding, shift 10:\nhalf the pool leaves": ("sliding", {"shift": 10}),
+    "fresh, whole_batches:\none batch of four": ("fresh", {"share": 0.25, "whole_batches": True}),
+    "consecutive, times 3:\nevery batch three times": ("consecutive", {"times": 3}),
+    "spacing, times 3, gap 2:\nand two steps apart": ("spacing", {"times": 3, "gap": 2}),
+    "growing, first 8:\nfour more a pass": ("growing", {"first": 8, "growth": 4}),
 }
 RATIOS = {3.0: "supported", 5.0: "inconclusive", 10.0: "refuted"}
 
 
 def worlds(path: Path) -> None:
-    """Draw which samples four index rules read at every step."""
-    figure = Figure(figsize=(7.2, 2.6), layout="constrained")
-    for axes, (title, (name, settings)) in zip(figure.subplots(1, 4, sharey=True), RULES.items(), strict=True):
+    """Draw which samples index rules read at every step."""
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    panels = figure.subplots(2, 4, sharex=True, sharey=True)
+    for axes, (title, (name, settings)) in zip(panels.flat, RULES.items(), strict=True):
         rule = registry.find("rule", name).target
         world = World(rule, settings, [POOL], streams.keys([0], "order"), BATCH, capacity=None)
-        for step, index_B in enumerate(world.indices(0, STEPS)[0].tolist()):
-            axes.plot([step] * BATCH, index_B, ".", color=COLORS.get(name, GREY), markersize=2.2)
-        axes.axvline(POOL / BATCH - 0.5, color=GREY, linewidth=0.7, linestyle=":")
+        index_D = world.indices(0, STEPS).flatten().tolist()
+        ends = [end for draw in range(STEPS * BATCH) for end in (draw // BATCH - 0.25, draw // BATCH + 0.25, math.nan)]
+        axes.plot(ends, np.repeat(index_D, 3), color=COLORS.get(name, GREY), linewidth=1.6)  # one path is small
+        axes.set(xlim=(-0.7, STEPS - 0.3), xticks=[0, 5, 10, 15], yticks=[0, POOL, 2 * POOL])
+        reuse = usage([world], STEPS).first_reuse_step
+        axes.axvline((POOL // BATCH if reuse is None else reuse) - 0.5, color=GREY, linewidth=0.7, linestyle=":")
         axes.set_title(title, fontweight="normal")
+    for axes in panels[-1]:
         axes.set_xlabel("step")
-    figure.axes[0].set_ylabel("index of the sample")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("index of the sample")
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -97,7 +97,7 @@ def _batches(device: str) -> Tensors:
         pack = Pack(runs_with(study, 4, world=rule), Execution(device=device))
         for start in (0, 40):
             block = pack.data.block(start, start + 8)
-            name = f"{rule['rule']} from step {start}"
+            name = f"{' '.join(map(str, rule.values()))} from step {start}"
             found |= {f"{name}, inputs": block.x.clone(), f"{name}, labels": block.y.clone()}
     return found
 
