@@ -10,10 +10,10 @@ LINEAR = ["output.weight"]  # parameters of a linear map without bias
 
 @register("probe", "population_loss")
 def population_loss(measured: Measured) -> Tensor:
-    """Mean squared error of a linear network over the whole population, without sampling error, whatever the test.
+    """Loss of a linear network over the whole population, without sampling error, whatever the test set.
 
-    Of ``gaussian`` with inputs x ~ N(0, I) it is |student - teacher|^2, the excess over the noise. Under ``mse`` it is
-    the loss; the test loss of drawn test samples is an estimate of it.
+    The loss is ``mse``. Of ``gaussian`` it is the excess over the noise, with inputs x ~ N(0, I) |student - teacher|^2.
+    The test loss of drawn samples is an estimate of it, with the noise.
 
     Raises:
         ValueError: the task has no exact test set, or the network is no linear map without bias.
@@ -26,5 +26,4 @@ def population_loss(measured: Measured) -> Tensor:
             "such as an mlp with depth = 0 and bias = false, "
             f"got {type(measured.task).__name__} and {', '.join(measured.stack.names)}. Remove the probe."
         )
-    logits_ETV = measured.forward(measured.param_EP, measured.buffers, exact.x)
-    return measured.loss(logits_ETV, exact.y).double().mean(1)
+    return measured.loss(measured.logits(exact.x, measured.test_block), exact.y).double().mean(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
 from deepboot.bootstrap.registry import Entry
+from deepboot.bootstrap.samples.source import TEST_START
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
@@ -62,6 +63,7 @@ def _task(name: str) -> list[str]:
     x, y = task.sample(KEY_E2, index)
     torch.manual_seed(1)
     again, one = task.sample(KEY_E2, index), task.sample(KEY_E2, index[:, 1:2])
+    test = task.sample_test(KEY_E2, TEST_START + index)
     answers = 1 if isinstance(task.inputs, Image) else task.inputs.answers
     wanted_y = (2, count) if answers == 1 else (2, count, answers)
     wanted_x = (2, count, *_shape(task.inputs))
@@ -79,6 +81,8 @@ def _task(name: str) -> list[str]:
             torch.equal(x, again.x) and torch.equal(y, again.y),
         "expected a sample that does not depend on the others of its batch. Compute it from its own index.":
             torch.equal(one.x, x[:, 1:2]) and torch.equal(one.y, y[:, 1:2]),
+        f"expected test samples of the shapes of training samples, got inputs {tuple(test.x.shape)} and labels "
+        f"{tuple(test.y.shape)}. Mend `sample_test`.": (test.x.shape, test.y.shape) == (x.shape, y.shape),
         "expected other samples for other keys, got the same. Use key_E2, or extend Universe.":
             isinstance(task, Universe) or not torch.equal(x[0], x[1]),
     }  # fmt: skip

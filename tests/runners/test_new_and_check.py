@@ -80,6 +80,10 @@ def test_names_and_files_that_cannot_be_written_are_refused(own_folder):
         write("model", "mine", own_folder.relative_to(own_folder) / "mine.toml")
 
 
+OWN_TEST = """    def sample_test(self, key_E2, index):
+        return self.sample(key_E2[:1], index[:1])
+
+"""
 BROKEN = {
     "def update": ("optimizer", "def updat", "class Own lacks 'update', which every optimizer has. Rename 'updat', if"
                    " that is meant for it, or define it."),
@@ -87,6 +91,8 @@ BROKEN = {
     "return 2": ("task", "return 1", "expected labels of dtype torch.float32, got torch.int64. Convert them."),
     "streams.bits(key_E2, index": ("task", "streams.bits(key_E2 * 0, index",
                                    "expected other samples for other keys, got the same."),
+    "    def sample(": ("task", OWN_TEST + "    def sample(",
+                       "expected test samples of the shapes of training samples, got inputs (1, 64, "),
     "def classes": ("task", "def classe", "class Own lacks 'classes', which every task has. Rename 'classe'"),
     "nn.Linear(width, classes)": ("model", "nn.Linear(width, 3)", "expected logits of shape (1, 2, 2)"),
     "width: int": ("model", "width", "setting 'width' of 'mine' has no type."),
