@@ -40,7 +40,7 @@ from tests.bootstrap.study.tables import ADD, CLAIMS, MODELS, RULES, TASKS, TOP,
         ({"optimizer__weightdecay": 0}, "`optimizer.weightdecay`: unknown key. Did you mean 'weight_decay'? "
          "Known: betas, decay_to, eps, lr, weight_decay."),
         ({"training__world": {"rule": "fresh", "shar": 1}}, "`training.world.shar`: unknown key. "
-         "Did you mean 'share'? Known: share."),
+         "Did you mean 'share'? Known: share, whole_batches."),
         ({"loss": {"name": "mse", "zzz": 1}}, "`loss.zzz`: unknown key. Known: target."),
         ({"data__int": 3}, f"`data.int`: unknown key. Known: {', '.join(sorted(Data.model_fields))}."),
         ({"loss": {"name": "mse", "a[b]": 1}}, "`loss.a[b]`: unknown key. Known: target."),
