@@ -35,7 +35,7 @@ PICTURES = {
     "both rise": {"real": 0.6, "ideal": 0.6},
     "both fall": {"real": -0.6, "ideal": -0.6},
     "only the real one rises": {"real": 0.6, "ideal": -0.6},
-    "real late": {"delay": 20.0, "slower": 8.0},
+    "real late": {"delay": 40.0, "slower": 16.0},
     "ideal late": {"slower": 1 / 8},
     "both late": {"delay": 20.0},
     "grokking at once": {"delay": 1.0},
@@ -98,10 +98,12 @@ def scales():
 
 
 def flat(table, prefix=""):
-    """Nested settings by their dotted names."""
+    """Nested settings by their dotted names; of a list of tables, such as transforms, by their places in it."""
     found = {}
     for key, value in table.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        tables = isinstance(value, list) and value and isinstance(value[0], Mapping)
+        nested = dict(enumerate(value)) if tables else value
+        found |= flat(nested, f"{prefix}{key}.") if isinstance(nested, Mapping) else {f"{prefix}{key}": value}
     return found
 
 
@@ -117,12 +119,15 @@ def cells_of(raw):
                  for key, value in ({"at_step": phase["at_step"]} | phase["set"]).items()}  # fmt: skip
         size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
         batch = point["training"]["batch_size"]
-        named["batch_size"] = 1_000 if batch == "full" else batch
         defaults = {
             f"{kind}.{key}": field.default for kind in ("task", "model", "optimizer")
             for key, field in registry.settings(kind, point[kind]["name"]).model_fields.items()
         }  # fmt: skip
-        found += [defaults | flat(point) | named | later | {"train_size": size(value), name: value} for value in pools]
+        nested = flat({kind: value for kind, value in point.items() if kind != "phases"})
+        whole = defaults | nested | named | later
+        for value in pools:
+            batch_size = size(value) if batch == "full" else batch
+            found.append(whole | {"train_size": size(value), name: value, "batch_size": batch_size})
     return found
 
 
@@ -139,14 +144,16 @@ def results_of(raw, picture):
             late = memorizes * drawn["delay"]
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
-            for which, (world, groks, apart) in enumerate((("real", late, drawn["apart"]), ("ideal", soon, 0.0))):
+            rule = cell.get("training.world.rule", "real")
+            for which, (world, groks, apart) in enumerate(((rule, late, drawn["apart"]), ("ideal", soon, 0.0))):
                 run_id = f"{world}-{place}-{seed}"
-                error = drawn["level"] + apart + drawn[world] * along + scatter[place, which, seed]
+                along_it = drawn["ideal" if world == "ideal" else "real"] * along
+                error = drawn["level"] + apart + along_it + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
                 run |= event("memorization", memorizes if drawn["fitted"] else np.inf)
                 run |= event("grokking", groks) | event("stable", groks if drawn["lasts"] else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
-                runs.append(run | (pool if world == "real" else {"train_size": None, "train_fraction": None}))
+                runs.append(run | (pool if world != "ideal" else {"train_size": None, "train_fraction": None}))
                 rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
     claims = raw["claims"]
     values = [
