@@ -203,7 +203,7 @@ def test_a_probe_has_the_same_names_for_all_members():
     ("probes", "problem"),
     [
         ({"layer_norm": {}}, "`probes.layer_norm`: unknown probe 'layer_norm'. Did you mean 'layer_norms'? Known: "
-         f"{', '.join(sorted(['bits', 'fourier', 'neurons', *EVERYWHERE]))}."),
+         f"{', '.join(sorted(['bits', 'fourier', 'neurons', 'population_loss', *EVERYWHERE]))}."),
         ({"ntk_distance": {"sampels": 3}}, "`probes.ntk_distance.sampels`: unknown key. Did you mean 'samples'? "
          "Known: samples."),
         ({"ntk_distance": {"samples": 0}}, "`probes.ntk_distance.samples`: expected a number above 0, got 0. "
