@@ -37,8 +37,8 @@ class SkipTrigram(Task):
 
     Raises:
         ValueError: a table in which all labels are the same.
-    Source: Nanda et al. 2023, arXiv 2301.05217, appendix (attention-only transformers on skip trigrams). Exactly one
-    trigram in a sequence, alphabets of their own, and the sizes are choices.
+    Source: made after the skip trigrams of Nanda et al. 2023, arXiv 2301.05217. Exactly one trigram in a sequence,
+    alphabets of their own, and the sizes are choices.
     """
 
     num_firsts: Count = 16

@@ -2,7 +2,7 @@
 
 import math
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from deepboot.reports.statistics.intervals import median_bounds, median_interval
 from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import count, setting
 
+Steps = TypeVar("Steps", float, pd.Series)
 Styles = dict[str, tuple[str, Any]]  # hue and dash of every world
 WIDE = 8  # ratio of the largest to the smallest positive number from which their axis is logarithmic
 DODGE = 0.018  # of the axis, between colours
@@ -33,16 +34,14 @@ def plot_grokking(table: pd.DataFrame, *, colors: list[str], styles: Styles, ax:
     """
     for x, rows, style in _groups(table, colors, styles):
         reached = rows["outcome"] == "reached"
-        steps = np.sqrt(rows["low"].clip(lower=1) * rows["high"])[reached]
+        steps = middle(rows["low"], rows["high"])[reached]
         ax.plot(x[reached], steps, **style["runs"])
         for broken, marker in ((False, "^"), (True, "x")):
             ends = rows[~reached & (rows["outcome"].isin(BROKEN) == broken)]
             open_style = style["runs"] | {"marker": marker, "markerfacecolor": "none", "markersize": 6, "alpha": 0.9}
             ax.plot(x[ends.index], ends["budget"], gid="never" if not broken else "broken", **open_style)
         medians = [(at, median_bounds(cell["low"], cell["high"]), cell) for at, cell in rows.groupby(x[rows.index])]
-        known = [
-            (at, math.sqrt(max(one.low, 1) * one.high)) for at, one, _ in medians if one and math.isfinite(one.high)
-        ]
+        known = [(at, middle(one.low, one.high)) for at, one, _ in medians if one and math.isfinite(one.high)]
         ax.plot(*zip(*known, strict=True), **style["line"]) if known else None
         for at, _, cell in medians:
             interval = median_interval(cell["low"], cell["high"])
@@ -54,6 +53,11 @@ def plot_grokking(table: pd.DataFrame, *, colors: list[str], styles: Styles, ax:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
     ax.yaxis.set_minor_formatter(NullFormatter())
     return ax
+
+
+def middle(low: Steps, high: Steps) -> Steps:
+    """Where a step between two bounds is drawn: half-way on a log axis, whose first step is 1."""
+    return np.sqrt(np.maximum(low, 1) * high)
 
 
 def plot_means(table: pd.DataFrame, *, colors: list[str], styles: Styles, ax: Axes) -> Axes:

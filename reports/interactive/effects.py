@@ -1,6 +1,5 @@
 """What every cell comes to in each world: the numbers of an effect plot or of a heat map of swept settings."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.effect import claims_by_effect
+from deepboot.reports.figures.effect_marks import middle
 from deepboot.reports.figures.style import ordered
 from deepboot.reports.interactive.curves import rounded
 from deepboot.reports.measures.events import event_bounds
@@ -80,7 +80,7 @@ def _median(bounds: pd.DataFrame) -> Outcome:
     so_many = f"{reached} of {plural(len(bounds), 'run')}"
     if median is None or not np.isfinite(median.high):
         return [None, rounded(median.low) if median else None, None, f"median not reached: {so_many} grokked"]
-    step, budget = math.sqrt(max(median.low, 1) * median.high), float(bounds["budget"].max())
+    step, budget = middle(median.low, median.high), float(bounds["budget"].max())
     interval = median_interval(bounds["low"], bounds["high"])
     words = f" (95 % interval {step_span(*interval, budget)})" if interval else ""
     ends = (interval.low, min(interval.high, budget)) if interval else (np.nan, np.nan)

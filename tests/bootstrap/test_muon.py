@@ -18,6 +18,7 @@ from deepboot.bootstrap.training.train import train
 from deepboot.runners import builtins
 from deepboot.runners.run.packing import pack_key
 from tests.bootstrap.conftest import parity
+from tests.bootstrap.training.alone import trained_as_alone
 from tests.bootstrap.training.plain import trained_by_torch
 
 builtins.load()
@@ -178,13 +179,8 @@ SWEEP = {"optimizer.lr": [0.01, 0.03], "optimizer.adam_lr": [0.003, 0.01], "opti
 def test_members_with_settings_of_their_own_are_what_they_are_alone(sequential, fused):
     """To the last bit, beside each other or one after another; and from a state in the middle."""
     members = runs(sweep=SWEEP, training__dtype="float32", training__ideal=False)
-    assert len({pack_key(run) for run in members}) == 1
-    together = train(members, Execution(sequential=sequential))
-    assert len({tuple(one.state["parameters"].tolist()) for one in together}) == len(members) == 8
-    for run, one in zip(members, together, strict=True):
-        (alone,) = train([run])
-        assert str(alone.rows) == str(one.rows)
-        assert all(torch.equal(alone.state[name], one.state[name]) for name in alone.state)
+    assert len(members) == 8
+    together = trained_as_alone(members, Execution(sequential=sequential))
     part = Pack(members)
     train_steps(part, 11)
     resumed = Pack(members, states=part.states())

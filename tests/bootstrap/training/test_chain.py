@@ -15,6 +15,7 @@ from deepboot.bootstrap.training.train import train
 from deepboot.bootstrap.transforms import Transform
 from deepboot.runners.run.packing import pack_key
 from tests.bootstrap.conftest import parity
+from tests.bootstrap.training.alone import trained_as_alone
 from tests.bootstrap.training.plain import trained_by_torch
 
 SGD = {"name": "sgd", "lr": 0.2}
@@ -121,14 +122,7 @@ SWEEP = {"training.transforms.2.norm": [0.1, 0.7], "training.transforms.0.lamb":
 def test_members_with_settings_of_their_own_are_what_they_are_alone(sequential):
     """To the last bit, beside each other or one after another."""
     members = runs(CHAIN, sweep=SWEEP, training__dtype="float32")
-    assert len({pack_key(run) for run in members}) == 1
-    together = train(members, Execution(sequential=sequential))
-    assert len({tuple(one.state["parameters"].tolist()) for one in together}) == len(members)
-    for run, one in zip(members, together, strict=True):
-        (alone,) = train([run])
-        assert str(alone.rows) == str(one.rows)
-        assert alone.state.keys() == one.state.keys()
-        assert all(torch.equal(alone.state[name], one.state[name]) for name in alone.state)
+    trained_as_alone(members, Execution(sequential=sequential))
 
 
 def test_names_and_order_are_common_to_a_pack_and_numbers_are_not():

@@ -13,6 +13,7 @@ from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from deepboot.runners.run.packing import pack_key
 from tests.bootstrap.conftest import parity
+from tests.bootstrap.training.alone import trained_as_alone
 from tests.bootstrap.training.plain import trained_by_torch
 
 STEPS = 40
@@ -77,13 +78,8 @@ SWEEP = {"training.layers.hidden.lr": [0.3, 1.0], 'training.layers."hidden.1.bia
 def test_members_with_factors_of_their_own_are_what_they_are_alone(name, sequential, fused):
     """To the last bit, beside each other or one after another."""
     members = runs(LAYERS, optimizer=OPTIMIZERS[name][0], sweep=SWEEP, training__dtype="float32")
-    assert len({pack_key(run) for run in members}) == 1
-    together = train(members, Execution(sequential=sequential))
-    assert len({tuple(one.state["parameters"].tolist()) for one in together}) == len(members) == 8
-    for run, one in zip(members, together, strict=True):
-        (alone,) = train([run])
-        assert str(alone.rows) == str(one.rows)
-        assert all(torch.equal(alone.state[name], one.state[name]) for name in alone.state)
+    assert len(members) == 8
+    trained_as_alone(members, Execution(sequential=sequential))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
