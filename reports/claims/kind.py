@@ -52,6 +52,11 @@ class Evidence:
     confidence: float
 
     @property
+    def settings(self) -> str:
+        """The cell's label without its world, for a sentence that names the world."""
+        return self.cell.removeprefix("ideal, ")
+
+    @property
     def runs(self) -> pd.DataFrame:
         """The cell's own runs."""
         return self._tables.runs

@@ -22,7 +22,7 @@ def glossary(comparison: Comparison) -> list[tuple[str, str]]:
         ("ideal world", f"The same training, but every step draws fresh samples{_until(runs)}"),
         ("pair", "A real run and the ideal run with its seed: same first weights, and the same samples until one is "
                  "used again (the first reuse). Each seed is one pair."),
-        ("cell", "One configuration with all its seeds."),
+        ("cell", "One configuration in one world, with all its seeds."),
         ("memorise", f"The train accuracy is {reached}. The ideal world has no pool, and memorises by its online "
                      "accuracy: on each batch before it is trained on."),
         ("grok", f"The test accuracy is {reached}; to grok late is to do so long after memorising."),

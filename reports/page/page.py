@@ -35,8 +35,8 @@ MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
 def write_report(
-    source: Results | Path | Sequence[Path | Results] | Comparison,
-    out: Path | None = None,
+    source: Results | str | Path | Sequence[str | Path | Results] | Comparison,
+    out: str | Path | None = None,
     *,
     axis: Axis = "step",
     pdf: bool = False,
@@ -68,8 +68,8 @@ def write_report(
     return page
 
 
-def _read(source: Results | Path | Sequence[Path | Results]) -> list[Results]:
-    several = list(source) if isinstance(source, Sequence) else [source]
+def _read(source: Results | str | Path | Sequence[str | Path | Results]) -> list[Results]:
+    several = [source] if isinstance(source, Results | str | Path) else source
     return [one if isinstance(one, Results) else read(one) for one in several]
 
 
@@ -93,9 +93,9 @@ def _folders(results: list[Results]) -> list[str]:
     return [str(one.folder) for one in results if one.folder is not None] or ["DIR"]
 
 
-def _page_file(results: list[Results], out: Path | None) -> Path:
+def _page_file(results: list[Results], out: str | Path | None) -> Path:
     if out is not None:
-        return out
+        return Path(out)
     if len(results) == 1 and results[0].folder is not None:
         return results[0].folder / "report.html"
     what = f"{len(results)} folders have" if len(results) > 1 else "results in memory have"

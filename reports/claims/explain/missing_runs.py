@@ -25,7 +25,8 @@ def judged_cells(judgement: Judgement) -> list[Evidence]:
         return [evidence] if evidence else []
     cells = evidence.per_cell
     conditions = [judgement.settings[group] for group in GROUPS if isinstance(judgement.settings.get(group), Mapping)]
-    selected = [cell for where in conditions for cell in _selected(cells, where)]
+    world = "ideal" if judgement.settings.get("world") == "ideal" else None
+    selected = [cell for where in conditions for cell in _selected(cells, where, world)]
     return selected or cells
 
 
@@ -105,16 +106,16 @@ def _none_missing(runs: pd.DataFrame, events: tuple[str, ...]) -> str:
     )
 
 
-def _selected(cells: list[Evidence], where: Mapping[str, Any]) -> list[Evidence]:
+def _selected(cells: list[Evidence], where: Mapping[str, Any], world: str | None) -> list[Evidence]:
     """The cells of a claim that belong to one of its groups."""
-    chosen, _ = select(cells[0].comparison, where, None)
+    chosen, _ = select(cells[0].comparison, where, world)
     keys = set(zip(chosen["cell_id"], chosen["world"], strict=True))
     return [cell for cell in cells if (cell.cell_id, cell.world) in keys]
 
 
 def _group_name(cell: Evidence, world: str, *, several: bool) -> str:
     name = f"{world.capitalize()} world"
-    return f"{name} of {cell.cell}" if several else name
+    return f"{name} of {cell.settings}" if several else name
 
 
 def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import pandas as pd
 import pytest
 
 from deepboot.reports import compare
@@ -116,6 +117,18 @@ def test_groups_are_compared_by_the_settings_that_differ(make_pairs):
     trend = {"kind": "trend", "over": "train_size", "direction": "falls"}
     (one,) = across(make_pairs, [[LATE] * 6, [LATE] * 6, [SOON] * 6], trend)
     assert compared(one) == ["The 3 cells differ in train_size (250, 500, 1,000). All other settings are the same."]
+
+
+def test_a_ratio_of_the_ideal_world_is_explained_by_its_two_cells(make_results):
+    """Of three ideal cells the third, in which nothing groks, is not part of the claim."""
+    of, to = ({"optimizer.weight_decay": decay} for decay in (0.1, 0.3))
+    claim = {"kind": "ratio", "of": of, "to": to, "world": "ideal", "max_ratio": 4.0}
+    results = make_results(decays=(0.1, 0.3, 1.0), claims=[claim])
+    third = results.runs["optimizer.weight_decay"] == 1.0
+    results.runs.loc[third, "grokking_step"] = pd.NA
+    (one,) = judge(results)
+    assert compared(one) == ["The 2 cells differ in optimizer.weight_decay (0.1, 0.3). All other settings are the same."]
+    assert missing_runs(one) == ["None: all 16 runs grokked."]
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,8 @@ def test_ratio_of_memorisation_in_both_worlds(make_pairs):
     assert judged(make_pairs, {100: late, 400: soon}, claim).verdict == "refuted"
     one = judged(make_pairs, {100: late, 400: soon}, claim | {"world": "ideal"})
     assert one.verdict == "supported"
-    assert one.effect.name.startswith("typical ratio of the memorisation step with ideal, train_size 100 to that with")
+    name = "typical ratio of the memorisation step with train_size 100 to that with train_size 400 in the ideal world"
+    assert one.effect.name == name
 
 
 @pytest.mark.parametrize(

@@ -307,7 +307,7 @@ def test_report_of_a_folder_lies_in_the_folder(make_results, tmp_path):
     write(results, tmp_path)
     (tmp_path / "study.toml").write_text('question = "Does a < b & c?"\n')
     write_json(results.environment, tmp_path / "environment.json")
-    out = write_report(tmp_path)
+    out = write_report(str(tmp_path))
     assert out == tmp_path / "report.html"
     assert "<title>Does a &lt; b &amp; c?</title>" in out.read_text()
     assert "deepboot run parity.toml" in out.read_text()
