@@ -145,8 +145,19 @@ def _known_bounds(runs: pd.DataFrame, event: str) -> pd.DataFrame:
     return bounds[["low", "high"]]
 
 
-def _difference(runs: pd.DataFrame) -> pd.DataFrame:
-    top, bottom = _known_bounds(runs, "grokking"), _known_bounds(runs, "memorization")
+def waits(runs: pd.DataFrame, event: str = "grokking", since: str = "memorization") -> pd.DataFrame:
+    """Bounds of the steps from memorisation, or from the start, to an event: ``low, high``, low at least 0.
+
+    Open at both ends where a run diverged or failed before the event.
+    """
+    if since == "start":
+        return _known_bounds(runs, event)
+    table = _difference(runs, event)
+    return table.assign(low=table["low"].clip(lower=0.0))
+
+
+def _difference(runs: pd.DataFrame, event: str = "grokking") -> pd.DataFrame:
+    top, bottom = _known_bounds(runs, event), _known_bounds(runs, "memorization")
     return pd.DataFrame({"low": top["low"] - bottom["high"], "high": top["high"] - bottom["low"]}, index=runs.index)
 
 

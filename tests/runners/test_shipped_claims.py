@@ -4,6 +4,7 @@ Each study is drawn as tables without any training: in worlds that are equal or 
 alike, and with runs that grok at once, late or never. A claim that every picture supports tests nothing.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ BUDGET = 100_000
 STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {
     "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "fitted": True, "lasts": True,
-    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0,
+    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0, "spread": 0.0,
 }  # fmt: skip
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -48,6 +49,9 @@ PICTURES = {
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
     "falls": {"errors": (0.9, 0.6, 0.3, 0.2, 0.1), "memorizes": 5_000, "delay": 2.0},
+    "waits of every length": {"delay": 40.0, "slower": 16.0, "spread": 1.0},
+    "waits alike": {"delay": 40.0, "slower": 16.0, "spread": 0.05},
+    "waits far apart": {"delay": 40.0, "slower": 16.0, "spread": 3.0},
     "climbs": {"errors": (0.1, 0.2, 0.3, 0.6, 0.9), "memorizes": 5_000, "delay": 2.0},
     "flat": {"errors": (0.3,) * 5, "memorizes": 5_000, "delay": 2.0},
     # losses of the pool and of the test set, by class
@@ -74,11 +78,12 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "crossing": ("equal", "both rise", "both fall"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
+    "waiting_shape": ("waits of every length", "waits alike", "waits far apart"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
 BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
 # levels: nothing in them is equal to another
-OF_ONE_WORLD = ("rate", "rebound", "relapse", "final_error", "outcome_profile", "threshold")
+OF_ONE_WORLD = ("rate", "rebound", "relapse", "final_error", "outcome_profile", "threshold", "waiting_shape")
 IDEAL_ALONE = [  # the pairs that tell most studies apart come first
     ("real worse", "high"), ("real never", "never"), ("both rise", "only the real one rises"),
     ("equal", "ideal worse"), ("equal", "ideal late"), ("real late", "both late"), ("equal", "later ideal cells late"),
@@ -141,7 +146,7 @@ def results_of(raw, picture):
         along = place / max(len(cells) - 1, 1)
         for seed in range(seeds):
             memorizes = drawn.get("memorizes", 103 if seed % 2 else 97) * drawn["later"] ** along
-            late = memorizes * drawn["delay"]
+            late = memorizes * drawn["delay"] * math.exp(drawn["spread"] * extreme(seed, seeds))
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             rule = cell.get("training.world.rule", "real")
@@ -164,6 +169,11 @@ def results_of(raw, picture):
     tables = typed(runs, RUN_COLUMNS), typed(rows, EVALUATION_COLUMNS)
     probes = typed(pd.DataFrame(values, columns=list(PROBE_COLUMNS)), PROBE_COLUMNS)
     return Results(*tables, {"claims": claims}, claims={"registered": claims}, probes=probes)
+
+
+def extreme(seed, seeds):
+    """The log of a wait without memory, of unit scale: quantiles of the smallest-extreme-value law, one a seed."""
+    return math.log(-math.log(1 - (seed + 0.5) / seeds))
 
 
 def event(name, step):

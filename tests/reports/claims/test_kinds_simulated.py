@@ -175,6 +175,12 @@ def ends(random, truth, studies, seeds):
     return {"real": 0.5 * np.repeat(wrong, 2, axis=1)[..., None]}
 
 
+def waits(random, truth, studies, seeds):
+    """Waits from a memorisation at step 100 to grokking, by Weibull's law with the truth as its shape."""
+    memorized = np.full((studies, 1, seeds), 100.0)
+    return {"memorization": memorized, "grokking": memorized + 1e4 * random.weibull(truth, memorized.shape)}
+
+
 OF_TO = {"of": {"train_size": 100}, "to": {"train_size": 200}}
 RATIO = OF_TO | {"min_ratio": 2.0}
 ALONG = {"over": "train_size"}
@@ -220,6 +226,7 @@ CASES = {
     ("threshold", ""): Case({"max": 800}, needs, 800, 300, 5_000, sizes=POOLS),
     ("trend", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("trend", "two cells"): Case(ALONG | {"direction": "falls"}, two_powers, 0.0, -1.0, 1.0, sizes=ARMS),
+    ("waiting_shape", ""): Case({"min_shape": 2.0}, waits, 2.0, 6.0, 0.7, cuts=CUTS, studies=150),
 }
 MISSING = (0.1, 0.4)  # shares of the real runs that failed
 WITH_MISSING = [(*key, seeds, share) for key in CASES for seeds in SEEDS[1:] for share in MISSING]

@@ -32,7 +32,7 @@ SETTINGS = {  # of the kinds that need some
 }
 OTHERS = {  # bounds other than those that the ledger measures with
     "direction": "falls", "max_error": 0.01, "max_share": 0.1, "min": 7, "min_rate": 0.5, "min_ratio": 7.0,
-    "min_slope": 7.0, "min_tau": 0.5,
+    "min_shape": 7.0, "min_slope": 7.0, "min_tau": 0.5,
 }  # fmt: skip
 
 
