@@ -146,7 +146,7 @@ def results_of(raw, picture):
         along = place / max(len(cells) - 1, 1)
         for seed in range(seeds):
             memorizes = drawn.get("memorizes", 103 if seed % 2 else 97) * drawn["later"] ** along
-            late = memorizes * drawn["delay"] * math.exp(drawn["spread"] * extreme(seed, seeds))
+            late = memorizes * (1 + (drawn["delay"] - 1) * math.exp(drawn["spread"] * extreme(seed, seeds)))
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             rule = cell.get("training.world.rule", "real")

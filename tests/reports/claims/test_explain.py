@@ -127,7 +127,8 @@ def test_a_ratio_of_the_ideal_world_is_explained_by_its_two_cells(make_results):
     third = results.runs["optimizer.weight_decay"] == 1.0
     results.runs.loc[third, "grokking_step"] = pd.NA
     (one,) = judge(results)
-    assert compared(one) == ["The 2 cells differ in optimizer.weight_decay (0.1, 0.3). All other settings are the same."]
+    two = "The 2 cells differ in optimizer.weight_decay (0.1, 0.3). All other settings are the same."
+    assert compared(one) == [two]
     assert missing_runs(one) == ["None: all 16 runs grokked."]
 
 

@@ -51,9 +51,9 @@ def test_runs_that_never_grokked_have_waited_to_their_budget(make_pairs):
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
-        (waiting(SPREAD) + [MEMORIZED | {"grokking": (300, None), "status": "diverged"}],
+        ([*waiting(SPREAD), MEMORIZED | {"grokking": (300, None), "status": "diverged"}],
          "1 of 13 runs diverged, failed or lost, of which no wait is known"),
-        (waiting(SPREAD) + [MEMORIZED | {"grokking": (10, 20)}],
+        ([*waiting(SPREAD), MEMORIZED | {"grokking": (10, 20)}],
          "1 of 13 runs grokked before memorising, and did not wait"),
         ([MEMORIZED | {"grokking": (1_000, None)}] * 8, "0 waits ended, and a shape needs 3 that differ"),
     ],
