@@ -105,9 +105,20 @@ def fits(where: dict[str, Any], point: dict[str, Any]) -> bool:
     >>> fits({"optimizer.name": "sgd"}, {"optimizer": {"name": "sgd", "lr": 0.1}})
     True
     """
-    inner = {f"{name}.{key}": held for name, value in point.items() if isinstance(value, dict)
-             for key, held in value.items()}  # fmt: skip
-    return all({**inner, **point}.get(name) == value for name, value in where.items())
+    known = {**inside_tables(point), **point}
+    return all(known.get(name) == value for name, value in where.items())
+
+
+def inside_tables(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values by dotted name, with those inside a swept table in its place.
+
+    >>> inside_tables({"optimizer": {"name": "sgd", "lr": 0.1}, "model.width": 8})
+    {'optimizer.name': 'sgd', 'optimizer.lr': 0.1, 'model.width': 8}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= {f"{name}.{key}": held for key, held in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def point_label(values: dict[str, Any]) -> str:
