@@ -139,7 +139,7 @@ def settings_by_arm(raw: dict[str, Any], tune: Tune) -> list[tuple[Values, list[
         for number, own in enumerate(tune.own)
         if not any(fits(own.where, arm) for arm in arms)
     ]
-    tuned = {name for own in (tune, *tune.own) for name in own.parameters}
+    tuned = {*tune.parameters, *(name for own in tune.own for name in own.parameters)}
     problems += [
         f"`tune.parameters.{name}`: {swept} is swept, so that every arm has its own already. Remove one of the two."
         for swept in raw.get("sweep", {})
