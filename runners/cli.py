@@ -10,12 +10,12 @@ from typing import NoReturn
 from deepboot.runners.cli_machine import bench, doctor
 from deepboot.runners.cli_names import check, data, list_, new, show
 from deepboot.runners.cli_results import claims, diff, export, report
-from deepboot.runners.cli_training import demo, plan, run, submit, watch
+from deepboot.runners.cli_training import demo, plan, run, submit, tune, watch
 from deepboot.runners.cli_words import again, fail
 from deepboot.runners.command_line import Application
 
 COMMANDS = (  # in the order of the help
-    demo, run, submit, report, watch, claims, plan, diff, export, list_, show, data, bench, new, check, doctor,
+    demo, run, tune, submit, report, watch, claims, plan, diff, export, list_, show, data, bench, new, check, doctor,
 )  # fmt: skip
 UNUSABLE = (EACCES, ELOOP, ENAMETOOLONG, ENOTDIR)  # of paths that a person may have written
 

@@ -1,4 +1,4 @@
-"""Commands that plan, train and watch: demo, run, submit, watch, plan."""
+"""Commands that plan, train and watch: demo, run, tune, submit, watch, plan."""
 
 import sys
 from contextlib import redirect_stdout
@@ -117,6 +117,51 @@ def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "E
     if address is not None:
         fail(["--address: expected with --engine ray, got it without. Add --engine ray."])
     return None
+
+
+def tune(
+    study: Study,
+    /,
+    out: Annotated[
+        Path | None, arg(metavar="DIR", help="folder of the tuning runs; results/<study>-tuning if not given")
+    ] = None,
+    to: Annotated[
+        Path | None, arg(metavar="FILE.toml", help="the tuned study; <study>-tuned.toml if not given")
+    ] = None,
+    changes: Changes = (),
+    scale: Scale = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    dry_run: Annotated[bool, arg(help="say what would be trained; do nothing")] = False,
+) -> None:
+    """Try as many settings in every arm of a study, as its [tune] says, and write the study with the best of each.
+
+    Examples:
+        deepboot tune optimizers.toml
+        deepboot tune optimizers.toml --set tune.draws=16 --to fair.toml
+    """
+    from deepboot.runners.commands import tune
+    from deepboot.runners.run import engine
+
+    tuning = tune.planned(study, scale=scale, changes=tuple(chain(*changes)))
+    say(f"{tuning.summary}; the best by {tuning.by}")
+    if dry_run:
+        return
+    folder, path = out or tune.default_folder(study), to or tune.default_file(study)
+    try:
+        with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
+            comparison = tune.train(tuning, folder, device=device, workers=workers)
+    except engine.TrainingError as failed:
+        fail(["Nothing is chosen without these runs:", str(failed), f"The same command tries them again:{again()}"], 1)
+    except KeyboardInterrupt:
+        say(engine.interrupted(folder) + again())
+        sys.exit(130)
+    chosen, budget = tune.choices(tuning, comparison), tune.budget_of(comparison)
+    for line in tune.lines(tuning, chosen, budget):
+        say(line)
+    tune.write(tuning, chosen, path, folder, budget)
+    say(f"\nFrozen in {path}, with seeds that tuning has not seen.")
+    say(f"Next: deepboot run {path}")
 
 
 def submit(

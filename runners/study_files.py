@@ -148,7 +148,11 @@ def _with_change(raw: dict[str, Any], change: str) -> dict[str, Any]:
 
 def _with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
     """The study with one value replaced, and without a sweep over it."""
-    sweep = raw.get("sweep")
+    sweep, together = raw.get("sweep"), raw.get("settings")
+    if isinstance(together, list) and any(dotted in entry.get("set", {}) for entry in together):
+        raise StudyError([
+            f"`{dotted}`: `settings` has its values, at every point of the sweep. Change them there, in the file."
+        ])  # fmt: skip
     if isinstance(sweep, dict) and dotted in sweep:
         raw = {**raw, "sweep": {key: values for key, values in sweep.items() if key != dotted}}
     return with_value(raw, dotted, value)

@@ -2,7 +2,9 @@
 
 from deepboot.bootstrap.probes import (
     bits,
+    classes,
     fourier,
+    key_frequencies,
     logits,
     memorized,
     neurons,
@@ -12,4 +14,16 @@ from deepboot.bootstrap.probes import (
     tangent_kernel,
 )
 
-__all__ = ["bits", "fourier", "logits", "memorized", "neurons", "norms", "population", "sharpness", "tangent_kernel"]
+__all__ = [
+    "bits",
+    "classes",
+    "fourier",
+    "key_frequencies",
+    "logits",
+    "memorized",
+    "neurons",
+    "norms",
+    "population",
+    "sharpness",
+    "tangent_kernel",
+]

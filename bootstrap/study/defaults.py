@@ -44,7 +44,8 @@ def defaults(study: Tables) -> dict[str, Any]:
 
 def without_defaults(raw: dict[str, Any]) -> dict[str, Any]:
     """The study without the settings that are at their default: it has the same runs."""
-    changing = [*raw.get("sweep", {}), *(name for phase in raw.get("phases", []) for name in phase["set"])]
+    setting = [*raw.get("phases", []), *(raw.get("settings") or [])]
+    changing = [*raw.get("sweep", {}), *(name for each in setting for name in each["set"])]
     open_tables = [name for name, _, _ in _choices(raw) if any(_chooses(dotted, name) for dotted in changing)]
     return _pruned(raw, {name: values for name, values in _by_table(raw).items() if name not in open_tables})
 

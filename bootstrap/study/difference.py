@@ -6,7 +6,7 @@ from typing import Any
 
 from deepboot.bootstrap.study.defaults import defaults, flat
 
-NO_SETTINGS = ("question", "source", "cost", "scale", "sweep", "claims", "published")
+NO_SETTINGS = ("question", "source", "cost", "scale", "sweep", "tune", "claims", "published")
 Tables = Mapping[str, Any]
 
 

@@ -28,6 +28,7 @@ from deepboot.bootstrap.study.schema import (
     Published,
     Study,
 )
+from deepboot.bootstrap.study.tuning import tuning_problems
 from deepboot.bootstrap.wording import shown
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
@@ -259,4 +260,5 @@ def _contradiction_problems(study: Study, faulty: set[str]) -> list[str]:
     if isinstance(study.evaluation.schedule, list) and not study.evaluation.schedule:
         problems.append('`evaluation.schedule`: expected at least one step, got an empty list. Add one, or use "log".')
     problems += start_problems(study.start)
+    problems += tuning_problems(study) if faulty.isdisjoint(("training", "tune")) else []
     return [problem for problem in problems if table_of(problem) not in faulty]

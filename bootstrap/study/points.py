@@ -54,16 +54,100 @@ def points_and_problems(raw: dict[str, Any]) -> tuple[list[dict[str, Any]], list
         )
         return [base], problems
     at_points = []
-    for values in itertools.product(*lists.values()):
+    values_at_points, more = _values_at_points(lists, raw.get("settings"))
+    problems += more
+    for values in values_at_points:
         point = base
         try:
-            for dotted, value in zip(lists, values, strict=True):
+            for dotted, value in values.items():
                 point = with_value(point, dotted, value)
         except StudyError as error:
             problems += error.problems
             continue
         at_points.append(point)
     return at_points, problems
+
+
+def values_at_points(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    """The values that every point of `points` has of its own, by dotted name: swept ones, then those set together.
+
+    Args:
+        raw: a study whose sweep and settings have no problems.
+    """
+    return _values_at_points(raw.get("sweep", {}), raw.get("settings"))[0]
+
+
+def _values_at_points(lists: dict[str, list[Any]], together: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """The values at every point of a sweep over these lists, and problems of the settings that go together."""
+    swept = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+    entries = together if isinstance(together, list) else []
+    if not entries or not all(_is_entry(entry) for entry in entries):
+        return swept, []  # the study's own schema reports what they are not
+    problems = [problem for number, entry in enumerate(entries) for problem in _entry_problems(number, entry, lists)]
+    if problems:
+        return swept, problems
+    values = []
+    for point in swept:
+        fitting = [entry["set"] for entry in entries if fits(entry.get("where", {}), point)]
+        if not fitting:
+            problems.append(f"`settings`: none of them fits the point ({point_label(point)}). Add one that does.")
+        values += [{**point, **chosen} for chosen in fitting]
+    if len(values) > MOST_CELLS:
+        problems.append(
+            f"`settings`: expected at most {MOST_CELLS:,} points with them, got {len(values):,}. Remove some."
+        )
+    return (swept if problems else values), problems
+
+
+def fits(where: dict[str, Any], point: dict[str, Any]) -> bool:
+    """Whether a point of a sweep has these values, by the names that are swept or names inside swept tables.
+
+    >>> fits({"optimizer.name": "sgd"}, {"optimizer": {"name": "sgd", "lr": 0.1}})
+    True
+    """
+    known = {**inside_tables(point), **point}
+    return all(known.get(name) == value for name, value in where.items())
+
+
+def inside_tables(values: dict[str, Any]) -> dict[str, Any]:
+    """The same values by dotted name, with those inside a swept table in its place.
+
+    >>> inside_tables({"optimizer": {"name": "sgd", "lr": 0.1}, "model.width": 8})
+    {'optimizer.name': 'sgd', 'optimizer.lr': 0.1, 'model.width': 8}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= {f"{name}.{key}": held for key, held in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+def point_label(values: dict[str, Any]) -> str:
+    """The values of a point, as a message names it.
+
+    >>> point_label({"optimizer.name": "sgd", "model.width": 8})
+    "optimizer.name = 'sgd', model.width = 8"
+    """
+    return ", ".join(f"{name} = {shown(value)}" for name, value in values.items())
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this is a table of settings that go together."""
+    return isinstance(entry, dict) and all(isinstance(entry.get(key, {}), dict) for key in ("where", "set"))
+
+
+def _entry_problems(number: int, entry: dict[str, Any], lists: dict[str, list[Any]]) -> list[str]:
+    """Problems of one table of settings that go together, beside its values."""
+    problems = [
+        f"`settings[{number}].where`: expected swept settings, got {shown(name)}. Name one that `sweep` lists."
+        for name in entry.get("where", {})
+        if not any(f"{name}.".startswith(f"{swept}.") for swept in lists)
+    ]
+    for name in entry.get("set", {}):
+        if name.partition(".")[0] in NO_SETTING_OF_A_RUN:
+            problems.append(f"`settings[{number}].set`: {shown(name)} is no setting of a run. Remove it.")
+        elif name in lists:
+            problems.append(f"`settings[{number}].set`: {shown(name)} is swept already. Remove it here or there.")
+    return problems
 
 
 def _sweep_problems(sweep: Any) -> list[str]:

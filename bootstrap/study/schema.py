@@ -193,6 +193,55 @@ class Change(Settings):
     set: Annotated[dict[str, Any], Field(min_length=1)]
 
 
+class Together(Settings):
+    """Settings that have these values together, at the points of the sweep where they belong.
+
+    Every point of the sweep is trained with each of the entries that fit it; one that fits none is a mistake.
+
+    Attributes:
+        where: values of swept settings by dotted name; empty: at every point.
+        set: values by dotted name, such as ``optimizer.lr``.
+    """
+
+    where: dict[str, Any] = Field(default_factory=dict)
+    set: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class OwnParameters(Settings):
+    """Parameters that are tuned in some arms, instead of those of all.
+
+    Attributes:
+        where: values of swept settings by dotted name: the arms.
+        parameters: as in `Tune`.
+    """
+
+    where: Annotated[dict[str, Any], Field(min_length=1)]
+    parameters: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class Tune(Settings):
+    """What ``deepboot tune`` tries in every arm, a point of the sweep, and what it takes for best; no run has it.
+
+    Attributes:
+        by: what a good setting makes early, ``grokking``, ``stable`` grokking, ``memorization`` or ``stopping``, or
+            small: the ``final_error``, which is the last test error.
+        axis: unit of time: optimizer updates (``step``), ``samples`` seen, or ``seconds``.
+        world: whose runs are judged: those on the pool (``real``) or the ``ideal`` ones.
+        seeds: tuning seeds; the study may have none of them.
+        draws: number of random settings of every arm; None: all combinations of the listed values.
+        parameters: values by dotted name: a list, or ``{ low = 1e-4, high = 1e-1 }`` to draw from, log-uniformly.
+        own: other parameters for some arms, of as many settings.
+    """
+
+    by: Literal["grokking", "stable", "memorization", "stopping", "final_error"] = "grokking"
+    axis: Literal["step", "samples", "seconds"] = "step"
+    world: Literal["real", "ideal"] = "real"
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]
+    draws: PositiveInt | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    own: list[OwnParameters] = Field(default_factory=list)
+
+
 class Start(Settings):
     """Weights to start from: kept by a run of another study (its ``keep.weights``), or constructed.
 
@@ -233,6 +282,8 @@ class Study(Settings):
     """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out.
 
     Attributes:
+        settings: values that settings have together at a point of the sweep, as ``deepboot tune`` freezes them.
+        tune: what that command tries; runs do not depend on it.
         published: numbers that others published, which the study's own are set beside (`Published`).
         cost: measured time of the study by scale, ``default`` being none: ``quick = "50 s on 2 cores"``.
     """
@@ -254,6 +305,8 @@ class Study(Settings):
     start: Annotated[Start | None, Role(per_member=True)] = None
     phases: list[Change] = Field(default_factory=list)
     sweep: Annotated[dict[str, SweptValues], Role(identity=False, extendable=True)] = Field(default_factory=dict)
+    settings: Annotated[list[Together] | None, Role(identity=False, extendable=True)] = None
+    tune: Annotated[Tune | None, Role(identity=False, extendable=True)] = None
     scale: Annotated[dict[str, dict[str, Any]], Role(identity=False)] = Field(default_factory=dict)
     claims: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
     published: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)

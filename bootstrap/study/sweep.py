@@ -9,12 +9,11 @@ from deepboot.bootstrap.study import checks, phases
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.cell import cell_pairs, universe_key
 from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
-from deepboot.bootstrap.study.points import points_and_problems, size_problems
+from deepboot.bootstrap.study.points import point_label, points_and_problems, size_problems, values_at_points
 from deepboot.bootstrap.study.replicates import Replicates, without_duplicates
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import second_pass_problems
 from deepboot.bootstrap.task import Task
-from deepboot.bootstrap.wording import shown
 
 
 def runs_of(raw: dict[str, Any]) -> list[Run]:
@@ -44,7 +43,7 @@ def cells_of(raw: dict[str, Any]) -> list[Replicates]:
     if not problems:
         one_of_each = [cell.run for cell in cells]
         problems = (
-            _equal_point_problems(raw.get("sweep", {}), by_point)
+            _equal_point_problems(raw, by_point)
             + phases.idle_phase_problems(one_of_each)
             + phases.rescaling_problems(one_of_each)
             + checks.table_problems(cells)
@@ -81,10 +80,9 @@ def _largest_pools(by_point: list[list[Replicates]]) -> dict[str, int]:
     return largest
 
 
-def _equal_point_problems(sweep: dict[str, list[Any]], by_point: list[list[Replicates]]) -> list[str]:
+def _equal_point_problems(raw: dict[str, Any], by_point: list[list[Replicates]]) -> list[str]:
     """Problems of points of a sweep with a run that an earlier point has too. Ideal runs may be shared."""
-    labels = [", ".join(f"{key} = {shown(value)}" for key, value in zip(sweep, values, strict=True))
-              for values in itertools.product(*sweep.values())]  # fmt: skip
+    labels = [point_label(values) for values in values_at_points(raw)]
     earlier: dict[tuple[bytes, bytes], list[tuple[Sequence[int], str]]] = {}  # seeds and their points, by identity
     problems = []
     for label, cells in zip(labels, by_point, strict=True):

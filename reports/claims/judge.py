@@ -55,7 +55,7 @@ def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
     for number, one in enumerate(claims, start=1):
         together = registered.claims if one.registered else [other.claim for other in claims]
         try:
-            judgements = _judge_claim(comparison, one.claim, number, _number_sharing(together))
+            judgements = judge_claim(comparison, one.claim, number, _number_sharing(together))
         except ValueError as error:
             if not one.withdrawn:
                 raise
@@ -123,7 +123,7 @@ def _settings_error(claim: Mapping[str, Any], error: ValidationError) -> ValueEr
     return ValueError(f"claim of kind {claim.get('kind')!r}: {messages}. See `deepboot list claims`.")
 
 
-def _judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
+def judge_claim(comparison: Comparison, claim: dict[str, Any], number: int, sharing: int) -> list[Judgement]:
     """A claim's judgement in every cell, or one over all, with the overall verdict in each."""
     judgements = judge_in_cells(comparison, claim, number, sharing)
     verdicts = [one.verdict for one in judgements]

@@ -19,7 +19,7 @@ from deepboot.reports.claims.where import same
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.text import listed, plural, setting
 
-PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",))
+PLANNED = (("training", "train_size"), ("training", "train_fraction"), ("training", "seeds"), ("sweep",), ("settings",))
 SHARD_KEYS = ("registered_at", "sha256")  # these differ between shards of one study
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from deepboot.reports.claims.explain.evidence import VerdictEvidence, evidence_of, weightiest
+from deepboot.reports.claims.explain.otherwise import otherwise
 from deepboot.reports.claims.family import Case, cases
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.claims.registration import Registration, studies
@@ -28,18 +29,19 @@ STUDY_FILE = "study.toml"
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim as a row of the page: its case, its evidence and its bar."""
+    """One claim as a row of the page: its case, its evidence, its bar, and verdicts by other measures that differ."""
 
     case: Case
     evidence: list[VerdictEvidence]
     bar: Markup
+    otherwise: str
 
     @property
     def sentences(self) -> list[str]:
         """The verdict in words: of every cell, or of few of them, or over many how it differs from its registration."""
-        if len(self.case.judgements) <= MOST_SPELT:
-            return [one.sentence for one in self.case.judgements]
-        return [sentence for sentence in (verdicts.changed(self.case),) if sentence]
+        few = len(self.case.judgements) <= MOST_SPELT
+        told = [one.sentence for one in self.case.judgements] if few else [verdicts.changed(self.case)]
+        return [sentence for sentence in (*told, self.otherwise) if sentence]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _part(folder: str, comparison: Comparison, judged: list[Case]) -> Part:
         str(study.get("source") or ""),
         Registration.of(comparison.sources[0]).problem,
         replace(answered, text=" ".join(filter(None, (answered.text, unreached(comparison))))),
-        [Claim(case, _evidence(case), bar(case.judgements)) for case in judged],
+        [Claim(case, _evidence(case), bar(case.judgements), otherwise(comparison, case)) for case in judged],
         verdicts.together(judged),
         verdicts.verdicts([one for case in judged for one in case.judgements]),
     )

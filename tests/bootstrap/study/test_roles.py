@@ -31,7 +31,8 @@ def test_what_is_no_part_of_a_runs_identity():
         "ideal_run_id", "keep", "probes", "train_fraction",
     ]  # fmt: skip
     assert NO_SETTING_OF_A_RUN == (
-        "question", "source", "plugins", "keep", "probes", "sweep", "scale", "claims", "published", "cost",
+        "question", "source", "plugins", "keep", "probes", "sweep", "settings", "tune", "scale", "claims", "published",
+        "cost",
     )  # fmt: skip
 
 
@@ -48,8 +49,8 @@ def test_what_may_change_when_a_study_is_extended():
     """More seeds, budget and pools, and what changes no run."""
     assert sorted(EXTENDABLE) == [
         "claims", "cost", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
-        "evaluation.threshold", "keep", "plugins", "published", "source", "sweep", "training.max_steps",
-        "training.seeds", "training.train_fraction", "training.train_size",
+        "evaluation.threshold", "keep", "plugins", "published", "settings", "source", "sweep", "training.max_steps",
+        "training.seeds", "training.train_fraction", "training.train_size", "tune",
     ]  # fmt: skip
 
 

@@ -20,9 +20,10 @@ from tests.bootstrap.conftest import parity
 from tests.bootstrap.training.test_train import ADDITION, TRANSFORMER, extended
 
 EVERYWHERE = {
-    "layer_norms": {}, "logit_scale": {}, "logit_per_norm": {"degree": 2.0}, "ntk_distance": {"samples": 4},
-    "sharpness": {"iterations": 3}, "softmax_collapse": {}, "swapped_answers": {},
+    "class_accuracy": {}, "layer_norms": {}, "logit_scale": {}, "logit_per_norm": {"degree": 2.0},
+    "ntk_distance": {"samples": 4}, "sharpness": {"iterations": 3}, "softmax_collapse": {}, "swapped_answers": {},
 }  # fmt: skip
+OF_SOME_TASKS = ["bits", "excluded_loss", "fourier", "neurons", "population_loss", "restricted_loss"]
 SWAPPED = {"training__seeds": 2, "data__swapped_answers": 6, "training__dtype": "float64"}
 MAPPED = {"name": "test_mapped"}
 
@@ -203,7 +204,7 @@ def test_a_probe_has_the_same_names_for_all_members():
     ("probes", "problem"),
     [
         ({"layer_norm": {}}, "`probes.layer_norm`: unknown probe 'layer_norm'. Did you mean 'layer_norms'? Known: "
-         f"{', '.join(sorted(['bits', 'fourier', 'neurons', 'population_loss', *EVERYWHERE]))}."),
+         f"{', '.join(sorted([*OF_SOME_TASKS, *EVERYWHERE]))}."),
         ({"ntk_distance": {"sampels": 3}}, "`probes.ntk_distance.sampels`: unknown key. Did you mean 'samples'? "
          "Known: samples."),
         ({"ntk_distance": {"samples": 0}}, "`probes.ntk_distance.samples`: expected a number above 0, got 0. "
