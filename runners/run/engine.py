@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, final
@@ -21,6 +22,7 @@ from deepboot.runners.live import status
 from deepboot.runners.live.observer import Observer
 from deepboot.runners.live.pace import Pace
 from deepboot.runners.live.screens import standard_error
+from deepboot.runners.remote.here import to_write
 from deepboot.runners.run import autotune, checkpoints, environment, output_folder, shards, trusted_backends
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
@@ -114,7 +116,8 @@ def run_study(
 
     Args:
         study: path or shipped name.
-        out: output folder; ``results/<name>`` if None.
+        out: output folder, or a location such as ``s3://bucket/path``, whose results come back without a folder;
+            ``results/<name>`` if None.
         scale: name of one of the study's scales.
         changes: "dotted.key=value" each.
         device: "auto" is the GPU where there is one.
@@ -134,10 +137,11 @@ def run_study(
         TrainingError: some packs failed or runs are missing; all others are in the folder.
         KeyboardInterrupt: a stop was asked for; what was done is in the folder, and checkpoints of the rest.
     """
-    folder = Path(out) if out is not None else default_folder(study)
-    request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
-    sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
     with ExitStack() as stack:
+        found = stack.enter_context(to_write(out if out is not None else default_folder(study), note))
+        (folder,) = found.folders
+        request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
+        sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
         started = Started(engine or LocalEngine(), device, stack)
         if not output_folder.holds_runs(folder):
             started.device  # noqa: B018 (what is wrong with machines is said before the folder is touched)
@@ -165,7 +169,8 @@ def run_study(
                 "make room and run the same command again."
             ]) from error  # fmt: skip
         refuse_missing(folder, request.runs, failures)
-    return load(folder)
+        done = load(folder)
+    return replace(done, folder=None) if found.copies else done
 
 
 def _execution_plan(
