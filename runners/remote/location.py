@@ -88,11 +88,10 @@ def location(url: str) -> Location:
             f"{clipped(url)}: expected a folder at one location, got {shown(url)}. Write for instance "
             f"{protocol}://bucket/results/demo."
         ])  # fmt: skip
-    from fsspec.core import url_to_fs
-    from fsspec.registry import get_filesystem_class
+    import fsspec
 
     try:
-        get_filesystem_class(protocol)
+        fsspec.get_filesystem_class(protocol)
     except ValueError as error:
         told = f"{clipped(url)}: unknown protocol {shown(protocol)}. {suggestion(protocol, USUAL)}"
         raise StudyError([told]) from error
@@ -102,7 +101,7 @@ def location(url: str) -> Location:
             [f"{clipped(url)}: the package {needed[0]} is not installed. Run `pip install {needed[0]}`."]
         ) from error
     try:
-        system, path = url_to_fs(url.rstrip("/"))
+        system, path = fsspec.url_to_fs(url.rstrip("/"))
     except Exception as error:  # of its settings, which are read from its own surroundings
         raise StudyError([f"{clipped(url)}: expected a file system, got {_trouble(error)}"]) from error
     return Location(url.rstrip("/"), system, path.rstrip("/"))

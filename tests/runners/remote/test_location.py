@@ -61,7 +61,7 @@ def test_missing_packages_are_named(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     with monkeypatch.context() as patch:
-        patch.setattr(fsspec.registry, "get_filesystem_class", without)
+        patch.setattr(fsspec, "get_filesystem_class", without)
         assert problem("s3://bucket/a") == "s3://bucket/a: the package s3fs is not installed. Run `pip install s3fs`."
     found = importlib.util.find_spec
     monkeypatch.setattr(locations, "find_spec", lambda name: None if name == "fsspec" else found(name))

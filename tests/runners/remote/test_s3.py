@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 import time
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -31,15 +30,17 @@ def bucket(monkeypatch):
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL)
-    while not answers(address):
-        assert server.poll() is None
-        time.sleep(0.1)
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield "s3://bucket"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.kill()
-    server.wait()
+    try:
+        while not answers(address):
+            assert server.poll() is None
+            time.sleep(0.1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("bucket")
+        yield "s3://bucket"
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+        server.kill()
+        server.wait()
 
 
 def unused_port():
@@ -54,7 +55,7 @@ def answers(address):
     try:
         with urlopen(address, timeout=5):
             return True
-    except URLError:
+    except OSError:
         return False
 
 
