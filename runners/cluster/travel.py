@@ -5,6 +5,7 @@ its messages, before the message that tells of it, and the driver writes it into
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,15 +82,17 @@ class Scratch:
     def written(self) -> Files:
         """Files that were written since the last call, in the order in which they were."""
         found = list[tuple[int, str, bytes]]()
-        for path in self.path.glob("**/[!.]*"):
-            try:
-                state = path.stat()
-                name, mark = str(path.relative_to(self.path)), (state.st_mtime_ns, state.st_ino, state.st_size)
-                if path.is_file() and self._known.get(name) != mark:
-                    found.append((state.st_mtime_ns, name, path.read_bytes()))
-                    self._known[name] = mark
-            except FileNotFoundError:  # a checkpoint became the previous one
-                continue
+        for folder, _, names in os.walk(self.path):  # which passes over a folder that is removed meanwhile
+            for path in (Path(folder, name) for name in names if not name.startswith(".")):
+                name = str(path.relative_to(self.path))
+                try:
+                    about = path.stat()
+                    mark = (about.st_mtime_ns, about.st_ino, about.st_size)
+                    if self._known.get(name) != mark:
+                        found.append((about.st_mtime_ns, name, path.read_bytes()))
+                        self._known[name] = mark
+                except FileNotFoundError:  # a checkpoint became the previous one
+                    continue
         return {name: self._added(data) if name == FAILURES else data for _, name, data in sorted(found)}
 
     def _added(self, log: bytes) -> bytes:

@@ -2,10 +2,12 @@
 
 Files are put in an order that leaves a whole folder behind wherever it is interrupted: first states and checkpoints,
 then shards, then the tables that hold their rows, and files that are gone here are removed there last. An interrupted
-push costs no more than what came after the one before it.
+push costs no more than what came after the one before it. A reader brings shards before tables, since that is the way
+that rows take, and runs before their evaluations, which are written first.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +21,7 @@ from deepboot.runners.live import status
 from deepboot.runners.remote.location import Location
 
 AT_ONCE = 8  # files on their way
-LATE = ("shards", PROBES, "evaluations.parquet", "runs.parquet", status.FILE)  # pushed after all others, in this order
+TABLES = (PROBES, "evaluations.parquet", "runs.parquet")  # in the order in which they are written
 Mark = tuple[int, ...]
 
 
@@ -52,7 +54,7 @@ class Copy:
         wanted = [name for name in there if name.partition("/")[0] not in leave]
         new = [name for name in wanted if self._pulled.get(name) != there[name]]
         with self.where.reached(), ThreadPoolExecutor(AT_ONCE) as threads:
-            for group in _in_order(new, reverse=True):  # a reader who finds the rows gone finds them in the table
+            for group in _in_order(new, ("shards", *reversed(TABLES), status.FILE)):
                 list(threads.map(self._bring, group))
         for name in self._pulled.keys() - set(wanted):
             (self.folder / name).unlink(missing_ok=True)
@@ -79,31 +81,38 @@ class Copy:
             StudyError: the location cannot be reached.
         """
         now = self._files()
-        changed = [name for name, mark in now.items() if self._marks.get(name) != mark]
+        changed = {name for name, mark in now.items() if self._marks.get(name) != mark}
+        if not changed.isdisjoint(TABLES):
+            changed |= now.keys() & set(TABLES)  # one that was written while these were looked at belongs to the others
         with self.where.reached():
             with ThreadPoolExecutor(AT_ONCE) as threads:
-                for group in _in_order(changed):
+                for group in _in_order(changed, ("shards", *TABLES, status.FILE)):
                     list(threads.map(self._put, group))
                     self._marks.update({name: now[name] for name in group})
-            for name in self._marks.keys() - now.keys():
-                with suppress(FileNotFoundError):
-                    self.where.system.rm_file(self.where.inside(name))
-                del self._marks[name]
+            if self._files() == now:  # else rows may have gone into tables that are not there yet
+                for name in self._marks.keys() - now.keys():
+                    with suppress(FileNotFoundError):
+                        self.where.system.rm_file(self.where.inside(name))
+                    del self._marks[name]
 
     def _put(self, name: str) -> None:
-        """Put one file there, as whole as the file system puts it."""
-        with suppress(FileNotFoundError):  # it went meanwhile, which the next push tells there
-            self.where.system.pipe_file(self.where.inside(name), (self.folder / name).read_bytes())
+        """Put one file there, as whole as the file system puts it; one that went meanwhile is for the next push."""
+        try:
+            data = (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return
+        self.where.system.pipe_file(self.where.inside(name), data)
 
     def _files(self) -> dict[str, Mark]:
         """The files of the folder, with what changes when they do."""
         marks = dict[str, Mark]()
-        for path in self.folder.rglob("*"):
-            name = path.relative_to(self.folder).as_posix()
-            with suppress(FileNotFoundError):
-                if path.is_file() and self._name(self.where.inside(name)):
-                    about = path.stat()
-                    marks[name] = (about.st_mtime_ns, about.st_size, about.st_ino)
+        for folder, _, names in os.walk(self.folder):  # which passes over a folder that goes meanwhile
+            for path in (Path(folder, name) for name in names):
+                name = path.relative_to(self.folder).as_posix()
+                with suppress(FileNotFoundError):
+                    if self._name(self.where.inside(name)):
+                        about = path.stat()
+                        marks[name] = (about.st_mtime_ns, about.st_size, about.st_ino)
         return marks
 
     def remove(self) -> None:
@@ -111,13 +120,13 @@ class Copy:
         rmtree(self._parent, ignore_errors=True)
 
 
-def _in_order(names: Sequence[str], *, reverse: bool = False) -> list[list[str]]:
-    """Names in groups, each of which is to be there before the next one comes."""
+def _in_order(names: Collection[str], late: Sequence[str]) -> list[list[str]]:
+    """Names in groups, each of which is to be there before the next one comes: all others, then these, one by one."""
     groups: dict[int, list[str]] = {}
     for name in sorted(names):
         first = name.partition("/")[0]
-        groups.setdefault(LATE.index(first) if first in LATE else -1, []).append(name)
-    return [groups[rank] for rank in sorted(groups, reverse=reverse)]
+        groups.setdefault(late.index(first) if first in late else -1, []).append(name)
+    return [groups[rank] for rank in sorted(groups)]
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager, suppress
+from tempfile import gettempdir
 
 import pandas as pd
 import pytest
@@ -38,7 +39,13 @@ def test_run_report_claims_watch_and_export_read_and_write_a_location(study, tmp
     assert [one.returncode for one in said] == [0] * 5, [one.stderr for one in said]
     assert f"Finished. Next: deepboot report {away}" in said[2].stdout
     assert len(pd.read_csv(tmp_path / "csv" / "runs.csv")) == 4
-    assert not [one for one in said if "deepboot-" in one.stdout + one.stderr]
+    planned = deepboot("run", path, "--out", away, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert deepboot("plan", path, "--out", away).returncode == 0
+    assert not [one for one in [*said, planned] if "deepboot-" in one.stdout + one.stderr]
+    pages = [data.decode() for name, data in files(away).items() if name.startswith("report.")]
+    assert len(pages) == 2
+    assert not [page for page in pages if f"{gettempdir()}/deepboot-" in page]
 
 
 def test_a_page_may_be_written_here(study, tmp_path, deepboot, away, files, monkeypatch):

@@ -121,3 +121,63 @@ def test_an_interrupted_push_leaves_a_folder_that_goes_on(study, tmp_path, away,
         one.remove()
         other.remove()
     assert allowed > 5
+
+
+def test_nothing_is_removed_there_before_the_tables_have_its_rows(pair, files, monkeypatch):
+    """A shard that goes while a push is under way stays there until the next one, which brings the tables."""
+    one, _ = pair
+    names = ("shards/a.json", "evaluations.parquet", "runs.parquet")
+    for name in names:
+        (one.folder / name).parent.mkdir(exist_ok=True)
+        (one.folder / name).write_text("before")
+    one.push()
+    (one.folder / "shards" / "a.json").unlink()
+    looks, look = [], one._files
+
+    def merged_after_the_first_look():
+        found = look()
+        if not looks:
+            for name in names[1:]:
+                (one.folder / name).write_text("with the rows")
+        looks.append(found)
+        return found
+
+    monkeypatch.setattr(one, "_files", merged_after_the_first_look)
+    one.push()
+    assert set(files(one.where.url)) == set(names)
+    one.push()
+    assert set(files(one.where.url).values()) == {b"with the rows"}
+    assert set(files(one.where.url)) == set(names[1:])
+
+
+def test_tables_are_pushed_together(pair, monkeypatch):
+    """Runs alone were seen to change: their evaluations, written before them, go first all the same."""
+    one, _ = pair
+    for name in ("runs.parquet", "evaluations.parquet"):
+        (one.folder / name).write_text("before")
+    one.push()
+    (one.folder / "runs.parquet").write_text("after it")
+    put, carried = type(one.where.system).pipe_file, []
+    monkeypatch.setattr(
+        type(one.where.system), "pipe_file",
+        lambda system, path, *more, **words: (carried.append(path), put(system, path, *more, **words)),
+    )  # fmt: skip
+    one.push()
+    assert [path.rpartition("/")[2] for path in carried] == ["evaluations.parquet", "runs.parquet"]
+
+
+def test_a_bucket_that_goes_is_no_file_that_went(pair, monkeypatch):
+    """What the store does not find is said; what is not found here is left for the next push."""
+    one, _ = pair
+    (one.folder / "runs.parquet").write_text("rows")
+
+    def missing(*_, **__):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(one.where.system), "pipe_file", missing)
+        assert not pushed(one)
+    look = one._files()
+    (one.folder / "runs.parquet").unlink()
+    monkeypatch.setattr(one, "_files", lambda: look)
+    assert pushed(one)
