@@ -6,7 +6,7 @@ being asked to having the results in its folder, with a checkpoint in the middle
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,16 +78,23 @@ def overheads(pack_seconds: float = PACK_SECONDS, times: int = TIMES) -> Iterato
         def turn(name: str, count: int, runs: list[Run]) -> float:
             return _turn(sides[name][:count], _jobs(runs, folder, name, count, pack_seconds / 3))
 
-        short = _runs(TRIAL_STEPS)
         for name in SIDES:
-            turn(name, max(WORKERS), short)  # which loads what training needs
-        runs = _runs(max(2, round(TRIAL_STEPS * pack_seconds / turn("local", max(WORKERS), short))))
+            turn(name, max(WORKERS), _runs(TRIAL_STEPS))  # which loads what training needs
+        runs = _runs(_steps(pack_seconds, lambda steps: turn("local", 1, _runs(steps))))
         for count in WORKERS:
             seconds: dict[str, list[float]] = {name: [] for name in SIDES}
             for _ in range(times):
                 for name in SIDES:
                     seconds[name].append(turn(name, count, runs))
             yield overhead(seconds, count, runs[0].max_steps * MEMBERS)
+
+
+def _steps(pack_seconds: float, seconds_of: Callable[[int], float]) -> int:
+    """Steps of a pack that takes about so long; what every pack takes beside its steps is little by then."""
+    steps = TRIAL_STEPS
+    while (seconds := seconds_of(steps)) < pack_seconds / 4:
+        steps *= 2
+    return max(2, round(steps * pack_seconds / seconds))
 
 
 def overhead(seconds: dict[str, list[float]], workers: int, member_steps: int) -> Overhead:

@@ -16,6 +16,13 @@ def test_overheads_are_medians_of_the_turns_ratios():
     assert "overhead +2.0% (+0.0% to +5.0%) = +0.20 s a pack; nothing shared +10.0%" in found.line()
 
 
+def test_packs_are_made_as_long_as_they_are_to_be():
+    """Though each takes two seconds beside its steps, of which there are a thousand a second."""
+    steps = cluster._steps(10.0, lambda steps: 2.0 + steps / 1_000)
+    assert 2.0 + steps / 1_000 == pytest.approx(10.0, rel=0.5)
+    assert cluster._steps(1.0, lambda steps: steps / 10) == 10
+
+
 class Failing:
     """A worker whose pack fails, or who dies."""
 
