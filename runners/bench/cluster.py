@@ -92,7 +92,7 @@ def overheads(pack_seconds: float = PACK_SECONDS, times: int = TIMES) -> Iterato
 def _steps(pack_seconds: float, seconds_of: Callable[[int], float]) -> int:
     """Steps of a pack that takes about so long; what every pack takes beside its steps is little by then."""
     steps = TRIAL_STEPS
-    while (seconds := seconds_of(steps)) < pack_seconds / 4:
+    while (seconds := seconds_of(steps)) < pack_seconds / 2:
         steps *= 2
     return max(2, round(steps * pack_seconds / seconds))
 

@@ -68,7 +68,7 @@ class RayWorker:
     def __init__(self, place: Place):
         self.node, self.late, self._place, self._since = "", False, place, time.monotonic()
         self._told, self._death, self._sees, self._folder = deque[dict[str, Any]](), "", True, Path()
-        self._actor = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
+        self._actor: Any = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
         self._where = self._asked = self._actor.node.remote(str(place.token))
         self.question = self._actor.messages.remote()
 
