@@ -3,58 +3,22 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import final
+from functools import partial
 
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners.remote.copy import Copy, naming
-from deepboot.runners.remote.location import location
+from deepboot.runners.remote.location import Location, location
 from deepboot.runners.remote.lock import Lock
 
 PUSH_SECONDS = 10.0  # between two looks at what has changed
-
-
-@final
-class Pushing(threading.Thread):
-    """Pushes a copy, and renews its lock, every few seconds, until it is closed; what fails is tried again.
-
-    Args:
-        copy: what is pushed.
-        held: the lock.
-    """
-
-    def __init__(self, copy: Copy, held: Lock):
-        super().__init__(name="push", daemon=True)
-        self._copy, self._held, self._closed = copy, held, threading.Event()
-
-    def run(self) -> None:
-        """Push until the end; training goes on whatever comes of it."""
-        while not self._closed.wait(PUSH_SECONDS):
-            with suppress(StudyError):  # the last push says what is wrong
-                self.once()
-
-    def once(self) -> None:
-        """Push what has changed, if the location is still ours.
-
-        Raises:
-            StudyError: it is not, or it cannot be reached.
-        """
-        with self._copy.where.reached():
-            if not self._held.is_own():
-                raise StudyError([f"{self._copy.where.url} was taken over by another process while it was written."])
-            self._held.renew()
-        self._copy.push()
-
-    def close(self) -> None:
-        """End the thread, after a push that is under way."""
-        self._closed.set()
-        self.join()
 
 
 @contextmanager
 def writing(url: str, say: Callable[[str], None]) -> Iterator[Copy]:
     """A copy of a whole location, which is ours as long as ``with`` lasts, and which is pushed every few seconds.
 
-    However the block ends, what it wrote is pushed; where that cannot be done, the copy stays.
+    However the block ends, what it wrote is pushed; where that cannot be done, the copy stays. A push that fails before
+    is tried again, and training goes on meanwhile.
 
     Args:
         url: the location.
@@ -67,31 +31,71 @@ def writing(url: str, say: Callable[[str], None]) -> Iterator[Copy]:
     held = Lock(where)
     if held.taken_over:
         say(held.taken_over)
-    copy = Copy(where)
-    pushing = Pushing(copy, held)
     try:
-        copy.pull()
-        pushing.start()
-        try:
-            with naming(copy):
-                yield copy
-        finally:
-            _last_push(pushing, copy)
-        copy.remove()
+        with _repeated(partial(_renew, where, held)):  # also while much is on its way
+            copy = Copy(where)
+            try:
+                copy.pull()
+            except BaseException:
+                copy.remove()
+                raise
+            try:
+                with _repeated(partial(_push, copy, held)), naming(copy):
+                    yield copy
+            finally:
+                _last_push(copy, held)
+            copy.remove()
     finally:
         with where.reached():
             held.release()
 
 
-def _last_push(pushing: Pushing, copy: Copy) -> None:
+@contextmanager
+def _repeated(deed: Callable[[], None]) -> Iterator[None]:
+    """Do something every few seconds, in a thread, as long as ``with`` lasts; it may fail, and be done again."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(PUSH_SECONDS):
+            with suppress(StudyError):
+                deed()
+
+    thread = threading.Thread(target=repeat, name="location", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _renew(where: Location, held: Lock) -> None:
+    """Renew a lock that is still ours."""
+    with where.reached():
+        if held.is_own():
+            held.renew()
+
+
+def _push(copy: Copy, held: Lock) -> None:
+    """Push what has changed, if the location is still ours.
+
+    Raises:
+        StudyError: it is not, or it cannot be reached.
+    """
+    with copy.where.reached():
+        if not held.is_own():
+            raise StudyError([f"{copy.where.url} was taken over by another process while it was written."])
+    copy.push()
+
+
+def _last_push(copy: Copy, held: Lock) -> None:
     """Push what is left.
 
     Raises:
         StudyError: that cannot be done; it says where the copy lies.
     """
-    pushing.close()
     try:
-        pushing.once()
+        _push(copy, held)
     except StudyError as error:
         raise StudyError([
             *error.problems,
