@@ -15,7 +15,7 @@ def bench(
         Positional[tuple[str, ...]],
         arg(
             metavar="[NAME ...]",
-            help="mlp, transformer, packs, scale, images, folders, or gpu alone; the first five if not given",
+            help="mlp, transformer, packs, scale, images, folders, cluster, or gpu alone; the first two if not given",
         ),
     ] = (),
     /,

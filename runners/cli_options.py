@@ -1,15 +1,18 @@
 """The options and positional words that commands of the command line share, as their signatures name them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 # fmt: off
 Study = Annotated[Positional[str], arg(metavar="STUDY", help="a study file, or a name of `deepboot list studies`")]
-Folder = Annotated[Positional[Path], arg(metavar="DIR", help="output folder of `deepboot run`")]
-Folders = Annotated[Positional[tuple[Path, ...]], arg(metavar="DIR [DIR ...]", help="one or more output folders")]
-Out = Annotated[Path | None, arg(metavar="DIR", help="output folder; results/<study> if not given")]
+Folder = Annotated[Positional[str], arg(metavar="DIR", help="output folder of `deepboot run`, or s3://bucket/path")]
+Folders = Annotated[
+    Positional[tuple[str, ...]], arg(metavar="DIR [DIR ...]", help="one or more output folders, or s3://bucket/path")
+]
+Out = Annotated[
+    str | None, arg(metavar="DIR", help="output folder, or s3://bucket/path; results/<study> if not given")
+]
 Several = UseAppendAction[tuple[tuple[str, ...], ...]]  # some behind an option, more behind the same option again
 Changes = Annotated[Several, arg(name="set", metavar="KEY=VALUE", help="settings to change, by dotted name")]
 Parts = Annotated[

@@ -1,13 +1,14 @@
 """Commands that read results: report, claims, diff, export."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from deepboot.runners.cli_options import Axis, Folder, Folders, Open
-from deepboot.runners.cli_words import need_one, open_in_browser, say
+from deepboot.runners.cli_words import need_one, open_in_browser, refuse_to_open, say
 
 if TYPE_CHECKING:
     from deepboot.bootstrap.results import Results
@@ -28,15 +29,30 @@ def report(
     Examples:
         deepboot report results/demo
         deepboot report results/demo results/precision --axis samples
+        deepboot report s3://bucket/demo --out demo.html
     """
+    from deepboot.runners.remote.here import here
+    from deepboot.runners.remote.location import is_remote
+
     need_one(folders, "report")
-    page = write_and_tell(folders, out, axis, pdf)
+    away = [place for place in folders if is_remote(place)]
+    if open_page and out is None:
+        refuse_to_open(away)
+    if away and len(folders) > 1:
+        out = out or Path("comparison.html")  # several locations have no place in common
+    with here(folders) as found:
+        page = write_and_tell(found.folders, out, axis, pdf, found.told)
+        if out is None:
+            found.push()
     if open_page:
         open_in_browser(page)
     say(f"Next: deepboot claims {folders[0]}")
 
 
-def write_and_tell(folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pdf: bool = False) -> Path:
+def write_and_tell(
+    folders: tuple[Path, ...], out: Path | None, axis: Axis = "step", pdf: bool = False,
+    told: Callable[[str], str] = str,
+) -> Path:  # fmt: skip
     """Write the report of folders, and say its finding, published numbers and path, which comes back."""
     from deepboot.bootstrap import results
     from deepboot.reports.comparison import compare
@@ -52,11 +68,8 @@ def write_and_tell(folders: tuple[Path, ...], out: Path | None, axis: Axis = "st
     comparison = compare(read)
     path = write_report(comparison, out, axis=axis, pdf=pdf)
     say()
-    for sentence in finding(comparison):
-        say(sentence)
-    for line in lines(replications(comparison)):
-        say(line)
-    say(f"\nReport: {path}")
+    for line in [*finding(comparison), *lines(replications(comparison)), f"\nReport: {path}"]:
+        say(told(line))
     return path
 
 
@@ -92,10 +105,12 @@ def claims(
     from deepboot.reports.replication.ledger import replications
     from deepboot.reports.tables import replication
     from deepboot.reports.tables.verdicts import as_dicts, lines
+    from deepboot.runners.remote.here import here
 
-    read = results.read(folder)
-    _load_own_kinds([read])
-    comparison = compare(read)
+    with here([folder]) as found:
+        read = results.read(found.folders[0])
+        _load_own_kinds([read])
+        comparison = compare(read)
     judged, published = cases(judge(comparison)), replications(comparison)
     for sentence in progress(comparison):
         print(sentence, file=sys.stderr if json else sys.stdout)
@@ -144,8 +159,11 @@ def export(
         deepboot export results/demo results/precision --out tables --format parquet
     """
     from deepboot.runners.commands.export import export_tables
+    from deepboot.runners.remote.here import here
 
     need_one(folder, "export")
-    for path in export_tables(folder, out, format):
+    with here(folder) as found:
+        written = export_tables(found.folders, out, format)
+    for path in written:
         say(str(path))
     say("Next: open them in pandas, R or a spreadsheet; run_id joins the tables.")

@@ -24,7 +24,7 @@ from deepboot.runners.cli_options import (
     Wait,
     Workers,
 )
-from deepboot.runners.cli_words import again, fail, need_one, open_in_browser, say
+from deepboot.runners.cli_words import again, fail, need_one, open_in_browser, refuse_to_open, say
 
 if TYPE_CHECKING:
     from deepboot.runners.run.machines import Engine
@@ -74,38 +74,50 @@ def run(
         deepboot run my_study.toml --set training.seeds=12 optimizer.lr=1e-3
         deepboot run modular-addition --dry-run
         deepboot run modular-addition --engine ray --address 10.0.0.1:6379
+        deepboot run modular-addition --out s3://bucket/results/addition
     """
     from deepboot.runners.commands import plan
+    from deepboot.runners.remote.here import here, to_write
+    from deepboot.runners.remote.location import is_remote
     from deepboot.runners.run import engine, work
+    from deepboot.runners.run.terminal import note
 
+    settings = tuple(chain(*changes))
     if dry_run:
-        settings = tuple(chain(*changes))
-        for line in plan.dry_run(study, out, scale=scale, changes=settings, device=device, shard=shard):
-            say(line)
+        with here([out] if out is not None else []) as found:
+            held = next(iter(found.folders), None)
+            for line in plan.dry_run(study, held, scale=scale, changes=settings, device=device, shard=shard):
+                say(found.told(line))
         return
     chosen = _engine(engine_name, address, gpu_share, wait)
-    folder, failed = out or work.default_folder(study), None
-    try:
+    place, failed = out or str(work.default_folder(study)), None
+    if open_page and is_remote(place):
+        refuse_to_open([place])
+    with to_write(place, note) as found:
+        (folder,) = found.folders
         try:
-            with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
-                done = engine.run_study(
-                    study, folder, scale=scale, changes=tuple(chain(*changes)), device=device, workers=workers,
-                    checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
-                    log_to=log_to, engine=chosen,
-                )  # fmt: skip
-        except engine.TrainingError as error:
-            failed = error
-        page = cli_results.write_and_tell((folder,), None)
-    except KeyboardInterrupt:
-        say(engine.interrupted(folder) + again())
-        sys.exit(130)
+            try:
+                with redirect_stdout(sys.stderr):  # what plugins print is no part of what this command says
+                    done = engine.run_study(
+                        study, folder, scale=scale, changes=settings, device=device, workers=workers,
+                        checkpoint_seconds=checkpoint_seconds, shard=shard, pack_size=pack_size, backend=backend,
+                        log_to=log_to, engine=chosen,
+                    )  # fmt: skip
+            except engine.TrainingError as error:
+                failed = error
+            page = cli_results.write_and_tell((folder,), None, "step", False, found.told)
+        except KeyboardInterrupt:
+            say(found.told(engine.interrupted(folder)) + again())
+            sys.exit(130)
     if open_page:
         open_in_browser(page)
     if failed is not None:
         try_again = f"The same command tries them again:{again()}"
-        fail([f"Some planned runs are not done; the others are in {folder}:", str(failed), try_again], code=1)
-    more = f"deepboot run {study} --out {folder} --set training.seeds={2 * done.runs['seed'].nunique()}"
-    say(f"Next: deepboot claims {folder}   or more seeds: {more}")
+        fail(
+            [f"Some planned runs are not done; the others are in {place}:", found.told(str(failed)), try_again], code=1
+        )
+    more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
+    say(f"Next: deepboot claims {place}   or more seeds: {more}")
 
 
 def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "Engine | None":
@@ -189,8 +201,8 @@ def submit(
 
     settings = tuple(chain(*changes))
     words = (*(("--scale", scale) if scale else ()), *(("--set", *settings) if settings else ()))
-    folder = out or default_folder(study)
-    request = Request(study, folder, partition, shards, nodes, minutes, gpus, cpus, words)
+    place = out or str(default_folder(study))
+    request = Request(study, place, partition, shards, nodes, minutes, gpus, cpus, words)
     for line in submit(request, scale, settings, dry_run=dry_run):
         say(line)
 
@@ -203,15 +215,18 @@ def watch(folders: Folders, /) -> None:
         deepboot watch results/shard-1 results/shard-2
     """
     from deepboot.runners.commands import watch
+    from deepboot.runners.remote.here import here
 
     need_one(folders, "watch")
     try:
-        endings = watch.watch(folders, sys.stdout)
+        with here(folders) as found:
+            seconds = watch.AWAY_SECONDS if found.copies else watch.LOOK_SECONDS
+            endings = watch.watch(found.folders, sys.stdout, found.pull, seconds)
     except KeyboardInterrupt:
-        say(f"No longer watching {', '.join(map(str, folders))}; training goes on.")
+        say(f"No longer watching {', '.join(folders)}; training goes on.")
         sys.exit(130)
     for ending in endings:
-        say(ending.sentence)
+        say(found.told(ending.sentence))
     sys.exit(0 if all(ending.whole for ending in endings) else 1)
 
 
@@ -223,7 +238,10 @@ def plan(study: Study, /, out: Out = None, changes: Changes = (), scale: Scale =
         deepboot plan results/demo
     """
     from deepboot.runners.commands import plan
+    from deepboot.runners.remote.here import here
 
-    folder = Path(study) if Path(study).is_dir() else out
-    for line in plan.describe(study, folder, scale=scale, changes=tuple(chain(*changes))):
-        say(line)
+    place = study if Path(study).is_dir() else out
+    with here([place] if place is not None else []) as found:
+        folder = next(iter(found.folders), None)
+        for line in plan.describe(study, folder, scale=scale, changes=tuple(chain(*changes))):
+            say(found.told(line))

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,8 +36,17 @@ def open_in_browser(page: Path) -> None:
         say(f"No browser could be opened. Open {page.resolve()} in one yourself.")
 
 
-def need_one(folders: tuple[Path, ...], command: str) -> None:
+def need_one(folders: tuple[str, ...], command: str) -> None:
     """End with a sentence where a command was given no folder."""
     if not folders:
         example = f"deepboot {command} results/demo{' --out tables' if command == 'export' else ''}"
         fail([f"DIR: expected at least one output folder, got none. Write for instance `{example}`."])
+
+
+def refuse_to_open(places: Iterable[str]) -> None:
+    """End with a sentence where a page is to be opened that is written to a location."""
+    for place in places:
+        fail([
+            f"--open: expected a page on this machine, got one at {place}. Leave --open out, and write a page here "
+            f"with `deepboot report {place} --out report.html --open`."
+        ])  # fmt: skip

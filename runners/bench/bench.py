@@ -21,6 +21,7 @@ from deepboot.bootstrap.training.execution import BackendName, Execution
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.runners import builtins
+from deepboot.runners.bench.cluster import PACK_SECONDS, TIMES, Overhead, overheads
 from deepboot.runners.bench.contests import ALONE, PACKED, PAIRED, Contest
 from deepboot.runners.bench.finished import Judged, judged_folders
 from deepboot.runners.bench.images import BATCH, SIZE, EvaluationShare, Made, NotRaced, Versus, race_images
@@ -81,7 +82,7 @@ class Scale:
         )
 
 
-Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made | Judged
+Figure = Race | NotRaced | Scale | Versus | EvaluationShare | Made | Judged | Overhead
 
 
 def run(
@@ -100,7 +101,7 @@ def run(
     Raises:
         ValueError: no benchmark of that name.
     """
-    known = [*ALONE, "packs", "scale", "folders", "images"]
+    known = [*ALONE, "packs", "scale", "folders", "images", "cluster"]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown benchmark {shown(name)}. {suggestion(name, [*known, 'gpu'])}")
@@ -149,6 +150,12 @@ def _section(name: str, device: str) -> tuple[str, Iterator[Figure]]:
         )
     if name == "folders":
         return "finished runs with invented evaluations; seconds of one processor", judged_folders()
+    if name == "cluster":
+        heading = (
+            f"packs of about {PACK_SECONDS:g} s with checkpoints, one a worker, workers warm; medians of {TIMES} "
+            "turns, in brackets the lowest and highest; overhead = time by Ray / time by processes of this machine - 1"
+        )
+        return heading, overheads()
     if name == "images":
         heading = (
             f"batches of {BATCH} images of {SIZE} x {SIZE}, one member; all sides 1 process x 1 thread of the host; "

@@ -5,12 +5,14 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 import ray
 from ray.exceptions import RayError
 
 from deepboot.reports.text import plural
+from deepboot.runners.cluster import travel
 from deepboot.runners.cluster.actor import THREADS, TrainingActor
 from deepboot.runners.cluster.nodes import alive, node_names, slots
 from deepboot.runners.run.execute import Job
@@ -31,12 +33,14 @@ class Place:
         threads: of an actor on CPUs.
         gpu_share: of one GPU, in (0, 1].
         wait_seconds: after which an actor that found no free device is given up.
+        token: a file of the output folder, as `travel.token` makes one; of trials, which write nothing, none.
     """
 
     device: str
     threads: int
     gpu_share: float
     wait_seconds: float
+    token: Path = Path()
 
     @property
     def resources(self) -> dict[str, float]:
@@ -63,9 +67,9 @@ class RayWorker:
 
     def __init__(self, place: Place):
         self.node, self.late, self._place, self._since = "", False, place, time.monotonic()
-        self._told, self._death = deque[dict[str, Any]](), ""
-        self._actor = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
-        self._where = self._actor.node.remote()
+        self._told, self._death, self._sees, self._folder = deque[dict[str, Any]](), "", True, Path()
+        self._actor: Any = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
+        self._where = self._asked = self._actor.node.remote(str(place.token))
         self.question = self._actor.messages.remote()
 
     @property
@@ -89,8 +93,11 @@ class RayWorker:
         return bool(self._told or self._death)
 
     def ask(self, asked: Job | Trial) -> None:
-        """Hand a job or trial over."""
-        self._actor.ask.remote(asked.model_dump_json().encode())
+        """Hand a job or trial over, a job with what it reads where its folder is not seen."""
+        files = None
+        if isinstance(asked, Job) and not self._sees:
+            self._folder, files = Path(asked.folder), travel.needed(asked)
+        self._asked = self._actor.ask.remote(asked.model_dump_json().encode(), files)
 
     def message(self) -> dict[str, Any] | None:
         """Its next message, once there is one; None where it has ended and left none."""
@@ -99,18 +106,29 @@ class RayWorker:
         return self._told.popleft() if self._told else None
 
     def _listen(self) -> None:
-        """Take what it answered to the last question for messages, if it did, and ask again."""
+        """Take what it answered to the last question for messages, if it did, and ask again.
+
+        Raises:
+            OSError: files that came cannot be written.
+        """
         if not ray.wait([self.question], timeout=0)[0]:
             return
         try:
-            told = ray.get(self.question)
-            self.node = self.node or node_names()[ray.get(self._where)]  # asked before the question
+            told, files = ray.get(self.question)
+            ray.get(ray.wait([self._asked], timeout=0)[0])  # raises what a node that cannot take a job raised
+            if not self.node:
+                self._arrive(*ray.get(self._where))  # asked before the question
             self.question = self._actor.messages.remote()
         except RayError as error:
             self._death = _how(error)
             return
+        travel.write(self._folder, files)
         self._told.extend(told or [])
         self._death = "it ended by itself" if told is None else ""
+
+    def _arrive(self, node: str, sees: bool) -> None:
+        """Take note of where it runs, and whether it sees the output folder there."""
+        self.node, self._sees = node_names()[node], sees
 
     def ended(self) -> str:
         """How a worker that says nothing more has ended, in words."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepboot.runners.cluster.machines import RayMachines
 
 CONNECT_SECONDS = 10.0
-OBJECT_STORE_BYTES = 100 << 20  # paths travel, not tensors: Ray would take a third of the memory
+OBJECT_STORE_BYTES = 100 << 20  # checkpoints travel at most: Ray would take a third of the memory
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,7 @@ class RayEngine:
         Raises:
             StudyError: Ray is not installed, or no cluster answers.
         """
-        if find_spec("ray") is None:
-            raise StudyError([
-                '--engine ray: the package ray is not installed. Run `pip install "deep-bootstrap[cluster]"`.'
-            ])  # fmt: skip
-        import ray
+        ray = _imported()
 
         from deepboot.runners.cluster.machines import RayMachines
 
@@ -78,6 +74,45 @@ class RayEngine:
                 ray.shutdown()
 
 
+def _imported() -> Any:
+    """Ray.
+
+    Raises:
+        StudyError: it is not installed.
+    """
+    if find_spec("ray") is None:
+        raise StudyError([
+            '--engine ray: the package ray is not installed. Run `pip install "deep-bootstrap[cluster]"`.'
+        ])  # fmt: skip
+    import ray
+
+    return ray
+
+
+@contextmanager
+def started_here(cpus: int) -> Iterator[None]:
+    """Ray on this machine, as long as ``with`` lasts, which takes it to have so many CPUs.
+
+    Raises:
+        StudyError: Ray is not installed.
+    """
+    ray = _imported()
+    with _own_signals():
+        _start(ray, cpus)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start(ray: Any, cpus: int) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere from here
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own is 15, with which other work here would come first
+    ray.init(
+        "local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, logging_level="ERROR"
+    )
+
+
 def _connect(ray: Any, address: str | None) -> None:
     """Connect to a cluster, or start one of this machine.
 
@@ -85,11 +120,7 @@ def _connect(ray: Any, address: str | None) -> None:
         StudyError: no cluster answers.
     """
     if address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere from here
-        ray.init(
-            "local", num_cpus=cores(), include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES,
-            logging_level="ERROR",
-        )  # fmt: skip
+        _start(ray, cores())
         return
     try:
         if address != "auto":  # Ray itself asks for minutes, and then ends the process

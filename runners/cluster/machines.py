@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import final
 
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners.cluster import travel
 from deepboot.runners.cluster.actors import Actors, Place, RayWorker
 from deepboot.runners.cluster.nodes import alive, slots
 from deepboot.runners.run.crew import Bench, Crew
@@ -59,12 +60,12 @@ class RayMachines:
             KeyboardInterrupt: a stop was asked for; checkpoints have been written.
         """
         execution = jobs[0].execution
-        with stoppable():
-            crew = Crew(map(_for_any_folder, jobs), observer, self._actors(execution.device, execution.threads))
+        with stoppable(), travel.token(Path(jobs[0].folder).resolve()) as token:
+            crew = Crew(map(_for_any_folder, jobs), observer, self._actors(execution.device, execution.threads, token))
             return crew.work(min(workers, len(jobs)))
 
-    def _actors(self, device: str, threads: int) -> Actors:
-        return Actors(Place(device, threads, self._gpu_share, self._wait_seconds))
+    def _actors(self, device: str, threads: int, token: Path = Path()) -> Actors:
+        return Actors(Place(device, threads, self._gpu_share, self._wait_seconds, token))
 
 
 def _for_any_folder(job: Job) -> Job:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deepboot.bootstrap.files import write_atomically
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners.remote.location import is_remote, local_path
 from deepboot.runners.run.work import default_folder, requested, shard_of
 
 RAY_SECONDS = 120  # for the first node to answer
@@ -20,7 +21,7 @@ class Request:
 
     Attributes:
         study: path or shipped name.
-        out: folder with a folder for each shard, or the output folder of a study on Ray.
+        out: folder or location with a folder for each shard, or the output folder of a study on Ray.
         partition: of the cluster.
         shards: jobs of the array; 0 where Ray is started instead.
         nodes: on which Ray is started; 0 for an array.
@@ -30,7 +31,7 @@ class Request:
     """
 
     study: str
-    out: Path
+    out: str
     partition: str
     shards: int
     nodes: int
@@ -38,6 +39,11 @@ class Request:
     gpus: int
     cpus: int
     settings: tuple[str, ...] = ()
+
+    @property
+    def own_folder(self) -> Path:
+        """Where the script and Slurm's logs go: the folder itself, beside which a location needs one."""
+        return default_folder(self.study) if is_remote(self.out) else local_path(self.out)
 
     @property
     def command(self) -> str:
@@ -56,18 +62,18 @@ def submit(request: Request, scale: str | None, changes: Sequence[str], *, dry_r
             f"--shards {request.shards} --nodes {request.nodes}: expected one of them. Write --shards 8 for eight jobs "
             "that know nothing of each other, or --nodes 2 for Ray on two nodes."
         ])  # fmt: skip
-    cells = requested(request.study, request.out, scale, changes, None).all_cells
+    cells = requested(request.study, request.own_folder, scale, changes, None).all_cells
     for number in range(1, request.shards + 1):
         shard_of(cells, f"{number}/{request.shards}")
     script = array_script(request) if request.shards else ray_script(request)
     if dry_run:
         yield script.rstrip("\n")
         return
-    path = request.out / "submit.sh"
+    path = request.own_folder / "submit.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, script.encode())
     yield _sbatch(path)
-    folders = f"{request.out}/shard-*" if request.shards else str(request.out)
+    folders = f"{request.out}/shard-*" if request.shards else request.out
     yield f"Next: squeue --me   then: deepboot report {folders}"
 
 
@@ -90,7 +96,7 @@ def _sbatch(path: Path) -> str:
 def array_script(request: Request) -> str:
     """A job array: each job trains its shard into a folder of its own, which its lock keeps for one job."""
     numbered = f'--shard "$SLURM_ARRAY_TASK_ID/{request.shards}"'
-    folder = f'{shlex.quote(str(request.out))}/shard-"$SLURM_ARRAY_TASK_ID"-of-{request.shards}'
+    folder = f'{shlex.quote(request.out)}/shard-"$SLURM_ARRAY_TASK_ID"-of-{request.shards}'
     return "\n".join([
         *_head(request, "%A-%a"), f"#SBATCH --array=1-{request.shards}", "#SBATCH --nodes=1", "", "set -eu",
         f"exec {request.command} {numbered} --out {folder}", "",
@@ -114,7 +120,7 @@ def ray_script(request: Request) -> str:
         f"    {others}",
         f'        ray start --address="$first:$port" {resources} --block &',
         "fi",
-        f'{request.command} --out {shlex.quote(str(request.out))} --engine ray --address "$first:$port" \\',
+        f'{request.command} --out {shlex.quote(request.out)} --engine ray --address "$first:$port" \\',
         f"    --workers {request.nodes * (request.gpus or request.cpus)}", "",
     ])  # fmt: skip
 
@@ -128,6 +134,6 @@ def _head(request: Request, job: str) -> list[str]:
         f"#SBATCH --partition={request.partition}",
         f"#SBATCH --time={request.minutes}",
         f"#SBATCH --cpus-per-task={request.cpus}",
-        f"#SBATCH --output={shlex.quote(f'{request.out}/slurm-{job}.log')}",
+        f"#SBATCH --output={shlex.quote(f'{request.own_folder}/slurm-{job}.log')}",
     ]
     return [*lines, f"#SBATCH --gpus-per-node={request.gpus}"] if request.gpus else lines

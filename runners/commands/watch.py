@@ -1,7 +1,7 @@
 """``deepboot watch``: the live view of studies that other processes train, from their folders' files."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -10,6 +10,7 @@ from deepboot.runners.live.screens import screen_on
 from deepboot.runners.live.view import View
 
 LOOK_SECONDS = 1.0  # between two looks at the folders
+AWAY_SECONDS = 5.0  # the same where one of them has to be brought here
 
 
 class Ending(NamedTuple):
@@ -19,8 +20,17 @@ class Ending(NamedTuple):
     whole: bool
 
 
-def watch(folders: Sequence[Path], stream: TextIO) -> list[Ending]:
+def watch(
+    folders: Sequence[Path], stream: TextIO, bring: Callable[[], object] = lambda: None,
+    look_seconds: float = LOOK_SECONDS,
+) -> list[Ending]:  # fmt: skip
     """How the training of each folder ended; shows their views until all have.
+
+    Args:
+        folders: to look at.
+        stream: where a person sees them.
+        bring: called after each look, to bring what is new of folders that lie elsewhere.
+        look_seconds: between two looks.
 
     Raises:
         StudyError: a folder is missing, or no study was run in it.
@@ -34,7 +44,8 @@ def watch(folders: Sequence[Path], stream: TextIO) -> list[Ending]:
             ended = [ending for ending in endings if ending is not None]
             if len(ended) == len(folders):
                 return ended
-            time.sleep(LOOK_SECONDS)
+            time.sleep(look_seconds)
+            bring()
 
 
 def _noted(view: View) -> View:

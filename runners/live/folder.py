@@ -50,7 +50,7 @@ def silence(view: View) -> str:
 def is_abandoned(folder: Path) -> bool:
     """Whether the process that took the folder ended on this machine without giving it back."""
     owner = _owner(folder) or {}
-    return owner.get("host") == platform.node() and not _is_alive(int(owner.get("process", 0)))
+    return owner.get("host") == platform.node() and not is_alive(int(owner.get("process", 0)))
 
 
 def _owner(folder: Path) -> dict[str, Any] | None:
@@ -60,7 +60,8 @@ def _owner(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine lives."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -63,9 +63,15 @@ def state_path(folder: Path, run_id: str) -> Path:
     return folder / "states" / f"{run_id}.safetensors"
 
 
+def checkpoint_paths(folder: Path, pack: str) -> tuple[Path, Path]:
+    """Where the last checkpoint of a pack lies, and the one before it."""
+    path = folder / "checkpoints" / f"{pack}.safetensors"
+    return path, path.with_suffix(".previous.safetensors")
+
+
 def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execution: Execution) -> None:
     """Write a pack's outcomes so far, atomically; the checkpoint before it becomes the previous one."""
-    path = _checkpoint_path(folder, pack)
+    path, previous = checkpoint_paths(folder, pack)
     path.parent.mkdir(exist_ok=True)
     tensors = {
         f"{member}.{name}": tensor.cpu().contiguous()
@@ -79,7 +85,7 @@ def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execu
     ]  # fmt: skip
     data = save(tensors, metadata={"outcomes": json.dumps(records), "execution": execution.model_dump_json()})
     if path.is_file():
-        path.replace(_previous(path))
+        path.replace(previous)
     write_atomically(path, data)
 
 
@@ -91,8 +97,7 @@ def read_execution(folder: Path, pack: str, device: str) -> Execution | None:
         pack: the pack's name.
         device: of a checkpoint that does not name its own, as those of early versions.
     """
-    path = _checkpoint_path(folder, pack)
-    for candidate in (path, _previous(path)):
+    for candidate in checkpoint_paths(folder, pack):
         try:
             with safe_open(candidate, framework="pt") as file:
                 return _execution(file.metadata() or {}, device)
@@ -113,8 +118,7 @@ def _execution(metadata: dict[str, str], device: str) -> Execution:
 
 def restored_steps(folder: Path, pack: str, start: int) -> int:
     """Member steps that a pack need not do again, since its last good checkpoint holds them."""
-    path = _checkpoint_path(folder, pack)
-    for candidate in (path, _previous(path)):
+    for candidate in checkpoint_paths(folder, pack):
         with suppress(OSError, SafetensorError, ValueError, KeyError), safe_open(candidate, framework="pt") as file:
             records = json.loads((file.metadata() or {})["outcomes"])
             steps = [int(file.get_tensor(f"{member}.step")) for member, one in enumerate(records) if not one["left"]]
@@ -124,9 +128,8 @@ def restored_steps(folder: Path, pack: str, start: int) -> int:
 
 def read_checkpoint(folder: Path, pack: str, runs: Sequence[Run]) -> tuple[list[Outcome] | None, list[str]]:
     """The outcomes of a pack up to its last good checkpoint, None if there is none, and what is wrong with others."""
-    path = _checkpoint_path(folder, pack)
     refused: list[str] = []
-    for candidate in (path, _previous(path)):
+    for candidate in checkpoint_paths(folder, pack):
         if not candidate.is_file():
             continue
         try:
@@ -153,14 +156,6 @@ def _run_ids(path: Path) -> set[str]:
             return {one["run"] for one in json.loads((file.metadata() or {})["outcomes"])}
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return set()
-
-
-def _checkpoint_path(folder: Path, pack: str) -> Path:
-    return folder / "checkpoints" / f"{pack}.safetensors"
-
-
-def _previous(path: Path) -> Path:
-    return path.with_suffix(".previous.safetensors")
 
 
 def _read(path: Path, runs: Sequence[Run]) -> list[Outcome]:

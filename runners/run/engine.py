@@ -2,8 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import pandas as pd
 
@@ -19,11 +22,12 @@ from deepboot.runners.live import status
 from deepboot.runners.live.observer import Observer
 from deepboot.runners.live.pace import Pace
 from deepboot.runners.live.screens import standard_error
+from deepboot.runners.remote.here import to_write
 from deepboot.runners.run import autotune, checkpoints, environment, output_folder, shards, trusted_backends
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.facts import facts_of
-from deepboot.runners.run.left import undone
+from deepboot.runners.run.left import all_done, undone
 from deepboot.runners.run.local import LocalEngine
 from deepboot.runners.run.machines import Engine, Machines
 from deepboot.runners.run.repair import repair
@@ -68,6 +72,30 @@ def refuse_missing(folder: Path, runs: list[Run], failures: list[Failure]) -> No
         raise TrainingError(failures, missing)
 
 
+@final
+class Started:
+    """The machines of an engine and their device, which are started when one of them is first asked for.
+
+    Args:
+        engine: that has them.
+        asked: the device that a person asked for, "auto" included.
+        stack: that they are left with.
+    """
+
+    def __init__(self, engine: Engine, asked: str, stack: ExitStack):
+        self._engine, self._asked, self._stack = engine, asked, stack
+
+    @cached_property
+    def machines(self) -> Machines:
+        """The machines."""
+        return self._stack.enter_context(self._engine.started())
+
+    @cached_property
+    def device(self) -> str:
+        """The device to train on."""
+        return self.machines.device(self._asked)
+
+
 @plugins_cannot_exit()
 def run_study(
     study: str | Path,
@@ -88,7 +116,8 @@ def run_study(
 
     Args:
         study: path or shipped name.
-        out: output folder; ``results/<name>`` if None.
+        out: output folder, or a location such as ``s3://bucket/path``, whose results come back without a folder;
+            ``results/<name>`` if None.
         scale: name of one of the study's scales.
         changes: "dotted.key=value" each.
         device: "auto" is the GPU where there is one.
@@ -108,41 +137,48 @@ def run_study(
         TrainingError: some packs failed or runs are missing; all others are in the folder.
         KeyboardInterrupt: a stop was asked for; what was done is in the folder, and checkpoints of the rest.
     """
-    folder = Path(out) if out is not None else default_folder(study)
-    request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
-    sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
-    with (engine or LocalEngine()).started() as machines:
-        chosen_device = machines.device(device)
-        with output_folder.held(folder):
-            try:
-                status.remove(folder)  # of a command that was killed
-                for sentence in repair(folder, request.runs):
-                    note(sentence)
-                output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
-                facts = facts_of(request.runs)
-                if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
-                    output_folder.merge(folder, request.runs, facts)
-                execution_plan = _execution_plan(request, folder, machines, chosen_device, workers, pack_size, backend)
-                work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
-                _note_precision(work.runs, chosen_device)
-                for sentence in slow_parts(cell.run for cell in work.cells):
-                    note(sentence)
-                failures = _train(work, folder, facts, execution_plan, machines, checkpoint_seconds, sink)
-            except OSError as error:
-                raise StudyError([
-                    f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
-                    "make room and run the same command again."
-                ]) from error  # fmt: skip
-            refuse_missing(folder, request.runs, failures)
-    return load(folder)
+    with ExitStack() as stack:
+        found = stack.enter_context(to_write(out if out is not None else default_folder(study), note))
+        (folder,) = found.folders
+        request = requested(study, folder, scale, changes, shard)  # mistakes are found before the folder is touched
+        sink = sink_named(log_to, folder, sum(map(len, request.cells))) if log_to is not None else None
+        started = Started(engine or LocalEngine(), device, stack)
+        if not output_folder.holds_runs(folder):
+            started.device  # noqa: B018 (what is wrong with machines is said before the folder is touched)
+        stack.enter_context(output_folder.held(folder))
+        try:
+            status.remove(folder)  # of a command that was killed
+            for sentence in repair(folder, request.runs):
+                note(sentence)
+            output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
+            facts = facts_of(request.runs)
+            if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
+                output_folder.merge(folder, request.runs, facts)
+            if all_done(request.cells, folder):
+                execution_plan = read_plan(folder) or ExecutionPlan(device="cpu")
+            else:
+                execution_plan = _execution_plan(request, folder, started, workers, pack_size, backend)
+                _note_precision(request.runs, started.device)
+            work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
+            for sentence in slow_parts(cell.run for cell in work.cells):
+                note(sentence)
+            failures = _train(work, folder, facts, execution_plan, started, checkpoint_seconds, sink)
+        except OSError as error:
+            raise StudyError([
+                f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
+                "make room and run the same command again."
+            ]) from error  # fmt: skip
+        refuse_missing(folder, request.runs, failures)
+        done = load(folder)
+    return replace(done, folder=None) if found.copies else done
 
 
 def _execution_plan(
-    request: Work, folder: Path, machines: Machines, device: str, workers: int | None, pack_size: int | None,
+    request: Work, folder: Path, started: Started, workers: int | None, pack_size: int | None,
     backend: BackendName | None,
 ) -> ExecutionPlan:  # fmt: skip
     """The plan that a folder was begun with, else one that is measured; a person's settings go before both."""
-    plugins = request.raw["plugins"]
+    plugins, device, machines = request.raw["plugins"], started.device, started.machines
     given = pack_size is not None or backend is not None
     known = read_plan(folder)
     known = known if known is not None and known.device == device else None
@@ -188,11 +224,11 @@ def _pending(request: Work, folder: Path) -> list[Run]:
 
 
 def _train(
-    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan, machines: Machines,
+    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan, started: Started,
     checkpoint_seconds: float, sink: Sink | None,
 ) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
-    started = time.time()
+    since = time.time()
     probes = {"probes": definitions} if (definitions := _definitions(work)) else {}
     if work.packs:
         output_folder.announce(folder, work.runs, facts)
@@ -207,13 +243,13 @@ def _train(
         if not jobs:
             return []
         with _observer(work, folder, jobs, sink) as observer:
-            return machines.run_jobs(jobs, workers=execution_plan.workers, observer=observer)
+            return started.machines.run_jobs(jobs, workers=execution_plan.workers, observer=observer)
     finally:
         output_folder.merge(folder, work.runs, facts)
         done = {run.run_id for run in work.runs} - {run.run_id for run in undone(work.runs, folder)}
         checkpoints.remove_checkpoints(folder, done)
         if jobs or not (folder / "environment.json").exists():
-            described = environment.describe(execution_plan.device, time.time() - started)
+            described = environment.describe(execution_plan.device, time.time() - since)
             write_json({**described, "execution": execution_plan.summary, **probes}, folder / "environment.json")
 
 

@@ -23,6 +23,7 @@ from deepboot.runners.run import checkpoints, shards
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.process import prepare
 
+FAILURES = "failures.log"  # in the output folder: why packs failed
 REPORT_SECONDS = 0.5  # between two reports of progress
 OUT_OF_MEMORY = (  # in the messages of errors that have no class of their own
     "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
@@ -245,7 +246,7 @@ def fail(job: Job, reason: str, details: str = "") -> Failure:
     """Write down why a pack failed, as far as the folder can be written; its checkpoints stay."""
     folder = Path(job.folder)
     try:
-        with (folder / "failures.log").open("a") as file:
+        with (folder / FAILURES).open("a") as file:
             file.write(f"pack {job.name}: {reason}\n{details}\n")
         shards.write(folder, job.name, [shards.failed_row(run) for run in job.runs], [])
     except OSError as unwritable:
@@ -257,7 +258,7 @@ def _failed_by(job: Job, error: BaseException) -> Failure:
     """Write down the error that a pack failed by, with its traceback."""
     name, message = type(error).__name__, str(error)
     reason = f"{name}: {message}" if message else name
-    log = Path(job.folder) / "failures.log"
+    log = Path(job.folder) / FAILURES
     return fail(job, f"{reason} (traceback in {log})", "".join(traceback.format_exception(error)))
 
 

@@ -75,3 +75,8 @@ def undone(runs: list[Run], folder: Path) -> list[Run]:
     """Runs that a folder does not hold to the end of their budget."""
     start = start_steps(folder, [Replicates(run, [run.seed]) for run in runs])
     return [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
+
+
+def all_done(cells: list[Replicates], folder: Path) -> bool:
+    """Whether a folder holds all runs of these cells to the end of their budgets."""
+    return not any(one.seeds for one in left_of(cells, start_steps(folder, cells)))

@@ -97,13 +97,13 @@ def prepare(folder: Path, study: dict[str, Any], cells: Sequence[Replicates]) ->
         raise StudyError(
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
         ) from error
-    if not (folder / "claims.json").exists() and not _holds_runs(folder):
+    if not (folder / "claims.json").exists() and not holds_runs(folder):
         described = {cell.run.cell_id: specification_row(cell.run) for cell in cells}
         seeds = sorted(set(chain.from_iterable(cell.seeds for cell in cells)))
         files.write_json(registration.registered(study, described, seeds), folder / "claims.json")
 
 
-def _holds_runs(folder: Path) -> bool:
+def holds_runs(folder: Path) -> bool:
     """Whether something was trained already: what is claimed from then on is post hoc."""
     return (folder / "runs.parquet").exists() or any((folder / "shards").glob("*.json"))
 

@@ -217,7 +217,7 @@ LONG = "a" * 5_000
         (["show", "sparse_parity", "--set", LONG],
          f"--set '{'a' * 54}… (5,002 characters): expected key=value. Write for instance --set num_bits=10."),
         (["bench", LONG], f"unknown benchmark '{'a' * 54}… (5,002 characters). "
-         "Known: mlp, transformer, packs, scale, folders, images, gpu."),
+         "Known: mlp, transformer, packs, scale, folders, images, cluster, gpu."),
     ],
 )  # fmt: skip
 def test_words_that_no_command_can_use_end_with_status_2(deepboot, words, sentence):

@@ -5,6 +5,7 @@ Those of Ray run with ``-m cluster`` where it is installed: each of its starts t
 
 import threading
 import time
+from contextlib import nullcontext
 from functools import cache
 
 import pandas as pd
@@ -13,6 +14,7 @@ import tomli_w
 
 from deepboot.bootstrap import results
 from deepboot.runners import run_study
+from deepboot.runners.cluster import travel
 from deepboot.runners.cluster.engine import RayEngine
 from tests.bootstrap.conftest import parity
 
@@ -89,30 +91,34 @@ def test_every_engine_fills_the_same_tables(trained, tmp_path, engine):
 
 
 @pytest.fixture
-def two_nodes():
-    """A cluster of two nodes on this machine with one CPU each, to which this process is connected; the second node."""
+def two_nodes(tmp_path):
+    """A cluster of two nodes on this machine with one CPU each, to which this process is connected; the second node.
+
+    Each has a folder for temporary files of its own, ``first`` and ``second``.
+    """
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
-    size = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    def size(name):
+        (tmp_path / name).mkdir()
+        return {"num_cpus": 1, "object_store_memory": 100 << 20, "env_vars": {"TMPDIR": str(tmp_path / name)}}
+
     cluster = Cluster(
-        initialize_head=True, head_node_args={**size, "_system_config": HEALTH, "include_dashboard": False}
+        initialize_head=True, head_node_args={**size("first"), "_system_config": HEALTH, "include_dashboard": False}
     )
-    second = cluster.add_node(**size)
+    second = cluster.add_node(**size("second"))
     ray.init(cluster.address, logging_level="ERROR")
     yield cluster, second
     ray.shutdown()
     cluster.shutdown()
 
 
-@pytest.mark.cluster
-def test_a_node_may_be_lost_in_the_middle(trained, tmp_path, two_nodes, capfd):
-    """Its pack goes on from its checkpoint on the other node, and the missing device is said; the tables are equal."""
-    path, expected = trained(4_000)
-    (cluster, second), out, lost = two_nodes, tmp_path / "out", threading.Event()
+def with_a_loss(path, out, two_nodes):
+    """Train a study by two nodes of one CPU, the second of which is lost while a pack is under way on each."""
+    (cluster, second), lost = two_nodes, threading.Event()
 
     def lose():
-        while len(list(out.glob("checkpoints/*-0.safetensors"))) < 2:  # a pack is under way on each node
+        while len(list(out.glob("checkpoints/*-0.safetensors"))) < 2:
             time.sleep(0.05)
         cluster.remove_node(second, allow_graceful=False)
         lost.set()
@@ -120,7 +126,33 @@ def test_a_node_may_be_lost_in_the_middle(trained, tmp_path, two_nodes, capfd):
     threading.Thread(target=lose, daemon=True).start()
     run_study(path, out, engine=RayEngine(cluster.address), pack_size=2, checkpoint_seconds=0.3)
     assert lost.is_set()
+
+
+@pytest.mark.cluster
+def test_a_node_may_be_lost_in_the_middle(trained, tmp_path, two_nodes, capfd):
+    """Its pack goes on from its checkpoint on the other node, and the missing device is said; the tables are equal."""
+    path, expected = trained(4_000)
+    with_a_loss(path, tmp_path / "out", two_nodes)
     told = capfd.readouterr().err
     assert "It goes on from its last checkpoint, attempt 2 of 3." in told
     assert "waiting for 1 more device (have 1)" in told
-    agree(tables([out]), expected)
+    assert not list(tmp_path.glob("*/deepboot-*"))  # all saw the output folder
+    agree(tables([tmp_path / "out"]), expected)
+
+
+@pytest.mark.cluster
+def test_nodes_need_not_share_a_folder(trained, tmp_path, two_nodes, capfd, monkeypatch):
+    """Where actors look for the driver's token in vain, all files come by Ray, before and after a node is lost."""
+    path, expected = trained(4_000)
+    monkeypatch.setattr(travel, "token", lambda folder: nullcontext(folder / "seen only by another machine"))
+    came, write = list[str](), travel.write
+    monkeypatch.setattr(travel, "write", lambda folder, files: (came.extend(files), write(folder, files)))
+    with_a_loss(path, tmp_path / "out", two_nodes)
+    assert "It goes on from its last checkpoint, attempt 2 of 3." in capfd.readouterr().err
+    agree(tables([tmp_path / "out"]), expected)
+    kept = {str(file.relative_to(tmp_path / "out")) for file in tmp_path.glob("out/states/*")}
+    assert len(kept) == len(expected[0])
+    assert kept <= set(came)
+    assert len({name for name in came if name.startswith("shards/")}) == 4
+    assert len(list(tmp_path.glob("second/deepboot-*"))) == 1  # of the actor that was lost
+    assert not list(tmp_path.glob("first/deepboot-*"))

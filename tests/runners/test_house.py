@@ -70,6 +70,7 @@ FLOORS = {
         {"commands", "bench"},
         {"cluster"},
         {"run"},
+        {"remote"},
         {"live", "sinks"},
         {"study_files", "shipped", "builtins", "command_line", "cli_options", "cli_words"},
     ],

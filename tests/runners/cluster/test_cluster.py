@@ -4,9 +4,11 @@ import importlib.util
 import socket
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.runners import run_study
 from deepboot.runners.cluster import engine
 from deepboot.runners.cluster.engine import RayEngine
 
@@ -63,3 +65,17 @@ def test_a_worker_gets_a_share_of_one_gpu():
         RayEngine(gpu_share=2)
     told = "--gpu-share: expected a share of one GPU in (0, 1], got 2. Write 0.5 for two workers on each GPU."
     assert caught.value.problems == [told]
+
+
+def test_nothing_is_started_where_nothing_is_left_to_train(study, tmp_path, monkeypatch):
+    """A finished folder asks for no machine, whatever device is named; one more seed does."""
+    path, out = study(), tmp_path / "out"
+    done = run_study(path, out, workers=1, pack_size=2)
+    asked = Mock(side_effect=StudyError(["no cluster"]))
+    monkeypatch.setattr(RayEngine, "started", asked)
+    again = run_study(path, out, engine=RayEngine("10.0.0.1:6379"), device="cuda")
+    pd.testing.assert_frame_equal(again.runs, done.runs)
+    assert not asked.called
+    with pytest.raises(StudyError, match="no cluster"):
+        run_study(path, out, engine=RayEngine("10.0.0.1:6379"), changes=["training.seeds=3"])
+    assert asked.called

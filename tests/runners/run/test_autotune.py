@@ -433,12 +433,14 @@ def test_a_missing_compiler_is_said_at_the_terminal(study, tmp_path, monkeypatch
     assert said not in capfd.readouterr().err
 
 
-def test_a_folder_without_anything_to_do_keeps_its_number_of_processes(study, tmp_path):
-    """Run again when all is done, it does not forget how many workers a longer study would have."""
+def test_a_folder_without_anything_to_do_plans_nothing(study, tmp_path):
+    """Run again when all is done, it does not decide how many workers a longer study will have."""
     path, out = study(), tmp_path / "out"
     run_study(path, out, workers=2)
     (out / PLAN_FILE).unlink()
-    run_study(path, out, workers=2)
+    run_study(path, out, workers=1)
+    assert read_plan(out) is None
+    run_study(path, out, workers=2, changes=["training.seeds=2"])
     assert read_plan(out).workers == 2
 
 
