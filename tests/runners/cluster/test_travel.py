@@ -62,9 +62,9 @@ def test_a_successor_goes_on_from_the_checkpoint_that_came_back(job, tmp_path, m
         if len(steps) == 2:
             raise RuntimeError("lost")
 
-    monkeypatch.setattr(checkpoints, "write_checkpoint", and_lose)
-    execute.execute(job.model_copy(update={"folder": str(first.path), "checkpoint_seconds": 0.0}), Mock(), Mock())
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_checkpoint", and_lose)
+        execute.execute(job.model_copy(update={"folder": str(first.path), "checkpoint_seconds": 0.0}), Mock(), Mock())
     shards.remove(tmp_path / "out", job.name)
     needed = travel.needed(job)
     assert set(needed) == {f"checkpoints/{job.name}{which}.safetensors" for which in ("", ".previous")}
