@@ -1,6 +1,7 @@
 """Files between a folder and a scratch folder that stands for it, without Ray: each arrives once, whole and named."""
 
 import json
+import tempfile
 from unittest.mock import Mock
 
 import pytest
@@ -12,8 +13,9 @@ from deepboot.runners.run.work import plan
 
 
 @pytest.fixture
-def job(study, tmp_path):
-    """A pack of a study that keeps states and weights, and the folder that it belongs to."""
+def job(study, tmp_path, monkeypatch):
+    """A pack of a study that keeps states and weights, and the folder that it belongs to; scratch is beside it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "out").mkdir()
     (pack,) = plan(study(keep={"weights": "final"}), tmp_path / "out", pack_size=2).packs
     return Job(name=pack.name, folder=str(tmp_path / "out"), runs=list(pack.runs))
@@ -60,9 +62,9 @@ def test_a_successor_goes_on_from_the_checkpoint_that_came_back(job, tmp_path, m
         if len(steps) == 2:
             raise RuntimeError("lost")
 
-    monkeypatch.setattr(checkpoints, "write_checkpoint", and_lose)
-    execute.execute(job.model_copy(update={"folder": str(first.path), "checkpoint_seconds": 0.0}), Mock(), Mock())
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write_checkpoint", and_lose)
+        execute.execute(job.model_copy(update={"folder": str(first.path), "checkpoint_seconds": 0.0}), Mock(), Mock())
     shards.remove(tmp_path / "out", job.name)
     needed = travel.needed(job)
     assert set(needed) == {f"checkpoints/{job.name}{which}.safetensors" for which in ("", ".previous")}
