@@ -28,6 +28,12 @@ def own_names(names):
 
 
 @pytest.fixture
+def without_figures(monkeypatch):
+    """Reports come without their static figures, which take longer than all the rest of one."""
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", lambda comparison, axis: [])
+
+
+@pytest.fixture
 def no_proxy(monkeypatch):
     """Servers on this machine are asked themselves."""
     monkeypatch.setenv("NO_PROXY", "*")

@@ -28,7 +28,7 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def deepboot(monkeypatch):
+def deepboot(monkeypatch, without_figures):
     """Runs the command line in this process (starting it anew takes seconds) and returns what came back."""
 
     def call(*words):

@@ -139,7 +139,7 @@ def test_a_withdrawn_claim_that_cannot_be_judged_does_not_stand_in_the_way(make_
     assert len(as_dicts(cases(found))) == 5
 
 
-def test_an_edited_claims_file_is_said_on_every_verdict_and_page(make_pairs, tmp_path):
+def test_an_edited_claims_file_is_said_on_every_verdict_and_page(make_pairs, without_figures, tmp_path):
     """Whatever was edited, and in files of older versions, which registered claims and seeds only."""
     results = held(make_pairs, [DELAY, RATE])
     edited = replace(results, claims={**results.claims, "seeds": [0]})
@@ -178,7 +178,7 @@ def test_without_a_readable_registration_all_claims_are_post_hoc(make_pairs, cla
     )
 
 
-def test_each_folder_is_judged_by_its_own_claims(make_pairs, tmp_path):
+def test_each_folder_is_judged_by_its_own_claims(make_pairs, without_figures, tmp_path):
     """Side by side, each under its own heading, with the verdicts that it has alone."""
     first = replace(held(make_pairs, [DELAY, RATE]), folder=Path("first"))
     second = make_pairs([LATE] * 6, cell="b", claims=[RATE], **{"optimizer.lr": 0.5})
