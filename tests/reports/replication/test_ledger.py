@@ -193,10 +193,11 @@ def test_the_true_number_agrees_and_others_do_not():
     drawn = delays(np.random.default_rng(0), 12.0)
     agreeing = beside(DELAY | {"value": 12.0}, drawn).count("agrees") / 300
     assert agreeing >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 300)
-    assert set(beside(DELAY | {"value": 100.0}, drawn)) == {"same direction"}
-    assert set(beside(DELAY | {"value": 0.1}, drawn)) == {"differs"}
-    assert set(beside(DELAY | {"value": 12.0, "evidence": "direction"}, drawn)) == {"same direction"}
-    assert "not reached" in beside(DELAY, drawn, cut=0.7)
+    few = {name: values[:25] for name, values in drawn.items()}
+    assert set(beside(DELAY | {"value": 100.0}, few)) == {"same direction"}
+    assert set(beside(DELAY | {"value": 0.1}, few)) == {"differs"}
+    assert set(beside(DELAY | {"value": 12.0, "evidence": "direction"}, few)) == {"same direction"}
+    assert "not reached" in beside(DELAY, few, cut=0.7)
 
 
 def test_without_an_effect_no_direction_is_found():
