@@ -40,15 +40,23 @@ def settings_of(runs: pd.DataFrame) -> list[str]:
 def varied(cells: pd.DataFrame) -> list[str]:
     """Settings that tell cells apart, but for settings that follow from the ones before them."""
     chosen: list[str] = []
-    groups = pd.Series(0, index=cells.index)
+    columns, groups = cells.to_dict("list"), [0] * len(cells)  # plain lists: pandas is slow on so many short columns
     for name in settings_of(cells):
-        codes = pd.factorize(cells[name].map(setting, na_action=None))[0]
-        if len(set(codes)) == 1:
-            continue  # most settings of most studies, and the rest of the loop is slow
-        finer = pd.Series(pd.factorize(pd.MultiIndex.from_arrays([groups, codes]))[0], index=cells.index)
-        if finer.nunique() > groups.nunique():
+        if _is_constant(columns[name]):
+            continue  # most settings of most studies
+        seen: dict[tuple[int, str], int] = {}
+        finer = [seen.setdefault(both, len(seen)) for both in zip(groups, map(setting, columns[name]), strict=True)]
+        if len(seen) > len(set(groups)):
             chosen, groups = [*chosen, name], finer
     return chosen
+
+
+def _is_constant(values: list[Any]) -> bool:
+    """Whether there is one value only, of one type: a quick look, which lists never pass."""
+    try:
+        return len({(type(value), value) for value in values}) == 1
+    except TypeError:  # a list has no hash
+        return False
 
 
 def labels_of(cells: pd.DataFrame, names: list[str], prefix: str | None) -> pd.Series:
