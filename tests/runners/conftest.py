@@ -28,7 +28,13 @@ def study(tmp_path):
 
 
 @pytest.fixture
-def deepboot(monkeypatch, without_figures):
+def deepboot(deepboot_with_figures, without_figures):
+    """Runs the command line in this process; its reports have no static figures."""
+    return deepboot_with_figures
+
+
+@pytest.fixture
+def deepboot_with_figures(monkeypatch):
     """Runs the command line in this process (starting it anew takes seconds) and returns what came back."""
 
     def call(*words):

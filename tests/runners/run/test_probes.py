@@ -204,11 +204,12 @@ def test_values_outlive_damage_of_the_other_tables(study, tmp_path):
     equal(out, tmp_path / "whole")
 
 
-def test_a_users_probe_is_one_function_in_a_plugin(study, tmp_path, deepboot):
+def test_a_users_probe_is_one_function_in_a_plugin(study, tmp_path, deepboot_with_figures):
     """Its values are in the table, in a figure of the page under its own words, in the list and in exported files."""
     (tmp_path / "mine.py").write_text(USER)
     out = tmp_path / "out"
     path = study(plugins=["mine.py"], probes={**PROBES, "largest_weight": {"scale": 2.0}})
+    deepboot = deepboot_with_figures
     said = deepboot("run", path, "--out", out, "--workers", 1)
     assert said.returncode == 0, said.stderr
     read = results.read(out)
