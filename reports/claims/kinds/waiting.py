@@ -28,7 +28,7 @@ def _for_shape(settings: Any, _: float) -> int:
     min_seeds=_for_shape,
     figure=("survival", "steps"),
     events=("memorization", "grokking"),
-    quantity=Quantity({"min_shape": 1.0, "max_shape": None}, no_effect=1.0),
+    quantity=Quantity({"min_shape": 1.0, "max_shape": None}),
 )
 def waiting_shape(
     evidence: Evidence,
