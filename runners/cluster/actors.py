@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import ray
 from ray.exceptions import RayError
@@ -68,7 +68,8 @@ class RayWorker:
     def __init__(self, place: Place):
         self.node, self.late, self._place, self._since = "", False, place, time.monotonic()
         self._told, self._death, self._sees, self._folder = deque[dict[str, Any]](), "", True, Path()
-        self._actor: Any = ray.remote(TrainingActor).options(max_concurrency=THREADS, **place.resources).remote()
+        kind = cast("Any", ray.remote(TrainingActor))  # Ray's own types know an actor's methods without `remote`
+        self._actor = kind.options(max_concurrency=THREADS, **place.resources).remote()
         self._where = self._asked = self._actor.node.remote(str(place.token))
         self.question = self._actor.messages.remote()
 
