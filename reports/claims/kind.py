@@ -52,7 +52,7 @@ class Evidence:
     confidence: float
 
     @property
-    def settings(self) -> str:
+    def settings_label(self) -> str:
         """The cell's label without its world, for a sentence that names the world."""
         return self.cell.removeprefix("ideal, ")
 

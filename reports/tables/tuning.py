@@ -41,8 +41,8 @@ def warnings(choice: Choice, by: str) -> Iterator[str]:
     """Sentences on a choice that says less than it seems to: nothing reached, ties, the edge of what was tried."""
     best = choice.trials[choice.best]
     if not best.reached:
-        words = "finished" if by == FINAL_ERROR else EVENT_WORDS[by].reached
-        yield f"No run {words} with any setting, so that the first one is frozen unjudged. Try others, or more steps."
+        frozen = "the first one is frozen unjudged. Try others, or more steps."
+        yield f"No run {_got_there(by)} with any setting, so that {frozen}"
     elif choice.ties:
         ties = listed(setting_label(choice.trials[index].setting) for index in choice.ties)
         yield f"As good, and tried later: {ties}. More tuning seeds would tell them apart."
@@ -51,8 +51,11 @@ def warnings(choice: Choice, by: str) -> Iterator[str]:
 
 
 def _runs(trial: Trial, by: str) -> str:
-    words = "finished" if by == FINAL_ERROR else EVENT_WORDS[by].reached
-    return f"{trial.reached} of {plural(trial.high.size, 'run')} {words}"
+    return f"{trial.reached} of {plural(trial.high.size, 'run')} {_got_there(by)}"
+
+
+def _got_there(by: str) -> str:
+    return "finished" if by == FINAL_ERROR else EVENT_WORDS[by].reached
 
 
 def _median(trial: Trial, by: str, budget: float) -> str:

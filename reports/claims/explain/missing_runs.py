@@ -11,7 +11,7 @@ import pandas as pd
 
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import GROUPS, Across, Evidence, events_of
-from deepboot.reports.claims.where import select
+from deepboot.reports.claims.kinds.groups import cells_of_group
 from deepboot.reports.comparison import NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.survival import BROKEN
@@ -23,11 +23,13 @@ def judged_cells(judgement: Judgement) -> list[Evidence]:
     evidence = judgement.evidence
     if not isinstance(evidence, Across):
         return [evidence] if evidence else []
-    cells = evidence.per_cell
-    conditions = [judgement.settings[group] for group in GROUPS if isinstance(judgement.settings.get(group), Mapping)]
-    world = "ideal" if judgement.settings.get("world") == "ideal" else None
-    selected = [cell for where in conditions for cell in _selected(cells, where, world)]
-    return selected or cells
+    world = str(judgement.settings.get("world", "real"))
+    conditions = {group: judgement.settings.get(group) for group in GROUPS}
+    selected = [
+        cell for group, where in conditions.items() if isinstance(where, Mapping)
+        for cell in _of_group(evidence, group, where, world)
+    ]  # fmt: skip
+    return selected or evidence.per_cell
 
 
 def both_worlds(judgement: Judgement) -> bool:
@@ -106,16 +108,16 @@ def _none_missing(runs: pd.DataFrame, events: tuple[str, ...]) -> str:
     )
 
 
-def _selected(cells: list[Evidence], where: Mapping[str, Any], world: str | None) -> list[Evidence]:
+def _of_group(across: Across, group: str, where: Mapping[str, Any], world: str) -> list[Evidence]:
     """The cells of a claim that belong to one of its groups."""
-    chosen, _ = select(cells[0].comparison, where, world)
+    chosen, _ = cells_of_group(across, group, where, world)
     keys = set(zip(chosen["cell_id"], chosen["world"], strict=True))
-    return [cell for cell in cells if (cell.cell_id, cell.world) in keys]
+    return [cell for cell in across.per_cell if (cell.cell_id, cell.world) in keys]
 
 
 def _group_name(cell: Evidence, world: str, *, several: bool) -> str:
     name = f"{world.capitalize()} world"
-    return f"{name} of {cell.settings}" if several else name
+    return f"{name} of {cell.settings_label}" if several else name
 
 
 def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:

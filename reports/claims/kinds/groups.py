@@ -79,8 +79,8 @@ def ratio(
     if groups is None:
         return Effect(f"typical ratio of {EVENT_WORDS[event].step}s", region, 0, "pairs", reason=why)
     late, soon = groups
-    step = f"{EVENT_WORDS[event].step} with {late.settings}"
-    name = f"typical ratio of the {step} to that with {soon.settings}{within(world)}"
+    step = f"{EVENT_WORDS[event].step} with {late.settings_label}"
+    name = f"typical ratio of the {step} to that with {soon.settings_label}{within(world)}"
     typical, both, unpaired = ratio_of(late, soon, world, event, across.confidence)
     few = f"{plural(both, 'pair')}, and a {percent(across.confidence)} interval of a ratio needs "
     reason = "" if typical.interval else few + str(seeds_for_median(across.confidence))
