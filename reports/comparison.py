@@ -62,7 +62,14 @@ class Comparison:
             return self
         if self.axis != "step":
             raise ValueError(f"this comparison is in {self.axis} already. Call `over({axis!r})` on the one in steps.")
-        return Comparison(*timed(self.runs, self.evaluations, axis), self.sources, axis)
+        if axis not in self._on_axis:
+            self._on_axis[axis] = Comparison(*timed(self.runs, self.evaluations, axis), self.sources, axis)
+        return self._on_axis[axis]
+
+    @cached_property
+    def _on_axis(self) -> dict[Axis, "Comparison"]:
+        """The comparisons that `over` has made."""
+        return {}
 
     def cells(self) -> pd.DataFrame:
         """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
