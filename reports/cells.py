@@ -19,16 +19,17 @@ def cell_table(runs: pd.DataFrame) -> pd.DataFrame:
     A label names the settings that differ between the cells of its kind (ideal or not), but for settings that follow
     from those before them, as the train fraction does from the train size.
     """
-    first = runs.groupby(KEY, sort=False, dropna=False).head(1).reset_index(drop=True)
+    first = runs.loc[~runs.duplicated(KEY), list(dict.fromkeys((*KEY, *settings_of(runs))))].reset_index(drop=True)
+    differing = varied(first)  # of some of these cells, no further setting differs
+    first = first[list(dict.fromkeys((*KEY, *differing)))]
     ideal = (first["world"] == "ideal").fillna(False).astype(bool)
     kinds = [(first[ideal], "ideal"), (first[~ideal], None)]
     labels = pd.concat(
         [labels_of(cells, varied(cells), name) for cells, name in kinds if len(cells)] or [first["world"]]
     )
-    differing = [name for name in varied(first) if name != "world"]
     counts = runs.groupby(KEY, sort=False, dropna=False).size().to_numpy()
     table = first[KEY].assign(cell=labels.reindex(first.index).astype("string"), runs=counts)
-    return pd.concat([table, first[differing]], axis=1)
+    return pd.concat([table, first[[name for name in differing if name != "world"]]], axis=1)
 
 
 def settings_of(runs: pd.DataFrame) -> list[str]:
@@ -40,8 +41,9 @@ def settings_of(runs: pd.DataFrame) -> list[str]:
 def varied(cells: pd.DataFrame) -> list[str]:
     """Settings that tell cells apart, but for settings that follow from the ones before them."""
     chosen: list[str] = []
-    columns, groups = cells.to_dict("list"), [0] * len(cells)  # plain lists: pandas is slow on so many short columns
-    for name in settings_of(cells):
+    names, groups = settings_of(cells), [0] * len(cells)
+    columns = cells[names].to_dict("list")  # plain lists: pandas is slow on so many short columns
+    for name in names:
         if _is_constant(columns[name]):
             continue  # most settings of most studies
         seen: dict[tuple[int, str], int] = {}
@@ -62,7 +64,7 @@ def _is_constant(values: list[Any]) -> bool:
 def labels_of(cells: pd.DataFrame, names: list[str], prefix: str | None) -> pd.Series:
     """Labels of cells, from these settings after a prefix; from their world where there are no settings."""
     shorts = {name: _short(name, names) for name in names}
-    texts = [_label(row, shorts, prefix) for row in cells.to_dict("records")]
+    texts = [_label(row, shorts, prefix) for row in cells[list(dict.fromkeys(("world", *names)))].to_dict("records")]
     return pd.Series(texts, index=cells.index)
 
 

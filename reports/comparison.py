@@ -185,8 +185,13 @@ class Comparison:
         return on_one_grid(curves) if self.axis == "seconds" else curves
 
     @cached_property
+    def labels(self) -> pd.DataFrame:
+        """One row per cell, in the order of the runs: ``cell_id, world, cell`` (its label)."""
+        return self.runs[[*KEY, "cell"]].drop_duplicates(KEY)
+
+    @cached_property
     def _cells(self) -> pd.DataFrame:
-        return cell_table(self.runs.drop(columns="cell"))
+        return cell_table(self.runs)
 
     @cached_property
     def _pairs(self) -> pd.DataFrame:
@@ -196,7 +201,7 @@ class Comparison:
             "last_step",
         ]
         real = self.runs[self.runs["ideal_run_id"].notna()]
-        ideal = self.runs.set_index("run_id")[columns].add_prefix("ideal_")
+        ideal = self.runs_by_id[columns].add_prefix("ideal_")
         steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
         return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
 
@@ -249,7 +254,7 @@ class Comparison:
         """
         self._check_metric(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
-        status = self.runs.set_index("run_id")["status"]
+        status = self.runs_by_id["status"]
         known = last.reindex(status.index).mask(status.isin(("failed", "unfinished")).to_numpy(dtype=bool))
         return known.mask((status == "diverged").to_numpy(dtype=bool), math.inf)
 
@@ -277,7 +282,7 @@ class Comparison:
         errors = self.bootstrap_error(metric)[["run_id", "step", "real", "ideal", "bootstrap_error", "metric"]]
         gaps = self._joined[["run_id", "step"]].assign(generalization_gap=_gap(self._joined, errors["metric"]))
         table = pairs.merge(errors, on=["run_id", "step"], how="left")
-        table["metric"] = metric or table["run_id"].map(_test_metric(self.runs.set_index("run_id")))
+        table["metric"] = metric or table["run_id"].map(_test_metric(self.runs_by_id))
         return table.merge(gaps, on=["run_id", "step"], how="left")
 
     @cached_property
@@ -312,8 +317,10 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
         raise ValueError("nothing to compare: expected at least one Results, got none. Read one with results.read.")
     tables = [source.runs.assign(_source=index) for index, source in enumerate(sources)]
     runs = typed(pd.concat(tables, ignore_index=True), RUN_COLUMNS)
-    furthest = runs.sort_values("last_step", ascending=False, kind="stable").drop_duplicates("run_id")
-    runs = runs.loc[furthest.index.sort_values()].reset_index(drop=True)
+    furthest = runs[["run_id", "last_step"]].sort_values("last_step", ascending=False, kind="stable")
+    once = furthest.drop_duplicates("run_id").index
+    if len(once) < len(runs):
+        runs = runs.loc[once.sort_values()].reset_index(drop=True)
     rows = pd.concat([source.evaluations.assign(_source=index) for index, source in enumerate(sources)])
     kept = runs[["run_id", "_source"]]
     rows = typed(rows.merge(kept, on=["run_id", "_source"]).drop(columns="_source"), EVALUATION_COLUMNS)
@@ -334,8 +341,8 @@ def _with_probes(evaluations: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFram
 
 
 def _labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    labels = cell_table(runs)[[*KEY, "cell"]]
-    return with_metric(runs.merge(labels, on=KEY, how="left"))
+    labels = runs[KEY].merge(cell_table(runs)[[*KEY, "cell"]], on=KEY, how="left")["cell"]
+    return with_metric(runs.assign(cell=labels.set_axis(runs.index)))
 
 
 def _test_metric(runs: pd.DataFrame) -> pd.Series:

@@ -60,7 +60,7 @@ def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
             if not one.withdrawn:
                 raise
             judgements = [_not_judged(one.claim, number, str(error).removesuffix("."))]
-        changed = tuple(registered.changes(one, source.study, _runs(comparison, judgements), comparison.runs))
+        changed = tuple(registered.changes(one, source.study, _rows(comparison, judgements), comparison.runs))
         for judgement in judgements:
             yield replace(judgement, changed=changed, withdrawn=one.withdrawn, folder=folder)
 
@@ -179,13 +179,12 @@ def _not_judged(claim: dict[str, Any], number: int, reason: str) -> Judgement:
     return Judgement(claim, number, None, None, None, "inconclusive", "inconclusive", 0.95, primary, reason)
 
 
-def _runs(comparison: Comparison, judged: list[Judgement]) -> pd.DataFrame:
-    """The runs that a claim's verdict rests on: of the cells that it was judged in, and their ideal partners."""
+def _rows(comparison: Comparison, judged: list[Judgement]) -> np.ndarray:
+    """The rows of the runs that a claim's verdict rests on: of the cells it was judged in, and their ideal partners."""
     evidence = [one.evidence for one in judged if one.evidence is not None]
     cells = [cell for one in evidence for cell in (one.per_cell if isinstance(one, Across) else [one])]
     tables = [cell.runs_of(world).index for cell in cells for world in (cell.world, "ideal")]
-    rows = np.unique(np.concatenate([*tables, comparison.runs.index[:0]]))
-    return comparison.runs.loc[rows]
+    return np.unique(np.concatenate([*tables, comparison.runs.index[:0]]))
 
 
 def _evidence(

@@ -54,7 +54,8 @@ def known_pairs(evidence: Evidence, at: At, metric: str | None) -> KnownPairs:
 def limits_of(evidence: Evidence, pairs: pd.DataFrame) -> Bounds:
     """Smallest and largest possible value of the metric of these rows of `Comparison.pairs_at`."""
     metrics = pairs["metric"].dropna().unique()
-    runs = pd.concat([evidence.runs, evidence.runs_of("ideal")])
+    needed = [name for name in ("run_id", "loss.name") if name in evidence.runs]
+    runs = pd.concat([evidence.runs[needed], evidence.runs_of("ideal")[needed]])
     limits = [evidence.comparison.limits(str(metric), runs) for metric in metrics] or [Bounds(0.0, 1.0)]
     return Bounds(min(low for low, _ in limits), max(high for _, high in limits))
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.registry import find
 from deepboot.bootstrap.results import Results
-from deepboot.reports.cells import KEY
+from deepboot.reports.cells import CELL, KEY
 from deepboot.reports.claims.where import same
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.text import listed, plural, setting
@@ -75,14 +76,14 @@ class Registration:
         return old + [StudyClaim(claim, registered=False, withdrawn=False) for claim in now if claim not in self.claims]
 
     def changes(
-        self, claim: StudyClaim, study: Mapping[str, Any], runs: pd.DataFrame, all_runs: pd.DataFrame
+        self, claim: StudyClaim, study: Mapping[str, Any], rows: np.ndarray, all_runs: pd.DataFrame
     ) -> Iterator[str]:
         """Differences from the registration, one clause each.
 
         Args:
             claim: of this folder.
             study: as it is now.
-            runs: of the cells that the claim is judged on, and their ideal partners.
+            rows: labels of the runs in the cells that the claim is judged on, and of their ideal partners.
             all_runs: of the folder.
         """
         if self.problem:
@@ -90,6 +91,8 @@ class Registration:
         if not claim.registered:
             yield "the claim was not registered before the first run"
             return
+        settings = {name for cell in (self.cells or {}).values() for name in cell}
+        runs = all_runs.loc[rows, [*CELL, "seed", *(name for name in all_runs if name in settings - {*CELL, "seed"})]]
         yield from _changed_settings(self.cells or {}, runs)
         yield from self._added(runs)
         if self.plan is not None and self.plan != plan_of(study):

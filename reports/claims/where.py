@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.wording import suggestion
@@ -12,8 +13,10 @@ from deepboot.reports.comparison import Comparison
 from deepboot.reports.text import setting
 
 
-def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) -> tuple[pd.DataFrame, str]:
-    """Cells that a claim is judged in (``cell_id, world, cell``), or why there are none.
+def select(
+    comparison: Comparison, where: Mapping[str, Any], world: str | None, *, within: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, str]:
+    """Cells that a claim is judged in (``cell_id, world, cell``), or why there are none; of all, or those ``within``.
 
     A claim about the ideal world is judged in the ideal cells that ``where`` selects; where it selects by a setting
     that only real runs have, such as the train size, in the ideal partners of the cells selected. A condition must
@@ -24,11 +27,12 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     if unknown:
         near = suggestion(unknown[0], settings_of(runs)).removesuffix(".")
         return runs.head(0), f"`where` names no column {unknown[0]!r}. {near}"
-    fits = pd.Series(True, index=runs.index)
+    fits = np.ones(len(runs), dtype=bool)
     for name, value in where.items():
-        fits &= runs[name].map(lambda held, wanted=value: same(held, wanted), na_action=None).astype(bool)
-    whole = fits.groupby([runs[name] for name in KEY]).transform("all").astype(bool)
-    chosen = runs[whole].drop_duplicates(KEY)[[*KEY, "cell"]]
+        fits &= [same(held, value) for held in runs[name].tolist()]
+    failing = set(runs.loc[~fits, KEY].itertuples(index=False, name=None))
+    cells = comparison.labels if within is None else within[[*KEY, "cell"]]
+    chosen = cells[[cell not in failing for cell in cells[KEY].itertuples(index=False, name=None)]]
     ideal = chosen["world"] == "ideal"
     if "world" in where:
         selected = chosen
@@ -37,7 +41,7 @@ def select(comparison: Comparison, where: Mapping[str, Any], world: str | None) 
     else:
         selected = chosen[~ideal] if world is None else chosen[chosen["world"] == world]
     listed = ", ".join(f"{name} = {setting(value)}" for name, value in where.items())
-    worlds = ", ".join(sorted(runs["world"].dropna().unique()))
+    worlds = ", ".join(sorted(cells["world"].dropna().unique()))
     why = f"no cell has {listed}" if listed else f"no cell of the {world or 'real'} world (there are: {worlds})"
     return selected, why
 

@@ -207,8 +207,7 @@ def cells_of_group(across: Across, key: str, where: Mapping[str, Any], world: st
 
 
 def _looked_up(across: Across, key: str, where: Mapping[str, Any], world: str) -> tuple[pd.DataFrame, str]:
-    runs = pd.concat([one.runs for one in across.per_cell])
-    cells, why = select(replace(across.comparison, runs=runs), where, world if world == "ideal" else None)
+    cells, why = select(across.comparison, where, world if world == "ideal" else None, within=across.cells)
     if cells.empty:
         return cells, why.replace("`where`", f"`{key}`") if "`where`" in why else f"`{key}`: {why}"
     return cells, ""
