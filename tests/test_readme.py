@@ -11,6 +11,7 @@ from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.schema import Change, Start, Stop
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training.train import train
+from deepboot.reports.claims.errors import PlannedRuns
 from deepboot.reports.replication.errors import published_errors
 from deepboot.reports.replication.ledger import as_claim
 from deepboot.runners import builtins
@@ -69,7 +70,7 @@ def test_the_published_number_of_the_readme_is_valid():
     (text,) = [block for block in BLOCKS if "[[published]]" in block]
     published = tomllib.loads(text)["published"]
     runs = pd.DataFrame([specification_row(run) for run in runs_of(parity(published=published))])
-    assert published_errors(published, runs) == []
+    assert published_errors(published, PlannedRuns.of(runs)) == []
     assert as_claim(published[0])["kind"] == "grokking_delay"
 
 

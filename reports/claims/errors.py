@@ -5,6 +5,7 @@ all training, judged on nothing.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -25,7 +26,33 @@ NO_PROBES: ProbeValues = {}
 METRICS = [name for name in EVALUATION_COLUMNS if name not in NOT_METRICS]
 
 
-def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES) -> list[str]:
+@dataclass(frozen=True)
+class PlannedRuns:
+    """Runs before their time, as claims and published numbers are compared with them.
+
+    Attributes:
+        comparison: of the runs, without any evaluation.
+        known: the columns of ``runs`` that are known beforehand.
+        probes: names of the values of each of the study's probes, which are metrics too.
+    """
+
+    comparison: Comparison
+    known: frozenset[str]
+    probes: ProbeValues
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame, probes: ProbeValues = NO_PROBES) -> "PlannedRuns":
+        """Runs that a study plans, or that are already in its folder.
+
+        Args:
+            runs: the columns of ``runs`` that are known beforehand.
+            probes: as of the class; none where they are not known.
+        """
+        comparison = compare(Results(typed(runs, RUN_COLUMNS), typed([], EVALUATION_COLUMNS)))
+        return cls(comparison, frozenset(runs.columns), probes)
+
+
+def claim_errors(claims: list[dict[str, Any]], planned: PlannedRuns) -> list[str]:
     """One sentence per error: the claim by its number from 0, what was expected, what came, and the cure.
 
     Settings called ``world``, ``metric``, ``where``, ``of`` and ``to`` are compared with the runs; a kind declares any
@@ -33,34 +60,24 @@ def claim_errors(claims: list[dict[str, Any]], runs: pd.DataFrame, probes: Probe
 
     Args:
         claims: of kinds that are known, with settings that these take.
-        runs: planned by a study, and already in its folder; the columns of ``runs`` that are known beforehand.
-        probes: names of the values of each of the study's probes, which are metrics too; none where they are not known.
+        planned: the runs that they will be judged on.
 
     Raises:
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
-    return errors_by_key({f"claims[{number}]": claim for number, claim in enumerate(claims)}, runs, probes)
+    return errors_by_key({f"claims[{number}]": claim for number, claim in enumerate(claims)}, planned)
 
 
-def errors_by_key(
-    claims: Mapping[str, dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES
-) -> list[str]:
+def errors_by_key(claims: Mapping[str, dict[str, Any]], planned: PlannedRuns) -> list[str]:
     """As `claim_errors`, of claims by the keys by which the sentences name them."""
-    if not claims:
-        return []
-    comparison = compare(Results(typed(runs, RUN_COLUMNS), typed([], EVALUATION_COLUMNS)))
-    known = set(runs.columns)
     return [
-        sentence for key, claim in claims.items()
-        for sentence in dict.fromkeys(_errors(claim, key, comparison, known, probes))
+        sentence for key, claim in claims.items() for sentence in dict.fromkeys(_errors(claim, key, planned))
     ]  # fmt: skip
 
 
-def _errors(
-    claim: dict[str, Any], path: str, comparison: Comparison, known: set[str], probes: ProbeValues
-) -> Iterator[str]:
+def _errors(claim: dict[str, Any], path: str, planned: PlannedRuns) -> Iterator[str]:
     common, given = parsed(claim)
-    values, runs = given.model_dump(), comparison.runs
+    values, runs, known = given.model_dump(), planned.comparison.runs, planned.known
     try:
         seeds_needed(common.kind, values)
     except ValueError as error:  # a bound is missing, or the bounds are exchanged
@@ -71,12 +88,12 @@ def _errors(
             selection += _where_errors(values[group], f"{path}.{group}", runs, known)
     selection += _world_errors(values.get("world"), f"{path}.world", runs)
     yield from selection
-    yield from _metric_errors(common.kind, values, f"{path}.metric", runs, probes)
+    yield from _metric_errors(common.kind, values, f"{path}.metric", runs, planned.probes)
     if not selection:
-        yield from _unjudgeable(common.kind, common.where, values, path, comparison)
+        yield from _unjudgeable(common.kind, common.where, values, path, planned.comparison)
 
 
-def _where_errors(where: Mapping[str, Any], path: str, runs: pd.DataFrame, known: set[str]) -> Iterator[str]:
+def _where_errors(where: Mapping[str, Any], path: str, runs: pd.DataFrame, known: frozenset[str]) -> Iterator[str]:
     """Names that are no setting of the runs, and values that no run has."""
     for name, value in flat(where).items():
         if name in RUN_COLUMNS and name not in known:
@@ -148,7 +165,7 @@ def _unjudgeable(
         yield f"`{path}.where`: {why}. Change one of these."
         return
     runs, traits = comparison.runs, traits_of(kind)
-    selected = runs.merge(chosen[KEY], on=KEY)
+    selected = runs[[*KEY, "ideal_run_id"]].merge(chosen[KEY], on=KEY)
     of_ideal = values.get("world") == "ideal"
     ideal = selected["ideal_run_id"].isin(runs["run_id"]) | ((selected["world"] == "ideal") & of_ideal)
     if (traits.pairs or of_ideal) and not ideal.any():

@@ -3,23 +3,21 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pandas as pd
-
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.study.parse import settings_problems
 from deepboot.bootstrap.study.schema import PUBLISHED_AS, Published
 from deepboot.bootstrap.wording import suggestion
-from deepboot.reports.claims.errors import NO_PROBES, ProbeValues, errors_by_key
+from deepboot.reports.claims.errors import PlannedRuns, errors_by_key
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.replication.ledger import as_claim
 
 
-def published_errors(published: list[dict[str, Any]], runs: pd.DataFrame, probes: ProbeValues = NO_PROBES) -> list[str]:
+def published_errors(published: list[dict[str, Any]], planned: PlannedRuns) -> list[str]:
     """One sentence per error: the entry by its number from 0, what was expected, what came, and the cure.
 
     Args:
         published: of a study that has been parsed, so that every entry's own keys are right.
-        runs, probes: as of `reports.claims.errors.claim_errors`.
+        planned: the runs that they will be measured on.
     """
     errors: list[str] = []
     claims: dict[str, dict[str, Any]] = {}
@@ -29,7 +27,7 @@ def published_errors(published: list[dict[str, Any]], runs: pd.DataFrame, probes
         errors += found
         if not found:
             claims[key] = as_claim(raw)
-    return errors + errors_by_key(claims, runs, probes)
+    return errors + errors_by_key(claims, planned)
 
 
 def quantities() -> list[str]:

@@ -17,7 +17,7 @@ from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.sweep import cells_of
 from deepboot.bootstrap.wording import clipped
-from deepboot.reports.claims.errors import claim_errors
+from deepboot.reports.claims.errors import PlannedRuns, claim_errors
 from deepboot.reports.replication.errors import published_errors
 from deepboot.runners import builtins, study_files
 from deepboot.runners.run import output_folder
@@ -119,12 +119,12 @@ def _claim_problems(
 ) -> list[str]:  # fmt: skip
     """Problems of a study's claims and published numbers with these runs, and with those that a folder holds."""
     claims, published = (raw.get(name, []) for name in ("claims", "published"))
-    probes = value_names(runs)
-    planned = pd.DataFrame([{**specification_row(run), **(facts or {}).get(run.run_id, {})} for run in runs])
+    table = pd.DataFrame([{**specification_row(run), **(facts or {}).get(run.run_id, {})} for run in runs])
     if held is not None:
-        outcomes = [name for name in columns.RUN_COLUMNS if name not in planned]
-        planned = pd.concat([planned, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
-    return claim_errors(claims, planned, probes) + published_errors(published, planned, probes)
+        outcomes = [name for name in columns.RUN_COLUMNS if name not in table]
+        table = pd.concat([table, held.drop(columns=outcomes)], ignore_index=True).drop_duplicates("run_id")
+    planned = PlannedRuns.of(table, value_names(runs))
+    return claim_errors(claims, planned) + published_errors(published, planned)
 
 
 def remaining(work: Work, folder: Path | None, pack_size: Callable[[Run], int]) -> Work:

@@ -3,7 +3,7 @@
 import pytest
 
 from deepboot.bootstrap.columns import RUN_COLUMNS
-from deepboot.reports.claims.errors import claim_errors
+from deepboot.reports.claims.errors import NO_PROBES, PlannedRuns, claim_errors
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 RATIO = {"kind": "ratio", "of": {"optimizer.lr": 0.2}, "to": {"optimizer.lr": 0.1}, "min_ratio": 2.0}
@@ -20,7 +20,7 @@ METRICS = (
 def planned(make_pairs):
     """Runs of two rates as they are planned, with or without ideal partners."""
 
-    def make(*, ideal=True, world="real", noise=0.0):
+    def make(*, ideal=True, world="real", noise=0.0, probes=NO_PROBES):
         import pandas as pd
 
         settings = {"data.label_noise": noise, "optimizer.betas": "[0.9, 0.98]", "task": "sparse_parity"}
@@ -30,7 +30,8 @@ def planned(make_pairs):
         known = [name for name in both if name not in RUN_COLUMNS or both[name].notna().any()]
         outcomes = ["status", "last_step", "first_reuse_step"]
         runs = both[known].drop(columns=outcomes).replace({"world": {"real": world}})
-        return runs if ideal else runs[runs["world"] != "ideal"].assign(ideal_run_id=None)
+        runs = runs if ideal else runs[runs["world"] != "ideal"].assign(ideal_run_id=None)
+        return PlannedRuns.of(runs, probes)
 
     return make
 
@@ -183,10 +184,10 @@ def test_values_of_the_studys_probes_are_metrics(planned):
     """By their full names, where these are known before the run; another one is named with those that there are."""
     claim = {"kind": "final_error", "max": 0.1, "metric": "probes.layer_norms.hidden"}
     probes = {"layer_norms": {"layer_norms.hidden", "layer_norms.output"}, "sharpness": set()}
-    assert claim_errors([claim, claim | {"metric": "probes.sharpness.any"}], planned(), probes) == []
-    (message,) = claim_errors([claim | {"metric": "probes.layer_norm"}], planned(), probes)
+    assert claim_errors([claim, claim | {"metric": "probes.sharpness.any"}], planned(probes=probes)) == []
+    (message,) = claim_errors([claim | {"metric": "probes.layer_norm"}], planned(probes=probes))
     assert message.startswith("`claims[0].metric`: the study has no such probe. Did you mean 'probes.layer_norms")
-    assert claim_errors([claim | {"metric": "probes.layer_norms.hiden"}], planned(), probes) == [
+    assert claim_errors([claim | {"metric": "probes.layer_norms.hiden"}], planned(probes=probes)) == [
         "`claims[0].metric`: the probe has no value 'probes.layer_norms.hiden'. Did you mean "
         "'probes.layer_norms.hidden'? Known: probes.layer_norms.hidden, probes.layer_norms.output, probes.sharpness."
     ]

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from deepboot.bootstrap.columns import RUN_COLUMNS
+from deepboot.reports.claims.errors import PlannedRuns
 from deepboot.reports.replication.errors import published_errors, quantities
 
 ENTRY = {"quantity": "grokking_delay", "value": 12.0, "source": "A 2020"}
@@ -19,7 +20,7 @@ def planned(make_pairs):
     """Runs of two rates as they are planned."""
     runs = pd.concat([make_pairs([{}] * 2, cell=f"c{lr}", **{"optimizer.lr": lr}).runs for lr in (0.1, 0.2)])
     known = [name for name in runs if name not in RUN_COLUMNS or runs[name].notna().any()]
-    return runs[known].drop(columns=["status", "last_step", "first_reuse_step"])
+    return PlannedRuns.of(runs[known].drop(columns=["status", "last_step", "first_reuse_step"]))
 
 
 @pytest.mark.parametrize(
