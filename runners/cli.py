@@ -23,6 +23,7 @@ app = Application(
     "deepboot",
     "Train identical models on finite and on endless data, and compare.",
     {command.__name__.rstrip("_"): command for command in COMMANDS},
+    "deep-bootstrap",
 )
 
 

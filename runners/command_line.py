@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial, wraps
+from importlib import metadata
 from itertools import dropwhile, takewhile
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -43,11 +44,13 @@ class Application:
         program: as it is typed.
         description: one sentence.
         commands: functions by the names of their commands, in the order of the help.
+        distribution: the installed package whose version ``--version`` prints.
     """
 
     program: str
     description: str
     commands: dict[str, Callable[..., None]]
+    distribution: str
 
     def cli(self, words: Sequence[str]) -> None:
         """Carry out what the words after the program's name say; help is printed.
@@ -63,6 +66,8 @@ class Application:
         Raises:
             ValueError: see `cli`.
         """
+        if list(words) == ["--version"]:
+            return partial(print, self.program, metadata.version(self.distribution))
         self._check_names(words)
         told, complaint = io.StringIO(), io.StringIO()
         try:
@@ -129,6 +134,7 @@ class Application:
             yield from ["", "examples:", *(f"  {line}" for line in examples(self.commands[words[0]]))]
         else:
             yield f"\nMore about one of them, with examples: {self.program} COMMAND --help"
+            yield f"The installed version: {self.program} --version"
 
 
 def _flat(complaint: str) -> str:

@@ -1,5 +1,7 @@
 """Help and mistakes of every command, as a newcomer meets them."""
 
+from importlib import metadata
+
 import pytest
 
 from deepboot.runners import cli
@@ -81,7 +83,13 @@ def test_a_command_is_read_before_it_is_carried_out():
         """Do it."""
         calls.append((what, how_often))
 
-    call = Application("p", "Does.", {"do": do}).read(["do", "it", "--how_often", "2"])
+    call = Application("p", "Does.", {"do": do}, "deep-bootstrap").read(["do", "it", "--how_often", "2"])
     assert calls == []
     call()
     assert calls == [("it", 2)]
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    """Of the one that is installed, after the program's name."""
+    cli.app.cli(["--version"])
+    assert capsys.readouterr().out == f"deepboot {metadata.version('deep-bootstrap')}\n"
