@@ -175,7 +175,7 @@ def _unjudgeable(
         )
     if traits.scope == "cells" and len(chosen) < traits.fewest_cells:
         yield f"`{path}.where`: it selects one cell ({chosen['cell'].iloc[0]}), and this kind compares two or more."
-    elif traits.scope == "cells" and traits.unjudgeable is not None:
+    elif traits.unjudgeable is not None:
         cells = chosen[KEY].merge(comparison.cells(), on=KEY)
         why = traits.unjudgeable(Across(comparison, cells, 0.95), values)
         if why:

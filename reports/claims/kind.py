@@ -216,8 +216,8 @@ def claim_kind(
             where a kind has them.
         tailored: whether the interval is made for the claimed region, as where it is cut off at the region's ends.
         pairs: whether it compares runs with their ideal partners, so that a study without these cannot make it.
-        unjudgeable: of a kind that compares cells, why it can never be judged on these cells with these settings, from
-            the planned runs alone; empty if it can. Settings called ``world`` and ``metric`` need no such check:
+        unjudgeable: why it can never be judged on these cells with these settings, from the planned runs alone; empty
+            if it can. Settings called ``world`` and ``metric`` need no such check:
             by these names they are compared with the planned runs and with the columns of ``evaluations``.
         clause: words for a plan before any run, on the effect that so many seeds can settle: a function of the
             settings, the number of seeds and the confidence.

@@ -30,8 +30,8 @@ BOUNDS: dict[str, dict[str, Any]] = {  # of claims that need one of two bounds, 
     "bootstrap_error": {"max": 0.05}, "change": {"max": 0.1}, "crossing": {"min": 1_000},
     "final_difference": {"max": 0.1}, "final_error": {"max": 0.1}, "outcome_profile": {"min_rate": 0.5},
     "power_law": {"max_slope": -1.0}, "rate": {"min_rate": 0.5}, "ratio": {"min_ratio": 2.0},
-    "rebound": {"min_rise": 0.1, "min_rate": 0.5}, "relapse": {"max_rate": 0.25}, "step": {"max": 1_000},
-    "threshold": {"max": 1_000}, "waiting_shape": {"min_shape": 2.0},
+    "head_start": {"max_ratio": 1.0}, "rebound": {"min_rise": 0.1, "min_rate": 0.5}, "relapse": {"max_rate": 0.25},
+    "step": {"max": 1_000}, "threshold": {"max": 1_000}, "waiting_shape": {"min_shape": 2.0},
 }  # fmt: skip
 SHOWN = 3  # settings at their default
 

@@ -49,6 +49,7 @@ PICTURES = {
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
     "falls": {"errors": (0.9, 0.6, 0.3, 0.2, 0.1), "memorizes": 5_000, "delay": 2.0},
+    "head start": {"delay": 22.0, "slower": 0.5},
     "waits of every length": {"delay": 40.0, "slower": 16.0, "spread": 1.0},
     "waits alike": {"delay": 40.0, "slower": 16.0, "spread": 0.05},
     "waits far apart": {"delay": 40.0, "slower": 16.0, "spread": 3.0},
@@ -78,6 +79,7 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "crossing": ("equal", "both rise", "both fall"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
+    "head_start": ("equal", "real late", "head start"),
     "waiting_shape": ("waits of every length", "waits alike", "waits far apart"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise

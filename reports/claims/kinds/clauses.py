@@ -30,10 +30,11 @@ def mean_clause(items: str) -> Clause:
 
 
 def median_clause(given: Any, n: int, confidence: float) -> str:
-    """Clause of a kind that claims a median ratio of at least ``min_ratio``."""
+    """Clause of a kind that claims a median ratio of at least ``min_ratio``, or of at most ``max_ratio``."""
     needed = n + 1 - (order_rank(n, confidence) or 1)
     share = percent(share_for_count(needed, n))
-    side = f"one side of {measure(given.min_ratio)}"
+    bound = given.max_ratio if given.min_ratio is None else given.min_ratio
+    side = f"one side of {measure(bound)}"
     return f"settled if {all_of(needed, n)} lie on {side} ({percent(POWER)} power where {share} of all runs do)"
 
 

@@ -14,7 +14,15 @@ from deepboot.reports.claims.kind import ClaimedRegion, Effect
 from deepboot.reports.comparison import AT_STEP, NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
-from deepboot.reports.statistics.intervals import T_MIN, Bounds, clopper_pearson, seeds_for_median, seeds_for_rate
+from deepboot.reports.statistics.intervals import (
+    T_MIN,
+    Bounds,
+    clopper_pearson,
+    median_bounds,
+    median_interval,
+    seeds_for_median,
+    seeds_for_rate,
+)
 from deepboot.reports.text import EVENT_WORDS, measure, percent, plural, setting, span
 
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -211,3 +219,35 @@ def notes_of(*counts: tuple[int, str]) -> str:
 def cut_note(confidence: float) -> str:
     """A note on an interval that is cut off at the ends of the claimed region."""
     return f"cut off where two one-sided tests at {percent(1 - confidence)} rule out the rest"
+
+
+def median_effect(
+    name: str,
+    bounds: pd.DataFrame,
+    region: Bounds,
+    *,
+    items: str,
+    confidence: float,
+    note: str,
+    lost: int = 0,
+    whole: bool = False,
+) -> Effect:
+    """The effect of a median of numbers that are known between bounds, by the sign test's interval.
+
+    Args:
+        bounds: ``low`` and ``high`` of every number; NaN where it was not measured.
+        lost: numbers of which not even a row is known.
+    """
+    known, total = int(bounds["low"].notna().sum()), len(bounds) + lost
+    low, high = open_where_unknown(bounds, lost)
+    estimate = median_bounds(low, high)
+    interval = median_interval(low, high, confidence)
+    needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
+    reason = "" if interval else f"{plural(known, items.removesuffix('s'))}, and {needed}"
+    return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total, whole=whole)
+
+
+def neither_reached(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
+    """Whether neither run of a pair has reached an event."""
+    outcomes = (event_bounds(runs, event)["outcome"] for runs in (real, ideal))
+    return ~np.logical_or.reduce([outcome == "reached" for outcome in outcomes])

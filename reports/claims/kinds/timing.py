@@ -22,7 +22,8 @@ from deepboot.reports.claims.kinds.shared import (
     delay_notes,
     for_median,
     for_rate,
-    open_where_unknown,
+    median_effect,
+    neither_reached,
     region_of,
     share_effect,
     undecided,
@@ -32,12 +33,10 @@ from deepboot.reports.measures.events import event_bounds, ratio_bounds, run_tim
 from deepboot.reports.statistics.intervals import (
     Bounds,
     clopper_pearson,
-    median_bounds,
-    median_interval,
     seeds_for_median,
 )
 from deepboot.reports.statistics.survival import BROKEN
-from deepboot.reports.text import EVENT_WORDS, percent, plural
+from deepboot.reports.text import EVENT_WORDS, plural
 
 
 def _for_step(settings: Any, confidence: float) -> int:
@@ -68,7 +67,7 @@ def grokking_delay(
         min_ratio: how many times as late as memorisation grokking comes, at least.
     """
     runs = evidence.runs_of(world)
-    effect = _median_effect(
+    effect = median_effect(
         f"median ratio of the {EVENT_WORDS[event].step} to the memorisation step in the {world} world",
         ratio_bounds(runs, runs, event=event),
         Bounds(min_ratio, math.inf),
@@ -100,10 +99,10 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
     """
     pairs, ideal = evidence.partners()
     ratios, words = ratio_bounds(pairs, ideal, over=event, event=event), EVENT_WORDS[event]
-    tied = _neither(pairs, ideal, event) & ratios["low"].notna()
+    tied = neither_reached(pairs, ideal, event) & ratios["low"].notna()
     neither = f"in {tied.sum()} of {len(pairs)} neither world {words.reached}" if tied.any() else ""
     notes = [counts(pairs, event), neither, alone(ideal)]
-    return _median_effect(
+    return median_effect(
         f"median ratio of the {evidence.world} world's {words.step} to its ideal partner's",
         # nothing is known of a pair's ratio where neither world grokked, whatever their budgets
         ratios.assign(low=ratios["low"].mask(tied, 0.0), high=ratios["high"].mask(tied, math.inf)),
@@ -141,7 +140,7 @@ def step(
     region = region_of("step", "step", min=min, max=max)
     runs = evidence.runs_of(world)
     bounds = event_bounds(runs, event)
-    return _median_effect(
+    return median_effect(
         f"median {EVENT_WORDS[event].step} in the {world} world",
         bounds.assign(low=bounds["low"].mask(bounds["outcome"].isin(BROKEN), 0.0)),
         region,
@@ -188,32 +187,6 @@ def rate(
     if total == unknown:
         return Effect(name, region, 0, "runs", reason="no run measures it", total=total)
     return share_effect(name, region, reached, unknown, total, evidence.confidence)
-
-
-def _median_effect(
-    name: str,
-    bounds: pd.DataFrame,
-    region: Bounds,
-    *,
-    items: str,
-    confidence: float,
-    note: str,
-    lost: int = 0,
-    whole: bool = False,
-) -> Effect:
-    known, total = int(bounds["low"].notna().sum()), len(bounds) + lost
-    low, high = open_where_unknown(bounds, lost)
-    estimate = median_bounds(low, high)
-    interval = median_interval(low, high, confidence)
-    needed = f"a {percent(confidence)} interval of a median needs {seeds_for_median(confidence)}"
-    reason = "" if interval else f"{plural(known, items.removesuffix('s'))}, and {needed}"
-    return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total, whole=whole)
-
-
-def _neither(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
-    """Whether neither run of a pair has reached an event."""
-    outcomes = (event_bounds(runs, event)["outcome"] for runs in (real, ideal))
-    return ~np.logical_or.reduce([outcome == "reached" for outcome in outcomes])
 
 
 @claim_kind(

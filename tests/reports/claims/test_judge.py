@@ -14,7 +14,7 @@ from deepboot.reports.statistics.intervals import Bounds, clopper_pearson
 KINDS = [
     "bootstrap_error", "change", "crossing", "difference", "equivalent", "faster", "final_difference",
     "final_error",
-    "gap_share", "grokking_delay", "monotone", "no_delay", "outcome_profile", "power_law", "predicts",
+    "gap_share", "grokking_delay", "head_start", "monotone", "no_delay", "outcome_profile", "power_law", "predicts",
     "rank_agreement", "rate", "ratio", "rebound", "relapse", "same_memorization", "step", "threshold", "trend",
     "waiting_shape",
 ]  # fmt: skip

@@ -181,6 +181,12 @@ def waits(random, truth, studies, seeds):
     return {"memorization": memorized, "grokking": memorized + 1e4 * random.weibull(truth, memorized.shape)}
 
 
+def switched(random, truth, studies, seeds):
+    """Steps from the 100th on that have the truth as their median ratio to the ideal world's."""
+    drawn = PAIRED(random, truth, studies, seeds)
+    return drawn | {"grokking": 100 + drawn["grokking"]}
+
+
 OF_TO = {"of": {"train_size": 100}, "to": {"train_size": 200}}
 RATIO = OF_TO | {"min_ratio": 2.0}
 ALONG = {"over": "train_size"}
@@ -206,6 +212,7 @@ CASES = {
     ("final_error", ""): Case({"max": 0.3}, levels, 0.3, 0.2, 0.4),
     ("gap_share", ""): Case({"max_share": 0.5}, shared, 0.5, 0.2, 0.8),
     ("grokking_delay", ""): Case({"min_ratio": 5.0}, LATE, 5.0, 15.0, 5 / 3, cuts=CUTS),
+    ("head_start", ""): Case({"since": "train_size", "min_ratio": 2.0}, switched, 2.0, 6.0, 2 / 3, cuts=CUTS),
     ("monotone", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -1.5, 1.5, cuts=CUTS, sizes=SIZES),
     ("monotone", "bump"): Case(ERRORS_FALL, bump, 0.0, -0.2, 0.2, sizes=SIZES),
     ("monotone", "tolerance"): Case(ERRORS_FALL | {"tolerance": 0.1}, bump, 0.1, -0.1, 0.3, sizes=SIZES),

@@ -29,6 +29,7 @@ KINDS = {  # one claim of each, and whether "yes" is what its support means
     "final_error": ({"min": 4.0}, False),
     "gap_share": ({"max_share": 0.4}, True),
     "grokking_delay": ({"min_ratio": 4.0}, True),
+    "head_start": ({"min_ratio": 4.0}, True),
     "monotone": ({"over": "train_size", "direction": "rises"}, False),
     "no_delay": ({}, False),
     "outcome_profile": ({"outcome": "grokking", "classifier": "pair", "min_rate": 0.4}, False),

@@ -25,14 +25,15 @@ SETTINGS = {  # of the kinds that need some
     "change": {"metric": "test_error"},
     "crossing": {"metric": "test_error", "over": "train_size", **SHARED},
     "final_difference": GROUPS,
+    "head_start": {"since": "train_size"},
     "outcome_profile": {"classifier": "liu", "outcome": "grokking"},
     "power_law": {"over": "train_size"},
     "ratio": GROUPS,
     "trend": {"over": "train_size"},
 }
 OTHERS = {  # bounds other than those that the ledger measures with
-    "direction": "falls", "max_error": 0.01, "max_share": 0.1, "min": 7, "min_rate": 0.5, "min_ratio": 7.0,
-    "min_shape": 7.0, "min_slope": 7.0, "min_tau": 0.5,
+    "direction": "falls", "max_error": 0.01, "max_ratio": 7.0, "max_share": 0.1, "min": 7, "min_rate": 0.5,
+    "min_ratio": 7.0, "min_shape": 7.0, "min_slope": 7.0, "min_tau": 0.5,
 }  # fmt: skip
 
 
