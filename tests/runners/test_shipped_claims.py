@@ -79,7 +79,7 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "crossing": ("equal", "both rise", "both fall"),
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
-    "head_start": ("equal", "real late", "head start"),
+    "head_start": ("never", "real late", "head start"),
     "waiting_shape": ("waits of every length", "waits alike", "waits far apart"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
