@@ -135,7 +135,7 @@ def run_events(
 CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
-def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> list[int]:
+def relapses(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> list[int]:
     """Steps at which test accuracy falls below the threshold again after grokking; their number is the count.
 
     Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
@@ -151,7 +151,7 @@ def relapses(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> li
     return [int(step) for step in steps[later][falls]]
 
 
-def transition_width(rows: pd.DataFrame, threshold: float = 0.99, streak: int = 3) -> float | None:
+def transition_width(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> float | None:
     """Steps that test accuracy takes from 10 % to 90 % of its rise; None for a run that never grokked.
 
     The rise goes from the accuracy at the first evaluation (the base) to the accuracy at the evaluation

@@ -1,7 +1,7 @@
 """Time in steps, in samples seen or in seconds: the words for each unit, and tables of runs expressed in it."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -62,19 +62,19 @@ def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd
         runs whose `TIMES` are Float64, null where unknown; evaluations whose ``step`` is Float64, those without a
         time left out, with the optimiser updates under ``update``.
     """
-    rows = {str(run_id): table for run_id, table in evaluations.groupby("run_id", sort=False)}
-    records = runs[["run_id", "batch_size", "last_step", "seconds"]].to_dict("records")
-    step_times = {
-        str(run["run_id"]): _step_times(run, rows.get(str(run["run_id"]), evaluations.head(0)), axis) for run in records
-    }
-    event_times = [
-        step_times[str(run_id)].at(steps)
-        for run_id, steps in zip(runs["run_id"], _numbers(runs[list(TIMES)]), strict=True)
-    ]
-    times = pd.DataFrame(np.reshape(event_times, (len(runs), len(TIMES))), columns=list(TIMES), index=runs.index)
-    timed_rows = evaluations.assign(update=evaluations["step"], step=np.nan)
-    for run_id in step_times.keys() & rows.keys():
-        timed_rows.loc[rows[run_id].index, "step"] = step_times[run_id].at(_numbers(rows[run_id]["step"]))
+    rows_of = evaluations.groupby("run_id", sort=False).indices
+    none = np.zeros(0, dtype=np.intp)
+    steps, samples = (_numbers(evaluations[name]) for name in ("step", "samples_seen"))
+    facts = _numbers(runs[["batch_size", "last_step", "seconds"]])
+    events = _numbers(runs[list(TIMES)])
+    timed_steps = np.full(len(evaluations), np.nan)
+    for place, run_id in enumerate(runs["run_id"]):
+        rows = rows_of.get(run_id, none)
+        clock = _step_times(*facts[place], steps[rows], samples[rows], axis)
+        events[place] = clock.at(events[place])
+        timed_steps[rows] = clock.at(steps[rows])
+    times = pd.DataFrame(events, columns=list(TIMES), index=runs.index)
+    timed_rows = evaluations.assign(update=evaluations["step"], step=timed_steps)
     timed_rows = timed_rows.dropna(subset="step").astype({"step": "Float64"}).reset_index(drop=True)
     return runs.assign(**{name: times[name].astype("Float64") for name in TIMES}), timed_rows
 
@@ -112,15 +112,13 @@ def _interpolated_values(times: np.ndarray, steps: np.ndarray, values: np.ndarra
     return np.interp(times, steps[known], values[known], left=np.nan, right=np.nan)
 
 
-def _step_times(run: dict[Any, Any], rows: pd.DataFrame, axis: Axis) -> StepTimes:
-    """Times of one run's steps, from its evaluations or its seconds."""
-    batch, last, seconds = (
-        float(_numbers(pd.Series([run[name]]))[0]) for name in ("batch_size", "last_step", "seconds")
-    )
+def _step_times(
+    batch: float, last: float, seconds: float, steps: np.ndarray, samples: np.ndarray, axis: Axis
+) -> StepTimes:
+    """Times of one run's steps, from the steps and samples of its evaluations, or from its seconds."""
     if axis == "seconds":
         pace = seconds / last if last > 0 else np.nan
         return StepTimes(np.zeros(1), np.array([0 * pace]), pace)  # 0 * NaN: without seconds step 0 has no time either
-    steps, samples = _numbers(rows["step"]), _numbers(rows["samples_seen"])
     known = np.isfinite(samples) & (steps > 0)
     return StepTimes(np.concatenate([[0.0], steps[known]]), np.concatenate([[0.0], samples[known]]), batch)
 

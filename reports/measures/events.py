@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.events import relapses, transition_width
+from deepboot.bootstrap.events import Curves, curves_of, relapses, transition_width
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
@@ -164,27 +164,29 @@ def _difference(runs: pd.DataFrame, event: str = "grokking") -> pd.DataFrame:
 def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     """``run_id, relapses, transition_width`` of every run."""
     runs = comparison.runs
-    grokked = runs[runs["grokking_high"].notna()]
-    rows = {str(run_id): table for run_id, table in comparison.evaluations.groupby("run_id")}
+    grokked = runs["grokking_high"].notna()
+    curves, rows_of = curves_of(comparison.evaluations), comparison.evaluations.groupby("run_id", sort=False).indices
+    none = np.zeros(0, dtype=np.intp)
+    settings = [name for name in (f"evaluation.{rule}" for rule in RULE) if name in runs]
     records = []
-    for run in grokked.to_dict("records"):
-        table = rows.get(run["run_id"], comparison.evaluations.head(0))
+    for run in runs.loc[grokked, ["run_id", *settings]].to_dict("records"):
+        rows = rows_of.get(run["run_id"], none)
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
-        updates, pace = _updates(table)
+        updates, pace = _updates({name: values[rows] for name, values in curves.items()})
         width = transition_width(updates, **rule)
         records.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
-    rest = [(run_id, 0, None) for run_id in runs.loc[runs["grokking_high"].isna(), "run_id"]]
+    rest = [(run_id, 0, None) for run_id in runs.loc[~grokked, "run_id"]]
     return pd.DataFrame([*records, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}
     )
 
 
-def _updates(table: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+def _updates(curves: Curves) -> tuple[Curves, float]:
     """A run's evaluations by optimiser updates, and the length of one update on the comparison's axis."""
-    if "update" not in table or table.empty:
-        return table, 1.0
-    last = table.iloc[-1]
-    return table.assign(step=table["update"]), float(last["step"] / last["update"]) if last["update"] > 0 else 1.0
+    if "update" not in curves or not len(curves["step"]):
+        return curves, 1.0
+    step, update = curves["step"][-1], curves["update"][-1]
+    return {**curves, "step": curves["update"]}, float(step / update) if update > 0 else 1.0
 
 
 def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:
