@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST_SHOWN, LONGEST_PATH = 80, 300  # characters of a value and of a path in a message
+MOST_LISTED = 40  # known words that a message lists beside the nearest one
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -15,12 +16,16 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(word: str, known: list[str]) -> str:
-    """A sentence with the known word nearest to this one, and the list of all.
+    """A sentence with the known word nearest to this one, and the list of all; a long list only where none is near.
 
     >>> suggestion("sparse_party", ["digits", "sparse_parity"])
     "Did you mean 'sparse_parity'? Known: digits, sparse_parity."
+    >>> suggestion("n77", [f"n{number}7" for number in range(100)])
+    "Did you mean 'n77'? It is one of 100 known names."
     """
     near = nearest(word, known)
+    if near is not None and len(known) > MOST_LISTED:
+        return f"Did you mean {near!r}? It is one of {len(known)} known names."
     guess = f"Did you mean {near!r}? " if near is not None else ""
     return f"{guess}Known: {', '.join(known) or 'none'}."
 
