@@ -24,14 +24,15 @@ REQUIRED: dict[str, Any] = {  # values of settings without a default
     "at_step": 1_000, "metric": "test_error", "over": "training.train_size", "direction": "falls",
     "of": {"training.train_size": 100}, "to": {"training.train_size": 1_000}, "min_ratio": 2.0, "max_share": 0.5,
     "min_tau": 0.5, "max_error": 0.05, "margin": 0.05, "min_difference": 0.05, "classifier": "pair",
-    "outcome": "grokking",
+    "outcome": "grokking", "beside": ["training.streams.init"],
 }  # fmt: skip
 BOUNDS: dict[str, dict[str, Any]] = {  # of claims that need one of two bounds, neither of which is required by itself
     "bootstrap_error": {"max": 0.05}, "change": {"max": 0.1}, "crossing": {"min": 1_000},
     "final_difference": {"max": 0.1}, "final_error": {"max": 0.1}, "outcome_profile": {"min_rate": 0.5},
     "power_law": {"max_slope": -1.0}, "rate": {"min_rate": 0.5}, "ratio": {"min_ratio": 2.0},
     "head_start": {"max_ratio": 1.0}, "rebound": {"min_rise": 0.1, "min_rate": 0.5}, "relapse": {"max_rate": 0.25},
-    "step": {"max": 1_000}, "threshold": {"max": 1_000}, "waiting_shape": {"min_shape": 2.0},
+    "step": {"max": 1_000}, "threshold": {"max": 1_000}, "variance_share": {"min_share": 0.5},
+    "waiting_shape": {"min_shape": 2.0},
 }  # fmt: skip
 SHOWN = 3  # settings at their default
 

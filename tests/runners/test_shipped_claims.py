@@ -25,7 +25,7 @@ BUDGET = 100_000
 STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {
     "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "fitted": True, "lasts": True,
-    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0, "spread": 0.0,
+    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0, "second": 1.0, "spread": 0.0,
 }  # fmt: skip
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -45,6 +45,7 @@ PICTURES = {
     "no pool fitted": {"fitted": False},
     "later cells late": {"later": 16.0},
     "later cells soon": {"later": 1 / 16},
+    "every second cell late": {"second": 16.0},
     "later ideal cells late": {"later ideal": 16.0},
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
@@ -80,6 +81,7 @@ OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     "final_error": ("equal", "low", "high"),
     "outcome_profile": ("equal", "high train loss", "high test loss", "together", "grokking"),
     "head_start": ("never", "real late", "head start"),
+    "variance_share": ("equal", "later cells late", "every second cell late"),
     "waiting_shape": ("waits of every length", "waits alike", "waits far apart"),
 }
 FITTING = ("equal", "real late", "no pool fitted")  # of a share of runs that memorise
@@ -148,6 +150,7 @@ def results_of(raw, picture):
         along = place / max(len(cells) - 1, 1)
         for seed in range(seeds):
             memorizes = drawn.get("memorizes", 103 if seed % 2 else 97) * drawn["later"] ** along
+            memorizes *= drawn["second"] ** (place % 2)
             late = memorizes * (1 + (drawn["delay"] - 1) * math.exp(drawn["spread"] * extreme(seed, seeds)))
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}

@@ -16,7 +16,7 @@ KINDS = [
     "final_error",
     "gap_share", "grokking_delay", "head_start", "monotone", "no_delay", "outcome_profile", "power_law", "predicts",
     "rank_agreement", "rate", "ratio", "rebound", "relapse", "same_memorization", "step", "threshold", "trend",
-    "waiting_shape",
+    "variance_share", "waiting_shape",
 ]  # fmt: skip
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 LATE = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}

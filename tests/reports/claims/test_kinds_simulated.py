@@ -187,6 +187,14 @@ def switched(random, truth, studies, seeds):
     return drawn | {"grokking": 100 + drawn["grokking"]}
 
 
+def crossed(random, truth, studies, seeds):
+    """Steps of which eight cells have the truth as their share of the log variance, and seeds half of the rest."""
+    share = np.sqrt([truth, (1 - truth) / 2, (1 - truth) / 2])
+    shapes = ((studies, 8, 1), (studies, 1, seeds), (studies, 8, seeds))
+    return {"grokking": 1e6 * np.exp(sum(part * random.normal(size=shape)
+                                         for part, shape in zip(share, shapes, strict=True)))}  # fmt: skip
+
+
 OF_TO = {"of": {"train_size": 100}, "to": {"train_size": 200}}
 RATIO = OF_TO | {"min_ratio": 2.0}
 ALONG = {"over": "train_size"}
@@ -233,6 +241,9 @@ CASES = {
     ("threshold", ""): Case({"max": 800}, needs, 800, 300, 5_000, sizes=POOLS),
     ("trend", ""): Case(ALONG | {"direction": "falls"}, power, 0.0, -0.5, 0.5, cuts=CUTS, sizes=SIZES),
     ("trend", "two cells"): Case(ALONG | {"direction": "falls"}, two_powers, 0.0, -1.0, 1.0, sizes=ARMS),
+    ("variance_share", ""): Case(
+        {"over": "train_size", "beside": ["seed"], "min_share": 0.5}, crossed, 0.5, 0.95, 0.05
+    ),
     ("waiting_shape", ""): Case({"min_shape": 2.0}, waits, 2.0, 6.0, 0.7, cuts=CUTS, studies=150),
 }
 MISSING = (0.1, 0.4)  # shares of the real runs that failed

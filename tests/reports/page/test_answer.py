@@ -44,6 +44,7 @@ KINDS = {  # one claim of each, and whether "yes" is what its support means
     "step": ({"min": 4}, False),
     "threshold": ({"min": 4}, False),
     "trend": ({"over": "train_size", "direction": "rises"}, True),
+    "variance_share": ({"over": "train_size", "beside": ["seed"], "min_share": 0.4}, False),
     "waiting_shape": ({"min_shape": 4.0}, False),
 }  # fmt: skip
 

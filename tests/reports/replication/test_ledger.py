@@ -30,10 +30,11 @@ SETTINGS = {  # of the kinds that need some
     "power_law": {"over": "train_size"},
     "ratio": GROUPS,
     "trend": {"over": "train_size"},
+    "variance_share": {"over": "train_size", "beside": ["seed"]},
 }
 OTHERS = {  # bounds other than those that the ledger measures with
     "direction": "falls", "max_error": 0.01, "max_ratio": 7.0, "max_share": 0.1, "min": 7, "min_rate": 0.5,
-    "min_ratio": 7.0, "min_shape": 7.0, "min_slope": 7.0, "min_tau": 0.5,
+    "min_ratio": 7.0, "min_share": 0.5, "min_shape": 7.0, "min_slope": 7.0, "min_tau": 0.5,
 }  # fmt: skip
 
 
