@@ -10,6 +10,8 @@ from scipy import special
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
 from deepboot.reports.statistics.paired import finite, tail
 
+ROUNDING = 1e-9  # by which a mean over blocks of a test set may lie outside [0, 1]
+
 
 @dataclass(frozen=True)
 class ErrorNoise:
@@ -51,9 +53,10 @@ def noise_of_test_set(error: ArrayLike, n_test: int, confidence: float = 0.95) -
     errors, missed = finite(np.atleast_1d(np.asarray(error, dtype=float)), "error"), tail(confidence)
     if n_test < 1:
         raise ValueError(f"`n_test` must be at least 1, got {n_test}. Give the size of the test set.")
-    if errors.min() < 0 or errors.max() > 1:
+    if errors.min() < -ROUNDING or errors.max() > 1 + ROUNDING:
         worst = errors[np.argmax(np.abs(errors - 0.5))]
         raise ValueError(f"`error` must be in [0, 1], got {worst:g}. Give a share of wrong labels, not percent.")
+    errors = errors.clip(0, 1)
     binomial = float(np.mean(errors * (1 - errors))) / n_test
     spread = float(errors.std(ddof=1)) if errors.size > 1 else math.nan
     share = binomial / spread**2 if spread > 0 else math.nan

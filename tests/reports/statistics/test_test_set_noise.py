@@ -40,3 +40,9 @@ def test_bad_input_is_explained():
         noise_of_test_set(0.1, 0)
     with raises("`error` must be in [0, 1], got 10. Give a share of wrong labels, not percent."):
         noise_of_test_set(10, 100)
+
+
+def test_an_error_that_rounding_moved_beyond_1_counts_as_1():
+    """As the mean over blocks of a test set may be, where all its samples are wrong."""
+    beyond = [1.0, np.nextafter(1.0, 2.0)]
+    assert noise_of_test_set(beyond, 100) == noise_of_test_set([1.0, 1.0], 100)
