@@ -51,7 +51,7 @@ def variance_shares(values: ArrayLike, confidence: float = 0.95) -> list[Varianc
     squares = repeats * [np.square(values.mean(axis=axes) - values.mean()).sum() for axes in others]
     rest = max(np.square(values - values.mean()).sum() - squares.sum(), 0.0)
     freedom, free = levels - 1, values.size - 1 - (levels - 1).sum()
-    if squares.sum() + rest == 0:
+    if np.ptp(values) == 0:
         return [VarianceShare(np.nan, Bounds(0.0, 1.0))] * values.ndim
     random = np.random.default_rng(SEED)
     of_factors, of_rest = random.chisquare(freedom, (DRAWS, levels.size)), random.chisquare(free, DRAWS)

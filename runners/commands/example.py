@@ -21,8 +21,8 @@ LISTS = ("transform", "claim")  # of which a study may have several
 REQUIRED: dict[str, Any] = {  # values of settings without a default
     "path": "samples.npz", "root": "data/cifar", "strength": 1e-4, "norm": 1.0, "share": 0.1, "shift": 100,
     "times": 4, "gap": 2, "first": 20, "growth": 10,
-    "at_step": 1_000, "metric": "test_error", "over": "training.train_size", "direction": "falls",
-    "of": {"training.train_size": 100}, "to": {"training.train_size": 1_000}, "min_ratio": 2.0, "max_share": 0.5,
+    "at_step": 1_000, "metric": "test_error", "over": "train_size", "direction": "falls",
+    "of": {"train_size": 100}, "to": {"train_size": 1_000}, "min_ratio": 2.0, "max_share": 0.5,
     "min_tau": 0.5, "max_error": 0.05, "margin": 0.05, "min_difference": 0.05, "classifier": "pair",
     "outcome": "grokking", "beside": ["training.streams.init"],
 }  # fmt: skip

@@ -75,7 +75,7 @@ def crossing(
     lie on either side. Estimate: where isotonic rates pass a half. Interval: the sign test on seeds, as in `threshold`.
 
     Args:
-        over: the setting along which groups cross, by its dotted name, such as "training.train_size".
+        over: the setting along which groups cross, by its column of the runs, such as "train_size".
         of: settings of the cells that come to have the larger metric, by dotted name.
         to: settings of the cells that they are compared with.
         metric: column of the table of evaluations, at each run's last evaluation.

@@ -54,7 +54,7 @@ def power_law(
     nothing is judged. Shared seeds and ``over`` as in `trend`, ``over`` positive.
 
     Args:
-        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        over: the setting that differs between the cells, by its column of the runs, such as "train_size".
         min_slope: smallest exponent that is claimed.
         max_slope: largest exponent that is claimed; give one of the two, or both.
     """

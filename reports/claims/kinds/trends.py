@@ -55,7 +55,7 @@ def trend(
     under ``event = "final_error"``.
 
     Args:
-        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        over: the setting that differs between the cells, by its column of the runs, such as "train_size".
         direction: whether the step or error rises or falls as the setting grows.
         event: what is ranked: the step of an event, or the error at the end.
     """
@@ -109,7 +109,7 @@ def monotone(
     `trend`.
 
     Args:
-        over: the setting that differs between the cells, by its dotted name, such as "training.train_size".
+        over: the setting that differs between the cells, by its column of the runs, such as "train_size".
         direction: whether the step or error rises or falls as the setting grows.
         event: what is compared: the step of an event, or the error at the end.
         tolerance: how far neighbours may move the wrong way: an error, or a share of the steps.
