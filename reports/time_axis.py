@@ -70,7 +70,8 @@ def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd
     timed_steps = np.full(len(evaluations), np.nan)
     for place, run_id in enumerate(runs["run_id"]):
         rows = rows_of.get(run_id, none)
-        clock = _step_times(*facts[place], steps[rows], samples[rows], axis)
+        batch, last, seconds = facts[place]
+        clock = _step_times(batch, last, seconds, steps[rows], samples[rows], axis)
         events[place] = clock.at(events[place])
         timed_steps[rows] = clock.at(steps[rows])
     times = pd.DataFrame(events, columns=list(TIMES), index=runs.index)

@@ -88,8 +88,8 @@ def variance_share(
         why = f"{total - int(known.sum())} of {plural(total, 'run')} have no step, and a variance needs all"
     if why:
         return Effect(name, region, int(known.sum()), "runs", reason=why, note=note, total=total)
-    steps = np.sqrt(bounds["low"].clip(lower=1) * bounds["high"].clip(lower=1)).to_numpy(dtype=float)
+    low, high = bounds[["low", "high"]].clip(lower=1.0).to_numpy(dtype=float).T
     order = runs.reset_index(drop=True).sort_values(factors).index
-    (share, *_) = variance_shares(np.log(steps[order]).reshape(levels), across.confidence)
+    (share, *_) = variance_shares((np.log(low * high) / 2)[order].reshape(levels), across.confidence)
     estimate = Bounds(share.share, share.share)
     return Effect(name, region, total, "runs", estimate, share.interval, note=note, total=total)
