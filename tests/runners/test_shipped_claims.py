@@ -8,6 +8,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -89,8 +90,8 @@ BETWEEN_CELLS = ("monotone", "power_law", "ratio", "trend")
 # levels: nothing in them is equal to another
 OF_ONE_WORLD = ("rate", "rebound", "relapse", "final_error", "outcome_profile", "threshold", "waiting_shape")
 IDEAL_ALONE = [  # the pairs that tell most studies apart come first
-    ("real worse", "high"), ("real never", "never"), ("both rise", "only the real one rises"),
-    ("equal", "ideal worse"), ("equal", "ideal late"), ("real late", "both late"), ("equal", "later ideal cells late"),
+    ("real worse", "high"), ("real never", "never"), ("equal", "later ideal cells late"), ("equal", "ideal worse"),
+    ("both rise", "only the real one rises"), ("equal", "ideal late"), ("real late", "both late"),
 ]  # fmt: skip
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
@@ -273,8 +274,8 @@ def test_a_study_that_asks_about_the_worlds_looks_at_both(name, scale):
     """At least one of its claims has another verdict where the ideal world alone is another."""
     raw = study_files.load(name, scale=scale)
     if re.search("ideal|worlds", raw["question"]):
-        every = range(len(raw["claims"]))
-        assert any(judged(raw, one, every) != judged(raw, other, every) for one, other in IDEAL_ALONE)
+        found = cache(lambda picture: judged(raw, picture, range(len(raw["claims"]))))
+        assert any(found(one) != found(other) for one, other in IDEAL_ALONE)
 
 
 @pytest.mark.parametrize(
