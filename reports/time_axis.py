@@ -63,13 +63,12 @@ def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd
         time left out, with the optimiser updates under ``update``.
     """
     rows_of = evaluations.groupby("run_id", sort=False).indices
-    none = np.zeros(0, dtype=np.intp)
     steps, samples = (_numbers(evaluations[name]) for name in ("step", "samples_seen"))
     facts = _numbers(runs[["batch_size", "last_step", "seconds"]])
     events = _numbers(runs[list(TIMES)])
     timed_steps = np.full(len(evaluations), np.nan)
     for place, run_id in enumerate(runs["run_id"]):
-        rows = rows_of.get(run_id, none)
+        rows = rows_of.get(run_id, [])
         batch, last, seconds = facts[place]
         clock = _step_times(batch, last, seconds, steps[rows], samples[rows], axis)
         events[place] = clock.at(events[place])

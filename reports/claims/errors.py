@@ -70,9 +70,7 @@ def claim_errors(claims: list[dict[str, Any]], planned: PlannedRuns) -> list[str
 
 def errors_by_key(claims: Mapping[str, dict[str, Any]], planned: PlannedRuns) -> list[str]:
     """As `claim_errors`, of claims by the keys by which the sentences name them."""
-    return [
-        sentence for key, claim in claims.items() for sentence in dict.fromkeys(_errors(claim, key, planned))
-    ]  # fmt: skip
+    return [sentence for key, claim in claims.items() for sentence in dict.fromkeys(_errors(claim, key, planned))]
 
 
 def _errors(claim: dict[str, Any], path: str, planned: PlannedRuns) -> Iterator[str]:

@@ -166,11 +166,10 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     runs = comparison.runs
     grokked = runs["grokking_high"].notna()
     curves, rows_of = curves_of(comparison.evaluations), comparison.evaluations.groupby("run_id", sort=False).indices
-    none = np.zeros(0, dtype=np.intp)
     settings = [name for name in (f"evaluation.{rule}" for rule in RULE) if name in runs]
     records = []
     for run in runs.loc[grokked, ["run_id", *settings]].to_dict("records"):
-        rows = rows_of.get(run["run_id"], none)
+        rows = rows_of.get(run["run_id"], [])
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
         updates, pace = _updates({name: values[rows] for name, values in curves.items()})
         width = transition_width(updates, **rule)

@@ -1,6 +1,5 @@
 """A kind of claim about runs whose world changes on the way: what they had learned before, counted in later steps."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from deepboot.reports.claims.kinds.shared import (
     counts,
     median_effect,
     neither_reached,
+    opened,
     region_of,
 )
 from deepboot.reports.measures.events import event_bounds, ratio_bounds
@@ -73,16 +73,16 @@ def head_start(
     region = region_of("head_start", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
     pairs, ideal = evidence.partners()
     start, ends = pairs[since].to_numpy(dtype=float), [f"{event}_low", f"{event}_high"]
-    early = (event_bounds(pairs, event)["high"] <= start).to_numpy()
+    early = event_bounds(pairs, event)["high"] <= start
     later = pairs.assign(**{name: np.maximum(pairs[name].to_numpy(dtype=float, na_value=np.nan) - start, 0.0)
                             for name in ends})  # fmt: skip
     ratios, words = ratio_bounds(later, ideal, over=event, event=event), EVENT_WORDS[event]
-    unknown = early | (neither_reached(pairs, ideal, event) & ratios["low"].notna()).to_numpy()
+    unknown = early | (neither_reached(pairs, ideal, event) & ratios["low"].notna())
     before = f"{early.sum()} of {len(pairs)} {words.reached} before that step" if early.any() else ""
     notes = [before, counts(pairs, event), alone(ideal)]
     return median_effect(
         f"median ratio of the {words.step} from {since} on to the ideal partner's from the start",
-        ratios.assign(low=ratios["low"].mask(unknown, 0.0), high=ratios["high"].mask(unknown, math.inf)),
+        opened(ratios, unknown),
         region,
         items="pairs",
         confidence=evidence.confidence,

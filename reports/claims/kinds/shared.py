@@ -247,6 +247,11 @@ def median_effect(
     return Effect(name, region, known, items, estimate, interval, reason, note=note, total=total, whole=whole)
 
 
+def opened(bounds: pd.DataFrame, unknown: pd.Series) -> pd.DataFrame:
+    """Bounds of numbers from 0 up, with 0 and infinity where nothing is known of one."""
+    return bounds.assign(low=bounds["low"].mask(unknown, 0.0), high=bounds["high"].mask(unknown, math.inf))
+
+
 def neither_reached(real: pd.DataFrame, ideal: pd.DataFrame, event: str) -> pd.Series:
     """Whether neither run of a pair has reached an event."""
     outcomes = (event_bounds(runs, event)["outcome"] for runs in (real, ideal))

@@ -24,6 +24,7 @@ from deepboot.reports.claims.kinds.shared import (
     for_rate,
     median_effect,
     neither_reached,
+    opened,
     region_of,
     share_effect,
     undecided,
@@ -105,7 +106,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
     return median_effect(
         f"median ratio of the {evidence.world} world's {words.step} to its ideal partner's",
         # nothing is known of a pair's ratio where neither world grokked, whatever their budgets
-        ratios.assign(low=ratios["low"].mask(tied, 0.0), high=ratios["high"].mask(tied, math.inf)),
+        opened(ratios, tied),
         Bounds(min_ratio, math.inf),
         items="pairs",
         confidence=evidence.confidence,
