@@ -180,6 +180,7 @@ class Traits:
     region: Callable[[Any], ClaimedRegion] | None = None
     quantity: Quantity | None = None
     fewest_cells: int = 2
+    levels: bool = False
 
 
 _traits: dict[str, Traits] = {}
@@ -200,6 +201,7 @@ def claim_kind(
     region: Callable[[Any], ClaimedRegion] | None = None,
     quantity: Quantity | None = None,
     fewest_cells: int = 2,
+    levels: bool = False,
 ) -> Callable[[Any], Any]:
     """Decorator that makes a function (evidence, settings) -> Effect a kind of claim.
 
@@ -227,6 +229,7 @@ def claim_kind(
         quantity: of a kind whose estimate is a number by itself, whatever is claimed; a study may then set it beside
             a published one (`reports.replication`).
         fewest_cells: of a kind of scope "cells", how many it takes: 1 where it counts over cells and compares none.
+        levels: whether its interval narrows with more values of the settings that it names, and not with more seeds.
     """
     figures = (figure,) if isinstance(figure, str) else figure
 
@@ -234,7 +237,7 @@ def claim_kind(
         registered = register("claim", name)(function)
         _traits[name] = Traits(
             min_seeds, scope, figures, events, tailored, pairs, unjudgeable, clause, refutable_early, region, quantity,
-            fewest_cells,
+            fewest_cells, levels,
         )  # fmt: skip
         return registered
 

@@ -16,7 +16,7 @@ from deepboot.bootstrap.results import Results
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect, Verdict
 from deepboot.reports.claims.judge import judge
-from deepboot.reports.claims.kind import seeds_needed
+from deepboot.reports.claims.kind import seeds_needed, traits_of
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.planning.forecast import Forecast, PilotQuestion
 from deepboot.reports.planning.resample import Pilot, drawn_seeds
@@ -76,6 +76,8 @@ def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
     judgement, seeds = question.judgement, pilot.seeds
     if judgement.verdict != "inconclusive":
         return Forecast(judgement, seeds, seeds, judgement.verdict)
+    if traits_of(judgement.claim["kind"]).levels:
+        return Forecast(judgement, seeds, None, reason="more values of the settings that it names would help, not seeds")
     if seeds < T_MIN:
         needed = f", and a verdict needs {question.fewest}" if (question.fewest or 0) > T_MIN else ""
         return Forecast(judgement, seeds, None, reason=f"a spread needs a pilot of {T_MIN} or more{needed}")

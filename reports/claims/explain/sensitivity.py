@@ -9,6 +9,7 @@ from deepboot.reports.claims.kind import seeds_needed, traits_of
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import count, measure, percent, plural
 
+MORE_LEVELS = "More values of the settings that it names may settle it, not more seeds; how many is unknown."
 MOST_SEEDS = 10_000  # beyond, the estimate is all but at the claimed bound
 
 
@@ -25,7 +26,8 @@ def sensitivity(judgement: Judgement) -> list[str]:
         return [f"No number of seeds settles it at a confidence of {percent(judgement.confidence)}."]
     if there < needed and effect.items != "cells":
         return [f"More seeds: a verdict takes at least {count(needed)}, and there are {count(there)}."]
-    return list(filter(None, [_missing(effect), _more(effect, there), _budget(judgement, effect)]))
+    more = MORE_LEVELS if traits_of(judgement.claim["kind"]).levels else _more(effect, there)
+    return list(filter(None, [_missing(effect), more, _budget(judgement, effect)]))
 
 
 def seeds_to_settle(effect: Effect, seeds: int) -> float | None:

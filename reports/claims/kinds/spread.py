@@ -22,6 +22,10 @@ def _for_share(settings: Any, _: float) -> int:
     return 1
 
 
+def _levels_clause(settings: Any, seeds: int, confidence: float) -> str:
+    return "of each cell it has enough; its interval narrows with more values of the settings that it names"
+
+
 def _not_crossed(across: Across, settings: Mapping[str, Any]) -> str:
     """Why these cells are not every combination of the settings' values, once each."""
     factors = [settings["over"], *settings["beside"]]
@@ -52,6 +56,8 @@ def _levels(runs: pd.DataFrame, factors: list[str]) -> tuple[tuple[int, ...], st
     figure="steps",
     events=("grokking",),
     unjudgeable=_not_crossed,
+    clause=_levels_clause,
+    levels=True,
     quantity=Quantity({"min_share": 0.0, "max_share": None}),
 )
 def variance_share(

@@ -3,7 +3,10 @@ import pytest
 
 from deepboot.reports import compare
 from deepboot.reports.claims.errors import PlannedRuns, claim_errors
+from deepboot.reports.claims.explain.sensitivity import MORE_LEVELS, sensitivity
 from deepboot.reports.claims.judge import judge
+from deepboot.reports.planning.before_run import prospects
+from deepboot.reports.planning.from_pilot import forecasts
 
 DATA, INIT = "training.streams.data", "training.streams.init"
 CLAIM = {"kind": "variance_share", "over": DATA, "beside": [INIT], "min_share": 0.5}
@@ -34,6 +37,19 @@ def test_verdicts(make_pairs, spread, verdict):
     one = judged(crossed(make_pairs, spread))
     assert one.verdict == verdict
     assert f"share of {DATA} in the variance of the log grokking step" in one.sentence
+
+
+def test_more_values_would_settle_it_and_not_more_seeds(make_pairs):
+    """Each cell has one seed; a page, a plan and a forecast from a pilot ask for more values of the settings."""
+    made = crossed(make_pairs, (1.0, 1.0))
+    one = judged(made)
+    assert one.verdict == "inconclusive"
+    assert sensitivity(one) == [MORE_LEVELS]
+    (foreseen,) = forecasts(compare(made))
+    expected = "inconclusive with 1 seed: more values of the settings that it names would help, not seeds"
+    assert foreseen.sentence == expected
+    (planned,) = prospects([CLAIM], 1)
+    assert planned.endswith("its interval narrows with more values of the settings that it names")
 
 
 def test_the_share_is_of_the_order_of_levels_not_of_rows(make_pairs):
