@@ -148,7 +148,7 @@ def test_page_holds_the_numbers_of_the_tables(usual):
     row = compare(results).at_stopping().iloc[0]
     expected = [
         "Does a finite pool delay generalisation on sparse parity?",
-        "After PAIR, 2023",
+        "Source: PAIR, 2023",
         "16 runs",
         "Grokking comes late",
         *finding(compare(results)),
