@@ -17,6 +17,11 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_sessionfinish():
+    """At the end it takes them all, or libraries written in C++ report leaks."""
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """One thread per test process, so that results do not depend on how many processes share the machine."""
