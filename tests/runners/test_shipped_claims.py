@@ -60,7 +60,7 @@ PICTURES = {
     # losses and errors of the pool and of the test set, by class
     "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5, "train errors": (0.9,) * 5, "errors": (0.9,) * 5},
     "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4), "errors": (0.9,) * 5},
-    "together": {name: (1.0, *(0.0,) * 4) for name in ("train", "test", "train errors", "errors")},
+    "together": dict.fromkeys(("train", "test", "train errors", "errors"), (1.0, *(0.0,) * 4)),
     "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3), "errors": (0.9, 0.9, *(0.0,) * 3)},
 }
 CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
