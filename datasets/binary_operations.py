@@ -135,10 +135,19 @@ class BinaryOperations(Universe):
         if not self.unordered_pairs:
             row = self.modulus - self._first
             return number // row, number % row + self._first
-        y = ((8 * number.double() + 1).sqrt().sub(1) / 2).long()
-        y = y - (y * (y + 1) // 2 > number).long()  # the root may be rounded to the next whole number, up or down
-        y = y + ((y + 1) * (y + 2) // 2 <= number).long()
-        return number - y * (y + 1) // 2, y
+        return unordered_pair(number)
+
+
+def unordered_pair(number: Tensor) -> tuple[Tensor, Tensor]:
+    """The pair x <= y of a cell number y * (y + 1) / 2 + x, int64, each of any shape.
+
+    >>> [tuple(part.tolist()) for part in unordered_pair(torch.arange(4))]
+    [(0, 0, 1, 0), (0, 1, 1, 2)]
+    """
+    y = ((8 * number.double() + 1).sqrt().sub(1) / 2).long()
+    y = y - (y * (y + 1) // 2 > number).long()  # the root may be rounded to the next whole number, up or down
+    y = y + ((y + 1) * (y + 2) // 2 <= number).long()
+    return number - y * (y + 1) // 2, y
 
 
 def equation(operation: Operation, x: int, y: int, answer: int, modulus: int) -> str:

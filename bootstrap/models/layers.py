@@ -108,12 +108,14 @@ def key_buffer() -> Tensor:
     return declared
 
 
-def activate(x: Tensor, activation: Activation) -> Tensor:
-    """ReLU, GELU, tanh or the square of every entry."""
+def activate(x: Tensor, activation: Activation | Literal["bent"], curvature: float = 0.0) -> Tensor:
+    """ReLU, GELU, tanh or the square of every entry; "bent": x + curvature * x^2 / 2."""
     if activation == "relu":
         return torch.relu(x)
     if activation == "gelu":
         return nn.functional.gelu(x)
+    if activation == "bent":
+        return x + (curvature / 2) * x * x
     return torch.tanh(x) if activation == "tanh" else x * x
 
 

@@ -47,12 +47,13 @@ class MLP(nn.Module):
     classes (``tied``), as in PAIR's modular addition; tables, or one-hot vectors, of the tokens alone that operands can
     be (``embedded = "operands"``), without rows for signs, which are never read, but decay and count in the norm; an
     output per token, of which only the one that the last varying token names is the logit (``queried``), for a task of
-    one class as ``modular_triples``.
+    one class as ``modular_triples``; no output weights, but the mean of the last hidden units (``readout = "mean"``),
+    with units that are bent a little from a line, as in Kumar et al. 2024 (arXiv 2310.06110).
 
     Args:
         width: units of every hidden layer.
         depth: hidden layers; 0 is a linear map.
-        activation: of the hidden units; "quadratic" is the square.
+        activation: of the hidden units; "quadratic" is the square, "bent" is z + curvature * z^2 / 2.
         bias: whether layers have biases; "input": hidden ones are the weights of an input fixed at 1.
         embedding: numbers per token, of tasks of tokens; 0 for one-hot vectors.
         shared_embedding: whether all positions share one table of embeddings.
@@ -66,6 +67,8 @@ class MLP(nn.Module):
         dropout: probability that a hidden unit is set to 0 in training.
         embedded: tokens that have a row in the table: all of the task ("tokens"), or those that operands can be.
         queried: whether there is an output per token, of which the last varying token names the one that is the logit.
+        readout: what is made of the last hidden units: weights that are learned, or their mean, for one real label.
+        curvature: of "bent" units: 0 would be a line.
 
     Shapes: x is (E, B, *inputs), logits are (E, B, classes), or (E, B, answers, classes).
     """
@@ -74,14 +77,15 @@ class MLP(nn.Module):
 
     def __init__(
         self, inputs: Inputs, classes: int, *, width: Width = 128, depth: Depth = 1,
-        activation: Activation = "relu", bias: Bias = True, initialization: Initialization = "he",
+        activation: Activation | Literal["bent"] = "relu", bias: Bias = True, initialization: Initialization = "he",
         embedding: Size = 128, shared_embedding: bool = True,
         operands: Literal["concat", "sum"] = "concat", batch_norm: bool = False,
         output_bias: Annotated[bool | None, LATER] = None, single_logit: Annotated[bool, LATER] = False,
         embedding_std: Annotated[PositiveFloat, LATER] = 1.0, projection: Annotated[Size, LATER] = 0,
         tied: Annotated[bool, LATER] = False, dropout: Annotated[Probability, LATER] = 0.0,
         embedded: Annotated[Literal["tokens", "operands"], LATER] = "tokens",
-        queried: Annotated[bool, LATER] = False,
+        queried: Annotated[bool, LATER] = False, readout: Annotated[Literal["learned", "mean"], LATER] = "learned",
+        curvature: Annotated[PositiveFloat, LATER] = 0.25,
     ):  # fmt: skip
         super().__init__()
         if single_logit and classes != 2:
@@ -99,7 +103,20 @@ class MLP(nn.Module):
                 "model 'mlp' can tie its output to one shared embedding of tokens only, as wide as its projection. "
                 f"Set model.projection = {embedding or 128} and model.shared_embedding = true, or model.tied = false."
             )
-        self.activation, self.operands, self.classes = activation, operands, classes
+        answers = 1 if isinstance(inputs, Image) else inputs.answers
+        if readout == "mean" and (classes > 1 or answers > 1):
+            raise ValueError(
+                "model 'mlp' can give the mean of its units for one real-valued label only, this task has "
+                f'{classes} classes and {answers} answers. Set model.readout = "learned".'
+            )
+        if readout == "mean" and (depth == 0 or projection or queried):
+            raise ValueError(
+                "model 'mlp' needs a hidden layer and nothing after it to give the mean of its units, got depth = "
+                f"{depth}, projection = {projection} and queried = {str(queried).lower()}. "
+                "Set model.depth = 1, model.projection = 0 and model.queried = false."
+            )
+        self.activation, self.curvature, self.readout = activation, curvature, readout
+        self.operands, self.classes = operands, classes
         self.query: int | None = None
         self.answers, self.vocab = 1, 0
         self.varying: tuple[int, ...] = ()
@@ -135,7 +152,8 @@ class MLP(nn.Module):
         )
         has_bias = bool(bias) if output_bias is None else output_bias
         last = projection or widths[-1]
-        self.output = None if tied else Linear(last, outputs, bias=has_bias, initialization=initialization)
+        has_output = not tied and readout == "learned"
+        self.output = Linear(last, outputs, bias=has_bias, initialization=initialization) if has_output else None
 
     def forward(self, x: Tensor) -> Tensor:
         first, *others = self._layers()
@@ -144,15 +162,21 @@ class MLP(nn.Module):
         else:
             h = first(self._embed(x, first.weight.dtype) if self.varying else x.flatten(2))
         for index, layer in enumerate(others):
-            if self.norms is not None:
-                h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
-            h = activate(h, self.activation)
-            h = layer(h if self.dropouts is None else self.dropouts[index](h))
+            h = layer(self._units(h, index))
+        if self.readout == "mean":
+            return self._units(h, len(others)).mean(-1, keepdim=True)
         logits = self._logits(h)
         return logits if self.query is None else logits.gather(-1, x[..., self.query, None])
 
+    def _units(self, h: Tensor, index: int) -> Tensor:
+        """What the units of a hidden layer give, by its place, of their inputs."""
+        if self.norms is not None:
+            h = per_member(self.norms[index](h.transpose(0, 1).flatten(1)), len(h))
+        h = activate(h, self.activation, self.curvature)
+        return h if self.dropouts is None else self.dropouts[index](h)
+
     def _layers(self) -> list[Linear]:
-        """The layers with an activation before each but the first: all, or all up to the projection."""
+        """The layers with an activation before each but the first: all, or all up to the projection or the mean."""
         last = self.output if self.projection is None else self.projection
         return [layer for layer in (*self.hidden, last) if isinstance(layer, Linear)]
 

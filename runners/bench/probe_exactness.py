@@ -20,8 +20,8 @@ from deepboot.runners.bench.probe_studies import STUDIES, TINY, Found, Parts, St
 FLOAT_TOLERANCE = 2.0**-22  # relative: one unit in the last place of a float32, and what is computed from it
 INDICES = (0, 1, 2**31, 2**32 + 7, 2**46, 2**47 - 1)
 TASKS = ("associative_recall", "binary_operations", "digits", "gaussian", "greatest_common_divisor", "induction",
-         "modular_digits", "multi_digit_addition", "permutations", "shapes", "skip_trigram", "sparse_parity",
-         "teacher_student")  # fmt: skip
+         "modular_digits", "multi_digit_addition", "permutations", "plain_addition", "shapes", "single_index",
+         "skip_trigram", "sparse_parity", "teacher_student")  # fmt: skip
 SAMPLES = {"cuda": 512, "cpu": 8}
 CUT, END = 31, 75  # steps after which a run is cut in two, and after which it ends
 RULES = (

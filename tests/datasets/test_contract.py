@@ -40,7 +40,9 @@ OTHER_SETTINGS = {
     "multi_digit_addition": [{"num_digits": 1, "base": 2}, {"num_digits": 3, "shows_answers": False}],
     "permutations": [{"degree": 2}, {"degree": 4, "operation": "x*y*x^-1"}, {"degree": 3, "operation": "x*y*x"}],
     "recording": [{"path": "images.npz"}, {"path": "vectors.npz", "num_classes": 5}],
+    "plain_addition": [{"numbers": 2}, {"numbers": 33}],
     "shapes": [{"size": 16}, {"size": 8, "noise": 0.0, "occlusion": 1.0}],
+    "single_index": [{"dimensions": 1, "degree": 1}, {"degree": 3, "teacher_seed": 5}],
     "skip_trigram": [
         {"num_firsts": 2, "num_lasts": 3, "num_labels": 4, "num_fillers": 2, "length": 2},
         {"length": 9, "table_seed": 3},

@@ -57,11 +57,11 @@ PICTURES = {
     "waits far apart": {"delay": 40.0, "slower": 16.0, "spread": 3.0},
     "climbs": {"errors": (0.1, 0.2, 0.3, 0.6, 0.9), "memorizes": 5_000, "delay": 2.0},
     "flat": {"errors": (0.3,) * 5, "memorizes": 5_000, "delay": 2.0},
-    # losses of the pool and of the test set, by class
-    "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5},
-    "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4)},
-    "together": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(0.0,) * 4)},
-    "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3)},
+    # losses and errors of the pool and of the test set, by class
+    "high train loss": {"train": (1.0,) * 5, "test": (1.0,) * 5, "train errors": (0.9,) * 5, "errors": (0.9,) * 5},
+    "high test loss": {"train": (1.0, *(0.0,) * 4), "test": (1.0, *(3.0,) * 4), "errors": (0.9,) * 5},
+    "together": dict.fromkeys(("train", "test", "train errors", "errors"), (1.0, *(0.0,) * 4)),
+    "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3), "errors": (0.9, 0.9, *(0.0,) * 3)},
 }
 CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
 APART = ("equal", "real worse", "ideal worse")
@@ -195,8 +195,9 @@ def evaluations(drawn, error):
     """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn."""
     errors = drawn.get("errors", (error,) * len(STEPS))
     train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
-    for step, each, train_loss, test_loss in zip(STEPS, errors, train, test, strict=True):
-        pool = {"train_loss": train_loss, "online_loss": train_loss, "train_error": 0.0, "train_soft_error": 0.0}
+    fitted = drawn.get("train errors", (0.0,) * len(STEPS))
+    for step, each, train_loss, test_loss, left in zip(STEPS, errors, train, test, fitted, strict=True):
+        pool = {"train_loss": train_loss, "online_loss": train_loss, "train_error": left, "train_soft_error": left}
         yield (
             pool
             | {"weight_norm": each}

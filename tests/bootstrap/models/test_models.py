@@ -301,6 +301,43 @@ def test_activations_are_those_of_torch(activation, reference):
     assert torch.allclose(activate(x, activation), reference(x))
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_mean_of_bent_units_has_no_output_weights(depth):
+    """The last layer's z + c z^2 / 2, averaged, of every member; c changes outputs and no parameters."""
+    x = examples(VECTOR)
+    for curvature in (0.25, 2.0):
+        bound, _ = built(
+            "mlp", VECTOR, classes=1, width=8, depth=depth, bias=False, activation="bent", curvature=curvature,
+            readout="mean",
+        )  # fmt: skip
+        parameters = named(bound)
+        assert list(parameters) == [f"hidden.{index}.weight" for index in range(depth)]
+        for e, outputs in enumerate(bound(x)):
+            h = x[e]
+            for index in range(depth):
+                z = functional.linear(h, parameters[f"hidden.{index}.weight"][e])
+                h = ((1 + curvature * z) ** 2 - 1) / (2 * curvature)
+            assert torch.allclose(outputs, h.mean(1, keepdim=True), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings", "sentence"),
+    [
+        (VECTOR, {"classes": 3}, "model 'mlp' can give the mean of its units for one real-valued label only, this task "
+         'has 3 classes and 1 answers. Set model.readout = "learned".'),
+        (Vector(4, answers=2), {"classes": 1}, "model 'mlp' can give the mean of its units for one real-valued label "
+         'only, this task has 1 classes and 2 answers. Set model.readout = "learned".'),
+        (VECTOR, {"classes": 1, "depth": 0}, "model 'mlp' needs a hidden layer and nothing after it to give the mean "
+         "of its units, got depth = 0, projection = 0 and queried = false. "
+         "Set model.depth = 1, model.projection = 0 and model.queried = false."),
+    ],
+)  # fmt: skip
+def test_a_mean_of_units_that_has_no_place_is_refused(inputs, settings, sentence):
+    """With the cure."""
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        built("mlp", inputs, readout="mean", **settings)
+
+
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_mlp_on_vectors_is_a_chain_of_affine_maps(depth, bias):

@@ -22,7 +22,7 @@ def test_a_minimal_study_has_every_default():
         "name": "mlp", "width": 16, "depth": 1, "activation": "relu", "bias": True, "initialization": "he",
         "embedding": 128, "shared_embedding": True, "operands": "concat", "batch_norm": False,
         "output_bias": None, "single_logit": False, "embedding_std": 1.0, "projection": 0, "tied": False,
-        "dropout": 0.0, "embedded": "tokens", "queried": False,
+        "dropout": 0.0, "embedded": "tokens", "queried": False, "readout": "learned", "curvature": 0.25,
         "init_scale": 1.0, "output_scale": 1.0,
     }  # fmt: skip
     assert study.optimizer == {
