@@ -145,8 +145,9 @@ def _places(comparison: Comparison, layout: Layout) -> pd.DataFrame:
     names = [layout.x, *([layout.color] if layout.color else []), *layout.panels]
     real = comparison.runs[comparison.runs["world"] != "ideal"]
     values = real.drop_duplicates("cell_id").set_index("cell_id")[names]
+    across = values[layout.x]
     words = {
-        "x": values[layout.x],
+        "x": across.map(setting) if across.isna().any() else across,
         "color": values[layout.color].map(setting) if layout.color else "",
         "panel": [", ".join(f"{name} {setting(row[name])}" for name in layout.panels) for _, row in values.iterrows()],
     }

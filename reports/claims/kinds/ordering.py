@@ -10,7 +10,7 @@ from deepboot.reports.claims.kind import Across
 from deepboot.reports.claims.kinds.shared import AnyEvent
 from deepboot.reports.text import EVENT_WORDS, metric_words, setting
 
-Ordered = Literal["grokking", "memorization", "final_error"]
+Ordered = Literal["grokking", "memorization", "stable", "final_error"]
 FIGURES = dict.fromkeys(get_args(AnyEvent), ("steps", "test_error")) | {"final_error": ("test_error",)}
 
 

@@ -72,3 +72,16 @@ def test_the_claims_confidence_is_kept(make_pairs):
     late, _ = cases(judge(comparison))
     assert late.first.confidence == 0.975
     assert otherwise(comparison, late) == "Judged otherwise, by stable grokking: supported."
+
+
+@pytest.mark.parametrize("kind", ["trend", "monotone"])
+def test_an_order_of_cells_is_judged_by_the_other_event_too(make_pairs, kind):
+    """Cells whose first grokking falls along the size, and whose stable grokking rises."""
+    events = {100: (2_000, 2_000), 400: (500, 3_000)}
+    for event, expected in [("grokking", "stable grokking: refuted"), ("stable", "first grokking: supported")]:
+        claim = {"kind": kind, "over": "train_size", "direction": "falls", "event": event}
+        comparison = compare(
+            [make_pairs(pairs(*each), cell=str(n), train_size=n, claims=[claim]) for n, each in events.items()]
+        )
+        (case,) = cases(judge(comparison))
+        assert otherwise(comparison, case) == f"Judged otherwise, by {expected}."

@@ -31,6 +31,15 @@ def test_a_study_without_sweep_has_no_effect_plot(make_results):
     assert draw_effects(compare(make_results(2, evaluations=8))) == []
 
 
+def test_a_cell_that_lacks_the_swept_setting_has_a_place_of_its_own(make_results):
+    """A run that is left free stands beside one that is held."""
+    results = make_results(2, decays=(0.1, 0.3), evaluations=8)
+    decay = results.runs["optimizer.weight_decay"]
+    runs = results.runs.assign(**{"optimizer.weight_decay": decay.where(decay > 0.2)})
+    ax = draw_effects(compare(dataclasses.replace(results, runs=runs)))[0].figure.axes[0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "0.3"]
+
+
 def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
     """Open triangles for the runs that never grok, and the medians of all runs on the line."""
     comparison = compare(make_results(8, (250, 500), censored=(1, 5), budget=4000))
