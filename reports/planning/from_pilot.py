@@ -77,7 +77,9 @@ def _settled(pilot: Pilot, question: PilotQuestion) -> Forecast | None:
     if judgement.verdict != "inconclusive":
         return Forecast(judgement, seeds, seeds, judgement.verdict)
     if traits_of(judgement.claim["kind"]).levels:
-        return Forecast(judgement, seeds, None, reason="more values of the settings that it names would help, not seeds")
+        return Forecast(
+            judgement, seeds, None, reason="more values of the settings that it names would help, not seeds"
+        )
     if seeds < T_MIN:
         needed = f", and a verdict needs {question.fewest}" if (question.fewest or 0) > T_MIN else ""
         return Forecast(judgement, seeds, None, reason=f"a spread needs a pilot of {T_MIN} or more{needed}")
