@@ -80,8 +80,7 @@ class Gaussian(Task):
     @cached_property
     def teacher_D(self) -> Tensor:
         """The coefficients b of x, float64, (D,), by which the label without noise has variance 1 - noise."""
-        key = streams.keys([self.teacher_seed], "teacher")
-        b_D = streams.normal(key, torch.zeros(1, 1, dtype=torch.int64), self.dimensions)[0, 0].double()
+        b_D = normal_teacher(self.teacher_seed, self.dimensions)
         if self.teacher == "spikes":
             b_D[self.spikes :] = 0
         return b_D * ((1 - self.noise) / (self.spectrum_D * b_D.square()).sum()).sqrt()
@@ -101,4 +100,15 @@ class Gaussian(Task):
         return Samples(x.expand(len(key_E2), -1, -1), y.expand(len(key_E2), -1))
 
     def show(self, x: Tensor, y: Tensor) -> str:
-        return f"[{', '.join(f'{value:.3f}' for value in x[:4].tolist())}, …] -> {y.item():.3f}"
+        return vector_and_label(x, y)
+
+
+def normal_teacher(seed: int, dimensions: int) -> Tensor:
+    """Independent normal coefficients of a teacher, float64, (D,)."""
+    key = streams.keys([seed], "teacher")
+    return streams.normal(key, torch.zeros(1, 1, dtype=torch.int64), dimensions)[0, 0].double()
+
+
+def vector_and_label(x: Tensor, y: Tensor) -> str:
+    """The first four numbers of a vector, and its real label, in words."""
+    return f"[{', '.join(f'{value:.3f}' for value in x[:4].tolist())}, …] -> {y.item():.3f}"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Samples, Task, Vector
+from deepboot.datasets.gaussian import normal_teacher, vector_and_label
 
 
 @register("task", "single_index")
@@ -50,8 +50,7 @@ class SingleIndex(Task):
     @cached_property
     def direction_D(self) -> Tensor:
         """The direction b, of length 1, float64, (D,)."""
-        key = streams.keys([self.teacher_seed], "teacher")
-        b_D = streams.normal(key, torch.zeros(1, 1, dtype=torch.int64), self.dimensions)[0, 0].double()
+        b_D = normal_teacher(self.teacher_seed, self.dimensions)
         return b_D / b_D.square().sum().sqrt()
 
     def sample(self, key_E2: Tensor, index: Tensor) -> Samples:
@@ -60,4 +59,4 @@ class SingleIndex(Task):
         return Samples(x, (along**self.degree / math.factorial(self.degree)).float())
 
     def show(self, x: Tensor, y: Tensor) -> str:
-        return f"[{', '.join(f'{value:.3f}' for value in x[:4].tolist())}, …] -> {y.item():.3f}"
+        return vector_and_label(x, y)
