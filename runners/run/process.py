@@ -3,12 +3,10 @@
 Two of them matter more than most code. glibc hands every larger block back to the system as soon as
 it is freed and asks for it anew; on a virtual machine the page faults can cost as much as a small
 network's step. And numbers below 1e-38, in which softmax tails and decayed weights end, are computed
-by slow microcode unless they are taken as zero. A third one keeps worlds identical: MKL rounds a product
-by where its operands lie in memory, so that equal members of a pack with an odd width would drift apart.
+by slow microcode unless they are taken as zero. (How MKL rounds is settled by `deepboot.bootstrap`, before that.)
 """
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +19,7 @@ HELD_BYTES = 1 << 30
 
 
 def prepare(threads: int) -> None:
-    """Set threads, take subnormal numbers as zero, keep freed memory where the system allows it, and round alike.
-
-    MKL asks how to round once, at its first product: a process that has had one keeps its ways.
-    """
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
+    """Set threads, take subnormal numbers as zero, and keep freed memory where the system allows it."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     _keep_freed_memory()

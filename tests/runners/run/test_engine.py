@@ -367,7 +367,7 @@ def test_packs_of_any_size_give_the_same_tables(study, tmp_path, pack_size):
     """Seeds, learning rates, decays, pools and rules stepped together are each what they are alone, to the last bit."""
     worlds = [{"rule": "real"}, {"rule": "fresh", "share": 0.5}]
     sweep = {"optimizer.lr": [0.01, 0.1], "training.world": worlds}
-    path = study(training__seeds=3, sweep=sweep, training__train_size=[16, 24])
+    path = study(training__seeds=3, sweep=sweep, training__train_size=[16, 24], model__width=97)
     run_study(path, tmp_path / "pairs", workers=1)
     run_study(path, tmp_path / "packs", workers=1, pack_size=pack_size)
     equal(tmp_path / "pairs", tmp_path / "packs")

@@ -22,6 +22,7 @@ import torch
 from deepboot.runners import builtins
 from deepboot.runners.run.process import prepare
 builtins.load()
+torch.ones(40, 40) @ torch.ones(40, 40)  # as a study's check may compute before there is a process that trains
 prepare(1)
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from tests.bootstrap.conftest import parity
