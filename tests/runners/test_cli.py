@@ -48,6 +48,20 @@ def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepbo
     assert f"Report: {tmp_path / 'comparison.html'}" in both.stdout, both.stderr
 
 
+def test_a_study_may_be_trained_without_a_report(study, tmp_path, deepboot):
+    """The tables are there and the next command is the report's; a page that is not written cannot be opened."""
+    out = tmp_path / "out"
+    refused = deepboot("run", study(), "--out", out, "--no-report", "--open")
+    assert refused.returncode == 2
+    assert refused.stderr == "--open: expected a page, got --no-report, which writes none. Leave one of them out.\n"
+    assert not out.exists()
+    ran = deepboot("run", study(), "--out", out, "--no-report", "--workers", 1)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith(f"Next: deepboot report {out}   or more seeds: ")
+    assert len(results.read(out).runs) == 2
+    assert not list(out.glob("report*"))
+
+
 def test_a_refuted_claim_sets_the_exit_status(study, tmp_path, deepboot):
     """Eight seeds that never grok refute a rate of at least 0.9."""
     claim = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.9}
@@ -133,7 +147,7 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     """Stopped in the middle, the folder is readable, and the same command ends what it began."""
     path = study(training__seeds=16, training__max_steps=300)
     command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out"), *options]
-    command += ["--pack-size", "4"]  # chosen here, since trying what is fastest takes longer than the study
+    command += ["--no-report", "--pack-size", "4"]  # chosen here, since trying what is fastest takes longer than the study
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:

@@ -28,7 +28,7 @@ LONG = {"training__max_steps": 2500, "training__seeds": 2, "training__batch_size
 
 def start(study, out, workers):
     """A study in a process of its own, with a checkpoint every tenth of a second."""
-    words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1"]
+    words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1", "--no-report"]
     return subprocess.Popen(
         [sys.executable, "-m", "deepboot.runners.cli", *words],
         stdout=subprocess.PIPE,
