@@ -134,7 +134,7 @@ def test_a_model_that_diverges_or_a_worker_that_dies_does_not_end_in_a_traceback
         "    '''Kills its process.'''\n    if now: os._exit(9)\n    return cross_entropy(logits_EBV, label_EB)\n"
     )
     path = study(plugins=["plugin.py"], loss={"name": "deadly"}, sweep={"loss.now": [True, False]}, training__seeds=2)
-    ran = deepboot("run", path, "--out", tmp_path / "out")
+    ran = deepboot("run", path, "--out", tmp_path / "out", "--workers", 2, "--no-report")
     assert ran.returncode == 1
     assert "the worker process died" in ran.stderr
     assert "Traceback" not in ran.stderr
@@ -143,12 +143,16 @@ def test_a_model_that_diverges_or_a_worker_that_dies_does_not_end_in_a_traceback
 @pytest.mark.parametrize(
     ("number", "options"), [(signal.SIGINT, ["--workers", "2"]), (signal.SIGTERM, ["--workers", "1"])]
 )
-def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path, number, options):
-    """Stopped in the middle, the folder is readable, and the same command ends what it began."""
+def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path, number, options, deepboot):
+    """Stopped in the middle, the folder is readable, and the same command ends what it began, by one process or two."""
     path = study(training__seeds=16, training__max_steps=300)
-    command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out"), *options]
-    command += ["--no-report", "--pack-size", "4"]  # chosen here, since trying what is fastest takes longer than the study
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
+    command += [
+        "--no-report",
+        "--pack-size",
+        "4",
+    ]  # chosen here, since trying what is fastest takes longer than the study
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -159,7 +163,7 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     assert "Traceback" not in err
     held = results.read(tmp_path / "out").runs
     assert 2 <= len(held) < 32
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    again = deepboot(*command[3:], "--workers", 1)
     assert again.returncode == 0, again.stderr
     runs = results.read(tmp_path / "out").runs
     assert len(runs) == 32
@@ -198,7 +202,7 @@ def test_lists_and_samples_are_printed(deepboot):
 def test_an_option_of_several_values_may_be_given_again(study, tmp_path, deepboot):
     """Nothing that was asked for is lost without a word: settings add up over occurrences of --set."""
     told = ("--set", "training.max_steps=20", "training.batch_size=8", "--set", "training.seeds=2")
-    assert deepboot("run", str(study()), "--out", str(tmp_path / "out"), *told).returncode == 0
+    assert deepboot("run", study(), "--out", tmp_path / "out", "--workers", 1, *told).returncode == 0
     runs = results.read(tmp_path / "out").runs
     assert sorted(runs["seed"].unique()) == [0, 1]
     assert (runs["max_steps"] == 20).all()

@@ -96,18 +96,19 @@ IDEAL_ALONE = [  # the pairs that tell most studies apart come first
 SAYS_EQUAL = re.compile(r"as much|stays near|are the same|is the ideal one's|within .* of each other")
 
 
+@cache
 def scales():
-    """Every study with claims: in small, by fewer cells but no fewer seeds, and in the slow suite at every scale."""
-    found = []
-    for name, path in shipped().items():
-        known = (None, *tomllib.loads(path.read_text()).get("scale", {}))
-        studies = {scale: study_files.load(name, scale=scale) for scale in known}
-        seeds = {scale: study["training"]["seeds"] for scale, study in studies.items()}
-        small = "quick" if seeds.get("quick") == seeds[None] else None
-        for scale, study in studies.items():
-            if study.get("claims"):
-                found.append(pytest.param(name, scale, marks=[] if scale == small else [pytest.mark.slow]))
-    return found
+    """Every study with claims, at every scale, in the slow suite; in the usual one a few that have all kinds."""
+    files = {name: tomllib.loads(path.read_text()) for name, path in shipped().items()}
+    files = {name: raw for name, raw in files.items() if raw.get("claims")}
+    few, known = set(), set()
+    for name, raw in sorted(files.items(), key=lambda item: math.prod(map(len, item[1].get("sweep", {}).values()))):
+        kinds = {claim["kind"] for claim in raw["claims"]}
+        if kinds - known:
+            few.add((name, "quick" if "quick" in raw.get("scale", {}) else None))
+            known |= kinds
+    places = [(name, scale) for name, raw in files.items() for scale in (None, *raw.get("scale", {}))]
+    return [pytest.param(*place, marks=[] if place in few else [pytest.mark.slow]) for place in places]
 
 
 def flat(table, prefix=""):

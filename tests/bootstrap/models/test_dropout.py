@@ -200,7 +200,7 @@ def test_a_member_has_the_same_masks_alone_and_beside_others(execution):
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [MLP, pytest.param(TRANSFORMER, marks=pytest.mark.slow)])
 def test_the_graph_that_is_compiled_has_the_masks_of_the_eager_steps(model, monkeypatch):
     """Traced as one function of the flat parameters, in float64, the step is the same to rounding."""
     runs = runs_of(study(model, training__dtype="float64"))

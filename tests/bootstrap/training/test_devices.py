@@ -59,9 +59,9 @@ def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
     chosen = ({"training__world": world} if world else {}) | ({"task": task} if task else {})
     pack = pretended(monkeypatch, training__train_size=60, data__swapped_answers=swapped, **chosen)
     with FAKE:
-        train_steps(pack, 10)
-        train_steps(pack, 30)
-    assert pack.step == 30
+        train_steps(pack, 6)
+        train_steps(pack, 16)
+    assert pack.step == 16
     assert pack.param_EP.device.type == "cuda"
 
 
@@ -148,15 +148,15 @@ def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, chan
     chosen |= {f"data__{name}": value for name, value in changes.items()}
     pack = pretended(monkeypatch, training__train_size=40, task=ADDITION, **chosen)
     with FAKE:
-        train_steps(pack, 10)
-        train_steps(pack, 30)
+        train_steps(pack, 6)
+        train_steps(pack, 16)
     assert pack.source.cell_EU.device.type == "cpu"
     sources = [group.read for group in pack.data.groups if group.pool is None]
     copied = [event for source in sources for event in source._stream.events]
     assert len(training.awaited) > 1
     assert set(training.awaited) <= set(copied)
     assert held == [("cuda", training)] * 2 * len(training.awaited)
-    assert pack.step == 30
+    assert pack.step == 16
 
 
 def test_an_evaluation_waits_for_the_device_once(monkeypatch):

@@ -38,7 +38,7 @@ def study(tmp_path):
 @pytest.fixture
 def words(study, tmp_path):
     """The words of the command."""
-    return "tune", study, "--out", tmp_path / "tuning", "--to", tmp_path / "fair.toml", "--device", "cpu"
+    return "tune", study, "--out", tmp_path / "tuning", "--to", tmp_path / "fair.toml", "--workers", 1
 
 
 def test_from_a_study_to_frozen_settings_and_their_verdicts(study, words, tmp_path, deepboot):
@@ -64,7 +64,7 @@ def test_from_a_study_to_frozen_settings_and_their_verdicts(study, words, tmp_pa
         {"where": {"optimizer": ARMS[1]}, "set": {"optimizer.lr": 0.1}},
     ]
     assert tuned["tune"]["seeds"] == [100, 101, 102]
-    run = deepboot("run", tmp_path / "fair.toml", "--out", tmp_path / "fair", "--device", "cpu")
+    run = deepboot("run", tmp_path / "fair.toml", "--out", tmp_path / "fair", "--workers", 1)
     assert run.returncode == 0
     done = results.read(tmp_path / "fair")
     assert set(done.runs["seed"]) == {0}  # the study's own

@@ -28,9 +28,9 @@ LONG = {"training__max_steps": 2500, "training__seeds": 2, "training__batch_size
 
 def start(study, out, workers):
     """A study in a process of its own, with a checkpoint every tenth of a second."""
-    words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1", "--no-report"]
+    words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "deepboot.runners.cli", *words],
+        [sys.executable, "-m", "deepboot.runners.cli", *words, "--no-report"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
