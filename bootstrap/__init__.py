@@ -9,6 +9,6 @@ import os
 if not __name__.startswith("deepboot."):
     raise ModuleNotFoundError(f"`{__name__}` is `deepboot.{__name__}` now. Import it by that name.", name=__name__)
 
-# Without it MKL rounds a product by where in memory its factors begin, so that a run of an odd width differs from itself
+# Without it MKL rounds a product by where in memory its factors begin, so a run of an odd width differs from itself
 # in another pack. MKL asks once, at the process's first product, which may be that of a study's check.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")

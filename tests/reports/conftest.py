@@ -190,13 +190,13 @@ def interval(event, ends):
     return {f"{event}_low": ends[0], f"{event}_high": ends[1]}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_results():
     """Builder of results with smooth curves."""
     return synthetic
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_pairs():
     """Builder of results with bare numbers."""
     return by_hand

@@ -35,7 +35,7 @@ def column(table, name):
     return [row[table.columns.index(name)] for row in table.rows]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def scenarios(make_results, make_pairs):
     """Comparisons by what is odd about them."""
     sizes = {"train_sizes": (500, 750, 1_500)}
