@@ -198,7 +198,7 @@ def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
     what = {
         "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median where "
         "there are 6 runs or more. Open triangles are runs that had not grokked by their last step: their step lies "
-        "above. Look at how far the solid lines (pool) lie above the dashed ones (fresh samples).",
+        "above. Look at how far a line lies above the dashed one, which is the ideal world.",
         "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals where "
         "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing.",
         "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals where "
