@@ -47,12 +47,10 @@ def crossing(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:
     reaches = np.asarray(reached, dtype=float) == 1
     if steps.size == 0:
         return Interval(None, None)
-    if steps.size >= streak:
-        begins = np.convolve(reaches, np.ones(streak), "valid") == streak
-        if begins.any():
-            first = int(begins.argmax())
-            return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
-    return Interval(int(steps[-1]), None)
+    first = reaches.tobytes().find(b"\1" * streak)  # a byte for each evaluation
+    if first < 0:
+        return Interval(int(steps[-1]), None)
+    return Interval(int(steps[first - 1]) if first else None, int(steps[first]))
 
 
 def lasting(steps: ArrayLike, reached: ArrayLike, streak: int) -> Interval:

@@ -27,7 +27,7 @@ class Replicates:
 
     def __iter__(self) -> Iterator[Run]:
         """The runs, in the order of their seeds; each is made when its turn comes."""
-        _ = self.run.cell_id  # computed once, for all of them
+        _ = self.run.cell_id, self.run.first_settings  # computed once, for all of them
         ideal_ids = self.ideal.ids_at(self.seeds) if self.ideal is not None else repeat(None, len(self))
         for seed, run_id, ideal_id in zip(self.seeds, self.ids(), ideal_ids, strict=True):
             yield self.run.at_seed(seed, run_id, ideal_id)

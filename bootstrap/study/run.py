@@ -184,7 +184,7 @@ class Run(Settings):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, which has an identity of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        for name in ("run_id", "cell_id", "identity"):
+        for name in ("run_id", "cell_id", "identity", "first_settings"):
             copied.__dict__.pop(name, None)
         return copied
 
@@ -222,10 +222,11 @@ class Run(Settings):
 
     def settings(self) -> dict[str, Any]:
         """Every setting by its dotted name, as in the tables and in ``where``, then those that its phases change."""
-        return {**self._first_settings(), **_phase_columns(self)}
+        return {**self.first_settings, **_phase_columns(self)}
 
-    def _first_settings(self) -> dict[str, Any]:
-        """Every setting of the first phase by its dotted name; lists are JSON."""
+    @cached_property
+    def first_settings(self) -> dict[str, Any]:
+        """Every setting of the first phase by its dotted name, the same for all seeds; lists are JSON."""
         nested: dict[str, Any] = {
             **{kind: getattr(self, kind) for kind in CHOICES},
             **{part: getattr(self, part).model_dump() for part in ("data", "schedule", "evaluation")},
@@ -289,7 +290,7 @@ def changed(before: Run, after: Run) -> dict[str, Any]:
 
 
 def _in_phase(run: Run) -> dict[str, Any]:
-    return {"training.train_size": run.train_size, **run._first_settings()}
+    return {"training.train_size": run.train_size, **run.first_settings}
 
 
 def _is_among(name: str, given: Iterable[str]) -> bool:

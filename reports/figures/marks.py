@@ -32,7 +32,7 @@ def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: 
     """
     for world in ordered(table["world"]):
         rows = table[table["world"] == world]
-        runs = times[times["run_id"].isin(rows["run_id"])]
+        runs = _times_of(rows, times)
         for event, (marker, _) in EVENTS.items():
             train = metric.replace("test_", "train_")
             column = train if event == "memorization" and world != "ideal" and train in rows else metric
@@ -48,7 +48,7 @@ def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:
     """Legend entries of the events that half of some world's runs reach."""
     handles = []
     for event, (marker, word) in EVENTS.items():
-        worlds = (times[times["run_id"].isin(rows["run_id"])] for _, rows in table.groupby("world"))
+        worlds = (_times_of(rows, times) for _, rows in table.groupby("world"))
         if any(_median_step(runs, event) is not None for runs in worlds):
             style: dict[str, Any] = {"color": "none", "markerfacecolor": "none", "markeredgecolor": INK}
             handles.append(Line2D([], [], marker=marker, markersize=5, label=word, **style))
@@ -58,6 +58,11 @@ def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:
 def chance_handle() -> Line2D:
     """Legend entry of the chance level in `plot_worlds`."""
     return Line2D([], [], label="chance", **CHANCE_LINE)
+
+
+def _times_of(rows: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
+    """The times of the runs of these rows."""
+    return times[times["run_id"].isin(rows["run_id"].unique())]  # pandas takes what it looks for one by one
 
 
 def _median_step(runs: pd.DataFrame, event: str) -> float | None:

@@ -3,7 +3,8 @@
 A figure picks its lines from them, whatever the metric, the unit of time and the cells that are shown.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from deepboot.bootstrap import events
 from deepboot.reports.cells import varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.chance import chance_of
@@ -57,20 +59,19 @@ def curves_of(comparison: Comparison) -> Curves:
     """The curves of a comparison in steps."""
     cells, settings = panel_cells(comparison)
     index = {str(run_id): place for place, run_id in enumerate(comparison.runs["run_id"])}
-    tables = dict(list(comparison.evaluations.groupby("run_id", sort=False)))
-    empty = comparison.evaluations.head(0)
-    rows = [tables.get(run_id, empty) for run_id in index]
-    lattice = _lattice(comparison.evaluations["step"].to_numpy(dtype=float))
-    kept = [_kept(table["step"].to_numpy(dtype=float), lattice) for table in rows]
-    grids, grid_of = _grids(table.iloc[chosen] for table, chosen in zip(rows, kept, strict=True))
+    values, by_run = events.curves_of(comparison.evaluations), comparison.evaluations.groupby("run_id").indices
+    rows = [np.asarray(by_run.get(run_id, ()), dtype=np.int64) for run_id in index]
+    lattice = _lattice(values["step"])
+    drawn = [own[_kept(values["step"][own], lattice)] for own in rows]
+    grids, grid_of = _grids(values, drawn)
     members = max((len(cell["runs"]) for cell in cells), default=0)
-    thinned = max((len(table) for table, chosen in zip(rows, kept, strict=True) if len(chosen) < len(table)), default=0)
+    thinned = max((len(own) for own, chosen in zip(rows, drawn, strict=True) if len(chosen) < len(own)), default=0)
     return Curves(
         runs=_run_columns(comparison.runs, index) | {"grid": grid_of},
         grids=grids,
         cells=[{**cell, "runs": [index[run_id] for run_id in cell["runs"]]} for cell in cells],
         settings=settings,
-        metrics=_metrics(rows, kept),
+        metrics=_metrics(values, drawn),
         limits=_limits(comparison),
         quantiles={n: rounded(stats.t.ppf(0.975, n - 1)) or 0.0 for n in range(T_MIN, members + 1)},
         thinned=thinned,
@@ -119,7 +120,7 @@ def rounded(value: float) -> float | None:
     >>> rounded(0.123456), rounded(float("nan"))
     (0.1235, None)
     """
-    return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def plain(text: str) -> str:
@@ -158,12 +159,13 @@ def _run_columns(runs: pd.DataFrame, index: dict[str, int]) -> dict[str, list[An
     }
 
 
-def _grids(tables: Iterable[pd.DataFrame]) -> tuple[list[dict[str, list[int]]], list[int]]:
+def _grids(values: events.Curves, drawn: Sequence[np.ndarray]) -> tuple[list[dict[str, list[int]]], list[int]]:
     """Distinct columns of steps and samples, and which of them each run has."""
     places: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
     chosen = []
-    for table in tables:
-        steps, samples = (tuple(table[name].fillna(0).astype(int).tolist()) for name in ("step", "samples_seen"))
+    counts = [np.nan_to_num(values[name]).astype(np.int64) for name in ("step", "samples_seen")]
+    for rows in drawn:
+        steps, samples = (tuple(column[rows].tolist()) for column in counts)
         chosen.append(places.setdefault((steps, samples), len(places)))
     return [{"step": list(steps), "samples": list(samples)} for steps, samples in places], chosen
 
@@ -189,23 +191,21 @@ def _kept(steps: np.ndarray, lattice: np.ndarray) -> np.ndarray:
     return np.unique(np.append(places[places < steps.size], steps.size - 1))
 
 
-def _metrics(rows: list[pd.DataFrame], kept: list[np.ndarray]) -> dict[str, list[list[float | None] | None]]:
+def _metrics(values: events.Curves, drawn: Sequence[np.ndarray]) -> dict[str, list[list[float | None] | None]]:
     """Every metric's values, run by run."""
     return {
-        f"{side}_{measure}": [
-            _values(table, chosen, side, measure) for table, chosen in zip(rows, kept, strict=True)
-        ]
+        f"{side}_{measure}": [_metric(values, rows, side, measure) for rows in drawn]
         for side in SIDES
         for measure in MEASURES
-    }  # fmt: skip
+    }
 
 
-def _values(table: pd.DataFrame, chosen: np.ndarray, side: str, measure: str) -> list[float | None] | None:
+def _metric(values: events.Curves, rows: np.ndarray, side: str, measure: str) -> list[float | None] | None:
     """One run's values of one metric; None where it has none."""
     names = [f"train_{measure}", f"online_{measure}"] if side == "train" else [f"test_{measure}"]
     for name in names:
-        if name in table and (values := table[name].to_numpy(dtype=float)[chosen]).size and np.isfinite(values).any():
-            return [rounded(value) for value in values]
+        if name in values and np.isfinite(values[name][rows]).any():
+            return [rounded(value) for value in values[name][rows].tolist()]
     return None
 
 

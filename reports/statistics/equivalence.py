@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from deepboot.reports.statistics.intervals import Bounds, t_interval
-from deepboot.reports.statistics.paired import ROUNDING, finite, sign_patterns, tail
+from deepboot.reports.statistics.paired import ROUNDING, finite, in_parts, sign_patterns, tail
 
 PATTERNS = 2**14  # sign patterns of a whole curve: all of them up to 15 seeds
 TABLE = ["step", "n", "mean", "low", "high"]
@@ -226,7 +226,8 @@ def _largest_share(rows_SN: np.ndarray) -> np.ndarray:
     unit = rows_SN / np.sqrt(np.square(rows_SN).sum(axis=1, keepdims=True) * rows_SN.shape[1])
     largest = np.zeros(len(signs))
     for some in np.array_split(unit, math.ceil(len(unit) / 64) or 1):  # 64 steps at a time: 8 MB
-        np.maximum(largest, np.abs(signs @ some.T).max(axis=1, initial=0), out=largest)
+        shares = [np.abs(part @ some.T).max(axis=1, initial=0) for part in in_parts(signs)]
+        np.maximum(largest, np.concatenate(shares), out=largest)
     return largest
 
 

@@ -17,6 +17,7 @@ from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import plural
 
 PATTERNS = 2**15  # sign patterns that are tried: all of them up to 16 differences
+PART = 2**25  # signs that are multiplied at once: as floats 256 MB
 ROUNDING = 1e-12  # sums that differ by less than this share of their terms are equal
 
 
@@ -105,12 +106,19 @@ def sign_patterns(n: int, most: int = PATTERNS) -> np.ndarray:
     if n - 1 <= math.log2(most):
         signs = 1 - 2 * (np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1)
     else:
-        signs = np.random.default_rng(n).choice([-1, 1], size=(most, n))
-        signs *= signs[:, -1:]
+        draws, signs = np.random.default_rng(n), np.empty((most, n), dtype=np.int8)
+        for some in in_parts(signs):
+            some[:] = draws.choice([-1, 1], size=some.shape)
+        signs *= signs[:, -1:].copy()
         signs[0] = 1
-    signs = signs.astype(np.int8)
+    signs = signs.astype(np.int8, copy=False)
     signs.flags.writeable = False
     return signs
+
+
+def in_parts(signs: np.ndarray) -> list[np.ndarray]:
+    """The rows of a table of signs in parts that as floats take 256 MB each; one part up to 1,024 pairs."""
+    return np.array_split(signs, math.ceil(signs.size / PART))
 
 
 def sign_flip_test(differences: ArrayLike) -> float:
@@ -130,7 +138,7 @@ def sign_flip_test(differences: ArrayLike) -> float:
     0.25
     """
     differences = finite(differences, "differences")
-    sums = np.abs(sign_patterns(differences.size) @ differences)
+    sums = np.abs(np.concatenate([some @ differences for some in in_parts(sign_patterns(differences.size))]))
     return float(np.mean(sums >= sums[0] - ROUNDING * np.abs(differences).sum()))
 
 
@@ -154,9 +162,10 @@ def sign_flip_interval(differences: ArrayLike, confidence: float = 0.95) -> Boun
     differences, missed = finite(differences, "differences"), tail(confidence)
     signs = sign_patterns(differences.size)
     rank = math.floor(len(signs) * missed + ROUNDING * len(signs))
-    chosen = np.concatenate([signs < 0, signs > 0])
-    sizes = chosen.sum(axis=1)
-    means = np.where(sizes > 0, chosen @ differences / np.maximum(sizes, 1), -np.inf)
+    chosen = (np.concatenate([some < 0, some > 0]) for some in in_parts(signs))
+    found = [(subsets.sum(axis=1), subsets @ differences) for subsets in chosen]
+    sizes, sums = map(np.concatenate, zip(*found, strict=True))
+    means = np.where(sizes > 0, sums / np.maximum(sizes, 1), -np.inf)
     low = float(np.partition(means, rank)[rank])
     high = -float(np.partition(np.where(sizes > 0, -means, -np.inf), rank)[rank])
     return Bounds(low, high) if math.isfinite(low) and math.isfinite(high) else None

@@ -14,9 +14,12 @@ from deepboot.bootstrap.task import Universe
 def facts_of(runs: list[Run]) -> dict[str, dict[str, Any]]:
     """What the data of each run were, beside its settings: classes, sizes of universe and test, mirrored share."""
     facts: dict[str, dict[str, Any]] = {}
-    known: dict[str, dict[str, Any]] = {}
+    known: dict[tuple[str, int, int | None], dict[str, Any]] = {}
+    data_of: dict[str, str] = {}  # what the seeds of a cell have in common, by cell_id
     for run in runs:
-        same_data = f"{run.task} {run.data} {run.streams} {run.seed} {run.train_size} {run.largest_pool}"
+        if run.cell_id not in data_of:
+            data_of[run.cell_id] = f"{run.task} {run.data} {run.streams} {run.train_size}"
+        same_data = (data_of[run.cell_id], run.seed, run.largest_pool)
         if same_data not in known:
             known[same_data] = _facts(run)
         facts[run.run_id] = known[same_data]

@@ -25,6 +25,7 @@ from deepboot.bootstrap.underway import PLANNED, read_shard
 from deepboot.runners.run import registration
 from deepboot.runners.run.extension import refuse_another
 from deepboot.runners.run.rows import planned_first_reuse, planned_row, run_row, specification_row
+from deepboot.runners.run.shards import TRAINED
 from deepboot.runners.study_files import to_toml
 
 
@@ -167,9 +168,11 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
         return positions.get(row["run_id"], len(runs)), row["cell_id"], row["seed"], row["run_id"]
 
+    planned = known["run_id"].isin(positions)
+    held = records(known.loc[planned].reindex(columns=TRAINED)) + records(known.loc[~planned])
     rows, kept = [], [np.zeros(0, dtype=np.int64)]  # rows of runs, and positions of their evaluations
     curves, by_run = curves_of(evaluations), evaluations.groupby("run_id", sort=False).indices
-    for row in sorted(records(known), key=order):
+    for row in sorted(held, key=order):
         run = specs.get(row["run_id"])
         index = np.asarray(by_run.get(row["run_id"], kept[0]), dtype=np.int64)
         if run is not None:

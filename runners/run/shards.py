@@ -13,6 +13,8 @@ from deepboot.bootstrap.study.run import Run
 from deepboot.bootstrap.study.run_worlds import reuse_of
 
 Row = dict[str, Any]
+# columns of ``runs`` that only training knows, and those by which its rows are told apart and put in order
+TRAINED = ("run_id", "cell_id", "seed", "status", "last_step", STOPPED, "seconds", "first_reuse_step", "reuse")
 
 
 def write(folder: Path, name: str, runs: list[Row], evaluations: list[Row], probes: Sequence[Row] = ()) -> None:

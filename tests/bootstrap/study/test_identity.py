@@ -238,3 +238,14 @@ def test_a_changed_copy_of_a_run_has_an_identity_of_its_own():
     assert one.model_copy(update={"optimizer": {**one.optimizer, "lr": 0.9}}).cell_id != one.cell_id
     assert (one.run_id, one.cell_id) == before
     assert "run_id" not in one.model_dump()
+
+
+def test_seeds_share_their_settings_and_a_changed_copy_has_its_own():
+    """Settings of a cell are described once; who changes a table of them changes no other run's."""
+    one, other = runs_of(parity(training__seeds=[4, 5], training__ideal=False))
+    assert one.first_settings is other.first_settings
+    one.settings()["optimizer.lr"] = 0.7
+    assert other.settings()["optimizer.lr"] == other.optimizer["lr"]
+    changed = one.model_copy(update={"optimizer": {**one.optimizer, "lr": 0.9}})
+    assert changed.settings()["optimizer.lr"] == 0.9
+    assert one.settings()["optimizer.lr"] == one.optimizer["lr"]

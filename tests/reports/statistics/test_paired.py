@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from deepboot.reports.statistics import paired
+from deepboot.reports.statistics.equivalence import different_somewhere
 from deepboot.reports.statistics.paired import (
+    in_parts,
     paired_correlation,
     seeds_without_pairing,
     sign_flip_interval,
@@ -64,6 +67,24 @@ def test_interval_holds_what_the_test_does_not_reject(n, confidence):
     inside = [sign_flip_test(differences - value) for value in (low + 1e-6, high - 1e-6)]
     outside = [sign_flip_test(differences - value) for value in (low - 1e-6, high + 1e-6)]
     assert min(inside) > 1 - confidence >= max(outside)
+
+
+def test_many_pairs_are_taken_in_parts(monkeypatch):
+    """Patterns, p values, intervals and bands are those of the whole table at once, whatever the parts."""
+    differences = np.random.default_rng(3).normal(0.1, 1, 37)
+    drawn = np.random.default_rng(37).choice([-1, 1], size=(paired.PATTERNS, 37))
+    drawn = np.concatenate([np.ones((1, 37)), (drawn * drawn[:, -1:])[1:]])
+
+    def found():
+        band = different_somewhere(differences[None])
+        return [sign_flip_test(differences), *sign_flip_interval(differences), band]
+
+    whole = found()
+    monkeypatch.setattr(paired, "PART", 37 * 1_001)  # of an odd number of signs, the last part smaller
+    sign_patterns.cache_clear()
+    np.testing.assert_array_equal(sign_patterns(37), drawn)
+    assert found() == pytest.approx(whole, rel=1e-12)
+    assert len(in_parts(sign_patterns(37))) == 33
 
 
 def test_interval_needs_six_seeds():
