@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from deepboot.reports.statistics.censored_regression import WEIBULL, cutoff, fit, profile_end
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval
+from deepboot.reports.statistics.signed_rank import averages_at, signed_rank
 from deepboot.reports.statistics.survival import Array, check_bounds
 from deepboot.reports.text import plural
 
@@ -56,20 +57,6 @@ class WeibullShape:
     reason: str
 
 
-def signed_rank(n: int, confidence: float = 0.95) -> int | None:
-    """Largest k for which the k-th smallest and k-th largest average of two of n values enclose the center this often.
-
-    None where even the smallest and the largest do not (n < 6 at 95 %). Source: Wilcoxon's test, inverted.
-
-    >>> signed_rank(5), signed_rank(6), signed_rank(10)
-    (None, 1, 9)
-    """
-    chances = np.ones(1)  # of every sum of the ranks of positive values, were their signs random
-    for rank in range(1, n + 1):
-        chances = (np.append(chances, np.zeros(rank)) + np.append(np.zeros(rank), chances)) / 2
-    return int((2 * chances.cumsum() <= 1 - confidence + 1e-12).sum()) or None
-
-
 def paired_ratio(
     numerator_low: ArrayLike,
     numerator_high: ArrayLike,
@@ -93,7 +80,7 @@ def paired_ratio(
     Raises:
         ValueError: not as many denominators as numerators.
 
-    Source: Hodges and Lehmann 1963; Bauer 1972.
+    Source: Hodges and Lehmann 1963.
 
     >>> paired_ratio([20] * 6, [40] * 6, [10] * 6, [15] * 6).estimate
     Bounds(low=1.333..., high=3.99...)
@@ -105,8 +92,7 @@ def paired_ratio(
     lows, highs = _log_ratios(top, bottom)
     symmetric = not (np.isposinf(lows) | np.isneginf(highs)).any()
     if symmetric:
-        averages = _averages(lows), _averages(highs)
-        estimate, interval = median_bounds(*averages), _extremes(*averages, signed_rank(n, confidence))
+        estimate, interval = _median_average(lows, highs), _enclosing_averages(lows, highs, signed_rank(n, confidence))
     else:
         estimate, interval = median_bounds(lows, highs), median_interval(lows, highs, confidence)
     censored = sum(np.isfinite(low) & np.isinf(high) for low, high in (top, bottom)) > 0
@@ -164,13 +150,20 @@ def _log_ratios(top: tuple[Array, Array], bottom: tuple[Array, Array]) -> tuple[
     return np.where(np.isnan(lows), -np.inf, lows), np.where(np.isnan(highs), np.inf, highs)
 
 
-def _averages(values: Array) -> Array:
-    """Averages of all pairs of values, each with itself too."""
-    return np.add.outer(values, values)[np.triu_indices(values.size)] / 2
+def _median_average(lows: Array, highs: Array) -> Bounds | None:
+    """As `median_bounds` of the averages of two."""
+    count = lows.size * (lows.size + 1) // 2
+    if not count:
+        return None
+    middle = [(count + 1) // 2, count // 2 + 1]
+    return median_bounds(averages_at(lows, middle), averages_at(highs, middle))
 
 
-def _extremes(lows: Array, highs: Array, rank: int | None) -> Bounds | None:
-    return None if rank is None else Bounds(float(np.sort(lows)[rank - 1]), float(np.sort(highs)[-rank]))
+def _enclosing_averages(lows: Array, highs: Array, rank: int | None) -> Bounds | None:
+    if rank is None:
+        return None
+    count = lows.size * (lows.size + 1) // 2
+    return Bounds(*averages_at(lows, [rank]), *averages_at(highs, [count + 1 - rank]))
 
 
 def _exp(bounds: Bounds | None) -> Bounds | None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from deepboot.reports.statistics import censored_regression
 from deepboot.reports.statistics.intervals import median_interval
-from deepboot.reports.statistics.ratio import paired_ratio, signed_rank, weibull_shape
+from deepboot.reports.statistics.ratio import paired_ratio, weibull_shape
 
 INF = math.inf
 GRID = np.concatenate([[0], np.unique(np.geomspace(1, 100_000, 100).round())])
@@ -27,12 +27,6 @@ def drawn(random, n, cut, law=stats.weibull_min, grid=GRID):
 def errors(share, times):
     """Three standard errors of a simulated share."""
     return 3 * math.sqrt(share * (1 - share) / times)
-
-
-@pytest.mark.parametrize(("n", "k"), [(5, None), (6, 1), (8, 4), (10, 9), (15, 26), (20, 53)])
-def test_signed_rank_is_wilcoxons_table(n, k):
-    """One more than the critical value, at 5 % on two sides."""
-    assert signed_rank(n) == k
 
 
 @pytest.mark.parametrize("n", [6, 7, 12])
