@@ -4,19 +4,23 @@ What a job reads goes to its actor, which trains in a scratch folder of its node
 its messages, before the message that tells of it, and the driver writes it into the output folder.
 """
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import final
 from uuid import uuid4
 
 from deepboot.bootstrap.files import write_atomically
 from deepboot.runners.run import checkpoints
 from deepboot.runners.run.execute import FAILURES, Job
+
+PREFIX = "deepboot-actor-"
+HELD = ".held"  # a file that the process of a scratch folder keeps locked for as long as it lives
 
 Files = dict[str, bytes]  # contents by path inside a folder
 
@@ -58,7 +62,7 @@ def write(folder: Path, files: Files) -> None:
 
 @final
 class Scratch:
-    """A folder of a node, in place of an output folder that is not seen there.
+    """A folder of a node, in place of an output folder that is not seen there; those of dead processes are removed.
 
     Args:
         folder: the output folder, which messages name instead.
@@ -69,7 +73,10 @@ class Scratch:
     """
 
     def __init__(self, folder: str, files: Files):
-        self._folder, self.path = folder, Path(mkdtemp(prefix="deepboot-"))
+        _remove_abandoned()
+        self._folder, self.path = folder, Path(mkdtemp(prefix=PREFIX))
+        self._held = os.open(self.path / HELD, os.O_RDWR | os.O_CREAT)
+        fcntl.flock(self._held, fcntl.LOCK_EX)
         self._logged, self._known = 0, dict[str, tuple[int, ...]]()
         write(self.path, files)
         self.written()  # what came need not go back
@@ -102,4 +109,13 @@ class Scratch:
 
     def remove(self) -> None:
         """Remove it, with all that is in it."""
+        os.close(self._held)
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Remove the scratch folders of this node whose processes ended without doing so: nobody holds their locks."""
+    for path in Path(gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError), (path / HELD).open("r+") as held:  # another user's, or one that just begins, has none
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,6 +1,7 @@
 """Files between a folder and a scratch folder that stands for it, without Ray: each arrives once, whole and named."""
 
 import json
+import os
 import tempfile
 from unittest.mock import Mock
 
@@ -96,6 +97,20 @@ def test_failures_are_told_under_the_output_folders_name_and_added_to_its_log(jo
     assert log == "".join(["before\n", *entries])
     message = json.dumps({"result": {"smaller": [moved.model_dump(mode="json")]}}).encode()
     assert json.loads(scratch.told(message))["result"]["smaller"][0]["folder"] == job.folder
+
+
+def test_a_scratch_folder_of_a_dead_process_is_removed_by_the_next(job, tmp_path):
+    """The system lets go of a dead process's lock; folders of living ones stay, and what nobody locked."""
+    dead, alive = (travel.Scratch(job.folder, {"states/one": b"1"}) for _ in range(2))
+    (tmp_path / "deepboot-copy").mkdir()
+    os.close(dead._held)  # as the end of its process does
+    assert dead.path.exists()
+    third = travel.Scratch(job.folder, {})
+    assert not dead.path.exists()
+    assert alive.path.exists()
+    assert (tmp_path / "deepboot-copy").exists()
+    for scratch in (alive, third):
+        scratch.remove()
 
 
 def test_the_token_is_seen_in_the_folder_only_while_it_is_needed(tmp_path):
