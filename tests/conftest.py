@@ -1,6 +1,7 @@
 """Fixtures of more than one folder."""
 
 import gc
+import os
 
 import pytest
 import torch
@@ -8,6 +9,11 @@ import torch
 from deepboot.bootstrap import registry
 from deepboot.runners import builtins
 from tests.datasets.published import serving, write
+
+
+def pytest_xdist_auto_num_workers():
+    """One process more than cores: tests that start processes, and wait for them, leave a seventh of the time idle."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
 def pytest_collection_finish():

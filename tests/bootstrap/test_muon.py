@@ -189,6 +189,7 @@ def test_members_with_settings_of_their_own_are_what_they_are_alone(sequential, 
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
+@pytest.mark.slow
 def test_it_can_be_compiled(monkeypatch):
     """Traced as one function, the steps are the eager ones to rounding."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))

@@ -188,7 +188,7 @@ def exact_steps(x_of_step, x_pool, x_test, teacher, schedule, below=1e-3, lr=0.0
         yield schedule[next(k for k in range(len(column)) if all(column[k : k + 3]))]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_both_events_of_both_worlds_are_where_linear_algebra_puts_them(seed):
     """At the same evaluation exactly: of the pool by its own recursion, of the ideal world by that of its batches."""
     evaluation = {"correct_below": 1e-3, "threshold": 0.95, "per_octave": 12}

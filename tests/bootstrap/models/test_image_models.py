@@ -543,7 +543,7 @@ def test_training_goes_on_from_a_state_on_disk_as_if_it_had_not_stopped(model, s
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
 @pytest.mark.parametrize(
-    "model", [pytest.param(model, marks=[] if model in ("cnn", "vit") else pytest.mark.slow) for model in sorted(TINY)]
+    "model", [pytest.param(model, marks=[] if model == "cnn" else pytest.mark.slow) for model in sorted(TINY)]
 )
 def test_the_graph_that_is_compiled_gives_weights_and_statistics_of_the_eager_steps(model, recording, monkeypatch):
     """Traced as one function of the flat parameters and buffers, in float64, the step is the same to rounding."""

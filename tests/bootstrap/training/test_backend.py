@@ -45,7 +45,13 @@ def test_a_compiled_step_is_the_eager_one_to_rounding():
 
 
 @pytest.mark.filterwarnings("ignore::Warning")
-@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER, {"name": "test_plain"}])
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"name": "mlp", "width": 16},
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (TRANSFORMER, {"name": "test_plain"})),
+    ],
+)
 def test_the_graph_that_is_compiled_gives_the_weights_of_the_eager_steps(model, monkeypatch, own_models):  # noqa: F811
     """Traced as one function of the flat parameters, in float64, the step is the same to rounding."""
     register("model", "test_plain")(Plain)

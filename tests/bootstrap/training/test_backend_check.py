@@ -83,7 +83,7 @@ def test_the_plain_backend_agrees_with_itself_whatever_the_budget(budget, monkey
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
-@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, TRANSFORMER])
+@pytest.mark.parametrize("model", [{"name": "mlp", "width": 16}, pytest.param(TRANSFORMER, marks=pytest.mark.slow)])
 def test_a_compiled_backend_agrees(model, monkeypatch):
     """Traced as one function, networks with every option of their members train alike within the tolerance."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))

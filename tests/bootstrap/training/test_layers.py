@@ -73,7 +73,7 @@ def test_training_follows_torchs_parameter_groups(name, fused):
 SWEEP = {"training.layers.hidden.lr": [0.3, 1.0], 'training.layers."hidden.1.bias".weight_decay': [0.0, 3.0]}
 
 
-@pytest.mark.parametrize("sequential", [False, True])
+@pytest.mark.parametrize("sequential", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_members_with_factors_of_their_own_are_what_they_are_alone(name, sequential, fused):
     """To the last bit, beside each other or one after another."""
@@ -167,6 +167,7 @@ def test_noise_knows_no_factors():
 
 
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_factors_can_be_compiled(name, monkeypatch):
     """Traced as one function, the steps are the eager ones to rounding."""

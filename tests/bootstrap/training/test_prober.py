@@ -74,7 +74,7 @@ def test_rows_and_weights_are_the_same_bits_with_probes_and_without(study):
 @pytest.mark.usefixtures("mapped")
 def test_a_members_values_are_those_that_it_has_alone(study):
     """Stacked, mapped and sequential members, in pools of two sizes, in float64."""
-    changes = {"training__train_size": [16, 24], **SWAPPED, **study, "probes": EVERYWHERE}
+    changes = {"training__train_size": [16, 24], "training__max_steps": 3, **SWAPPED, **study, "probes": EVERYWHERE}
     runs = runs_of(parity(**changes))
     packed = values(train(runs))
     close(packed, values([outcome for run in runs for outcome in train([run])]))

@@ -69,7 +69,7 @@ def trains_as_a_plain_loop(contest, variant, backend):
 
 
 @pytest.mark.parametrize(("form", "members"), FORMS)
-@pytest.mark.parametrize("compiled", ["eager", "compiled"])
+@pytest.mark.parametrize("compiled", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("model", MODELS)
 def test_every_variant_has_the_losses_and_the_weights_of_a_plain_loop(tiny, model, form, members, compiled):
     """One run or three stacked, fused and compiled, on the same batches from the same start."""

@@ -76,10 +76,9 @@ def test_more_seeds_and_a_longer_budget_add_rows(study, tmp_path):
     equal(tmp_path / "grown", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("width", [16, 97])
-def test_packs_of_any_size_have_the_same_values(study, tmp_path, width):
+def test_packs_of_any_size_have_the_same_values(study, tmp_path):
     """To the last bit, wherever in a pack a run lies."""
-    path = study(training__seeds=8, model__width=width, probes=PROBES | {"ntk_distance": {}, "logit_per_norm": {}})
+    path = study(training__seeds=4, model__width=97, training__max_steps=2, probes=PROBES | {"logit_per_norm": {}})
     for pack_size in (2, 16):
         run_study(path, tmp_path / str(pack_size), workers=1, pack_size=pack_size)
     equal(tmp_path / "2", tmp_path / "16")
