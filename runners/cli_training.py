@@ -65,7 +65,7 @@ def run(
     gpu_share: GpuShare = 1.0,
     wait: Wait = 600.0,
     open_page: Open = False,
-    no_report: Annotated[bool, arg(help="train only, and leave the page to deepboot report")] = False,
+    train_only: Annotated[bool, arg(help="leave the page to deepboot report")] = False,
     dry_run: Annotated[bool, arg(help="say what would be done, and the study as it would run; do nothing")] = False,
 ) -> None:
     """Train a study's runs in both worlds and report them; finished runs are never trained again.
@@ -92,8 +92,8 @@ def run(
         return
     chosen = _engine(engine_name, address, gpu_share, wait)
     place, failed = out or str(work.default_folder(study)), None
-    if open_page and no_report:
-        fail(["--open: expected a page, got --no-report, which writes none. Leave one of them out."])
+    if open_page and train_only:
+        fail(["--open: expected a page, got --train-only, which writes none. Leave one of them out."])
     if open_page and is_remote(place):
         refuse_to_open([place])
     with to_write(place, note) as found:
@@ -108,7 +108,7 @@ def run(
                     )  # fmt: skip
             except engine.TrainingError as error:
                 failed = error
-            page = None if no_report else cli_results.write_and_tell((folder,), None, "step", False, found.told)
+            page = None if train_only else cli_results.write_and_tell((folder,), None, "step", False, found.told)
         except KeyboardInterrupt:
             say(found.told(engine.interrupted(folder)) + again())
             sys.exit(130)
@@ -120,7 +120,7 @@ def run(
             [f"Some planned runs are not done; the others are in {place}:", found.told(str(failed)), try_again], code=1
         )
     more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
-    say(f"Next: deepboot {'report' if no_report else 'claims'} {place}   or more seeds: {more}")
+    say(f"Next: deepboot {'report' if train_only else 'claims'} {place}   or more seeds: {more}")
 
 
 def _engine(name: str, address: str | None, gpu_share: float, wait: float) -> "Engine | None":

@@ -51,11 +51,11 @@ def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepbo
 def test_a_study_may_be_trained_without_a_report(study, tmp_path, deepboot):
     """The tables are there and the next command is the report's; a page that is not written cannot be opened."""
     out = tmp_path / "out"
-    refused = deepboot("run", study(), "--out", out, "--no-report", "--open")
+    refused = deepboot("run", study(), "--out", out, "--train-only", "--open")
     assert refused.returncode == 2
-    assert refused.stderr == "--open: expected a page, got --no-report, which writes none. Leave one of them out.\n"
+    assert refused.stderr == "--open: expected a page, got --train-only, which writes none. Leave one of them out.\n"
     assert not out.exists()
-    ran = deepboot("run", study(), "--out", out, "--no-report", "--workers", 1)
+    ran = deepboot("run", study(), "--out", out, "--train-only", "--workers", 1)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(f"Next: deepboot report {out}   or more seeds: ")
     assert len(results.read(out).runs) == 2
@@ -137,7 +137,7 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     path = study(training__seeds=16, training__max_steps=300)
     command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
     command += [
-        "--no-report",
+        "--train-only",
         "--pack-size",
         "4",
     ]  # chosen here, since trying what is fastest takes longer than the study

@@ -30,7 +30,7 @@ def start(study, out, workers):
     """A study in a process of its own, with a checkpoint every tenth of a second."""
     words = ["run", str(study), "--out", str(out), "--workers", str(workers), "--checkpoint-seconds", "0.1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "deepboot.runners.cli", *words, "--no-report"],
+        [sys.executable, "-m", "deepboot.runners.cli", *words, "--train-only"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -94,7 +94,11 @@ def test_a_plugin_may_print_ask_exit_interrupt_or_die_in_a_worker(moody, tmp_pat
     hows = ("print", "ask", "exit", "interrupt", "die", "lose the device", "well")
     path, out = moody(*hows), tmp_path / "out"
     ran = subprocess.run(
-        command(path, out, "--workers", 2, "--no-report"), input="nobody\n", capture_output=True, text=True, check=False
+        command(path, out, "--workers", 2, "--train-only"),
+        input="nobody\n",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 1
     runs = results.read(out).runs
@@ -429,7 +433,7 @@ def waiting(moody, tmp_path):
     run_study(path, tmp_path / "whole", workers=1, pack_size=2)
     go.unlink()
     process = subprocess.Popen(
-        command(path, out, "--workers", 2, "--checkpoint-seconds", 0, "--pack-size", 2, "--no-report"),
+        command(path, out, "--workers", 2, "--checkpoint-seconds", 0, "--pack-size", 2, "--train-only"),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     packs = [out / "checkpoints" / f"{pack.name}.safetensors" for pack in plan(path, pack_size=2).packs]
