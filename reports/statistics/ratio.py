@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from deepboot.reports.statistics.censored_regression import WEIBULL, cutoff, fit, profile_end
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, median_bounds, median_interval
-from deepboot.reports.statistics.signed_rank import averages_at, signed_rank
+from deepboot.reports.statistics.signed_rank import averages_at, averages_of, signed_rank
 from deepboot.reports.statistics.survival import Array, check_bounds
 from deepboot.reports.text import plural
 
@@ -152,7 +152,7 @@ def _log_ratios(top: tuple[Array, Array], bottom: tuple[Array, Array]) -> tuple[
 
 def _median_average(lows: Array, highs: Array) -> Bounds | None:
     """As `median_bounds` of the averages of two."""
-    count = lows.size * (lows.size + 1) // 2
+    count = averages_of(lows.size)
     if not count:
         return None
     middle = [(count + 1) // 2, count // 2 + 1]
@@ -162,7 +162,7 @@ def _median_average(lows: Array, highs: Array) -> Bounds | None:
 def _enclosing_averages(lows: Array, highs: Array, rank: int | None) -> Bounds | None:
     if rank is None:
         return None
-    count = lows.size * (lows.size + 1) // 2
+    count = averages_of(lows.size)
     return Bounds(*averages_at(lows, [rank]), *averages_at(highs, [count + 1 - rank]))
 
 

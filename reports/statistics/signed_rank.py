@@ -61,18 +61,18 @@ def averages_at(values: ArrayLike, ranks: list[int]) -> list[float]:
         averages = np.sort(np.add.outer(ordered, ordered)[np.triu_indices(ordered.size)] / 2)
         return [float(averages[rank - 1]) for rank in ranks]
     finite = ordered[np.isfinite(ordered)]
-    below = _pairs(ordered.size) - _pairs(finite.size) if ordered[0] == -np.inf else 0  # averages that are infinite
+    below = averages_of(ordered.size) - averages_of(finite.size) if ordered[0] == -np.inf else 0  # averages that are infinite
     return [_average_of_rank(finite, rank - below, outside=float(ordered[0 if below else -1])) for rank in ranks]
 
 
-def _pairs(n: int) -> int:
+def averages_of(n: int) -> int:
     """How many averages of two, a value with itself among them, n values have."""
     return n * (n + 1) // 2
 
 
 def _average_of_rank(ordered: Array, rank: int, *, outside: float) -> float:
     """The average of a rank among those of sorted finite values, by halving; of any other rank the infinity outside."""
-    if not 1 <= rank <= _pairs(ordered.size):
+    if not 1 <= rank <= averages_of(ordered.size):
         return outside
     low, high = float(ordered[0]), float(ordered[-1])
     if _averages_up_to(ordered, low) >= rank:

@@ -136,11 +136,7 @@ def test_an_interrupt_keeps_finished_packs_and_says_how_to_go_on(study, tmp_path
     """Stopped in the middle, the folder is readable, and the same command ends what it began, by one process or two."""
     path = study(training__seeds=16, training__max_steps=300)
     command = [sys.executable, "-m", "deepboot.runners.cli", "run", str(path), "--out", str(tmp_path / "out")]
-    command += [
-        "--train-only",
-        "--pack-size",
-        "4",
-    ]  # chosen here, since trying what is fastest takes longer than the study
+    command += ["--train-only", "--pack-size", "4"]  # to try what is fastest takes longer than the study
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list((tmp_path / "out" / "shards").glob("*.json")) and time.monotonic() < deadline:
@@ -248,7 +244,7 @@ def of_my_own(evidence):
 
 
 def test_a_kind_of_claim_that_a_plugin_brought_is_known_to_later_commands(study, tmp_path):
-    """The plugin that the folder's study names is loaded; a reader that has enough is no error."""
+    """`claims` and `report` load the plugin that the folder's study names; a reader that has enough is no error."""
     (tmp_path / "own.py").write_text(OWN_KIND)
     path, out = study(plugins=["own.py"], claims=[{"kind": "of_my_own"}]), tmp_path / "out"
     run_study(path, out, workers=1)  # in another process than the commands
@@ -256,5 +252,5 @@ def test_a_kind_of_claim_that_a_plugin_brought_is_known_to_later_commands(study,
     judged = subprocess.run([*command, "claims", out], capture_output=True, text=True, check=False)
     assert (judged.returncode, judged.stderr) == (0, "")
     assert "own effect" in judged.stdout
-    piped = f"{shlex.join(map(str, [*command, 'claims', out]))} | head -c 1"
+    piped = f"{shlex.join(map(str, [*command, 'report', out]))} | head -c 1"
     assert subprocess.run(piped, shell=True, capture_output=True, check=False).stderr == b""
