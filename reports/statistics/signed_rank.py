@@ -61,7 +61,7 @@ def averages_at(values: ArrayLike, ranks: list[int]) -> list[float]:
         averages = np.sort(np.add.outer(ordered, ordered)[np.triu_indices(ordered.size)] / 2)
         return [float(averages[rank - 1]) for rank in ranks]
     finite = ordered[np.isfinite(ordered)]
-    below = averages_of(ordered.size) - averages_of(finite.size) if ordered[0] == -np.inf else 0  # averages that are infinite
+    below = averages_of(ordered.size) - averages_of(finite.size) if ordered[0] == -np.inf else 0  # infinite ones
     return [_average_of_rank(finite, rank - below, outside=float(ordered[0 if below else -1])) for rank in ranks]
 
 
