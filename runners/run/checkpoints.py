@@ -69,6 +69,11 @@ def checkpoint_paths(folder: Path, pack: str) -> tuple[Path, Path]:
     return path, path.with_suffix(".previous.safetensors")
 
 
+def exists(folder: Path, pack: str) -> bool:
+    """Whether a pack was begun and has a checkpoint."""
+    return any(path.is_file() for path in checkpoint_paths(folder, pack))
+
+
 def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execution: Execution) -> None:
     """Write a pack's outcomes so far, atomically; the checkpoint before it becomes the previous one."""
     path, previous = checkpoint_paths(folder, pack)

@@ -3,12 +3,13 @@
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
-from deepboot.runners.run import shards
-from deepboot.runners.run.execute import Failure, Job, JobResult, fail
+from deepboot.runners.run import checkpoints, shards
+from deepboot.runners.run.execute import Failure, Job, JobResult, fail, halves
+from deepboot.runners.run.execution_plan import short_key
 from deepboot.runners.run.pool import Observer, Pool, W
 from deepboot.runners.run.terminal import heed_stop, note
 from deepboot.runners.run.trial import Rate, Trial
@@ -18,17 +19,30 @@ FALSE_STARTS = 3  # workers in a row that end before they were given a job, afte
 
 @dataclass
 class Post:
-    """What a crew knows of one of its workers: whether it can be asked, its job, and the steps reported of it."""
+    """What a crew knows of one of its workers.
+
+    Attributes:
+        ready: whether it can be asked.
+        job: that it was given.
+        steps: member steps reported of that job.
+        most: members of a pack that its device can hold, by the pack's key, where one did not fit.
+    """
 
     ready: bool = False
     job: Job | None = None
     steps: int = 0
+    most: dict[str, int] = field(default_factory=dict)
+
+    def holds(self, job: Job) -> bool:
+        """Whether its device can hold a job's pack, as far as that is known."""
+        return not self.most or len(job.runs) <= self.most.get(job.key, len(job.runs))
 
 
 class Crew(Generic[W]):
     """Workers, the jobs that wait for them, and the failures so far.
 
-    A job that fails, or whose worker dies, goes on from its checkpoint as often as the pool tries a job.
+    A job that fails, or whose worker dies, goes on from its checkpoint as often as the pool tries a job. Devices
+    differ: one that could not hold a pack is given smaller ones from then on, the others whole ones.
     """
 
     def __init__(self, jobs: Iterable[Job], observer: Observer, pool: Pool[W]):
@@ -62,10 +76,28 @@ class Crew(Generic[W]):
         """Give jobs to workers that have none."""
         for worker, post in self._posts.items():
             if self._waiting and post.ready and post.job is None:
+                place = self._next(post)
                 with suppress(OSError):  # it is dead: its end is seen next, and the job waits for another
-                    worker.ask(self._waiting[0])
-                    post.job, post.steps = self._waiting.popleft(), 0
+                    worker.ask(self._waiting[place])
+                    post.job, post.steps = self._waiting[place], 0
+                    del self._waiting[place]
                     self._observer.begun()
+
+    def _next(self, post: Post) -> int:
+        """The place of the first job that fits a worker's device; where there is none, jobs are cut until there is.
+
+        A job that was begun in parts goes on in these.
+        """
+        while True:
+            place = next((place for place, job in enumerate(self._waiting) if post.holds(job)), 0)
+            job = self._waiting[place]
+            parts = halves(job)
+            if not parts or (post.holds(job) and not _begun_in(parts, job)):
+                return place
+            del self._waiting[place]
+            self._waiting += parts
+            self._observer.begun()
+            tell(self._observer, job, JobResult(smaller=parts))
 
     def _heed(self, worker: W, message: dict[str, Any] | None) -> None:
         """Do what a worker's message asks for; None: it has ended."""
@@ -96,9 +128,11 @@ class Crew(Generic[W]):
         if result.failures and self._tries[job.name] < self._pool.attempts:
             self._again(job, result.failures[0], post.steps)
             return
+        if len(result.smaller) > 1:
+            post.most[job.key] = max(len(part.runs) for part in result.smaller)
         tell(self._observer, job, result)
         self._failures += result.failures
-        self._waiting.extendleft(reversed(result.smaller))
+        self._waiting += result.smaller
 
     def _again(self, job: Job, failure: Failure, steps: int) -> None:
         """Put a failed job last, where another worker is likelier to take it, and take back what was reported of it."""
@@ -136,12 +170,24 @@ def tell(observer: Observer, job: Job, result: JobResult) -> None:
     observer.ended(run_ids, reasons, len(result.smaller))
 
 
+def _begun_in(parts: list[Job], job: Job) -> bool:
+    """Whether checkpoints lie there of parts of a job, and none of the whole."""
+    return not checkpoints.exists(Path(job.folder), job.name) and any(
+        checkpoints.exists(Path(part.folder), part.name) for part in parts
+    )
+
+
 class Bench(Generic[W]):
-    """Trials by workers of a pool, which are hired for them and go when it is closed."""
+    """Trials by workers of a pool, which are hired for them and go when it is closed.
+
+    A worker whose device cannot hold a pack that another can counts as with the last one that it held: a crew would cut
+    the pack for it.
+    """
 
     def __init__(self, pool: Pool[W]):
         self._pool = pool
         self._workers: list[W] = []
+        self._held: dict[tuple[W, str], Rate] = {}  # by worker and `short_key`
 
     def __enter__(self) -> "Bench[W]":
         return self
@@ -158,7 +204,7 @@ class Bench(Generic[W]):
         for worker in asked:
             with suppress(OSError):  # it is dead, which its answer tells
                 worker.ask(trial)
-        rates = [self._rate(worker, trial) for worker in asked]
+        rates = self._comparable({worker: self._rate(worker, trial) for worker in asked}, trial)
         problems = [one.problem for one in rates if one.problem is not None]
         return Rate(
             rate=0.0 if problems else sum(one.rate for one in rates),
@@ -166,6 +212,15 @@ class Bench(Generic[W]):
             first_seconds=max(one.first_seconds for one in rates),
             problem=problems[0] if problems else None,
         )
+
+    def _comparable(self, rates: dict[W, Rate], trial: Trial) -> list[Rate]:
+        """Rates of a trial; where some devices hold its pack, of the others those of the last that they held."""
+        held = {worker: rate for worker, rate in rates.items() if rate.problem is None}
+        if not held:
+            return list(rates.values())
+        key = short_key(trial.runs[0])
+        self._held |= {(worker, key): rate for worker, rate in held.items()}
+        return [self._held.get((worker, key), rate) if rate.out_of_memory else rate for worker, rate in rates.items()]
 
     def _rate(self, worker: W, trial: Trial) -> Rate:
         """A worker's answer; one that died, or failed on a device and may have lost it, is not asked again."""
@@ -176,7 +231,7 @@ class Bench(Generic[W]):
         rate = Rate.model_validate(message["rate"]) if message is not None else Rate(rate=0.0)
         if dead:
             rate.problem = f"the worker process died ({worker.ended()})"
-        if dead or (rate.problem is not None and trial.execution.device != "cpu"):
+        if dead or (rate.problem is not None and not rate.out_of_memory and trial.execution.device != "cpu"):
             worker.kill()
             self._workers.remove(worker)
         return rate

@@ -5,6 +5,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from deepboot.bootstrap.training.members import State
 from deepboot.bootstrap.training.outcome import Outcome
 from deepboot.bootstrap.training.train import Snapshot, train
 from deepboot.runners.run import checkpoints, shards
+from deepboot.runners.run.execution_plan import short_key
 from deepboot.runners.run.packing import PackPlan
 from deepboot.runners.run.process import prepare
 
@@ -43,6 +45,11 @@ class Job(Settings):
     execution: Execution = Execution()
     plugins: tuple[str, ...] = ()
     checkpoint_seconds: float = 30.0
+
+    @cached_property
+    def key(self) -> str:
+        """The `short_key` of its runs."""
+        return short_key(self.runs[0])
 
 
 class Failure(BaseModel):
@@ -232,14 +239,18 @@ def _free_memory(device: str) -> None:
         torch.cuda.empty_cache()
 
 
+def halves(job: Job) -> list[Job]:
+    """A job as two with half of its families each; none where there is one family."""
+    halves = PackPlan(tuple(job.runs), job.start).halves()
+    return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in halves]
+
+
 def _smaller(job: Job) -> list[Job]:
-    """A job as two with half of its families each; of one family, the same job with sequential steps; else none."""
-    plan = PackPlan(tuple(job.runs), job.start)
-    if not plan.halves():
-        if job.execution.sequential or len(job.runs) == 1:
-            return []
-        return [job.model_copy(update={"execution": job.execution.model_copy(update={"sequential": True})})]
-    return [job.model_copy(update={"name": half.name, "runs": list(half.runs)}) for half in plan.halves()]
+    """A job in halves; of one family, the same job with sequential steps; else none."""
+    parts = halves(job)
+    if parts or job.execution.sequential or len(job.runs) == 1:
+        return parts
+    return [job.model_copy(update={"execution": job.execution.model_copy(update={"sequential": True})})]
 
 
 def fail(job: Job, reason: str, details: str = "") -> Failure:

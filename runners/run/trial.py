@@ -13,6 +13,7 @@ from deepboot.bootstrap.training.evaluate import Evaluator
 from deepboot.bootstrap.training.execution import Execution, torch_settings
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.wording import error_line
+from deepboot.runners.run.execute import out_of_memory
 from deepboot.runners.run.process import guest, prepare, wait_for
 
 WARM_UP_STEPS = 2
@@ -41,6 +42,7 @@ class Rate(BaseModel):
         member_bytes: memory per member, as far as the device tells.
         first_seconds: time until the first steps were done, in which steps are compiled.
         problem: why it failed.
+        out_of_memory: whether that is because the pack does not fit the device, which can be used further.
         checked: whether a check came to its end, so that its answer may be remembered.
     """
 
@@ -48,6 +50,7 @@ class Rate(BaseModel):
     member_bytes: int = 0
     first_seconds: float = 0.0
     problem: str | None = None
+    out_of_memory: bool = False
     checked: bool = False
 
 
@@ -61,7 +64,7 @@ def measure(trial: Trial) -> Rate:
             with torch_settings(trial.runs[0], trial.execution):
                 return _measure(trial)
         except (Exception, SystemExit) as error:  # no compiler, no memory, what cannot be captured, a plugin
-            return Rate(rate=0.0, problem=error_line(error))
+            return Rate(rate=0.0, problem=error_line(error), out_of_memory=out_of_memory(error))
 
 
 def _measure(trial: Trial) -> Rate:

@@ -6,10 +6,12 @@ from unittest.mock import Mock
 import pytest
 
 from deepboot.bootstrap import results
-from deepboot.runners.run import output_folder, shards
-from deepboot.runners.run.crew import Crew
-from deepboot.runners.run.execute import Job, execute, fail
+from deepboot.runners.run import checkpoints, output_folder, shards
+from deepboot.runners.run.crew import Bench, Crew
+from deepboot.runners.run.execute import Job, JobResult, execute, fail, halves
 from deepboot.runners.run.facts import facts_of
+from deepboot.runners.run.packing import PackPlan, ordered_members
+from deepboot.runners.run.trial import Rate, Trial
 from deepboot.runners.run.work import plan
 
 
@@ -116,3 +118,84 @@ def test_where_nobody_is_left_all_jobs_that_wait_fail(jobs, tmp_path):
     assert [one.job for one in failures] == [second.name, first.name]
     assert {one.reason for one in failures} == {"no worker process could be started (its node is gone)"}
     assert shards.exists(tmp_path / "out", first.name)
+
+
+class Holding(Scripted):
+    """A worker whose device holds so many members, and what it was asked for."""
+
+    def __init__(self, members):
+        super().__init__({})
+        self.members, self.asked = members, []
+
+    def ask(self, asked):
+        self.asked.append(len(asked.runs))
+        fits = len(asked.runs) <= self.members
+        if isinstance(asked, Trial):
+            rate = len(asked.runs) / (len(asked.runs) + 1)  # a little faster with every member
+            found = Rate(rate=rate) if fits else Rate(rate=0.0, problem="too large", out_of_memory=True)
+            self.told.append({"rate": found.model_dump()})
+        elif fits:
+            super().ask(asked)
+        else:
+            self.told += [{"result": JobResult(smaller=halves(asked)).model_dump(mode="json")}]
+
+
+class Fleet(Agency):
+    """A pool whose workers are of these sizes."""
+
+    def __init__(self, *members):
+        super().__init__({})
+        self.workers = [Holding(count) for count in members]
+        self.free = deque(self.workers)
+
+    def hire(self):
+        return self.free.popleft()
+
+
+@pytest.fixture
+def wide(study, tmp_path):
+    """Six jobs of four pairs each."""
+    work = plan(study(training__seeds=24), tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    packs = [
+        ordered_members(run for pack in work.packs[first : first + 4] for run in pack.runs) for first in range(0, 24, 4)
+    ]
+    return [Job(name=PackPlan(runs).name, folder=str(tmp_path / "out"), runs=list(runs)) for runs in packs]
+
+
+def test_a_smaller_device_is_given_smaller_packs(wide, tmp_path):
+    """Once a pack did not fit it; the others are given whole ones, and all is done and counted once."""
+    fleet, observer = Fleet(2, 8), Mock()
+    assert Crew(wide, observer, fleet).work(2) == []
+    small, large = fleet.workers
+    assert small.asked[:3] == [8, 4, 2]
+    assert set(small.asked[3:]) == {2}
+    assert large.asked.count(8) >= 2
+    assert statuses(wide, tmp_path / "out") == [{"finished"}] * 6
+    assert observer.begun.call_count == observer.ended.call_count
+    assert sum(max(call.args[2] - 1, 0) for call in observer.ended.call_args_list) + 6 == sum(
+        call.args[2] == 0 for call in observer.ended.call_args_list
+    )
+
+
+def test_a_pack_goes_on_in_the_parts_in_which_it_was_begun(wide, tmp_path):
+    """Of which one has a checkpoint, and the whole has none."""
+    job = wide[0]
+    part = halves(job)[1]
+    path, _ = checkpoints.checkpoint_paths(tmp_path / "out", part.name)
+    path.parent.mkdir()
+    path.write_bytes(b"")
+    fleet = Fleet(8)
+    assert Crew([job], Mock(), fleet).work(1) == []
+    assert fleet.workers[0].asked == [4, 4]
+
+
+def test_a_trial_that_fits_some_devices_counts_the_others_as_they_were(wide):
+    """With the last pack that they held; one that fits none is a problem, and so is any other failure."""
+    bench = Bench(Fleet(2, 4))
+    runs = wide[0].runs
+    tried = [bench(Trial(runs=runs[:count]), 2) for count in (2, 4, 8)]
+    assert tried[0].rate == pytest.approx(2 / 3 + 2 / 3)
+    assert tried[1].rate == pytest.approx(2 / 3 + 4 / 5)
+    assert (tried[2].rate, tried[2].problem) == (0.0, "too large")
+    assert Bench(Fleet(2, 4))(Trial(runs=runs[:4]), 2).problem == "too large"  # nothing is known of the smaller one
