@@ -95,7 +95,7 @@ def tail(confidence: float) -> float:
 
 
 def pattern_count(n: int, most: int = PATTERNS) -> int:
-    """How many sign patterns of n differences are tried: all 2^(n − 1) where that is at most ``most``, else ``most``."""
+    """How many sign patterns of n differences are tried: all 2^(n − 1), but at most ``most``."""
     return 2 ** (n - 1) if n - 1 <= math.log2(most) else most
 
 

@@ -90,7 +90,7 @@ def test_sums_of_many_pairs_are_those_of_the_patterns_written_out(monkeypatch, n
 
 
 def test_many_pairs_agree_with_the_normal_law():
-    """Of 3,000 differences neither a p value, an interval nor the largest step of a curve is off by more than chance."""
+    """Of 3,000 differences no p value, no interval and no largest step of a curve is off by more than chance."""
     differences = np.random.default_rng(3).normal(0.03, 1, 3_000)
     z = differences.sum() / math.sqrt(np.square(differences).sum())
     p = 2 * stats.norm.sf(z)
