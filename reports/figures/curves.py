@@ -100,7 +100,7 @@ def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
 
 def _divergence_marks(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
     """A cross where the curve of a run that diverged ends."""
-    for run_id in diverged & set(wide.columns):
+    for run_id in sorted(diverged & set(wide.columns)):
         kept = wide[run_id].dropna()
         ax.plot(
             kept.index[-1:], kept.iloc[-1:], color=color, marker="x", markersize=4, gid=f"diverged {run_id}", zorder=4

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from deepboot.bootstrap import events
+from deepboot.bootstrap.results import among
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.chance import chance_of
@@ -65,7 +66,7 @@ def curves_of(comparison: Comparison) -> Curves:
     cells, settings = panel_cells(comparison, panels)
     runs, evaluations = comparison.runs, comparison.evaluations
     if crowded:
-        runs, evaluations = (table[table["run_id"].isin(panels["run_id"].unique())] for table in (runs, evaluations))
+        runs, evaluations = (table[among(table["run_id"], panels["run_id"])] for table in (runs, evaluations))
     index = {str(run_id): place for place, run_id in enumerate(runs["run_id"])}
     values, by_run = events.curves_of(evaluations), evaluations.groupby("run_id").indices
     rows = [np.asarray(by_run.get(run_id, ()), dtype=np.int64) for run_id in index]
@@ -177,8 +178,8 @@ def _some_pairs(panels: pd.DataFrame, partners: pd.Series) -> tuple[pd.DataFrame
         return panels, 0
     spread = (sizes <= most) | (places * most // sizes != (places - 1) * most // sizes)
     pooled = (panels["world"] != "ideal").to_numpy(dtype=bool)
-    named = panels["run_id"].isin(partners.reindex(panels.loc[pooled & spread, "run_id"]).dropna().unique())
-    alone = ~panels["cell_id"].isin(panels.loc[pooled, "cell_id"].unique())
+    named = among(panels["run_id"], partners.reindex(panels.loc[pooled & spread, "run_id"]).dropna())
+    alone = ~among(panels["cell_id"], panels.loc[pooled, "cell_id"])
     return panels[np.where(pooled | alone, spread, named)], int(sizes.max())
 
 

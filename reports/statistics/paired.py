@@ -145,7 +145,7 @@ def _drawn_sums(values_NS: np.ndarray, most: int) -> np.ndarray:
     for eight in padded.reshape(-1, 8, *rest):
         chosen = draws.integers(0, len(SUBSETS), size=most, dtype=np.uint8)
         chosen[0] = len(SUBSETS) - 1
-        sums += (SUBSETS @ eight)[chosen]
+        sums += (SUBSETS @ eight).take(chosen, axis=0)
     return sums
 
 
