@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 ROUNDING = 1e-7  # errors are means of float32 zeros and ones: 7 wrong of 100 reach an accuracy of 0.93
 LOSSES = ("train_loss", "test_loss", "online_loss")
 ERRORS = ("train_error", "test_error", "online_error")
+EVENT_CURVES = (*LOSSES, *ERRORS)  # that events are found in, beside a stopping metric
 
 Curves = Mapping[str, NDArray[np.float64]]  # what a run measured: by column float, (evaluations,), NaN where null
 
@@ -133,16 +134,32 @@ def run_events(
 CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
+class AfterGrokking(NamedTuple):
+    """What becomes of a run that groks: the steps at which it `relapses`, and its `transition_width`."""
+
+    relapses: list[int]
+    width: float | None
+
+
+def after_grokking(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> AfterGrokking:
+    """Both measures of one run at once; no relapse and no width for a run that never grokked."""
+    steps, curves = _finite_curves(rows)
+    grokked = _reached(steps, curves, "test_error", threshold, streak).high
+    if grokked is None:
+        return AfterGrokking([], None)
+    errors = curves["test_error"]
+    return AfterGrokking(_falls(steps, errors, grokked, threshold), _width(steps, errors, grokked))
+
+
 def relapses(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> list[int]:
     """Steps at which test accuracy falls below the threshold again after grokking; their number is the count.
 
     Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
     """
-    steps, curves = _finite_curves(rows)
-    grokked = _reached(steps, curves, "test_error", threshold, streak).high
-    if grokked is None:
-        return []
-    errors = curves["test_error"]
+    return after_grokking(rows, threshold, streak).relapses
+
+
+def _falls(steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int, threshold: float) -> list[int]:
     later = (steps >= grokked) & ~np.isnan(errors)
     below = errors[later] > 1 - threshold + ROUNDING
     falls = below & ~np.concatenate([[False], below[:-1]])
@@ -157,13 +174,13 @@ def transition_width(rows: pd.DataFrame | Curves, threshold: float = 0.99, strea
     at 90 % at the first evaluation at or above it after that, both interpolated linearly in steps.
     None as well where there is no rise: grokked at the first evaluation.
     """
-    all_steps, curves = _finite_curves(rows)
-    grokked = _reached(all_steps, curves, "test_error", threshold, streak).high
-    if grokked is None:
-        return None
-    until_grokked = (all_steps <= grokked) & ~np.isnan(curves["test_error"])
+    return after_grokking(rows, threshold, streak).width
+
+
+def _width(all_steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int) -> float | None:
+    until_grokked = (all_steps <= grokked) & ~np.isnan(errors)
     steps = all_steps[until_grokked].astype(float)
-    accuracy = 1 - curves["test_error"][until_grokked]
+    accuracy = 1 - errors[until_grokked]
     rise = accuracy[-1] - accuracy[0]
     if rise <= 0:
         return None
@@ -183,7 +200,7 @@ def curves_of(rows: pd.DataFrame) -> Curves:
 
 def _finite_curves(rows: pd.DataFrame | Curves, *more: str) -> tuple[NDArray[np.int64], Curves]:
     """Steps, losses and errors, and more columns, up to the last evaluation where every loss is finite."""
-    held = [name for name in dict.fromkeys((*LOSSES, *ERRORS, *more)) if name in rows]
+    held = [name for name in dict.fromkeys((*EVENT_CURVES, *more)) if name in rows]
     values = curves_of(rows[["step", *held]]) if isinstance(rows, pd.DataFrame) else rows
     length = _finite_length({name: values[name] for name in held}, len(rows["step"]))
     return values["step"][:length].astype(np.int64), {name: values[name][:length] for name in held}

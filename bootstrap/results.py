@@ -4,12 +4,14 @@
 and counts are nullable integers (a censored event has no upper bound), measurements are float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from deepboot.bootstrap import probe_values, underway
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
@@ -52,6 +54,15 @@ def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) ->
     table = pd.DataFrame(rows)
     extra = [name for name in table.columns if name not in columns]
     return table.reindex(columns=[*columns, *extra]).astype(columns)
+
+
+def among(names: pd.Series, known: pd.Series | pd.Index | Sequence[Any]) -> NDArray[np.bool_]:
+    """Whether each name is one of those known, bool, (n,), as ``names.isin(known)`` says.
+
+    That makes an object of Arrow of each text that is known, which takes seconds for the names of a great many runs.
+    """
+    held = pd.Index(names, dtype=object)  # by itself pandas makes texts of Arrow of them again
+    return np.asarray(held.isin(pd.Index(known, dtype=object)))
 
 
 def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
@@ -112,8 +123,7 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     runs, evaluations = (
         read_table(path, columns) for path, columns in zip(paths, (RUN_COLUMNS, EVALUATION_COLUMNS), strict=True)
     )
-    measured = evaluations["run_id"].unique()  # pandas takes the values that it looks for one by one
-    without_rows = runs.loc[(runs["status"] == "finished") & ~runs["run_id"].isin(measured), "run_id"]
+    without_rows = runs.loc[(runs["status"] == "finished") & ~among(runs["run_id"], evaluations["run_id"]), "run_id"]
     if len(without_rows):
         raise DamagedFileError(
             paths[1], f"it has no rows of {len(without_rows)} of the {len(runs)} runs, such as {without_rows.iloc[0]}"
@@ -220,7 +230,7 @@ def _with_unfinished(
         outcome_row(specs[run_id], outcome, curves_of(by_run.get(run_id, evaluations.iloc[:0])))
         for run_id, outcome in further.items()
     ]
-    unchanged = runs[~runs["run_id"].isin(further)]
+    unchanged = runs[~among(runs["run_id"], list(further))]
     runs = pd.DataFrame([*unchanged.astype(object).to_dict("records"), *added])
     positions = {run_id: position for position, run_id in enumerate(specs)}
     order = runs["run_id"].map(positions).fillna(len(positions)).argsort(kind="stable")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from deepboot.bootstrap.results import among
+
 if TYPE_CHECKING:
     from deepboot.reports.comparison import Comparison, When
 
@@ -57,9 +59,9 @@ class CellTables:
         """How many ideal runs have no row, although other runs name them as their partners; see `Evidence.lost`."""
         runs, named = self.comparison.runs, self.runs
         if self.world == "ideal":
-            with_partner = runs[runs["ideal_run_id"].isin(self.runs["run_id"])]
-            named = runs[runs["cell_id"].isin(with_partner["cell_id"])]
-        return int((~named["ideal_run_id"].dropna().drop_duplicates().isin(self.comparison.runs_by_id.index)).sum())
+            with_partner = runs[among(runs["ideal_run_id"], self.runs["run_id"])]
+            named = runs[among(runs["cell_id"], with_partner["cell_id"])]
+        return int((~among(named["ideal_run_id"].dropna().drop_duplicates(), self.comparison.runs_by_id.index)).sum())
 
     def pairs_at(self, when: "When", metric: str | None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""

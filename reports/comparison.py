@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
-from deepboot.bootstrap.results import Results, typed, with_metric
+from deepboot.bootstrap.results import Results, among, typed, with_metric
 from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import CELL, KEY, cell_table
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
@@ -166,13 +166,17 @@ class Comparison:
             ``run_id, cell_id, cell`` (of the panel), ``world, seed, status, first_reuse_step`` (null in ideal rows),
             one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
         """
+        return self._panels.copy()
+
+    @cached_property
+    def _panels(self) -> pd.DataFrame:
         keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
         pairs = self._pairs.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
         partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
         partners = partners.assign(world="ideal", first_reuse_step=np.nan)
-        alone = self.runs.loc[ideal & ~self.runs["run_id"].isin(partners["run_id"]), keep]
+        alone = self.runs.loc[ideal & ~among(self.runs["run_id"], partners["run_id"]), keep]
         panels = pd.concat([self.runs.loc[~ideal, keep], partners[keep], alone], ignore_index=True)
         return panels.astype({"first_reuse_step": self.runs["first_reuse_step"].dtype, "world": "string"})
 
@@ -269,7 +273,7 @@ class Comparison:
         squared = runs["run_id"][runs["loss.name"] == "mse"] if "loss.name" in runs else runs["run_id"].head(0)
         rows = self.evaluations.head(0)
         if len(squared):
-            rows = self.evaluations[self.evaluations["run_id"].isin(squared)]
+            rows = self.evaluations[among(self.evaluations["run_id"], squared)]
         real_valued = len(rows) > 0 and bool(rows["test_error"].equals(rows["test_soft_error"]))
         return Bounds(0.0, math.inf if real_valued else 1.0)
 

@@ -103,7 +103,8 @@ class Plots:
         """
         from deepboot.reports.interactive.curves import panel_cells
 
-        if not panel_cells(compare(self.results))[1]:
+        comparison = compare(self.results)
+        if not panel_cells(comparison, comparison.panels())[1]:
             raise ValueError(
                 "these results have one cell: no setting is swept, so none has an effect. Use `plot.worlds()`."
             )

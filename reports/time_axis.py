@@ -38,18 +38,37 @@ UNITS: dict[Axis, Unit] = {
 
 
 @dataclass(frozen=True)
-class StepTimes:
-    """Times of a run's steps: linear between known ones, and at an even pace after the last."""
+class Clocks:
+    """Times of the steps of many runs: linear between known ones of a run, and at its even pace after its last.
 
+    Attributes:
+        owners: int, (points,), the run of each known time, from 0, in order; the first of each run is of step 0.
+        steps, times: float, (points,), rising within a run.
+        pace: float, (runs,), time a step.
+    """
+
+    owners: np.ndarray
     steps: np.ndarray
     times: np.ndarray
-    pace: float
+    pace: np.ndarray
 
-    def at(self, steps: np.ndarray) -> np.ndarray:
-        """Times of these steps; NaN stays NaN."""
-        beyond = self.times[-1] + (steps - self.steps[-1]) * self.pace
-        within = np.interp(steps, self.steps, self.times)
-        return np.where(steps <= self.steps[-1], within, beyond)  # a NaN step takes the second branch, and stays NaN
+    def at(self, runs: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Times of steps of these runs; NaN stays NaN.
+
+        Args:
+            runs: int, (n,), from 0.
+            steps: float, (n,), at least 0, or NaN.
+        """
+        far = 1 + np.nanmax(np.append(self.steps, steps), initial=0)  # so that the places of two runs lie apart
+        places, asked = self.owners * far + self.steps, runs * far + np.nan_to_num(steps)
+        before = np.searchsorted(places, asked, side="right") - 1
+        after = np.minimum(before + 1, len(places) - 1)
+        last = (before == after) | (self.owners[after] != runs)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            between = (self.times[after] - self.times[before]) / (self.steps[after] - self.steps[before])
+        known = self.steps[before] == steps
+        beyond = (steps - self.steps[before]) * np.where(last, self.pace[runs], between)
+        return np.where(known, self.times[before], self.times[before] + beyond)
 
 
 def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,17 +81,13 @@ def timed(runs: pd.DataFrame, evaluations: pd.DataFrame, axis: Axis) -> tuple[pd
         runs whose `TIMES` are Float64, null where unknown; evaluations whose ``step`` is Float64, those without a
         time left out, with the optimiser updates under ``update``.
     """
-    rows_of = evaluations.groupby("run_id", sort=False).indices
+    owners = pd.Index(runs["run_id"], dtype=object).get_indexer(evaluations["run_id"].to_numpy(dtype=object))
     steps, samples = (_numbers(evaluations[name]) for name in ("step", "samples_seen"))
-    facts = _numbers(runs[["batch_size", "last_step", "seconds"]])
+    clocks = _clocks(_numbers(runs[["batch_size", "last_step", "seconds"]]), owners, steps, samples, axis)
     events = _numbers(runs[list(TIMES)])
+    events = clocks.at(np.arange(len(runs)).repeat(len(TIMES)), events.ravel()).reshape(events.shape)
     timed_steps = np.full(len(evaluations), np.nan)
-    for place, run_id in enumerate(runs["run_id"]):
-        rows = rows_of.get(run_id, [])
-        batch, last, seconds = facts[place]
-        clock = _step_times(batch, last, seconds, steps[rows], samples[rows], axis)
-        events[place] = clock.at(events[place])
-        timed_steps[rows] = clock.at(steps[rows])
+    timed_steps[owners >= 0] = clocks.at(owners[owners >= 0], steps[owners >= 0])
     times = pd.DataFrame(events, columns=list(TIMES), index=runs.index)
     timed_rows = evaluations.assign(update=evaluations["step"], step=timed_steps)
     timed_rows = timed_rows.dropna(subset="step").astype({"step": "Float64"}).reset_index(drop=True)
@@ -112,15 +127,25 @@ def _interpolated_values(times: np.ndarray, steps: np.ndarray, values: np.ndarra
     return np.interp(times, steps[known], values[known], left=np.nan, right=np.nan)
 
 
-def _step_times(
-    batch: float, last: float, seconds: float, steps: np.ndarray, samples: np.ndarray, axis: Axis
-) -> StepTimes:
-    """Times of one run's steps, from the steps and samples of its evaluations, or from its seconds."""
+def _clocks(facts: np.ndarray, owners: np.ndarray, steps: np.ndarray, samples: np.ndarray, axis: Axis) -> Clocks:
+    """Times of steps, from the steps and samples of evaluations, or from the seconds of runs.
+
+    Args:
+        facts: float, (runs, 3): batch size, last step and seconds.
+        owners: int, (evaluations,), the run of each, −1 for none of these.
+        steps, samples: float, (evaluations,).
+        axis: samples or seconds.
+    """
+    batch, last, seconds = facts.T
+    first = np.arange(len(facts))
     if axis == "seconds":
-        pace = seconds / last if last > 0 else np.nan
-        return StepTimes(np.zeros(1), np.array([0 * pace]), pace)  # 0 * NaN: without seconds step 0 has no time either
-    known = np.isfinite(samples) & (steps > 0)
-    return StepTimes(np.concatenate([[0.0], steps[known]]), np.concatenate([[0.0], samples[known]]), batch)
+        pace = np.divide(seconds, last, where=last > 0, out=np.full(len(facts), np.nan))
+        return Clocks(first, np.zeros(len(facts)), 0 * pace, pace)  # NaN: without seconds step 0 has no time either
+    known = np.isfinite(samples) & (steps > 0) & (owners >= 0)
+    of_all = [np.concatenate([start, values[known]]) for start, values in
+              ((first, owners), (0.0 * first, steps), (0.0 * first, samples))]  # fmt: skip
+    order = np.lexsort((of_all[1], of_all[0]))
+    return Clocks(*(values[order] for values in of_all), batch)
 
 
 def _numbers(values: pd.Series | pd.DataFrame) -> np.ndarray:

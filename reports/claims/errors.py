@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, probe_of
-from deepboot.bootstrap.results import Results, typed
+from deepboot.bootstrap.results import Results, among, typed
 from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.claims.judge import parsed
@@ -165,7 +165,7 @@ def _unjudgeable(
     runs, traits = comparison.runs, traits_of(kind)
     selected = runs[[*KEY, "ideal_run_id"]].merge(chosen[KEY], on=KEY)
     of_ideal = values.get("world") == "ideal"
-    ideal = selected["ideal_run_id"].isin(runs["run_id"]) | ((selected["world"] == "ideal") & of_ideal)
+    ideal = among(selected["ideal_run_id"], runs["run_id"]) | ((selected["world"] == "ideal") & of_ideal)
     if (traits.pairs or of_ideal) and not ideal.any():
         yield (
             f"`{path}`: the kind {kind} looks at the ideal world, which no cell that it selects has. "

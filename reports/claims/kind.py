@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from deepboot.bootstrap.registry import find, register, settings
+from deepboot.bootstrap.results import among
 from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect
@@ -70,7 +71,7 @@ class Evidence:
     def evaluations(self) -> pd.DataFrame:
         """The evaluations of the cell's runs and their ideal partners."""
         run_ids = pd.concat([self.runs["run_id"], self.runs_of("ideal")["run_id"]])
-        return self.comparison.evaluations[self.comparison.evaluations["run_id"].isin(run_ids)]
+        return self.comparison.evaluations[among(self.comparison.evaluations["run_id"], run_ids)]
 
     def runs_of(self, world: str) -> pd.DataFrame:
         """The cell's own runs, or for "ideal" their ideal partners."""

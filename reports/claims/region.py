@@ -27,7 +27,8 @@ def claimed_regions(comparison: Comparison, errors: pd.DataFrame) -> pd.DataFram
     Returns:
         ``cell_id, low, high`` (infinite where open) and ``sentence``, for the caption.
     """
-    metrics = dict(zip(errors["cell_id"].astype(str), errors["metric"].astype(str), strict=True))
+    first = errors.drop_duplicates("cell_id")
+    metrics = dict(zip(first["cell_id"].astype(str), first["metric"].astype(str), strict=True))
     rows = [
         (cell_id, low, high, sentence)
         for part in studies(comparison).values()

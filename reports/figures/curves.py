@@ -91,16 +91,16 @@ def thin_lines(ax: Axes, wide: pd.DataFrame, *, color: str, dash: Any) -> None:
     """A line per run, the paler the more there are; of a great many some."""
     alpha = min(0.5, max(0.12, 3 / max(wide.shape[1], 1)))
     seed_style: dict[str, Any] = {"color": color, "linestyle": dash, "linewidth": 0.6, "alpha": alpha, "zorder": 2}
-    curves = sorted(wide.items())
-    for run_id, curve in (curves[index] for index in some_of(len(curves))):
-        kept = curve.dropna()
+    run_ids = sorted(wide.columns)
+    for run_id in (run_ids[index] for index in some_of(len(run_ids))):
+        kept = wide[run_id].dropna()
         if len(kept):
             ax.plot(kept.index.to_numpy(), kept.to_numpy(), gid=f"seed {run_id}", **seed_style)
 
 
 def _divergence_marks(ax: Axes, wide: pd.DataFrame, diverged: set[Any], color: str) -> None:
     """A cross where the curve of a run that diverged ends."""
-    for run_id in diverged & set(wide.columns):
+    for run_id in sorted(diverged & set(wide.columns)):
         kept = wide[run_id].dropna()
         ax.plot(
             kept.index[-1:], kept.iloc[-1:], color=color, marker="x", markersize=4, gid=f"diverged {run_id}", zorder=4

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from deepboot.bootstrap.results import among
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import figures_of
@@ -141,7 +142,7 @@ def _styles(table: pd.DataFrame) -> Styles:
 def _places(comparison: Comparison, layout: Layout) -> pd.DataFrame:
     """Every run in its panels, as in `Comparison.panels`, with its cell's ``x``, ``color`` and ``panel``."""
     panels = comparison.panels()
-    panels = panels[panels["cell_id"].isin(comparison.runs.loc[comparison.runs["world"] != "ideal", "cell_id"])]
+    panels = panels[among(panels["cell_id"], comparison.runs.loc[comparison.runs["world"] != "ideal", "cell_id"])]
     names = [layout.x, *([layout.color] if layout.color else []), *layout.panels]
     real = comparison.runs[comparison.runs["world"] != "ideal"]
     values = real.drop_duplicates("cell_id").set_index("cell_id")[names]

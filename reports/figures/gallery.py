@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import pandas as pd
+
+from deepboot.bootstrap.results import among
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
 from deepboot.reports.figures.cells import draw_scatter, draw_survival
@@ -59,7 +62,7 @@ def paged(draw: Callable[[Comparison], Drawing | None], comparison: Comparison) 
     pages: list[Drawing] = []
     for first in range(0, min(len(cells), MOST_PAGES * MOST_PANELS), MOST_PANELS):
         page = cells[first : first + MOST_PANELS]
-        drawing = draw(_only(comparison, set(panels.loc[panels["cell_id"].isin(page), "run_id"])))
+        drawing = draw(_only(comparison, panels.loc[panels["cell_id"].isin(page), "run_id"]))
         if drawing:
             numbers = f"cells {first + 1} to {first + len(page)} of {len(cells)}"
             pages.append(_page(drawing, pages[0] if pages else None, len(pages) + 1, numbers))
@@ -73,8 +76,8 @@ def _page(drawing: Drawing, start: Drawing | None, number: int, cells: str) -> D
     return replace(drawing, name=f"{drawing.name}-{number}", continues=start.name, cells=cells)
 
 
-def _only(comparison: Comparison, run_ids: set[str]) -> Comparison:
-    return replace(comparison, runs=comparison.runs[comparison.runs["run_id"].isin(run_ids)])
+def _only(comparison: Comparison, run_ids: pd.Series) -> Comparison:
+    return replace(comparison, runs=comparison.runs[among(comparison.runs["run_id"], run_ids)])
 
 
 def _probes(comparison: Comparison, axis: Axis) -> list[Drawing]:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from deepboot.bootstrap.results import among
 from deepboot.reports.figures.curves import by_run
 from deepboot.reports.figures.style import CHANCE_LINE, INK, ordered, world_style
 from deepboot.reports.statistics.intervals import median_bounds
@@ -62,7 +63,7 @@ def chance_handle() -> Line2D:
 
 def _times_of(rows: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """The times of the runs of these rows."""
-    return times[times["run_id"].isin(rows["run_id"].unique())]  # pandas takes what it looks for one by one
+    return times[among(times["run_id"], rows["run_id"])]
 
 
 def _median_step(runs: pd.DataFrame, event: str) -> float | None:

@@ -78,7 +78,8 @@ def ordered(worlds: Iterable[str]) -> list[str]:
     >>> ordered(["ideal", "fresh", "real", "real"])
     ['real', 'fresh', 'ideal']
     """
-    return sorted(map(str, set(worlds)), key=lambda world: (world == "ideal", world != "real", world))
+    names = worlds.unique() if isinstance(worlds, pd.Series) else worlds
+    return sorted(map(str, set(names)), key=lambda world: (world == "ideal", world != "real", world))
 
 
 def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:

@@ -13,7 +13,8 @@ import pandas as pd
 from scipy import stats
 
 from deepboot.bootstrap import events
-from deepboot.reports.cells import varied
+from deepboot.bootstrap.results import among
+from deepboot.reports.cells import KEY, varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.chance import chance_of
 from deepboot.reports.statistics.intervals import T_MIN
@@ -21,6 +22,8 @@ from deepboot.reports.text import count, setting
 
 DIGITS = 4  # significant ones of every value
 MOST_STEPS = 240  # of one curve; a figure is about 1,000 pixels wide
+MOST_RUNS = 500  # of one world in one panel
+MOST_IN_ALL = 10_000  # runs of all worlds and panels, unless these are too many for `T_MIN` runs of each
 MEASURES = {"error": "error", "soft_error": "soft error", "loss": "loss"}
 SIDES = ("test", "train")
 MARKED = ("memorization", "grokking")  # events of runs that are marked on their curves
@@ -43,6 +46,7 @@ class Curves:
         limits: smallest and largest possible value of each metric, None where there is none.
         quantiles: of Student's t for 95 % intervals, by n from 3.
         thinned: evaluations of the longest curve if some of them are left out, else 0.
+        crowded: most runs of a world in a panel if some of them are left out, else 0.
     """
 
     runs: dict[str, list[Any]]
@@ -53,13 +57,18 @@ class Curves:
     limits: dict[str, list[float | None]]
     quantiles: dict[int, float]
     thinned: int
+    crowded: int
 
 
 def curves_of(comparison: Comparison) -> Curves:
-    """The curves of a comparison in steps."""
-    cells, settings = panel_cells(comparison)
-    index = {str(run_id): place for place, run_id in enumerate(comparison.runs["run_id"])}
-    values, by_run = events.curves_of(comparison.evaluations), comparison.evaluations.groupby("run_id").indices
+    """The curves of a comparison in steps: of all runs, or of some pairs of each panel where there are a great many."""
+    panels, crowded = _some_pairs(comparison.panels(), comparison.runs_by_id["ideal_run_id"])
+    cells, settings = panel_cells(comparison, panels)
+    runs, evaluations = comparison.runs, comparison.evaluations
+    if crowded:
+        runs, evaluations = (table[among(table["run_id"], panels["run_id"])] for table in (runs, evaluations))
+    index = {str(run_id): place for place, run_id in enumerate(runs["run_id"])}
+    values, by_run = events.curves_of(evaluations), evaluations.groupby("run_id").indices
     rows = [np.asarray(by_run.get(run_id, ()), dtype=np.int64) for run_id in index]
     lattice = _lattice(values["step"])
     drawn = [own[_kept(values["step"][own], lattice)] for own in rows]
@@ -67,7 +76,7 @@ def curves_of(comparison: Comparison) -> Curves:
     members = max((len(cell["runs"]) for cell in cells), default=0)
     thinned = max((len(own) for own, chosen in zip(rows, drawn, strict=True) if len(chosen) < len(own)), default=0)
     return Curves(
-        runs=_run_columns(comparison.runs, index) | {"grid": grid_of},
+        runs=_run_columns(runs, index) | {"grid": grid_of},
         grids=grids,
         cells=[{**cell, "runs": [index[run_id] for run_id in cell["runs"]]} for cell in cells],
         settings=settings,
@@ -75,12 +84,17 @@ def curves_of(comparison: Comparison) -> Curves:
         limits=_limits(comparison),
         quantiles={n: rounded(stats.t.ppf(0.975, n - 1)) or 0.0 for n in range(T_MIN, members + 1)},
         thinned=thinned,
+        crowded=crowded,
     )
 
 
-def panel_cells(comparison: Comparison) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every panel's name, its values of the swept settings as text, and its run_ids; then the swept settings."""
-    panels = comparison.panels()
+def panel_cells(comparison: Comparison, panels: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every panel's name, its values of the swept settings as text, and its run_ids; then the swept settings.
+
+    Args:
+        comparison: with a run of every panel.
+        panels: rows of `Comparison.panels`.
+    """
     first = comparison.runs.drop_duplicates("cell_id").set_index("cell_id").reindex(panels["cell_id"].unique())
     settings = varied(first)
     texts = {name: first[name].map(setting, na_action=None) for name in settings}
@@ -135,13 +149,38 @@ def plain(text: str) -> str:
 
 
 def note_on(curves: Curves) -> str:
-    """What is not drawn of long curves; empty where everything is."""
-    if not curves.thinned:
-        return ""
-    return (
+    """What is not drawn of long curves and of a great many runs; empty where everything is."""
+    some = (
+        f" Of up to {count(curves.crowded)} runs of a world in one panel some are here, evenly spread over the seeds, "
+        "with their partners, and means are of these. The printed figures, the tables and the verdicts use all."
+    )
+    fewer = (
         f" Curves of up to {count(curves.thinned)} evaluations are drawn at no more than {MOST_STEPS + 1} of them, "
         "spread over the linear and the log axis: a peak between two of these is not seen here. The tables use all."
     )
+    return f"{fewer if curves.thinned else ''}{some if curves.crowded else ''}"
+
+
+def _some_pairs(panels: pd.DataFrame, partners: pd.Series) -> tuple[pd.DataFrame, int]:
+    """At most so many runs of every world in every panel, evenly spread, of the ideal world the partners of others.
+
+    Args:
+        panels: rows of `Comparison.panels`.
+        partners: ``ideal_run_id`` by run_id.
+
+    Returns:
+        the rows that are kept, and how many runs the largest world of a panel has if some are left out, else 0.
+    """
+    groups = panels.groupby(KEY, sort=False)["run_id"]
+    sizes, places = groups.transform("size").to_numpy(), groups.cumcount().to_numpy()
+    most = min(MOST_RUNS, max(T_MIN, MOST_IN_ALL // max(groups.ngroups, 1)))
+    if sizes.max(initial=0) <= most:
+        return panels, 0
+    spread = (sizes <= most) | (places * most // sizes != (places - 1) * most // sizes)
+    pooled = (panels["world"] != "ideal").to_numpy(dtype=bool)
+    named = among(panels["run_id"], partners.reindex(panels.loc[pooled & spread, "run_id"]).dropna())
+    alone = ~among(panels["cell_id"], panels.loc[pooled, "cell_id"])
+    return panels[np.where(pooled | alone, spread, named)], int(sizes.max())
 
 
 def _run_columns(runs: pd.DataFrame, index: dict[str, int]) -> dict[str, list[Any]]:

@@ -4,7 +4,6 @@ import base64
 import gzip
 import json
 import re
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -65,7 +64,7 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
     worlds = ordered(comparison.runs["world"])
     styles = {world: world_style(world, worlds) for world in worlds}
     return {
-        **asdict(curves),
+        **vars(curves),  # not a copy of every number, as `asdict` makes
         "view": "bootstrap_error" if view == "bootstrap_error" else "worlds",
         "worlds": [{"name": name, **_style(color, dash)} for name, (color, dash) in styles.items()],
         "difference": _style(GAP_COLOR, DASHES["real"]),

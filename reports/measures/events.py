@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.events import Curves, curves_of, relapses, transition_width
+from deepboot.bootstrap.events import EVENT_CURVES, Curves, after_grokking, curves_of
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
@@ -165,15 +165,17 @@ def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     """``run_id, relapses, transition_width`` of every run."""
     runs = comparison.runs
     grokked = runs["grokking_high"].notna()
-    curves, rows_of = curves_of(comparison.evaluations), comparison.evaluations.groupby("run_id", sort=False).indices
+    read = [name for name in ("step", "update", *EVENT_CURVES) if name in comparison.evaluations]
+    curves = curves_of(comparison.evaluations[read])
+    rows_of = comparison.evaluations.groupby("run_id", sort=False).indices
     settings = [name for name in (f"evaluation.{rule}" for rule in RULE) if name in runs]
     records = []
     for run in runs.loc[grokked, ["run_id", *settings]].to_dict("records"):
         rows = rows_of.get(run["run_id"], [])
         rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
         updates, pace = _updates({name: values[rows] for name, values in curves.items()})
-        width = transition_width(updates, **rule)
-        records.append((run["run_id"], len(relapses(updates, **rule)), None if width is None else width * pace))
+        falls, width = after_grokking(updates, **rule)
+        records.append((run["run_id"], len(falls), None if width is None else width * pace))
     rest = [(run_id, 0, None) for run_id in runs.loc[~grokked, "run_id"]]
     return pd.DataFrame([*records, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
         {"run_id": "string", "transition_width": float}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepboot.bootstrap.results import Results
+from deepboot.bootstrap.results import Results, among
 from deepboot.reports.cells import KEY
 from deepboot.reports.comparison import AT_STEP, Comparison
 from deepboot.reports.measures.events import event_bounds, step_table
@@ -94,7 +94,7 @@ def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tupl
     panels, runs = comparison.panels(), comparison.runs
     cells = [str(cell) for cell in panels["cell_id"].unique()]
     by_cell = {cell: panels.loc[panels["cell_id"] == cell, "run_id"] for cell in cells[:MOST_CELLS]}
-    return cells, {cell: _cells_of(runs[runs["run_id"].isin(shown)]) for cell, shown in by_cell.items()}
+    return cells, {cell: _cells_of(runs[among(runs["run_id"], shown)]) for cell, shown in by_cell.items()}
 
 
 def _of_cells(comparison: Comparison, keys: list[tuple[Any, ...]]) -> Comparison:
@@ -110,7 +110,7 @@ def progress(comparison: Comparison) -> list[str]:
 
 
 def _progress(source: Results, several: bool) -> list[str]:
-    runs = source.runs[source.runs["run_id"].isin(source.planned)]
+    runs = source.runs[among(source.runs["run_id"], source.planned)]
     under_way = int((runs["status"] == "unfinished").sum())
     ended, planned = len(runs) - under_way, len(source.planned)
     if ended == planned:

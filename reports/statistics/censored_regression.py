@@ -83,7 +83,14 @@ WEIBULL = Law(  # of log values, with spread 1 / shape: the smallest-extreme-val
 
 
 def fit(
-    low: Array, high: Array, design: Array, law: Law, *, least_spread: float = 0.0, precision: float | None = None
+    low: Array,
+    high: Array,
+    design: Array,
+    law: Law,
+    *,
+    counts: Array | None = None,
+    least_spread: float = 0.0,
+    precision: float | None = None,
 ) -> Fit:
     """The likeliest coefficients and spread.
 
@@ -93,10 +100,13 @@ def fit(
         low, high: float, (N,), bounds of the values, infinite where open; equal where a value is known.
         design: float, (K, N), the first row 1.
         law: of the noise.
+        counts: int, (N,), how many values share these bounds and this column of the design; 1 each if not given.
         least_spread: smallest spread allowed, in the unit of the values.
         precision: 1 / spread where it is held fixed, as for a profile likelihood.
     """
-    ends = np.concatenate([low[np.isfinite(low)], high[np.isfinite(high)]])
+    counts = np.ones(low.size, dtype=int) if counts is None else counts
+    ends = np.concatenate([np.repeat(low, counts), np.repeat(high, counts)])
+    ends = ends[np.isfinite(ends)]
     centre = float(ends.mean()) if ends.size else 0.0
     scale = (max(float(ends.std()), least_spread) if ends.size else 0.0) or 1.0
     bounds = (np.stack([low, high]) - centre) / scale
@@ -106,11 +116,11 @@ def fit(
     sharpest = scale / least_spread if least_spread else math.inf
     narrow, wide = (1e-6, sharpest) if precision is None else (at[-1], at[-1])
     value, at, converged = _maximum(
-        lambda point: _terms(point, bounds, design, law), at, np.append(-free, narrow), np.append(free, wide)
+        lambda point: _terms(point, bounds, design, counts, law), at, np.append(-free, narrow), np.append(free, wide)
     )
     coefficients = scale * at[:-1] / at[-1]
     coefficients[0] += centre
-    known = int((low == high).sum())
+    known = int(counts @ (low == high))
     return Fit(value - known * math.log(scale), coefficients, float(at[-1] / scale), converged)
 
 
@@ -151,7 +161,7 @@ def profile_end(excess: Callable[[float], float], estimate: float, step: float, 
 
 
 @np.errstate(all="ignore")  # far from the maximum probabilities vanish; steps that lead there are halved
-def _terms(at: Array, bounds: Array, design: Array, law: Law) -> tuple[float, Array, Array]:
+def _terms(at: Array, bounds: Array, design: Array, counts: Array, law: Law) -> tuple[float, Array, Array]:
     """Log-likelihood, its slope and its curvature at (coefficients / spread, 1 / spread)."""
     precision, known = at[-1], bounds[0] == bounds[1]
     z = precision * bounds - at[:-1] @ design
@@ -160,13 +170,13 @@ def _terms(at: Array, bounds: Array, design: Array, law: Law) -> tuple[float, Ar
     z = np.where(there, z, 0.0)
     pull = np.where(there & ~known, np.exp(law.log_density(z) - log_mass), 0.0)
     low, high = (np.vstack([-design, np.where(np.isfinite(row), row, 0.0)]) for row in bounds)
-    value = np.where(known, law.log_density(z[1]) + math.log(precision), log_mass).sum()
-    slope = high @ (pull[1] + known * law.slope(z[1])) - low @ pull[0]
-    curve = (high * (law.slope(z[1]) * pull[1] - pull[1] ** 2 + known * law.bend(z[1]))) @ high.T
-    curve -= (low * (law.slope(z[0]) * pull[0] + pull[0] ** 2)) @ low.T
-    cross = (high * pull[0] * pull[1]) @ low.T
-    slope[-1] += known.sum() / precision
-    curve[-1, -1] -= known.sum() / precision**2
+    value = (counts * np.where(known, law.log_density(z[1]) + math.log(precision), log_mass)).sum()
+    slope = high @ (counts * (pull[1] + known * law.slope(z[1]))) - low @ (counts * pull[0])
+    curve = (high * (counts * (law.slope(z[1]) * pull[1] - pull[1] ** 2 + known * law.bend(z[1])))) @ high.T
+    curve -= (low * (counts * (law.slope(z[0]) * pull[0] + pull[0] ** 2))) @ low.T
+    cross = (high * pull[0] * (counts * pull[1])) @ low.T
+    slope[-1] += counts @ known / precision
+    curve[-1, -1] -= counts @ known / precision**2
     return float(value), slope, curve + cross + cross.T
 
 

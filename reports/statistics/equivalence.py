@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from deepboot.reports.statistics.intervals import Bounds, t_interval
-from deepboot.reports.statistics.paired import ROUNDING, finite, in_parts, sign_patterns, tail
+from deepboot.reports.statistics.paired import ROUNDING, finite, flipped_sums, pattern_count, tail
 
 PATTERNS = 2**14  # sign patterns of a whole curve: all of them up to 15 seeds
 TABLE = ["step", "n", "mean", "low", "high"]
@@ -156,7 +156,7 @@ def max_t_band(differences_SN: ArrayLike, confidence: float = 0.95, *, steps: Ar
     """
     differences_SN, steps = _complete(differences_SN, steps)
     n, missed = differences_SN.shape[1], tail(confidence)
-    rank = math.floor(missed * len(sign_patterns(n, PATTERNS)) * (1 + ROUNDING))
+    rank = math.floor(missed * pattern_count(n, PATTERNS) * (1 + ROUNDING))
     if rank == 0:
         return None
     means, errors = differences_SN.mean(axis=1), differences_SN.std(axis=1, ddof=1) / math.sqrt(n)
@@ -222,12 +222,10 @@ def _complete(differences_SN: ArrayLike, steps: ArrayLike | None) -> tuple[np.nd
 
 def _largest_share(rows_SN: np.ndarray) -> np.ndarray:
     """Largest |mean| over root mean square of the rows under every sign pattern, in [0, 1]: it grows with |t|."""
-    signs = sign_patterns(rows_SN.shape[1], PATTERNS)
     unit = rows_SN / np.sqrt(np.square(rows_SN).sum(axis=1, keepdims=True) * rows_SN.shape[1])
-    largest = np.zeros(len(signs))
+    largest = np.zeros(pattern_count(rows_SN.shape[1], PATTERNS))
     for some in np.array_split(unit, math.ceil(len(unit) / 64) or 1):  # 64 steps at a time: 8 MB
-        shares = [np.abs(part @ some.T).max(axis=1, initial=0) for part in in_parts(signs)]
-        np.maximum(largest, np.concatenate(shares), out=largest)
+        np.maximum(largest, np.abs(flipped_sums(some.T, PATTERNS)).max(axis=1, initial=0), out=largest)
     return largest
 
 

@@ -5,6 +5,7 @@ real minus ideal, signed. Where the worlds do not differ, either sign of a diffe
 and that is all that a sign-flip test assumes.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,8 @@ from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import plural
 
 PATTERNS = 2**15  # sign patterns that are tried: all of them up to 16 differences
-PART = 2**25  # signs that are multiplied at once: as floats 256 MB
+MANY = 2**10  # differences beyond which sign patterns are not held, but drawn as they are added up
+SUBSETS = np.array(list(itertools.product((0.0, 1.0), repeat=8)))  # of eight rows, all 256
 ROUNDING = 1e-12  # sums that differ by less than this share of their terms are equal
 
 
@@ -92,6 +94,11 @@ def tail(confidence: float) -> float:
     return 1 - confidence
 
 
+def pattern_count(n: int, most: int = PATTERNS) -> int:
+    """How many sign patterns of n differences are tried: all 2^(n − 1), but at most ``most``."""
+    return 2 ** (n - 1) if n - 1 <= math.log2(most) else most
+
+
 @lru_cache(maxsize=8)
 def sign_patterns(n: int, most: int = PATTERNS) -> np.ndarray:
     """Signs that n differences could have had, up to a common one; the signs that they have (all 1) come first.
@@ -103,22 +110,43 @@ def sign_patterns(n: int, most: int = PATTERNS) -> np.ndarray:
     Returns:
         int8, (patterns, n), of 1 and −1; read-only.
     """
+    assert n <= MANY
     if n - 1 <= math.log2(most):
         signs = 1 - 2 * (np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1)
     else:
-        draws, signs = np.random.default_rng(n), np.empty((most, n), dtype=np.int8)
-        for some in in_parts(signs):
-            some[:] = draws.choice([-1, 1], size=some.shape)
+        signs = np.random.default_rng(n).choice([-1, 1], size=(most, n))
         signs *= signs[:, -1:].copy()
         signs[0] = 1
-    signs = signs.astype(np.int8, copy=False)
+    signs = signs.astype(np.int8)
     signs.flags.writeable = False
     return signs
 
 
-def in_parts(signs: np.ndarray) -> list[np.ndarray]:
-    """The rows of a table of signs in parts that as floats take 256 MB each; one part up to 1,024 pairs."""
-    return np.array_split(signs, math.ceil(signs.size / PART))
+def flipped_sums(values_NS: np.ndarray, most: int = PATTERNS) -> np.ndarray:
+    """Sums of the values under every sign pattern of their rows, float, (patterns, …); under their own signs first.
+
+    Args:
+        values_NS: float, (n,) or (n, S).
+        most: as in `sign_patterns`.
+    """
+    if len(values_NS) <= MANY:
+        return np.asarray(sign_patterns(len(values_NS), most) @ values_NS)
+    return 2 * _drawn_sums(values_NS, most) - values_NS.sum(axis=0)
+
+
+def _drawn_sums(values_NS: np.ndarray, most: int) -> np.ndarray:
+    """Sums of the values over subsets of many rows, (most, …): all rows, then subsets drawn by a fixed key.
+
+    Eight rows have 256 sums, so a byte at random looks up one of them: no pattern is held, nor multiplied.
+    """
+    draws, n, rest = np.random.default_rng(len(values_NS)), len(values_NS), values_NS.shape[1:]
+    padded = np.concatenate([values_NS, np.zeros((-n % 8, *rest))])
+    sums = np.zeros((most, *rest))
+    for eight in padded.reshape(-1, 8, *rest):
+        chosen = draws.integers(0, len(SUBSETS), size=most, dtype=np.uint8)
+        chosen[0] = len(SUBSETS) - 1
+        sums += (SUBSETS @ eight).take(chosen, axis=0)
+    return sums
 
 
 def sign_flip_test(differences: ArrayLike) -> float:
@@ -138,7 +166,7 @@ def sign_flip_test(differences: ArrayLike) -> float:
     0.25
     """
     differences = finite(differences, "differences")
-    sums = np.abs(np.concatenate([some @ differences for some in in_parts(sign_patterns(differences.size))]))
+    sums = np.abs(flipped_sums(differences))
     return float(np.mean(sums >= sums[0] - ROUNDING * np.abs(differences).sum()))
 
 
@@ -160,15 +188,25 @@ def sign_flip_interval(differences: ArrayLike, confidence: float = 0.95) -> Boun
     """
     # SciPy's `permutation_test` gives p values only, 2.5 ms each at 10 pairs; all subset means at once take 0.06 ms
     differences, missed = finite(differences, "differences"), tail(confidence)
-    signs = sign_patterns(differences.size)
-    rank = math.floor(len(signs) * missed + ROUNDING * len(signs))
-    chosen = (np.concatenate([some < 0, some > 0]) for some in in_parts(signs))
-    found = [(subsets.sum(axis=1), subsets @ differences) for subsets in chosen]
-    sizes, sums = map(np.concatenate, zip(*found, strict=True))
+    sizes, sums = _subsets(differences)
+    patterns = sizes.size // 2
+    rank = math.floor(patterns * missed + ROUNDING * patterns)
     means = np.where(sizes > 0, sums / np.maximum(sizes, 1), -np.inf)
     low = float(np.partition(means, rank)[rank])
     high = -float(np.partition(np.where(sizes > 0, -means, -np.inf), rank)[rank])
     return Bounds(low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def _subsets(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sizes and sums of the differences that change their sign in each pattern, then of those that keep it."""
+    if differences.size <= MANY:
+        signs = sign_patterns(differences.size)
+        subsets = np.concatenate([signs < 0, signs > 0])
+        return subsets.sum(axis=1), subsets @ differences
+    counted = np.stack([np.ones(differences.size), differences], axis=1)
+    kept = _drawn_sums(counted, PATTERNS)
+    sizes, sums = np.concatenate([counted.sum(axis=0) - kept, kept]).T
+    return sizes, sums
 
 
 def paired_correlation(real: ArrayLike, ideal: ArrayLike, confidence: float = 0.95) -> Pairing:

@@ -125,9 +125,11 @@ def weibull_shape(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> 
     reason = _no_shape(low, high)
     if reason:
         return WeibullShape(math.nan, None, reason)
+    df = int(np.isfinite(high).sum()) - 2
+    (low, high), counts = np.unique([low, high], axis=1, return_counts=True)  # evaluations are few, runs may be many
     with np.errstate(divide="ignore"):
         log_low, log_high, constant = np.log(low), np.log(high), np.ones((1, low.size))
-    best, df = fit(log_low, log_high, constant, WEIBULL), int(np.isfinite(high).sum()) - 2
+    best = fit(log_low, log_high, constant, WEIBULL, counts=counts)
     if not best.converged:
         return WeibullShape(math.nan, None, "The search for the maximum did not end.")
     if df < 1:
@@ -135,7 +137,7 @@ def weibull_shape(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> 
     allowed = cutoff(df, confidence)
 
     def excess(log_shape: float) -> float:
-        profile = fit(log_low, log_high, constant, WEIBULL, precision=math.exp(log_shape))
+        profile = fit(log_low, log_high, constant, WEIBULL, counts=counts, precision=math.exp(log_shape))
         return best.log_likelihood - profile.log_likelihood - allowed
 
     middle = math.log(best.precision)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from deepboot.bootstrap.study.defaults import defaults
-from deepboot.reports.cells import settings_of, varied
+from deepboot.reports.cells import KEY, settings_of, varied
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.tables.table import Table
 from deepboot.reports.text import listed, plural, setting
@@ -18,17 +18,18 @@ NAMED = (
 
 def configuration(comparison: Comparison) -> Table:
     """Every setting and its values over the cells."""
-    runs = comparison.runs
-    rows = [(name, _values(runs, name)) for name in settings_of(runs) if name not in NAMED]
-    rows += [("seeds", plural(runs["seed"].nunique(), "replicate"))]
-    rows += [("max_steps", _values(runs, "max_steps"))]
+    first = comparison.runs[~comparison.runs.duplicated(KEY)]  # the runs of a cell differ in their seed alone
+    rows = [(name, _values(first, name)) for name in settings_of(first) if name not in NAMED]
+    rows += [("seeds", plural(comparison.runs["seed"].nunique(), "replicate"))]
+    rows += [("max_steps", _values(first, "max_steps"))]
     return Table("Configuration", ("setting", "value"), [row for row in rows if row[1]])
 
 
 def swept(comparison: Comparison) -> Table:
     """The settings that differ between the cells of the real world."""
-    names = _swept_names(comparison.runs)
-    return Table("Swept", ("setting", "value"), [(name, _values(comparison.runs, name)) for name in names])
+    first = comparison.runs[~comparison.runs.duplicated(KEY)]
+    names = _swept_names(first)
+    return Table("Swept", ("setting", "value"), [(name, _values(first, name)) for name in names])
 
 
 def chosen(comparison: Comparison) -> Table:

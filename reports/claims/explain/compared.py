@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from deepboot.reports.cells import settings_of
+from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.claims.explain.missing_runs import both_worlds, judged_cells
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import Evidence
@@ -31,7 +31,9 @@ def _between_cells(cells: list[Evidence]) -> str:
 def _between_worlds(cells: list[Evidence], pairs: pd.DataFrame) -> str:
     ideal = cells[0].comparison.runs.set_index("run_id").loc[pairs["ideal_run_id"]]
     names = [name for name in settings_of(pairs) if name not in (*POOL, *REPEATED)]
-    other = [name for name in names if _differs(pairs[name], ideal[name])]
+    of_cells = pairs[KEY].assign(ideal=ideal["cell_id"].to_numpy())
+    first = ~of_cells.duplicated().to_numpy()  # the runs of a cell differ in their seed alone
+    other = [name for name in names if _differs(pairs.loc[first, name], ideal.loc[first, name])]
     sizes = list(dict.fromkeys(count(size) for size in pairs["train_size"].dropna()))
     pool = f" with N = {listed(sizes)}" if sizes else ""
     known = pairs["reuse"].notna().any() and ideal["reuse"].notna().any()

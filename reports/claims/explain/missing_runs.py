@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from deepboot.bootstrap.results import among
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import GROUPS, Across, Evidence, events_of
 from deepboot.reports.claims.kinds.groups import cells_of_group
@@ -47,7 +48,7 @@ def groups(judgement: Judgement) -> list[tuple[str, pd.DataFrame]]:
         ideal = both_worlds(judgement) and cell.world != "ideal"
         for world in [cell.world, "ideal"] if ideal else [claimed or cell.world]:
             runs = cell.runs_of(world)
-            runs = runs[~runs["run_id"].isin(taken)]
+            runs = runs[~among(runs["run_id"], list(taken))]
             taken |= set(runs["run_id"])
             named.append((_group_name(cell, world, several=several), runs))
     return [(name, runs) for name, runs in named if len(runs)]
@@ -130,7 +131,7 @@ def _reasons(runs: pd.DataFrame, events: tuple[str, ...]) -> Iterator[str]:
         if len(never):
             yield f"{seeds_of(never)} {EVENT_WORDS[event].never} by step {_steps(bounds.loc[never.index, 'low'])}"
         broken |= set(runs.loc[bounds["outcome"].isin(BROKEN) | under_way, "run_id"])
-    lost = runs[runs["run_id"].isin(broken)] if events else runs
+    lost = runs[among(runs["run_id"], list(broken))] if events else runs
     for status in NOT_FINISHED:
         ended = lost[lost["status"] == status]
         if len(ended):

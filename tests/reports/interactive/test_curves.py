@@ -1,10 +1,12 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from deepboot.reports import compare
+from deepboot.reports.interactive import curves as page_curves
 from deepboot.reports.interactive.curves import MOST_STEPS, curves_of, note_on, rounded
 from deepboot.reports.interactive.effects import effects_of
 from deepboot.reports.interactive.page import interactive, payload_of
@@ -53,6 +55,45 @@ def test_long_curves_keep_measured_points_at_common_steps_and_say_so(make_result
     assert note_on(curves).startswith(
         f" Curves of up to {len(measured):,} evaluations are drawn at no more than 241 of "
     )
+
+
+def test_of_a_great_many_runs_some_pairs_are_there_and_the_figure_says_so(make_results, monkeypatch):
+    """Evenly spread over the seeds, whole pairs, in both cells that share the ideal runs; few runs stay as they are."""
+    comparison = compare(make_results(10, (250, 1000), evaluations=20))
+    every = curves_of(comparison)
+    monkeypatch.setattr(page_curves, "MOST_RUNS", 4)
+    curves = curves_of(comparison)
+    seeds = [0, 3, 5, 8]
+    for cell, whole in zip(curves.cells, every.cells, strict=True):
+        for world in ("real", "ideal"):
+            members = [run for run in cell["runs"] if curves.runs["world"][run] == world]
+            assert [curves.runs["seed"][run] for run in members] == seeds
+            same = [
+                run for run in whole["runs"] if every.runs["world"][run] == world and every.runs["seed"][run] in seeds
+            ]
+            assert [curves.metrics["test_error"][run] for run in members] == [
+                every.metrics["test_error"][run] for run in same
+            ]
+            assert all(curves.runs["ideal"][run] in cell["runs"] for run in members if world == "real")
+    assert len(curves.runs["seed"]) == len(curves.metrics["test_loss"]) == 12
+    assert max(curves.quantiles) == 8
+    assert note_on(curves) == (
+        " Of up to 10 runs of a world in one panel some are here, evenly spread over the seeds, with their partners, "
+        "and means are of these. The printed figures, the tables and the verdicts use all."
+    )
+    monkeypatch.setattr(page_curves, "MOST_RUNS", 500)
+    monkeypatch.setattr(page_curves, "MOST_IN_ALL", 4)  # shared by four worlds of panels: too few for an interval
+    assert sorted(set(curves_of(comparison).runs["seed"])) == [0, 4, 7]
+    assert (every.crowded, note_on(every)) == (0, "")
+
+
+def test_ideal_runs_without_a_pool_are_spread_too(make_results, monkeypatch):
+    """Where no run names them as partners, they are taken as the runs of any world are."""
+    results = make_results(10, evaluations=20)
+    ideal = results.runs["world"] == "ideal"
+    comparison = compare(replace(results, runs=results.runs[ideal]))
+    monkeypatch.setattr(page_curves, "MOST_RUNS", 5)
+    assert curves_of(comparison).runs["seed"] == [0, 2, 4, 6, 8]
 
 
 def test_effects_are_the_means_of_the_runs_and_lose_none(make_results):

@@ -97,6 +97,21 @@ def test_interval_of_a_slope_through_known_normal_values_is_students():
     assert ends == pytest.approx([expected.slope - half, expected.slope + half])
 
 
+@pytest.mark.parametrize("kind", ["known", "interval", "right censored"])
+@pytest.mark.parametrize("name", LAWS)
+def test_counts_are_values_written_out(name, kind):
+    """A value that counts three times is three equal values, with all parameters free and with a precision held."""
+    law, _ = LAWS[name]
+    low, high, design = drawn(LAWS[name][1], kind)
+    counts = np.random.default_rng(2).integers(1, 4, 30)
+    written = [np.repeat(column, counts, axis=-1) for column in (low, high, design)]
+    for precision in (None, 1.5):
+        one = fit(low, high, design, law, counts=counts, precision=precision)
+        other = fit(*written, law, precision=precision)
+        assert (one.log_likelihood, one.precision) == pytest.approx((other.log_likelihood, other.precision))
+        assert one.coefficients == pytest.approx(other.coefficients)
+
+
 def test_an_end_that_never_comes_is_infinite():
     """On either side."""
     assert [profile_end(lambda _: -1.0, 0.0, step, 100) for step in (-1, 1)] == [-INF, INF]

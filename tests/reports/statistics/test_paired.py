@@ -9,7 +9,7 @@ from scipy import stats
 from deepboot.reports.statistics import paired
 from deepboot.reports.statistics.equivalence import different_somewhere
 from deepboot.reports.statistics.paired import (
-    in_parts,
+    flipped_sums,
     paired_correlation,
     seeds_without_pairing,
     sign_flip_interval,
@@ -69,22 +69,37 @@ def test_interval_holds_what_the_test_does_not_reject(n, confidence):
     assert min(inside) > 1 - confidence >= max(outside)
 
 
-def test_many_pairs_are_taken_in_parts(monkeypatch):
-    """Patterns, p values, intervals and bands are those of the whole table at once, whatever the parts."""
-    differences = np.random.default_rng(3).normal(0.1, 1, 37)
-    drawn = np.random.default_rng(37).choice([-1, 1], size=(paired.PATTERNS, 37))
-    drawn = np.concatenate([np.ones((1, 37)), (drawn * drawn[:, -1:])[1:]])
+@pytest.mark.parametrize("n", [37, 40])
+def test_sums_of_many_pairs_are_those_of_the_patterns_written_out(monkeypatch, n):
+    """A looked-up byte stands for the signs of eight differences, the last ones maybe fewer; the first has all."""
+    monkeypatch.setattr(paired, "MANY", 20)
+    values = np.random.default_rng(3).normal(0.1, 1, (n, 2))
+    draws = np.random.default_rng(n)
+    drawn = np.stack([draws.integers(0, 256, size=paired.PATTERNS, dtype=np.uint8) for _ in range(5)], axis=1)
+    drawn[0] = 255
+    signs = np.where(np.unpackbits(drawn, axis=1)[:, :n] == 1, 1, -1)
+    np.testing.assert_allclose(flipped_sums(values), [row @ values for row in signs], atol=1e-12)
 
-    def found():
-        band = different_somewhere(differences[None])
-        return [sign_flip_test(differences), *sign_flip_interval(differences), band]
+    differences = values[:, 0]
+    sums = signs @ differences
+    assert sign_flip_test(differences) == np.mean(np.abs(sums) >= abs(sums[0]) - 1e-9)
+    subsets = [differences[row == sign].mean() for row in signs for sign in (1, -1) if (row == sign).any()]
+    rank = math.floor(len(signs) * 0.05)  # of as many subsets as complements, 2.5 % on either side
+    low, high = np.sort([-math.inf, *subsets])[rank], np.sort([*subsets, math.inf])[-rank - 1]
+    assert sign_flip_interval(differences) == pytest.approx((low, high))
 
-    whole = found()
-    monkeypatch.setattr(paired, "PART", 37 * 1_001)  # of an odd number of signs, the last part smaller
-    sign_patterns.cache_clear()
-    np.testing.assert_array_equal(sign_patterns(37), drawn)
-    assert found() == pytest.approx(whole, rel=1e-12)
-    assert len(in_parts(sign_patterns(37))) == 33
+
+def test_many_pairs_agree_with_the_normal_law():
+    """Of 3,000 differences no p value, no interval and no largest step of a curve is off by more than chance."""
+    differences = np.random.default_rng(3).normal(0.03, 1, 3_000)
+    z = differences.sum() / math.sqrt(np.square(differences).sum())
+    p = 2 * stats.norm.sf(z)
+    error = math.sqrt(p * (1 - p) / 2**14)
+    assert sign_flip_test(differences) == pytest.approx(p, abs=4 * error)
+    assert different_somewhere(differences[None]) == pytest.approx(p, abs=4 * error)
+    half = stats.norm.ppf(0.975) * differences.std() / math.sqrt(differences.size)
+    ends = differences.mean() - half, differences.mean() + half
+    assert sign_flip_interval(differences) == pytest.approx(ends, abs=0.05 * half)
 
 
 def test_interval_needs_six_seeds():

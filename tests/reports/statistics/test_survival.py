@@ -285,6 +285,16 @@ def test_restricted_mean_counts_steps_below_one_as_one():
     assert restricted_mean_log_step([0, 0], [0, 10], 100).estimate == pytest.approx((0, math.log(10) / 2))
 
 
+@pytest.mark.parametrize(("early", "late"), [(4, 6), (40, 1_960)])
+def test_restricted_mean_of_two_steps_has_an_interval_of_betas(early, late):
+    """Gaffke's bounds of values of two kinds are quantiles of a beta law, the share of the larger ones."""
+    low, high = np.r_[np.ones(early), np.full(late, 10.0)], np.r_[np.full(early, 10.0), np.full(late, INF)]
+    interval = restricted_mean_log_step(low, high, 100).interval
+    least = math.log(10) * stats.beta.ppf(0.025, late, early + 1)
+    most = math.log(100) - math.log(10) * stats.beta.ppf(0.025, early, late + 1)
+    assert interval == pytest.approx((least, most), abs=1e-6)
+
+
 @pytest.mark.parametrize(("n", "runs"), [(2, 2), (1, 1)])
 def test_restricted_mean_of_few_runs_has_no_interval(n, runs):
     """Two runs have a mean, none have not even that."""
