@@ -128,7 +128,7 @@ def test_every_folder_is_installed():
 
 def test_the_readmes_map_of_the_house_names_every_file():
     """Each folder has a line, with every file in it, and there is no folder that is not there."""
-    (house,) = re.findall(r"## The house\n\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
+    (house,) = re.findall(r"## How the code is organised\n\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
     lines, outer, folder = dict[str, str](), "", ""
     for line in house.splitlines():
         named = re.match(r" {4}( {0,2})(\S+/) +(.*)", line)
