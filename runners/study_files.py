@@ -18,6 +18,7 @@ from deepboot.bootstrap.study.points import points
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import DATA_PATHS
 from deepboot.bootstrap.wording import shown, suggestion
+from deepboot.runners import builtins
 from deepboot.runners.shipped import shipped
 
 LIST = re.compile(r"^(?P<key>.* = )\[\n(?P<values>(?: +[^\n\[{]+,\n)+)\]$", re.MULTILINE)  # as tomli_w writes one
@@ -90,6 +91,7 @@ def _raw_tables(path: Path) -> dict[str, Any]:
 
 def _other_problems(raw: dict[str, Any], problems: list[str], *, is_plugin_missing: bool) -> list[str]:
     """Problems of a study beside these; a name that is not known may be that of a plugin that failed to load."""
+    builtins.load()
     try:
         runs_of(raw)
     except StudyError as error:
@@ -149,9 +151,14 @@ def _with_change(raw: dict[str, Any], change: str) -> dict[str, Any]:
 def _with_value(raw: dict[str, Any], dotted: str, value: Any) -> dict[str, Any]:
     """The study with one value replaced, and without a sweep over it."""
     sweep, together = raw.get("sweep"), raw.get("settings")
-    if isinstance(together, list) and any(dotted in entry.get("set", {}) for entry in together):
+    entries = together if isinstance(together, list) else []
+    setting = [number for number, entry in enumerate(entries) if dotted in entry.get("set", {})]
+    if setting:
+        tables = " and ".join(f"settings[{number}].set" for number in setting)
+        own = " or ".join(f"'settings.{number}.set.\"{dotted}\"'" for number in setting)
         raise StudyError([
-            f"`{dotted}`: `settings` has its values, at every point of the sweep. Change them there, in the file."
+            f"`{dotted}`: expected a setting that `settings` leaves alone, got one of {tables}. Change it there, in "
+            f"the file or by its own name: {own}."
         ])  # fmt: skip
     if isinstance(sweep, dict) and dotted in sweep:
         raw = {**raw, "sweep": {key: values for key, values in sweep.items() if key != dotted}}

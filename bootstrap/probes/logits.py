@@ -65,11 +65,13 @@ def logit_per_norm(measured: Measured, *, of: Samples = "test", degree: Positive
 
 @register("probe", "softmax_collapse")
 def softmax_collapse(measured: Measured) -> Tensor:
-    """Share of the pool's labels whose softmax is exactly 1, so that their logit has no gradient, in [0, 1].
+    """Share of the pool's labels by whose logit the loss has no gradient at all, in [0, 1].
 
-    Softmax is computed as cross-entropy does it, in the number type that the loss is computed in: that of the run, or
-    that of ``loss.dtype``. (A gradient that the loss has in float64 may yet be 0 in a network of 16 bits.) The pool's
-    samples are those that are evaluated. In the ideal world, which has no pool, it is NaN.
+    Under cross-entropy these are the labels whose softmax is exactly 1. Other losses have no softmax: StableMax has no
+    gradient where its own probability is 1, which takes far larger logits, the hinge loss beyond its margin. It is
+    computed in the number type of the loss: that of the run, or that of ``loss.dtype``. (A gradient that the loss has
+    in float64 may yet be 0 in a network of 16 bits.) The pool's samples are those that are evaluated. In the ideal
+    world, which has no pool, it is NaN.
 
     Raises:
         ValueError: as in `logit_scale`.
@@ -81,8 +83,10 @@ def softmax_collapse(measured: Measured) -> Tensor:
     if pool is None:
         return measured.nan()
     logits_EBV, label_EB = measured.logits(pool.x, measured.test_block), pool.y.flatten(1)
-    log_EBV = torch.log_softmax(logits_EBV.to(measured.loss(logits_EBV, label_EB).dtype), -1)
-    collapsed_EB = log_EBV.gather(2, label_EB[..., None])[..., 0].exp() == 1  # as the gradient has it
+    leaf_EBV = logits_EBV.detach().to(measured.loss(logits_EBV, label_EB).dtype, copy=True).requires_grad_()
+    with torch.enable_grad():
+        (slope_EBV,) = torch.autograd.grad(measured.loss(leaf_EBV, label_EB).sum(), leaf_EBV)
+    collapsed_EB = slope_EBV.gather(2, label_EB[..., None])[..., 0] == 0
     return _mean_of_own(collapsed_EB.double(), pool)
 
 

@@ -321,6 +321,15 @@ def evaluation_steps(evaluation: Evaluation, max_steps: int) -> list[int]:
     return sorted(scheduled_steps(evaluation, max_steps) | {max_steps})
 
 
+def probe_steps(run: Run) -> dict[str, frozenset[int]]:
+    """Steps at which each probe is due by the schedule; it is measured at the run's last evaluation too.
+
+    They do not depend on the budget, as those of the schedule do not.
+    """
+    steps = sorted(scheduled_steps(run.evaluation, run.max_steps))
+    return {name: frozenset(steps[:: settings["every"]]) for name, settings in run.probes.items()}
+
+
 def scheduled_steps(evaluation: Evaluation, max_steps: int) -> set[int]:
     """Steps of the schedule that lie within the budget; they do not depend on it."""
     if isinstance(evaluation.schedule, list):

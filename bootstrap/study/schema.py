@@ -329,7 +329,7 @@ class ProbeCommon(Settings):
     """Settings that every probe has.
 
     Attributes:
-        every: measured at every so many evaluations of the schedule, from the first one on.
+        every: measured at every so many evaluations of the schedule, from the first one on, and at the last one.
     """
 
     every: PositiveInt = 1

@@ -39,14 +39,21 @@ class Outcome:
         """Whether nothing is to be added to it."""
         return self.stopped or self.status == "diverged"
 
-    def record(self, row: dict[str, Any], step: int, values: dict[str, float] | None = None) -> None:
-        """Add an evaluation and its probes' values; a loss or a norm that is not finite ends the run as diverged."""
+    def record(self, row: dict[str, Any], step: int) -> None:
+        """Add an evaluation; a loss or a norm that is not finite ends the run as diverged."""
         self.rows.append({"run_id": self.run.run_id, **row, "samples_seen": self.run.samples_seen(step)})
-        if values:
-            self.probes.append({"run_id": self.run.run_id, "step": step, "values": values})
         self.last_step = step
         finite = math.isfinite(row["test_loss"]) and math.isfinite(row["weight_norm"])
         self.status = "finished" if finite else "diverged"
+
+    def record_probes(self, values: dict[str, float], step: int) -> None:
+        """Add the values of probes at the evaluation that was recorded last, if it is of this step."""
+        if values and step == self.last_step:
+            self.probes.append({"run_id": self.run.run_id, "step": step, "values": values})
+
+    def ends_at(self, step: int) -> bool:
+        """Whether a step is that of its last evaluation, as far as is known: its budget's, or the one that ended it."""
+        return step == self.last_step and (self.ended or step == self.run.max_steps)
 
     def evaluations(self, start: int = 0) -> list[dict[str, Any]]:
         """Its rows from a place on, each with the values of probes measured then, as ``probes.<name>``."""

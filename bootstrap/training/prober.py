@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import streams
+from deepboot.bootstrap.columns import probe_of
 from deepboot.bootstrap.models.stacked import Buffers
 from deepboot.bootstrap.probes.measured import Measured, PoolSamples, measure
 from deepboot.bootstrap.samples.source import LabelledBatch
 from deepboot.bootstrap.study.build import run_keys
 from deepboot.bootstrap.study.probe_checks import probe_settings
-from deepboot.bootstrap.study.run import Run, evaluation_steps
+from deepboot.bootstrap.study.run import Run, probe_steps
 from deepboot.bootstrap.task import Samples
 from deepboot.bootstrap.training.backend import MemberGroup
 from deepboot.bootstrap.training.evaluate import Evaluator
@@ -35,21 +36,25 @@ class Prober:
     def __init__(self, evaluator: Evaluator, runs: Sequence[Run]):
         self._evaluator, self._pack, self._runs = evaluator, evaluator.pack, runs
         run = runs[0]
-        steps = evaluation_steps(run.evaluation, run.max_steps)
-        self._steps = {name: frozenset(steps[:: settings["every"]]) for name, settings in run.probes.items()}
+        self._steps = probe_steps(run)
         self._settings = {name: probe_settings(settings) for name, settings in run.probes.items()}
         if run.probes:
             pools = {pool[0].start: self._pool(*pool) for pool in evaluator.pools}
             self._parts = [(group.range, pools.get(group.range.start)) for group in self._pack.data.groups]
 
     @torch.no_grad()
-    def values(self) -> list[dict[str, float]]:
+    def values(self, last: Sequence[bool] | None = None) -> list[dict[str, float]]:
         """Every member's values by name; none where no probe is due.
+
+        Args:
+            last: whether this is each member's last evaluation, at which all of its probes are due; None: of none.
 
         Raises:
             ValueError: a probe does not fit the pack, or does not return what a probe returns.
         """
-        due = [name for name, steps in self._steps.items() if self._pack.step in steps]
+        last = last or [False] * len(self._runs)
+        scheduled = {name for name, steps in self._steps.items() if self._pack.step in steps}
+        due = [name for name in self._steps if any(last) or name in scheduled]
         if not due:
             return [{} for _ in self._runs]
         parts: list[dict[str, Tensor]] = []
@@ -61,7 +66,10 @@ class Prober:
                     parts[-1] |= measure(name, self._settings[name], measured)
         names = list(dict.fromkeys(name for part in parts for name in part))
         table = torch.stack([self._column(name, parts) for name in names]).tolist()
-        return [dict(zip(names, column, strict=True)) for column in zip(*table, strict=True)]
+        return [
+            {name: value for name, value in zip(names, column, strict=True) if is_last or probe_of(name) in scheduled}
+            for is_last, column in zip(last, zip(*table, strict=True), strict=True)
+        ]
 
     def _column(self, name: str, parts: list[dict[str, Tensor]]) -> Tensor:
         """One value of all members, (E,)."""

@@ -67,10 +67,13 @@ def train(
                 pack.update(batch)
                 on_steps(batch.steps * len(pack), snapshot)
             if boundary.is_evaluation and boundary.step > evaluated:
-                for outcome, row, values in zip(members, evaluator.rows(), prober.values(), strict=True):
+                for outcome, row in zip(members, evaluator.rows(), strict=True):
                     if not outcome.ended:
-                        outcome.record(row, boundary.step, values)
+                        outcome.record(row, boundary.step)
                 stop_pairs(outcomes)
+                last = [one.ends_at(boundary.step) for one in members]
+                for outcome, values in zip(members, prober.values(last), strict=True):
+                    outcome.record_probes(values, boundary.step)
                 on_evaluation(members)
                 _keep_weights(pack, members, keep)
                 if boundary.is_scheduled:  # else a longer budget, which has no evaluation here, would differ
@@ -151,6 +154,7 @@ def _keep_weights(pack: Pack, members: Sequence[Outcome], keep: Keep) -> None:
     for member, outcome in enumerate(members):
         if outcome.last_step != pack.step:
             continue
-        final = outcome.ended or pack.step == outcome.run.max_steps
-        if outcome.run.keep.weights == "evaluations" or (final and outcome.run.keep.weights == "final"):
+        if outcome.run.keep.weights == "evaluations" or (
+            outcome.run.keep.weights == "final" and outcome.ends_at(pack.step)
+        ):
             keep(outcome.run, pack.step, pack.weights(member))

@@ -16,7 +16,7 @@ from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.cells import KEY, settings_of
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import GROUPS, Across, seeds_needed, traits_of
-from deepboot.reports.claims.where import flat, same, select
+from deepboot.reports.claims.where import flat, same, same_list, select
 from deepboot.reports.comparison import NOT_METRICS, Comparison, compare
 from deepboot.reports.text import PROBE_PREFIX, listed, setting
 
@@ -110,7 +110,7 @@ def _wanted(value: Any, planned: list[Any]) -> list[Any]:
     """The values that some run must have: each of a list, unless the list itself is a run's value."""
     if not isinstance(value, list):
         return [value]
-    return [] if any(setting(held) == setting(value) for held in planned) else value
+    return [] if any(same_list(held, value) for held in planned) else value
 
 
 def _values(planned: list[Any]) -> str:

@@ -1,5 +1,6 @@
 """The cells that a claim's ``where`` selects."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -50,13 +51,22 @@ def same(held: Any, wanted: Any) -> bool:
     """Whether a value of a table equals the value that a study writes, or one of a list of them."""
     if isinstance(wanted, list):
         single = isinstance(held, str) or not hasattr(held, "__len__")
-        return setting(held) == setting(wanted) or (single and any(same(held, value) for value in wanted))
+        return same_list(held, wanted) or (single and any(same(held, value) for value in wanted))
     if isinstance(held, bool) or isinstance(wanted, bool | str) or held is pd.NA or held is None:
         return setting(held) == setting(wanted)
     try:
         return math.isclose(float(held), float(wanted), rel_tol=1e-9)
     except (TypeError, ValueError):
         return False
+
+
+def same_list(held: Any, wanted: list[Any]) -> bool:
+    """Whether a value of a table is this whole list: JSON there, or nothing at all where a list is empty.
+
+    >>> same_list('["clip"]', ["clip"]), same_list(None, []), same_list(1.0, [])
+    (True, True, False)
+    """
+    return setting(held) in (setting(wanted), json.dumps(wanted, default=str), *([] if wanted else [setting(None)]))
 
 
 def flat(where: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

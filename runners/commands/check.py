@@ -7,6 +7,7 @@ from typing import NamedTuple
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.torch_optimizers import is_stacked
 from deepboot.runners import builtins
 from deepboot.runners.commands import contracts
@@ -43,7 +44,8 @@ def checked(path: Path) -> list[Checked]:
     with registry.scratch():
         try:
             if path.suffix != ".py":
-                return [Checked(f"{path}: study of {sum(map(len, plan(path).all_cells))} runs", [])]
+                cells = plan(path).all_cells
+                return [Checked(f"{path}: study of {sum(map(len, cells))} runs", [], _passes(cells))]
             entries = registry.load_plugin(path.resolve())
         except StudyError as error:
             return [Checked(str(path), error.problems)]
@@ -53,6 +55,18 @@ def checked(path: Path) -> list[Checked]:
             nothing = "it registers nothing. Put @register(kind, name) before what a study is to name."
             return [Checked(str(path), [nothing])]
         return [_entry(path, entry) for entry in entries]
+
+
+def _passes(cells: Sequence[Replicates]) -> str:
+    """That a study passes, and whether its stop rule can end a run before the run's event has lasted long enough."""
+    for run in (cell.run for cell in cells):
+        if run.stop is not None and run.stop.streak < run.evaluation.streak:
+            stop, needed = run.stop.streak, run.evaluation.streak
+            return (
+                "passes, but a run can stop before its grokking is seen, and then counts as one that never grokked: "
+                f"`stop.streak` is {stop}, `evaluation.streak` {needed}. Set stop.streak = {needed}."
+            )
+    return "passes"
 
 
 def _entry(path: Path, entry: Entry) -> Checked:

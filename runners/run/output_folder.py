@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
@@ -14,13 +14,13 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from deepboot.bootstrap import files, probe_values, results
-from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS
+from deepboot.bootstrap.columns import CLEAN_COLUMN, EVALUATION_COLUMNS, RUN_COLUMNS, probe_of
 from deepboot.bootstrap.events import curves_of
 from deepboot.bootstrap.files import DamagedFileError, read_json
 from deepboot.bootstrap.probe_values import PROBES
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.replicates import Replicates
-from deepboot.bootstrap.study.run import Run, scheduled_steps
+from deepboot.bootstrap.study.run import Run, probe_steps, scheduled_steps
 from deepboot.bootstrap.underway import PLANNED, read_shard
 from deepboot.runners.run import registration
 from deepboot.runners.run.extension import refuse_another
@@ -187,7 +187,7 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     if CLEAN_COLUMN in all_rows and all_rows[CLEAN_COLUMN].isna().all():
         all_rows = all_rows.drop(columns=CLEAN_COLUMN)
     if len(probes):  # before the runs: a finished run without its values would count as damage
-        results.write_table(probe_values.joined([probes], all_rows), folder / PROBES)
+        results.write_table(_due(probe_values.joined([probes], all_rows), specs, table), folder / PROBES)
     results.write_table(all_rows, folder / "evaluations.parquet")
     results.write_table(table, folder / "runs.parquet")
     shards = folder / "shards"
@@ -198,6 +198,20 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
     ended = set(table.loc[table["status"] != "unfinished", "run_id"])
     if ended >= set(positions):
         (folder / PLANNED).unlink(missing_ok=True)
+
+
+def _due(probes: pd.DataFrame, runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:
+    """Values without those that a probe only had because a shorter budget ended there."""
+    seldom = {
+        run_id: probe_steps(run) for run_id, run in runs.items()
+        if any(settings["every"] > 1 for settings in run.probes.values())
+    }  # fmt: skip
+    last_step = dict(zip(table["run_id"], table["last_step"], strict=True))
+    is_due = [
+        run_id not in seldom or step == last_step[run_id] or step in seldom[run_id][probe_of(name)]
+        for run_id, step, name in probes[["run_id", "step", "name"]].itertuples(index=False, name=None)
+    ]
+    return probes[is_due] if seldom else probes
 
 
 def announce(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> None:

@@ -184,3 +184,20 @@ def test_claims_of_a_study_are_checked_against_its_runs(own_folder):
     said = ".metric`: the probe has no value 'probes.layer_norms.hiden.0.weight'. Did you mean "
     assert claim.startswith(f"`claims[0]{said}'probes.layer_norms.hidden.0.weight'?")
     assert published.startswith(f"`published[0]{said}")
+
+
+def test_a_stop_rule_that_can_hide_the_event_is_said(study, deepboot):
+    """The run is stopped after one evaluation at the threshold, and grokking takes three in a row."""
+    stop = {"metric": "test_error", "at_most": 0.9, "streak": 1}
+    path = study(stop=stop, training__max_steps=20, evaluation={"threshold": 0.1, "schedule": 1})
+    results = run_study(path, path.parent / "out", workers=1)
+    stopped = results.runs[results.runs["facts.stopped"].astype(bool)]
+    assert len(stopped) == 2
+    assert stopped["grokking_high"].isna().any()
+    said = deepboot("check", path)
+    assert said.returncode == 0
+    assert said.stdout.endswith(
+        "study of 2 runs: passes, but a run can stop before its grokking is seen, and then counts as one that never "
+        "grokked: `stop.streak` is 1, `evaluation.streak` 3. Set stop.streak = 3.\n"
+    )
+    assert deepboot("check", study(stop=stop | {"streak": 3})).stdout.endswith("study of 2 runs: passes\n")

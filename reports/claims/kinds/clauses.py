@@ -30,12 +30,14 @@ def mean_clause(items: str) -> Clause:
 
 
 def median_clause(given: Any, n: int, confidence: float) -> str:
-    """Clause of a kind that claims a median ratio of at least ``min_ratio``, or of at most ``max_ratio``."""
+    """Clause of a kind that claims a median ratio of at least ``min_ratio``, of at most ``max_ratio``, or both."""
     needed = n + 1 - (order_rank(n, confidence) or 1)
     share = percent(share_for_count(needed, n))
-    bound = given.max_ratio if given.min_ratio is None else given.min_ratio
-    side = f"one side of {measure(bound)}"
-    return f"settled if {all_of(needed, n)} lie on {side} ({percent(POWER)} power where {share} of all runs do)"
+    ends = [end for end in (given.min_ratio, getattr(given, "max_ratio", None)) if end is not None]
+    side = f"on one side of {measure(ends[0])}"
+    if len(ends) > 1:
+        side = f"between {measure(ends[0])} and {measure(ends[1])}, or on one side of both,"
+    return f"settled if {all_of(needed, n)} lie {side} ({percent(POWER)} power where {share} of all runs do)"
 
 
 def share_clause(given: Any, n: int, confidence: float) -> str:

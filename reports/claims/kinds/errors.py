@@ -17,6 +17,7 @@ from deepboot.reports.claims.kinds.shared import (
     for_mean,
     mean_effect,
     region_of,
+    without_value,
 )
 from deepboot.reports.claims.known_pairs import finite, known_pairs
 from deepboot.reports.comparison import AT_STEP, When
@@ -120,9 +121,9 @@ def final_error(
 ) -> Effect:
     """The mean final test error of one world's runs is within bounds.
 
-    Each run counts at its own last evaluation. Runs that diverged, failed or are unfinished are missing, and bound the
-    mean: each may be anything within the ends of the metric (0 and 1 for errors; for a loss, which has none, nothing is
-    judged). Interval: `incomplete.mean_interval`, over runs.
+    Each run counts at its own last evaluation. Runs that diverged, failed, are unfinished or have no value there are
+    missing, and bound the mean: each may be anything within the ends of the metric (0 and 1 for errors; for a loss,
+    which has none, nothing is judged). Interval: `incomplete.mean_interval`, over runs.
 
     Args:
         min: smallest mean that is claimed.
@@ -132,5 +133,6 @@ def final_error(
     name = f"mean final {metric_words(metric)} in the {world} world"
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     values = finite(runs["run_id"].map(evidence.comparison.final(metric)))
+    note = "; ".join(filter(None, (broken(runs, lost), without_value(runs, values))))
     values, limits = np.append(values, np.full(lost, np.nan)), evidence.comparison.limits(metric, runs)
-    return mean_effect(name, region, values, "runs", evidence.confidence, limits, note=broken(runs, lost))
+    return mean_effect(name, region, values, "runs", evidence.confidence, limits, note=note)

@@ -103,11 +103,14 @@ def differences_of(one: Evidence, other: Evidence, world: str, metric: str) -> t
     unpaired = len(pairs) - len(set(values[0].index) & set(values[1].index))
     differences = finite(pairs[0]) - finite(pairs[1])
     low, high = comparison.limits(metric, pd.concat(runs))
+    ended = set.intersection(*(set(table.loc[table["status"] == "finished", "seed"]) for table in runs))
+    unmeasured = int((np.isnan(differences) & pairs.index.isin(ended)).sum())
+    of = f"of {plural(len(pairs), 'pair')} with a run that"
     note = notes_of(
-        (int(np.isnan(differences).sum()) - unpaired,
-         f"of {plural(len(pairs), 'pair')} with a run that diverged, failed or is unfinished"),
+        (int(np.isnan(differences).sum()) - unpaired - unmeasured, f"{of} diverged, failed or is unfinished"),
+        (unmeasured, f"{of} has no value at its last evaluation"),
         (unpaired, _without_other(unpaired)),
-    )  # fmt: skip
+    )
     return differences, Bounds(low - high, high - low), note
 
 
@@ -133,8 +136,8 @@ def final_difference(
     """The final test error of one group, minus another's, is in the mean within bounds.
 
     ``of`` and ``to`` select one cell each, as ``where`` does. Their runs are paired by seed, each at its own last
-    evaluation. A pair in which a run diverged, failed, is unfinished or has no other is missing and bounds the mean,
-    as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
+    evaluation. A pair in which a run diverged, failed, is unfinished, has no value there or no other is missing and
+    bounds the mean, as in `bootstrap_error`. Interval: `incomplete.mean_interval`, of paired differences.
 
     Args:
         of: settings of the one cell that is compared, by dotted name.

@@ -40,6 +40,11 @@ from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import EVENT_WORDS, plural
 
 
+def _for_faster(settings: Any, confidence: float) -> int:
+    region_of("faster", "ratio", min_ratio=settings.min_ratio, max_ratio=settings.max_ratio)
+    return seeds_for_median(confidence)
+
+
 def _for_step(settings: Any, confidence: float) -> int:
     region_of("step", "step", min=settings.min, max=settings.max)
     return seeds_for_median(confidence)
@@ -82,14 +87,16 @@ def grokking_delay(
 
 @claim_kind(
     "faster",
-    min_seeds=for_median,
+    min_seeds=_for_faster,
     figure=("survival", "steps"),
     events=("grokking",),
     pairs=True,
     clause=median_clause,
-    quantity=Quantity({"min_ratio": 1.0}, no_effect=1.0),
+    quantity=Quantity({"min_ratio": 1.0, "max_ratio": None}, no_effect=1.0),
 )
-def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "grokking") -> Effect:
+def faster(
+    evidence: Evidence, *, min_ratio: Ratio = 1.0, max_ratio: Ratio | None = None, event: Grokking = "grokking"
+) -> Effect:
     """The ideal world groks at least ``min_ratio`` times sooner than its real partner, in the median pair.
 
     A real run that never grokked counts as beyond its budget; a pair in which neither world grokked says
@@ -97,7 +104,9 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
 
     Args:
         min_ratio: how many times sooner the ideal world groks, at least.
+        max_ratio: how many times sooner it groks, at most; without it there is no such end.
     """
+    region = region_of("faster", "ratio", min_ratio=min_ratio, max_ratio=max_ratio)
     pairs, ideal = evidence.partners()
     ratios, words = ratio_bounds(pairs, ideal, over=event, event=event), EVENT_WORDS[event]
     tied = neither_reached(pairs, ideal, event) & ratios["low"].notna()
@@ -107,7 +116,7 @@ def faster(evidence: Evidence, *, min_ratio: Ratio = 1.0, event: Grokking = "gro
         f"median ratio of the {evidence.world} world's {words.step} to its ideal partner's",
         # nothing is known of a pair's ratio where neither world grokked, whatever their budgets
         opened(ratios, tied),
-        Bounds(min_ratio, math.inf),
+        region,
         items="pairs",
         confidence=evidence.confidence,
         note="; ".join(filter(None, notes)),

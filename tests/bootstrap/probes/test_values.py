@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from deepboot.bootstrap.losses import cross_entropy
 from deepboot.bootstrap.probes.bits import bits
 from deepboot.bootstrap.probes.fourier import fourier
 from deepboot.bootstrap.probes.logits import logit_per_norm, logit_scale, softmax_collapse
@@ -79,7 +78,7 @@ def test_the_logit_by_the_norm_grows_as_the_degree_says(degree, growth):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("of_loss", ["float16", "float32", "float64"])
 def test_a_label_has_collapsed_where_its_logit_has_no_gradient(dtype, of_loss):
-    """As torch differentiates the loss, where it is computed, by margins from none to far beyond the last collapse."""
+    """Where softmax is 1 in the loss's number type, by margins from none to far beyond the last collapse."""
     parts = given(
         noise(1), training__dtype=dtype, loss={"name": "cross_entropy", "dtype": of_loss},
         training__train_size=[20, 33], training__batch_size=20, optimizer={"name": "sgd"},
@@ -93,9 +92,8 @@ def test_a_label_has_collapsed_where_its_logit_has_no_gradient(dtype, of_loss):
         logits_EBV = margin_EB[..., None] * torch.nn.functional.one_hot(y, 2) - 1
         logits_EBV = logits_EBV.to(getattr(torch, dtype))
         fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
-        leaf_EBV = logits_EBV.to(measured.loss(logits_EBV, y).dtype, copy=True).requires_grad_()
-        (slope_EBV,) = torch.autograd.grad(cross_entropy(leaf_EBV, y, dtype=of_loss).sum(), leaf_EBV)
-        gone_EB = slope_EBV.gather(2, y[..., None])[..., 0] == 0
+        computed_EBV = logits_EBV.to(measured.loss(logits_EBV, y).dtype)
+        gone_EB = computed_EBV.log_softmax(2).gather(2, y[..., None])[..., 0].exp() == 1
         for member, own in enumerate(measured.pool.own_EK):
             expected = gone_EB[member][own].double().mean()
             assert 0 < expected < 1
@@ -111,6 +109,23 @@ def test_softmax_collapses_where_the_others_no_longer_add_to_one():
             logits_EBV = margin * torch.nn.functional.one_hot(y, 2).to(getattr(torch, dtype))
             fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
             assert softmax_collapse(fitted).item() == collapsed
+
+
+def test_another_loss_collapses_where_it_has_no_slope():
+    """StableMax only where the other classes vanish beside the label's logit; the hinge loss beyond its margin."""
+    margins = torch.tensor([0.5, 2.0, 60.0, 2.0**60], dtype=torch.float64)
+    for loss, expected in (
+        ({"name": "cross_entropy", "dtype": "float64"}, [0, 0, 1, 1]),
+        ({"name": "stablemax", "dtype": "float64"}, [0, 0, 0, 1]),  # the other class has a share of 1 / (2 + margin)
+        ({"name": "hinge"}, [0, 1, 1, 1]),
+    ):
+        (measured, _) = given(training__dtype="float64", loss=loss)
+        y = measured.pool.y
+        for margin, collapsed in zip(margins, expected, strict=True):
+            logits_EBV = margin * torch.nn.functional.one_hot(y, 2)
+            fitted = type(measured)(**{**vars(measured), "forward": lambda *_, z=logits_EBV: z, "test_block": 1_000})
+            with torch.no_grad():
+                assert softmax_collapse(fitted).item() == collapsed
 
 
 def waves(name, parameter):

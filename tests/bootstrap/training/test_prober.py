@@ -106,9 +106,30 @@ def test_a_probe_may_be_measured_at_every_so_many_evaluations():
     assert norms == [1, 4, 7, 9]
 
 
+def test_a_seldom_probe_is_also_measured_at_the_last_evaluation():
+    """Of the budget, or where the stop rule ends a pair, which may be at another step for each; of others' no value."""
+    changes = {"training__seeds": 4, "evaluation__schedule": [1, 2, 4, 5], "training__dtype": "float64"}
+    changes |= {"probes": {"layer_norms": {"every": 3}, "logit_scale": {}}}
+    for outcome in train(runs_of(parity(**changes))):
+        norms = [row["step"] for row in outcome.probes if "layer_norms.hidden.0.weight" in row["values"]]
+        assert norms == [1, 5, 6]
+    changes |= {"stop": {"metric": "test_error", "at_most": 0.42, "streak": 1}, "training__max_steps": 40}
+    changes["evaluation__schedule"] = 1
+    runs = runs_of(parity(**changes))
+    outcomes = train(runs)
+    ends = {one.last_step for one in outcomes if one.stopped}
+    assert len(ends) > 1
+    assert any(end % 3 for end in ends)
+    for outcome in outcomes:
+        norms = [row["step"] for row in outcome.probes if "layer_norms.hidden.0.weight" in row["values"]]
+        assert norms == sorted({*range(0, outcome.last_step + 1, 3), outcome.last_step})
+    pairs = [[run for run in runs if run.seed == seed] for seed in range(4)]
+    close(values(outcomes), values([outcome for seed in range(4) for outcome in train(pairs[seed])]))
+
+
 def test_training_goes_on_with_the_same_values():
     """From a checkpoint, and from a shorter budget."""
-    changes = {"probes": EVERYWHERE, **SWAPPED}
+    changes = {"probes": EVERYWHERE | {"layer_norms": {"every": 4}}, **SWAPPED}
     runs = runs_of(parity(**changes))
     snapshots = []
     whole = train(runs, on_steps=lambda steps, snapshot: snapshots.append(snapshot()))

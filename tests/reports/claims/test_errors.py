@@ -1,9 +1,11 @@
 """Mistakes in claims that the planned runs show, before anything is trained."""
 
+import pandas as pd
 import pytest
 
 from deepboot.bootstrap.columns import RUN_COLUMNS
 from deepboot.reports.claims.errors import NO_PROBES, PlannedRuns, claim_errors
+from deepboot.reports.claims.where import select
 
 DELAY = {"kind": "grokking_delay", "min_ratio": 5.0}
 RATIO = {"kind": "ratio", "of": {"optimizer.lr": 0.2}, "to": {"optimizer.lr": 0.1}, "min_ratio": 2.0}
@@ -21,8 +23,6 @@ def planned(make_pairs):
     """Runs of two rates as they are planned, with or without ideal partners."""
 
     def make(*, ideal=True, world="real", noise=0.0, probes=NO_PROBES):
-        import pandas as pd
-
         settings = {"data.label_noise": noise, "optimizer.betas": "[0.9, 0.98]", "task": "sparse_parity"}
         both = pd.concat(
             [make_pairs([{}] * 2, cell=f"c{lr}", **settings, **{"optimizer.lr": lr}).runs for lr in (0.1, 0.2)]
@@ -34,6 +34,32 @@ def planned(make_pairs):
         return PlannedRuns.of(runs, probes)
 
     return make
+
+
+@pytest.mark.parametrize(
+    ("where", "cells"),
+    [
+        ({"training.transforms": []}, {"plain"}),
+        ({"training.transforms": ["clip"]}, {"clip"}),
+        ({"training.transforms": ["clip", "normalize"]}, {"both"}),
+        ({"training.transforms.0.norm": []}, {"plain"}),
+        ({"training.transforms.0.norm": [1.0, 2.0]}, {"clip", "both"}),
+        ({"training.transforms": ["normalize"]}, set()),
+    ],
+)
+def test_a_list_selects_the_cell_that_has_it_and_an_empty_one_the_cell_that_has_none(make_pairs, where, cells):
+    """Of transforms by their names in order; the runs' own table is of a study that sweeps over them."""
+    held = {"plain": (None, None), "clip": ('["clip"]', 1.0), "both": ('["clip", "normalize"]', 2.0)}
+    runs = pd.concat(
+        make_pairs([{}] * 2, cell=cell, **{"training.transforms": names, "training.transforms.0.norm": norm}).runs
+        for cell, (names, norm) in held.items()
+    )
+    planned = PlannedRuns.of(runs)
+    chosen, _ = select(planned.comparison, where, "real")
+    assert {cell.removeprefix("real-") for cell in chosen["cell_id"]} == cells
+    told = claim_errors([RATE | {"where": where}], planned)
+    known = 'Known: ["clip"], ["clip", "normalize"].'
+    assert told == ([] if cells else [f"`claims[0].where.training.transforms`: no planned run has normalize. {known}"])
 
 
 @pytest.mark.parametrize(

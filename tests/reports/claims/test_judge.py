@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from typing import Annotated
 
 import pytest
@@ -186,6 +187,27 @@ def test_bootstrap_error_without_a_stopping_step_says_so(make_pairs):
 def test_faster(make_pairs, pairs, expected):
     """The paired ratio of the worlds' grokking steps against a claim of five."""
     assert verdict(make_pairs, pairs, {"kind": "faster", "min_ratio": 5.0}) == expected
+
+
+@pytest.mark.parametrize(
+    ("pairs", "bounds", "expected"),
+    [
+        ([LATE] * 6, {"max_ratio": 5.0}, "refuted"),
+        ([SOON] * 6, {"max_ratio": 5.0}, "supported"),
+        ([LATE] * 6, {"min_ratio": 5.0, "max_ratio": 1_000.0}, "supported"),
+        ([NEVER] * 6, {"max_ratio": 1_000.0}, "inconclusive"),  # beyond 40 times, and nobody knows how far
+    ],
+)
+def test_faster_may_have_an_upper_end(make_pairs, pairs, bounds, expected):
+    """The ideal world groks sooner, and by no more than this."""
+    assert verdict(make_pairs, pairs, {"kind": "faster"} | bounds) == expected
+
+
+def test_faster_refuses_ends_that_are_exchanged():
+    """Before anything is trained."""
+    message = "claim `faster` needs `min_ratio` to be at most `max_ratio`, got 1 and 0.5. Exchange them."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fewest_seeds([{"kind": "faster", "max_ratio": 0.5}])
 
 
 def test_faster_counts_pairs_in_which_neither_world_grokked(make_pairs):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deepboot.bootstrap.columns import PROBE_COLUMNS
 from deepboot.reports import compare
 from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.reports.claims.kind import scope_of
@@ -62,6 +63,22 @@ def test_a_run_that_broke_is_not_left_out_of_a_mean(make_pairs, status):
     assert (one.verdict, one.effect.n, one.effect.note) == ("inconclusive", 3, note)
     one = judged(make_pairs, {100: broken}, {"kind": "final_error", "max": 0.5, "metric": "test_loss"})
     assert one.reason == f"1 of 4 runs without a value, which has no upper end (1 of 4 {status})"
+
+
+def test_a_run_that_has_no_value_at_its_last_evaluation_is_told_as_such(make_pairs):
+    """All runs finished, and a probe has nothing to measure in some, as where it was not measured there."""
+    kinds = [{"kind": "final_error", "max": 0.5, "where": {"train_size": 100}}, LESS]
+    claims = [claim | {"metric": "probes.depth"} for claim in kinds]
+    results = [
+        make_pairs(ending(0.1, 0.2, 0.4, 0.3), cell=str(size), claims=claims, train_size=size) for size in (100, 400)
+    ]
+    for one in results:
+        rows = one.evaluations.assign(name="depth", value=one.evaluations["test_error"])[[*PROBE_COLUMNS]]
+        rows["value"] = rows["value"].mask(rows["run_id"].str.endswith("-1"))  # measured, and not a number
+        object.__setattr__(one, "probes", rows[~(rows["run_id"].str.endswith("-2") & (rows["step"] == 30))])
+    alone, both = (one.effect.note for one in judge(compare(results)))
+    assert alone == "2 of 4 without a value at the last evaluation"
+    assert both == "2 of 4 pairs with a run that has no value at its last evaluation"
 
 
 @pytest.mark.parametrize(

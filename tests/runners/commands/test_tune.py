@@ -1,6 +1,8 @@
 """``deepboot tune``: from a study with a table ``tune`` to one whose settings are frozen, on fresh seeds."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -157,9 +159,41 @@ def test_a_frozen_value_is_changed_in_the_file_only(tmp_path, deepboot):
     path.write_text(tomli_w.dumps(raw))
     assert [run.optimizer["lr"] for run in runs_of(study_files.load(path))] == [0.02]
     told = deepboot("run", path, "--out", tmp_path / "out", "--set", "optimizer.lr=0.1")
+    own = "'settings.0.set.\"optimizer.lr\"'"
     assert (told.returncode, told.stderr) == (
-        2, "`optimizer.lr`: `settings` has its values, at every point of the sweep. Change them there, in the file.\n"
+        2, "`optimizer.lr`: expected a setting that `settings` leaves alone, got one of settings[0].set. Change it "
+        f"there, in the file or by its own name: {own}.\n"
     )  # fmt: skip
+
+
+def test_a_scale_changes_what_goes_together_by_its_own_name(tmp_path):
+    """In one of the tables; the name of the setting alone is refused, with the other names as the cure."""
+    frozen = [{"where": {"model.width": width}, "set": {"optimizer.lr": lr}} for width, lr in ((8, 0.02), (16, 0.03))]
+    scales = {"one": {'settings.1.set."optimizer.lr"': 0.5}, "both": {"optimizer.lr": 0.5}}
+    raw = parity(training__ideal=False) | {"settings": frozen, "sweep": {"model.width": [8, 16]}, "scale": scales}
+    path = tmp_path / "frozen.toml"
+    path.write_text(tomli_w.dumps(raw))
+    assert [run.optimizer["lr"] for run in runs_of(study_files.load(path, scale="one"))] == [0.02, 0.5]
+    with pytest.raises(StudyError) as caught:
+        study_files.load(path, scale="both")
+    own = " or ".join(f"'settings.{number}.set.\"optimizer.lr\"'" for number in (0, 1))
+    assert caught.value.problems == [
+        "`optimizer.lr`: expected a setting that `settings` leaves alone, got one of settings[0].set and "
+        f"settings[1].set. Change it there, in the file or by its own name: {own}."
+    ]
+
+
+def test_what_is_wrong_beside_a_scale_is_true_in_a_process_that_has_loaded_nothing(tmp_path):
+    """What is shipped is no unknown task there."""
+    raw = parity() | {"scale": {"quick": 3}}
+    (tmp_path / "bad.toml").write_text(tomli_w.dumps(raw))
+    program = (
+        "import sys\nfrom deepboot.runners import study_files\n"
+        "try:\n    study_files.load(sys.argv[1], scale='quick')\nexcept ValueError as error:\n    print(error)"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "bad.toml")]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert told == "`scale.quick`: expected a table, got 3. Change its type or value.\n"
 
 
 def test_a_study_as_it_is_resolved_has_the_runs_of_its_settings(study):

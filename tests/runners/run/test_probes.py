@@ -76,6 +76,23 @@ def test_more_seeds_and_a_longer_budget_add_rows(study, tmp_path):
     equal(tmp_path / "grown", tmp_path / "whole")
 
 
+def test_what_a_seldom_probe_had_at_the_end_of_a_shorter_budget_is_left_out(study, tmp_path):
+    """Its last evaluation is an ordinary one of the longer budget, at which the probe is not due."""
+    seldom = {"layer_norms": {"every": 4}, "logit_scale": {}}
+    longer = study("longer.toml", training__seeds=2, training__max_steps=11, probes=seldom)
+    short = run_study(study(training__seeds=2, probes=seldom), tmp_path / "grown", workers=1)
+
+    def steps(read):
+        return sorted(read.probes.loc[read.probes["name"] == "layer_norms.hidden.0.weight", "step"].unique())
+
+    assert steps(short) == [0, 4, 6]
+    grown = run_study(longer, tmp_path / "grown", workers=1)
+    assert 6 not in steps(grown)
+    assert steps(grown)[-1] == 11
+    run_study(longer, tmp_path / "whole", workers=1)
+    equal(tmp_path / "grown", tmp_path / "whole")
+
+
 def test_packs_of_any_size_have_the_same_values(study, tmp_path):
     """To the last bit, wherever in a pack a run lies."""
     path = study(training__seeds=4, model__width=97, training__max_steps=2, probes=PROBES | {"logit_per_norm": {}})
