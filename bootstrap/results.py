@@ -212,6 +212,8 @@ def _with_unfinished(
     runs: pd.DataFrame, evaluations: pd.DataFrame, planned: pd.DataFrame, unfinished: Underway
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables with the outcomes of planned runs that went further since, in the order of the plan."""
+    if not unfinished.outcomes:
+        return runs, evaluations
     last_steps = dict(zip(runs["run_id"], runs["last_step"].fillna(0), strict=True))
     specs: dict[str, Any] = {row["run_id"]: row for row in planned.to_dict("records")}
     further = {

@@ -137,11 +137,11 @@ class Comparison:
             high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
             ``generalization_gap, gap_low, gap_high, note``.
         """
-        return _by_cell(self.pairs_at("stopping", metric), "stopping", confidence)
+        return self._summary("stopping", metric, confidence)
 
     def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
         """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
-        return _by_cell(self.pairs_at("end", metric), "end", confidence)
+        return self._summary("end", metric, confidence)
 
     def largest(self, metric: str | None = None) -> pd.DataFrame:
         """Step and value of the largest mean bootstrap error in size, per cell: picked from many, so no estimate.
@@ -208,6 +208,18 @@ class Comparison:
         ideal = self.runs_by_id[columns].add_prefix("ideal_")
         steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
         return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
+
+    def _summary(self, when: When, metric: str | None, confidence: float) -> pd.DataFrame:
+        """One row per cell, as in `at_stopping`: made once, since finding, tables and command line all ask for it."""
+        asked = when, metric, confidence
+        if asked not in self._summaries:
+            self._summaries[asked] = _by_cell(self.pairs_at(when, metric), when, confidence)
+        return self._summaries[asked].copy()
+
+    @cached_property
+    def _summaries(self) -> dict[tuple[When, str | None, float], pd.DataFrame]:
+        """Tables that `_summary` has made so far."""
+        return {}
 
     @cached_property
     def _pairs_at_cache(self) -> dict[tuple[When, str | None], pd.DataFrame]:

@@ -142,10 +142,12 @@ def _clocks(facts: np.ndarray, owners: np.ndarray, steps: np.ndarray, samples: n
         pace = np.divide(seconds, last, where=last > 0, out=np.full(len(facts), np.nan))
         return Clocks(first, np.zeros(len(facts)), 0 * pace, pace)  # NaN: without seconds step 0 has no time either
     known = np.isfinite(samples) & (steps > 0) & (owners >= 0)
-    of_all = [np.concatenate([start, values[known]]) for start, values in
-              ((first, owners), (0.0 * first, steps), (0.0 * first, samples))]  # fmt: skip
-    order = np.lexsort((of_all[1], of_all[0]))
-    return Clocks(*(values[order] for values in of_all), batch)
+    runs, grid, times = (
+        np.concatenate([start, values[known]])
+        for start, values in ((first, owners), (0.0 * first, steps), (0.0 * first, samples))
+    )
+    order = np.lexsort((grid, runs))
+    return Clocks(runs[order], grid[order], times[order], batch)
 
 
 def _numbers(values: pd.Series | pd.DataFrame) -> np.ndarray:

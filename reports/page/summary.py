@@ -100,6 +100,8 @@ def _first_cells(comparison: Comparison) -> tuple[list[str], dict[str, list[tupl
 def _of_cells(comparison: Comparison, keys: list[tuple[Any, ...]]) -> Comparison:
     """The comparison of these cells alone: a study may have thousands, and has sentences for a few."""
     tables = comparison.runs_by_cell
+    if set(keys) >= set(tables):
+        return comparison
     kept = [tables[key].index for key in dict.fromkeys(keys)]
     return replace(comparison, runs=comparison.runs.loc[sorted(index for part in kept for index in part)])
 

@@ -126,9 +126,10 @@ def weibull_shape(low: ArrayLike, high: ArrayLike, confidence: float = 0.95) -> 
     if reason:
         return WeibullShape(math.nan, None, reason)
     df = int(np.isfinite(high).sum()) - 2
-    (low, high), counts = np.unique([low, high], axis=1, return_counts=True)  # evaluations are few, runs may be many
+    bounds, counts = np.unique([low, high], axis=1, return_counts=True)  # evaluations are few, runs may be many
+    constant = np.ones((1, counts.size))
     with np.errstate(divide="ignore"):
-        log_low, log_high, constant = np.log(low), np.log(high), np.ones((1, low.size))
+        log_low, log_high = np.log(bounds)
     best = fit(log_low, log_high, constant, WEIBULL, counts=counts)
     if not best.converged:
         return WeibullShape(math.nan, None, "The search for the maximum did not end.")

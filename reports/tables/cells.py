@@ -176,6 +176,8 @@ def _range(values: pd.Series) -> str:
     known = values.dropna()
     if known.empty:
         return ""
+    if known.dtype != object:  # as a list is
+        known = known.drop_duplicates()
     if known.map(setting).nunique() == 1:
         return setting(known.iloc[0])
     if pd.api.types.is_numeric_dtype(known):

@@ -173,3 +173,13 @@ def test_exact_intervals_begin_at_six_pairs(make_results):
     values = comparison.pairs_at("stopping")["bootstrap_error"]
     (row,) = comparison.at_stopping().to_dict("records")
     assert (row["exact_low"], row["exact_high"]) == pytest.approx((values.min(), values.max()))
+
+
+def test_a_summary_is_its_readers_own(make_results):
+    """It is made once and handed out as a copy: who writes into it changes nobody else's."""
+    comparison = compare(make_results(seeds=3))
+    first = comparison.at_stopping()
+    first["pairs"] = 0
+    assert comparison.at_stopping()["pairs"].tolist() == [3]
+    assert comparison.at_stopping(confidence=0.5)["high"].iloc[0] < comparison.at_stopping()["high"].iloc[0]
+    assert comparison.at_end()["step_low"].iloc[0] > comparison.at_stopping()["step_low"].iloc[0]

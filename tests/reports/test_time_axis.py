@@ -6,6 +6,7 @@ import pytest
 
 from deepboot.reports import compare
 from deepboot.reports.measures.events import delay_table, event_bounds, ratio_bounds, step_table
+from deepboot.reports.time_axis import TIMES
 
 
 def at_their_own_pace(results):
@@ -43,6 +44,41 @@ def test_a_batch_that_changes_is_respected(make_pairs):
     assert (run["memorization_high"], run["grokking_low"], run["grokking_high"]) == (100, 100, 600)
     assert run["first_reuse_step"] == 50  # step 5, between two evaluations
     assert run["max_steps"] == 1100 + (4000 - 30) * 50
+
+
+@pytest.mark.parametrize("axis", ["samples", "seconds"])
+def test_times_are_those_of_every_run_by_itself(make_results, axis):
+    """NumPy's interpolation run by run: grids, gaps and paces of their own, and one run without seconds."""
+    random = np.random.default_rng(5)
+    results = at_their_own_pace(make_results(seeds=4, censored=(1,), diverged=(2,)))
+    runs, rows = results.runs.copy(), results.evaluations.copy()
+    runs.loc[runs.index[3], "seconds"] = pd.NA
+    runs["batch_size"] = random.integers(1, 99, len(runs))
+    seen = random.integers(1, 50, len(rows)).astype(float)
+    rows["samples_seen"] = pd.Series(seen, index=rows.index).groupby(rows["run_id"]).cumsum().astype("Int64")
+    rows.loc[random.random(len(rows)) < 0.2, "samples_seen"] = pd.NA
+    rows = rows[random.random(len(rows)) < 0.8]
+    steps = compare(dataclasses.replace(results, runs=runs, evaluations=rows))
+    found = steps.over(axis)
+    for place, run in steps.runs.iterrows():
+        own = steps.evaluations[steps.evaluations["run_id"] == run["run_id"]]
+        known = own[own["samples_seen"].notna() & (own["step"] > 0)]
+        grid, times = np.r_[0.0, known["step"].to_numpy(float)], np.r_[0.0, known["samples_seen"].to_numpy(float)]
+        pace = run["batch_size"]
+        if axis == "seconds":
+            grid, times, pace = np.zeros(1), np.zeros(1), run["seconds"] / run["last_step"]
+
+        def at(step, grid=grid, times=times, pace=pace):
+            if pd.isna(step) or pd.isna(pace):
+                return None
+            return np.interp(step, grid, times) if step <= grid[-1] else times[-1] + (step - grid[-1]) * pace
+
+        for name in TIMES:
+            value = found.runs.loc[place, name]
+            assert (None if pd.isna(value) else value) == at(run[name])
+        expected = [at(step) for step in own["step"]]
+        own_times = found.evaluations.loc[found.evaluations["run_id"] == run["run_id"], "step"].tolist()
+        assert own_times == [time for time in expected if time is not None]
 
 
 def test_seconds_are_in_proportion_to_steps(make_results):
