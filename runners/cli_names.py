@@ -18,7 +18,7 @@ def list_(
         Positional[str | None], arg(metavar="[NAME]", help="after studies: the one to read all about")
     ] = None,
     /,
-    markdown: Annotated[bool, arg(help="the studies of grokking and double descent as the table of the README")] = False,
+    markdown: Annotated[bool, arg(help="studies of grokking and double descent, as the README has them")] = False,
 ) -> None:
     """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours.
 
