@@ -81,13 +81,13 @@ def test_one_study_in_full():
     [
         (
             ["tasks", "demo"],
-            "NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list tasks`. "
-            "Write for instance `deepboot list studies demo`.",
+            "NAME, --markdown and --full: expected after `deepboot list studies`, got them after "
+            "`deepboot list tasks`. Write for instance `deepboot list studies demo`.",
         ),
         (
             ["--markdown"],
-            "NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list all`. "
-            "Write for instance `deepboot list studies demo`.",
+            "NAME, --markdown and --full: expected after `deepboot list studies`, got them after "
+            "`deepboot list all`. Write for instance `deepboot list studies demo`.",
         ),
     ],
 )
