@@ -18,7 +18,8 @@ def list_(
         Positional[str | None], arg(metavar="[NAME]", help="after studies: the one to read all about")
     ] = None,
     /,
-    markdown: Annotated[bool, arg(help="the studies of grokking as the table of the README")] = False,
+    markdown: Annotated[bool, arg(help="studies of grokking and double descent, as the README has them")] = False,
+    full: Annotated[bool, arg(help="what full sizes are in floating-point operations, as a table")] = False,
 ) -> None:
     """List what a study can name; `deepboot list studies` has costs, and published numbers beside ours.
 
@@ -27,14 +28,14 @@ def list_(
         deepboot list studies
         deepboot list studies demo
     """
-    if kind != "studies" and (name is not None or markdown):
-        fail([f"NAME and --markdown: expected after `deepboot list studies`, got them after `deepboot list {kind}`."
-               " Write for instance `deepboot list studies demo`."])  # fmt: skip
-    for line in _listed(kind, name, markdown):
+    if kind != "studies" and (name is not None or markdown or full):
+        fail([f"NAME, --markdown and --full: expected after `deepboot list studies`, got them after `deepboot list "
+              f"{kind}`. Write for instance `deepboot list studies demo`."])  # fmt: skip
+    for line in _listed(kind, name, markdown, full):
         say(line)
 
 
-def _listed(kind: str, name: str | None, markdown: bool) -> Iterable[str]:
+def _listed(kind: str, name: str | None, markdown: bool, full: bool) -> Iterable[str]:
     """The lines of `deepboot list`; those of all studies load no torch."""
     if kind != "studies":
         from deepboot.runners.commands import listing
@@ -44,6 +45,10 @@ def _listed(kind: str, name: str | None, markdown: bool) -> Iterable[str]:
         from deepboot.runners.commands import studies_table
 
         return [studies_table.markdown()]
+    if full:
+        from deepboot.runners.commands import work_of_studies
+
+        return work_of_studies.lines()
     if name is not None:
         from deepboot.runners.commands import study_details
 

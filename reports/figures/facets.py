@@ -5,11 +5,12 @@ import re
 import textwrap
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 import numpy as np
@@ -72,20 +73,28 @@ class Drawing:
         text = themed(text)
         return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
 
-    @property
-    def pdf(self) -> bytes:
+    def pdf(self, commands: Sequence[str] = ()) -> bytes:
         """The figure as PDF, with the same bytes at every call; printed anew each time, since its fonts take long."""
         buffer = io.BytesIO()
         with mpl.rc_context(rc_style(self.name)):
-            metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+            metadata = {"CreationDate": None, "Creator": None, "Producer": None, "Subject": "\n".join(commands) or None}
             FigureCanvasPdf(self.figure).print_pdf(buffer, metadata=metadata)
         return buffer.getvalue()
 
-    def save(self, folder: Path, *, pdf: bool = False) -> None:
-        """Write ``NAME.svg``, and ``NAME.pdf`` where it is asked for, or lies there of an earlier report."""
-        write_atomically(folder / f"{self.name}.svg", self.svg)
+    def save(self, folder: Path, *, commands: Sequence[str] = (), pdf: bool = False) -> None:
+        """Write ``NAME.svg``, and ``NAME.pdf`` where it is asked for, or lies there of an earlier report.
+
+        Args:
+            folder: where they go.
+            commands: what made the results, a line each, for the description in the SVG and the subject of the PDF.
+            pdf: write the PDF even if none lies there.
+        """
+        text = escape("\n".join(commands))
+        description = f"<dc:description>{text}</dc:description>\n   " if text else ""
+        described = self.svg.replace(b"</cc:Work>", f"{description}</cc:Work>".encode(), 1)
+        write_atomically(folder / f"{self.name}.svg", described)
         if pdf or (folder / f"{self.name}.pdf").exists():
-            write_atomically(folder / f"{self.name}.pdf", self.pdf)
+            write_atomically(folder / f"{self.name}.pdf", self.pdf(commands))
 
 
 def _compact(attribute: re.Match[str]) -> str:

@@ -77,7 +77,7 @@ def _write(page: Path, context: dict[str, Any], pdf: bool) -> None:
     figures = page.parent / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     for drawing in context["drawings"]:
-        drawing.save(figures, pdf=pdf)
+        drawing.save(figures, commands=context["commands"], pdf=pdf)
     write_atomically(page.with_suffix(".md"), _rendered("report.md.j2", context).encode())
     write_atomically(page, _rendered("report.html.j2", context).replace(" %", "\N{NO-BREAK SPACE}%").encode())
 

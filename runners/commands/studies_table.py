@@ -1,4 +1,4 @@
-"""The shipped studies of grokking as a table in Markdown: that of the README."""
+"""The shipped studies of grokking and double descent as a table in Markdown: that of the README."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,19 +9,19 @@ from deepboot.runners.commands.studies import COLUMNS, entries, facts, paper, pu
 
 
 def markdown() -> str:
-    """The studies of grokking as a table in Markdown: that of the README."""
+    """The studies of grokking and double descent as a table in Markdown: that of the README."""
     cells: list[tuple[str, ...]] = []
     for name, raw in raw_studies():
-        if is_about_grokking(raw):
+        if not is_of_deep_bootstrap(raw):
             numbers = [(published_short(entry), _with_command(entry)) for entry in entries(raw)]
             _, *others = facts(name, raw)
             cells += rows((f"`{name}`", raw["question"], paper(raw), *others), numbers)
     return Table("", ("study", "question", "paper", *COLUMNS[1:]), cells, frozenset(("pairs",))).markdown
 
 
-def is_about_grokking(raw: Mapping[str, Any]) -> bool:
-    """Whether a study is of grokking: all are, but those of Nakkiran's papers, which have a table of their own."""
-    return not str(raw.get("source", "")).startswith("Nakkiran")
+def is_of_deep_bootstrap(raw: Mapping[str, Any]) -> bool:
+    """Whether a study is of the paper on the Deep Bootstrap: these have a table of their own."""
+    return str(raw.get("source", "")).startswith("Nakkiran, Neyshabur, Sedghi 2021")
 
 
 def _with_command(entry: Published) -> str:

@@ -80,10 +80,10 @@ def _guess(families: list[list[Run]]) -> float:
         return 0.0
     first = families[0][0]
     steps = sum(run.max_steps for family in families for run in family)
-    return steps * max(STEP_SECONDS, 6 * _products(first) * first.batch_size / FLOPS)
+    return steps * max(STEP_SECONDS, 6 * products(first) * first.batch_size / FLOPS)
 
 
-def _products(run: Run) -> int:
+def products(run: Run) -> int:
     """Weights that one sample's forward pass multiplies with: each once, those of a convolution once per pixel.
 
     Of a model too large to be tried beforehand, each once.

@@ -186,7 +186,7 @@ def test_drawings_are_deterministic_with_text_as_text(make_results):
     names = ["test_error", "test_soft_error", "bootstrap_error", "steps", "delays", "survival"]
     assert [drawing.name for drawing in first] == names
     assert [drawing.svg for drawing in first] == [drawing.svg for drawing in second]
-    assert [drawing.pdf for drawing in first] == [drawing.pdf for drawing in second]
+    assert [drawing.pdf() for drawing in first] == [drawing.pdf() for drawing in second]
     assert "first reuse</text>" in first[0].inline
     assert 'id="test_error-first reuse"' in first[0].inline
     assert first[0].inline.startswith("<svg viewBox=")

@@ -5,9 +5,11 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from deepboot.bootstrap.files import write_json
 from deepboot.bootstrap.results import write
@@ -102,6 +104,33 @@ def test_figures_are_written_as_pdf_where_that_is_asked_for(monkeypatch, tmp_pat
     written.write_bytes(b"")
     write_report(results, out)
     assert written.read_bytes() == whole
+
+
+def test_figures_carry_the_commands_that_made_their_results(monkeypatch, tmp_path):
+    """As the page has them, in the SVG's description and the PDF's subject; figures in the page do not repeat them."""
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", lambda *asked: draw_all(*asked)[:1])
+    one, other = synthetic(seeds=2, evaluations=8), synthetic(seeds=2, train_sizes=(700,), evaluations=8)
+    commands = ["deepboot run parity.toml --set 'task.name=\"a & <b>\"'", "deepboot run more.toml"]
+    several = [
+        dataclasses.replace(results, environment={**results.environment, "command": command})
+        for results, command in zip((one, other), commands, strict=True)
+    ]
+    out = write_report(several, tmp_path / "report.html", pdf=True)
+    (svg,) = (tmp_path / "figures").glob("*.svg")
+    pdf = svg.with_suffix(".pdf")
+    found = ElementTree.parse(svg).findall(".//{http://purl.org/dc/elements/1.1/}description")
+    assert [one.text for one in found] == ["\n".join(commands)]
+    assert b"/Subject (deepboot run parity.toml" in pdf.read_bytes()
+    page = out.read_text()
+    assert "dc:description" not in page
+    assert all(f"<code>{escape(command)}</code>" in page for command in commands)
+    first = svg.read_bytes(), pdf.read_bytes()
+    write_report(several, out)
+    assert (svg.read_bytes(), pdf.read_bytes()) == first
+    without = [dataclasses.replace(results, environment={}) for results in several]
+    write_report(without, out)
+    assert b"dc:description" not in svg.read_bytes()
+    assert b"/Subject" not in pdf.read_bytes()
 
 
 def test_the_ideal_world_of_a_finite_task_repeats_its_samples(usual, tmp_path):

@@ -1,0 +1,55 @@
+"""How many floating-point operations the shipped studies are at full size: a price before anybody has run them."""
+
+from collections.abc import Iterable, Iterator
+
+from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.replicates import Replicates
+from deepboot.bootstrap.study.sweep import cells_of
+from deepboot.reports.tables.table import Table
+from deepboot.reports.text import count
+from deepboot.runners import builtins, study_files
+from deepboot.runners.commands.studies import raw_studies
+from deepboot.runners.run.autotune import products
+
+RATE = 1e13  # operations a second that a price in hours is told at: a round number that nobody has measured
+SIX = 6  # operations for a weight and a sample: a product and a sum forward, and twice as many backward
+COLUMNS = ("study", "runs", "member steps", "operations", f"hours at {RATE:.0e} a second")
+
+
+def operations(cells: Iterable[Replicates]) -> int:
+    """The fewest floating-point operations that these runs' updates take, without their evaluations.
+
+    Six for every weight, sample and step; a weight counts once a sample, that of a convolution once a pixel. A
+    transformer multiplies with most of its weights at every token, and so takes more.
+    """
+    known: dict[str, int] = {}
+    total = 0
+    for cell in cells:
+        run = cell.run
+        network = f"{run.task} {run.model}"
+        if network not in known:
+            known[network] = products(run)
+        total += SIX * known[network] * run.batch_size * run.max_steps * len(cell)
+    return total
+
+
+def hours(work: int) -> str:
+    """The hours that so many operations take at the stated rate, with two digits."""
+    return f"{work / RATE / 3600:.2g}"
+
+
+def lines() -> Iterator[str]:
+    """Every shipped study's full size by its price, the dearest first, as a table in Markdown."""
+    builtins.load()
+    priced: list[tuple[int, tuple[str, ...]]] = []
+    for name, raw in raw_studies():
+        if "full" in raw.get("scale", {}):
+            try:
+                cells = cells_of(study_files.load(name, scale="full"))
+            except StudyError:
+                continue  # it needs data or weights that are not here
+            work, runs = operations(cells), sum(map(len, cells))
+            steps = sum(cell.run.max_steps * len(cell) for cell in cells)
+            priced.append((work, (f"`{name}`", count(runs), count(steps), f"{work:.1e}", hours(work))))
+    numbers = frozenset(COLUMNS[1:])
+    yield Table("", COLUMNS, [cells for _, cells in sorted(priced, reverse=True)], numbers).markdown
