@@ -1,4 +1,4 @@
-"""README's gallery and docs/findings.md: every finding has its claims, commands and picture, and the pictures are right."""
+"""README's gallery and docs/findings.md: every finding has its claims, commands and picture, and these are right."""
 
 import importlib.util
 import re
@@ -132,12 +132,13 @@ def test_rows_of_errors_show_the_mean_of_both_worlds_on_one_height(pictures):
     ax = Figure().subplots()
     pictures.draw_rows(ax, [comparison], pictures.both("the pool", {"train_size": 750}, 0), "final")
     last = comparison.evaluations.groupby("run_id")["test_error"].last()
-    for world, line in zip(("real", "ideal"), [line for line in ax.lines if line.get_marker() == "o"][1::2], strict=True):
+    means = [line for line in ax.lines if line.get_marker() == "o"][1::2]
+    for world, line in zip(("real", "ideal"), means, strict=True):
         errors = last[comparison.runs.loc[comparison.runs["world"] == world, "run_id"]].to_numpy(float)
         np.testing.assert_allclose(line.get_xdata(), [errors.mean()])
         assert list(line.get_ydata()) == [0]
         assert (line.get_markerfacecolor() == "white") == (world == "ideal")
-        interval = stats.t(5).interval(0.95, errors.mean(), stats.sem(errors))
+        interval = stats.t.interval(0.95, 5, errors.mean(), stats.sem(errors))
         drawn = [bar.get_xdata() for bar in ax.lines if bar.get_marker() == "None"]
         assert any(np.allclose(bar, interval) for bar in drawn)
 
