@@ -1,7 +1,9 @@
 """README's gallery and docs/findings.md: every finding has its claims, commands and picture, and these are right."""
 
 import importlib.util
+import math
 import re
+import statistics
 import sys
 import tomllib
 from pathlib import Path
@@ -158,3 +160,55 @@ def test_another_number_of_folders_is_an_error(pictures, tmp_path):
     message = r"power-arms is drawn from 3 folders \(power-arms, power-arms-noise, power-arms-full-batch\), got 1\."
     with pytest.raises(ValueError, match=message):
         pictures.draw("power-arms", tmp_path / "arms.svg", [tmp_path])
+
+
+def test_starts_stand_in_the_order_of_their_fresh_samples(pictures):
+    """With the median of each start in both worlds; ideal runs of another order are copies and left out."""
+    comparison = compare(synthetic(seeds=9))
+    runs = comparison.runs
+    runs["training.streams.init"] = runs["seed"].astype(int) % 3
+    runs["training.streams.order"] = (runs["seed"] >= 6).astype(int)
+    ax = Figure().subplots()
+    pictures.start(ax, [comparison])
+    runs["step"] = [
+        math.sqrt(low * high) for low, high in zip(runs["grokking_low"], runs["grokking_high"], strict=True)
+    ]
+    ideal = runs[(runs["world"] == "ideal") & (runs["seed"] < 6)]
+    medians = {start: statistics.median(group["step"]) for start, group in ideal.groupby("training.streams.init")}
+    order = sorted(medians, key=medians.__getitem__)
+    real_dots, real, dots, fresh = ax.lines
+    np.testing.assert_allclose(fresh.get_ydata(), [medians[start] for start in order])
+    assert (len(real_dots.get_xdata()), len(dots.get_xdata())) == (9, 6)
+    pooled = runs[runs["world"] == "real"].groupby("training.streams.init")["step"]
+    np.testing.assert_allclose(real.get_ydata(), [statistics.median(pooled.get_group(start)) for start in order])
+
+
+def test_the_sign_of_reuse_is_the_mean_difference_of_pairs(pictures):
+    """Of the pools that are read as one batch, in a line for each, with a dot at the median step of their fit."""
+    comparison = compare(synthetic(seeds=4, train_sizes=(500, 750, 1_000)))
+    comparison.runs["batch_size"] = comparison.runs["train_size"].where(comparison.runs["train_size"] != 500)
+    ax = Figure().subplots()
+    pictures.sign(ax, [comparison])
+    lines = {line.get_label(): line for line in ax.lines}
+    assert {"750", "1000"} <= set(lines)
+    assert "500" not in lines
+    errors = comparison.evaluations.set_index(["run_id", "step"])["test_error"]
+    pairs = [(f"real-0.3-750-{seed}", f"ideal-0.3-{seed}") for seed in range(4)]
+    drawn = lines["750"]
+    for step, value in zip(drawn.get_xdata()[::9], drawn.get_ydata()[::9], strict=True):
+        differences = [float(errors[real, step]) - float(errors[ideal, step]) for real, ideal in pairs]
+        np.testing.assert_allclose(value, statistics.mean(differences), atol=1e-12)
+    fitted = comparison.runs.loc[comparison.runs["run_id"].isin([real for real, _ in pairs]), "stopping_high"]
+    assert [statistics.median(fitted.astype(float))] in [list(line.get_xdata()) for line in ax.lines]
+
+
+def test_the_share_that_waits_is_that_of_the_runs(pictures):
+    """Without censoring it is a plain count at each step, in both worlds."""
+    comparison = compare(synthetic(seeds=5))
+    ax = Figure().subplots()
+    pictures.waiting(ax, [comparison])
+    for line in ax.lines:
+        runs = comparison.runs[comparison.runs["world"] == line.get_label()]
+        for step, share in zip(line.get_xdata(), line.get_ydata(), strict=True):
+            if step > 300:  # the picture's left edge
+                assert share == pytest.approx(np.mean(runs["grokking_high"].astype(float) > step))
