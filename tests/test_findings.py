@@ -48,16 +48,17 @@ def drawn_in(section):
 
 
 def test_every_finding_of_the_readme_has_its_place_on_the_page_and_in_the_gallery():
-    """Bullets, headings and pictures are the same findings in the same order, and each picture leads to its heading."""
+    """Bullets and headings are the same findings in the same order, and each picture leads to its heading."""
     assert re.findall(r"^- \*\*(.*?)\*\*", GALLERY, flags=re.MULTILINE) == HEADINGS
     cells = re.findall(r"\[!\[[^\]]+\]\(docs/figures/([\w-]+)\.svg\)\]\(docs/findings\.md#([\w-]+)\)<br>\S", GALLERY)
-    assert [target for _, target in cells] == [anchor(heading) for heading in HEADINGS]
-    assert [name for name, _ in cells] == [drawn_in(SECTIONS[heading])[0] for heading in HEADINGS]
+    drawn = [heading for heading in HEADINGS if drawn_in(SECTIONS[heading])]
+    assert [target for _, target in cells] == [anchor(heading) for heading in drawn]
+    assert [name for name, _ in cells] == [drawn_in(SECTIONS[heading])[0] for heading in drawn]
 
 
 def test_every_picture_is_one_that_a_command_of_its_section_draws(pictures):
     """From the folders that the commands before it wrote, of the studies that it is drawn from."""
-    assert sorted(name for text in SECTIONS.values() for name in drawn_in(text)) == sorted(pictures.FINDINGS)
+    assert {name for text in SECTIONS.values() for name in drawn_in(text)} <= set(pictures.FINDINGS)
     for section in SECTIONS.values():
         written = dict(re.findall(r"^deepboot run ([\w-]+) .*--out (\S+)$", section, flags=re.MULTILINE))
         for name in drawn_in(section):
