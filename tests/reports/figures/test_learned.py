@@ -9,7 +9,7 @@ from deepboot.reports import compare
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.representation.groups import permutations
-from tests.reports.representation.networks import five_neurons, write_folder
+from tests.reports.representation.networks import five_neurons, tied_neurons, write_folder
 
 
 def learned(folder):
@@ -26,6 +26,12 @@ def test_a_constructed_network_is_one_frequency_and_one_chain(tmp_path):
     )
     names = [one.name for one in draw_all(compare(results.read(tmp_path)))]
     assert names.count("learned") == 1
+
+
+def test_a_tied_network_is_drawn_as_well(tmp_path):
+    """Its output is its embedding, through a projection."""
+    drawing = learned(write_folder(tmp_path, {("a", 5): tied_neurons()}))
+    assert "1 of 11 frequencies hold 90 % of the embedding's power, chain p 0.005" in drawing.caption
 
 
 def test_bits_that_do_not_matter_are_counted(tmp_path):
