@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from deepboot.reports.comparison import Comparison
-from deepboot.reports.figures.facets import NARROW, TITLE, WIDTH, Drawing, folded, legend, rc_style, rendered
+from deepboot.reports.figures.facets import NARROW, TITLE, WIDTH, Drawing, folded, rc_style, rendered
 from deepboot.reports.figures.maps import MOST_MAPS, map_settings, panel_name
 from deepboot.reports.figures.style import COLORS, SMALLEST, new_axes
-from deepboot.reports.figures.theme import tone
+from deepboot.reports.figures.theme import SQUARES, mixed
 from deepboot.reports.measures.classes import CLASSIFIERS, NOT_MEASURED, classify, named_classifiers
 from deepboot.reports.text import plural, setting
 
@@ -68,7 +68,14 @@ def plot_outcomes(
         for rank, outcome in enumerate(outcomes):
             share = width * counts.get(outcome, 0) / max(len(own), 1)
             if share:
-                ax.barh(up + 0.65, share, height, left, color=tone(color, rank, len(outcomes)), gid=f"share {outcome}")
+                ax.barh(
+                    up + 0.65,
+                    share,
+                    height,
+                    left,
+                    color=class_color(color, rank, len(outcomes)),
+                    gid=f"share {outcome}",
+                )
             left += share
         if len(own):
             text = f"{counts.max()} of {len(own)}"
@@ -78,6 +85,12 @@ def plot_outcomes(
     ax.tick_params(length=0)
     ax.set(xlabel=over[0], ylabel=over[1], xlim=(0, len(values[0])), ylim=(0, len(values[1])))
     return ax
+
+
+def class_color(color: str, rank: int, count: int) -> str:
+    """A hue's tone for one of several classes, further from each other than those of cells."""
+    first, last = SQUARES
+    return mixed(color, first + (last - first) * rank / max(count - 1, 1))
 
 
 def _placed(runs: pd.DataFrame, ids: pd.Series, over: list[str], outcomes: pd.Series) -> pd.DataFrame:
@@ -94,7 +107,7 @@ def _figure(tables: dict[str, pd.DataFrame], over: list[str], outcomes: list[str
     columns = min(len(maps), 2 if width == WIDTH else 1)
     rows = -(-len(maps) // columns)
     height = 0.9 + 0.55 * tables["real"][over[1]].nunique()
-    figure = Figure(figsize=(width, 1.0 + height * rows), layout="constrained")
+    figure = Figure(figsize=(width, 0.4 + 0.2 * len(outcomes) + height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for (world, panel), ax in zip(maps, axes, strict=False):
         own = tables[world][tables[world]["panel"] == panel]
@@ -103,10 +116,11 @@ def _figure(tables: dict[str, pd.DataFrame], over: list[str], outcomes: list[str
         ax.set_title(folded(title, int(TITLE * width / WIDTH) // columns))
     for ax in axes[len(maps) :]:
         ax.remove()
-    legend(figure, [_patch(world, outcomes, rank) for rank in range(len(outcomes)) for world in tables])
+    handles = [_patch(world, outcomes, rank) for world in tables for rank in range(len(outcomes))]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(tables))  # a column for each world
     return figure
 
 
 def _patch(world: str, outcomes: list[str], rank: int) -> Any:
     words = outcomes[rank] + (", ideal" if world == "ideal" else "")
-    return Patch(color=tone(COLORS[world], rank, len(outcomes)), label=words)
+    return Patch(color=class_color(COLORS[world], rank, len(outcomes)), label=words)
