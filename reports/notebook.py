@@ -51,17 +51,31 @@ class NotebookResults(Results):
         Raises:
             ValueError: no run or several, nothing kept, or a damaged file.
         """
-        from deepboot.reports.representation.kept import kept_table, load_weights
+        from deepboot.reports.representation.kept import load_weights
+
+        return load_weights(self.kept(seed=seed, world=world, step=step, **where)["path"])
+
+    def kept(self, *, seed: int, world: str = "real", step: int | None = None, **where: Any) -> dict[Any, Any]:
+        """One run's file of kept weights: its row of `representation.kept.kept_table`, with ``run_id`` and ``path``.
+
+        Args:
+            seed, world, step, where: as in `weights`.
+
+        Raises:
+            ValueError: no run or several, or nothing kept.
+        """
+        from deepboot.reports.representation.kept import kept_table
 
         chosen = {"seed": seed, "world": world, **where}
-        kept = kept_table(self, where=chosen, steps="last" if step is None else [step])
-        if len(kept) > 1:
+        files = kept_table(self, where=chosen, steps="last" if step is None else [step])
+        if len(files) > 1:
             asked = listed(f"{name} {value}" for name, value in chosen.items())
             raise ValueError(
-                f"{len(kept)} runs have kept weights for {asked}: {listed(map(str, kept['cell']), '; ')}. "
+                f"{len(files)} runs have kept weights for {asked}: {listed(map(str, files['cell']), '; ')}. "
                 "Name the cell's settings, such as `weights(seed=0, train_size=500)`."
             )
-        return load_weights(kept["path"].iloc[0])
+        (file,) = files.to_dict("records")
+        return file
 
     def __repr__(self) -> str:
         where = f"{self.folder}: " if self.folder else ""

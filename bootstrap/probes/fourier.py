@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap.cyclic import PRODUCTS, powers_of_a_root
+from deepboot.bootstrap.output_weights import output_weights
 from deepboot.bootstrap.probes.measured import Measured
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Tokens
@@ -23,8 +24,9 @@ def fourier(measured: Measured, *, parameter: Layer | list[Layer] = "embedding")
     """Largest share of one frequency in a layer's variance over tokens, and how many frequencies hold 90 % of it.
 
     ``embedding``: rows of the table. ``input``: what a token adds to the first hidden layer of an mlp. ``output``: the
-    weights of each number's logit. Operands with tables or input weights of their own are ``embedding 1``,
-    ``embedding 2`` and so on. Under multiplication and division numbers come as powers of one of them, without 0.
+    weights of each number's logit, times those of a projection before them; of a tied network its embedding is the
+    first of the two. Operands with tables or input weights of their own are ``embedding 1``, ``embedding 2`` and so on.
+    Under multiplication and division numbers come as powers of one of them, without 0.
 
     Args:
         measured: of a task modulo p, with an mlp or transformer.
@@ -77,8 +79,8 @@ def _tables(named: dict[str, Tensor], layer: Layer, vocab: int) -> dict[str, Ten
     found: list[Tensor] = []
     if layer == "embedding":
         found = embeddings
-    elif layer == "output" and "output.weight" in named:
-        found = [named["output.weight"]]
+    elif layer == "output" and (output := output_table(named)) is not None:
+        found = [output]
     elif layer == "input" and "hidden.0.weight" in named:
         found = input_tables(embeddings, named["hidden.0.weight"], vocab)
     if not found:
@@ -87,6 +89,12 @@ def _tables(named: dict[str, Tensor], layer: Layer, vocab: int) -> dict[str, Ten
             "Choose another parameter, or remove the probe."
         )
     return {layer if len(found) == 1 else f"{layer} {number}": table for number, table in enumerate(found, 1)}
+
+
+def output_table(named: dict[str, Tensor]) -> Tensor | None:
+    """What each unit adds to the logit of each token or class, float64, (E, V, H), as `output_weights` has it."""
+    parts = ("embeddings.0.weight", "projection.weight", "output.weight")
+    return output_weights({name: named[name].double() for name in parts if name in named})
 
 
 def input_tables(embeddings: list[Tensor], weight_EHI: Tensor, vocab: int) -> list[Tensor]:

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from deepboot.bootstrap.probes.fourier import input_tables
+from deepboot.bootstrap.probes.fourier import input_tables, output_table
 from deepboot.bootstrap.probes.measured import Measured
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.task import Tokens
@@ -29,9 +29,11 @@ def neurons(measured: Measured) -> dict[str, Tensor]:
         ValueError: the task has no modulus, or the model is no mlp with one hidden layer.
     """
     modulus, inputs, named = getattr(measured.task, "modulus", None), measured.task.inputs, measured.named
+    output_EVH = output_table(named)
     if (
         not isinstance(inputs, Tokens)
         or modulus is None
+        or output_EVH is None
         or "hidden.0.weight" not in named
         or "hidden.1.weight" in named
     ):
@@ -40,7 +42,7 @@ def neurons(measured: Measured) -> dict[str, Tensor]:
             f"got {type(measured.task).__name__} and {', '.join(named)}. Remove the probe."
         )
     embeddings = [named[name] for name in sorted(named) if name.startswith("embeddings.")]
-    weight_EHI, output_EPH = named["hidden.0.weight"].double(), _output_table(named)[:, :modulus].double()
+    weight_EHI, output_EPH = named["hidden.0.weight"].double(), output_EVH[:, :modulus]
     input_EPH = input_tables(embeddings, weight_EHI, inputs.vocab)[0][:, :modulus]
     input_EFH, output_EFH = (torch.fft.rfft(table_EPH, dim=1) for table_EPH in (input_EPH, output_EPH))
     frequency_E = input_EFH[:, 1:].abs().square().sum(2).argmax(1) + 1
@@ -67,11 +69,3 @@ def largest_gap(angle_EH: Tensor) -> Tensor:
     sorted_EH = angle_EH.remainder(2 * math.pi).sort(1).values
     gap_EH = sorted_EH.diff(dim=1, append=sorted_EH[:, :1] + 2 * math.pi)
     return gap_EH.amax(1) * angle_EH.shape[1] / (2 * math.pi)
-
-
-def _output_table(named: dict[str, Tensor]) -> Tensor:
-    """What each unit adds to the logit of each token or class, (E, V, H), through a projection where there is one."""
-    table = named.get("output.weight", named.get("embeddings.0.weight"))
-    assert table is not None  # an mlp without an output is tied to its embedding
-    projection = named.get("projection.weight")
-    return table if projection is None else table @ projection

@@ -15,6 +15,7 @@ from deepboot.reports.figures.events import draw_incidence, draw_steps
 from deepboot.reports.figures.facets import MOST_PANELS, Drawing
 from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.figures.maps import draw_phase_map
+from deepboot.reports.figures.outcomes import draw_outcome_map
 from deepboot.reports.figures.probes import draw_probes
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
@@ -38,6 +39,7 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     drawings = [
         *draw_effects(timed),
         draw_phase_map(timed),
+        draw_outcome_map(comparison),
         *paged(lambda page: draw_worlds(page, "test_error", times), timed),
         *paged(lambda page: draw_worlds(page, "test_soft_error", times), timed),
         *_probes(comparison, axis),

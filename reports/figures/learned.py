@@ -10,21 +10,30 @@ from matplotlib.figure import Figure
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.facets import WIDTH, Drawing, legend, rc_style, rendered
-from deepboot.reports.figures.representation import plot_bits, plot_chain, plot_circle, plot_cosets, plot_spectrum
+from deepboot.reports.figures.representation import (
+    plot_bits,
+    plot_chain,
+    plot_circle,
+    plot_cosets,
+    plot_neurons,
+    plot_spectrum,
+)
 from deepboot.reports.figures.style import ordered
 from deepboot.reports.representation.bits import bit_table
 from deepboot.reports.representation.chains import chain_table
 from deepboot.reports.representation.circles import circle_points
-from deepboot.reports.representation.cosets import coset_parts, coset_table
+from deepboot.reports.representation.cosets import coset_parts, coset_table, neighbour_share
 from deepboot.reports.representation.embeddings import point_table
 from deepboot.reports.representation.groups import SUBGROUPS
 from deepboot.reports.representation.kept import has_kept, kept_table
+from deepboot.reports.representation.neurons import OF_ONE_FREQUENCY, neuron_table
 from deepboot.reports.representation.spectra import spectrum_table
 from deepboot.reports.text import measure
 
 NAME = "learned"
 SHUFFLES = 199
 ROW = 2.6  # inches
+MODULAR, NEURONS = "binary_operations", "binary_operations with one hidden layer"
 
 # draws one run into a column of axes, and returns what was found in it
 Column = Callable[[Comparison, dict[str, Any], list[Axes]], str]
@@ -34,18 +43,20 @@ def draw_learned(comparison: Comparison) -> Drawing | None:
     """What one run of each world has learned, side by side; None where no weights were kept or none can be read.
 
     Modular operations: the embedding's spectrum over the kept steps, its strongest circle, and the output's tokens in
-    the order of their best chain. Permutations: the output's tokens by the cosets that are nearest to clusters. Sparse
-    parity: the input weights of every bit.
+    the order of their best chain; of an mlp with one hidden layer its units, too. Permutations: the output's tokens by
+    the cosets that are nearest to clusters. Sparse parity: the input weights of every bit.
     """
     if not has_kept(comparison):
         return None
     files = kept_table(comparison, steps="last")
     files = files[files["cell_id"].isin(_shown_cell(comparison, files))]
     first = files.sort_values("seed", kind="stable").drop_duplicates("world").set_index("world")
-    task = str(comparison.runs.set_index("run_id").loc[first["run_id"].iloc[0], "task"])
-    if task not in COLUMNS:
+    run = comparison.runs.set_index("run_id").loc[first["run_id"].iloc[0]]
+    shallow = run["model"] == "mlp" and run.get("model.depth") == 1
+    kind = NEURONS if run["task"] == MODULAR and shallow else str(run["task"])
+    if kind not in COLUMNS:
         return None
-    rows, column, caption = COLUMNS[task]
+    rows, column, caption = COLUMNS[kind]
     worlds = ordered(first.index)
     with mpl.rc_context(rc_style(NAME)):
         figure = Figure(figsize=(WIDTH, 0.4 + ROW * rows), layout="constrained")
@@ -96,7 +107,22 @@ def _modular(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) ->
     plot_chain(output, stride=int(best["stride"]), ax=axes[2])
     last = spectrum[spectrum["step"] == spectrum["step"].max()]
     p = float(best["p"])
-    return f"{int(last['key'].sum())} of {len(last)} frequencies hold 90 % of the {layer}'s power, chain p {measure(p)}"
+    held = f"{int(last['key'].sum())} of {len(last)} frequencies hold 90 % of the {layer}'s power, chain p {measure(p)}"
+    return f"{held}, {_units(comparison, where, axes[3])}" if len(axes) > 3 else held
+
+
+def _units(comparison: Comparison, where: dict[str, Any], ax: Axes) -> str:
+    """Draws the units of the frequency that most of them are of."""
+    table = neuron_table(comparison, where=where)
+    clear = table[table["frequency_share"] >= OF_ONE_FREQUENCY]
+    if clear.empty:
+        ax.set_axis_off()
+        return f"none of {len(table)} units of one frequency"
+    frequency = int(clear["frequency"].mode().iloc[0])
+    units = clear[clear["frequency"] == frequency]
+    plot_neurons(units, ax=ax)
+    ax.set_title(f"units of frequency {frequency}")
+    return f"{len(units)} of {len(table)} units of frequency {frequency}"
 
 
 def _permutations(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) -> str:
@@ -107,8 +133,10 @@ def _permutations(comparison: Comparison, where: dict[str, Any], axes: list[Axes
     parts = coset_parts(SUBGROUPS[str(best["subgroup"])], degree, best["side"])
     points = point_table(comparison, layer="output", space="t-sne", where=where)
     plot_cosets(points, part=parts[int(best["best"])], ax=axes[0])
-    kind = f"{best['subgroup']}, {best['side']}"
-    return f"{measure(float(best['share']))} of nearest neighbours in one coset ({kind}), p {measure(float(best['p']))}"
+    seen = neighbour_share(points[["x", "y"]], parts[int(best["best"])])
+    kind, p = f"{best['subgroup']}, {best['side']}", measure(float(best["p"]))
+    share = f"{measure(float(best['share']))} of nearest neighbours in one coset ({kind}), p {p}"
+    return f"{share}, and {measure(seen)} in the picture"
 
 
 def _bits(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) -> str:
@@ -120,10 +148,15 @@ def _bits(comparison: Comparison, where: dict[str, Any], axes: list[Axes]) -> st
     return f"{measure(share)} of the squared input weights on bits that do not matter"
 
 
+SHOWN = (
+    "What a network has learned: Fourier spectrum of the embedding over kept steps, its strongest circle, principal "
+    "components of the output with its best chain"
+)
 COLUMNS: dict[str, tuple[int, Column, str]] = {
-    "binary_operations": (
-        3, _modular, "What a network has learned: Fourier spectrum of the embedding over kept steps, its strongest "
-        "circle, and principal components of the output with its best chain, at the last step",
+    MODULAR: (3, _modular, f"{SHOWN}, at the last step"),
+    NEURONS: (
+        4, _modular, f"{SHOWN}, and hidden units of the frequency that most are of (from +, in the direction of their "
+        "phase, as long as the norm of their input weights), at the last step",
     ),
     "permutations": (1, _permutations, "The output's permutations by t-SNE, coloured by coset, at the last kept step"),
     "sparse_parity": (1, _bits, "Norm of every bit's input weights over kept steps"),

@@ -40,9 +40,8 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
     Where no run groks, their test error at the end instead.
     """
     runs = comparison.runs[comparison.runs["world"] != "ideal"]
-    cells = runs.groupby(KEY, sort=False).head(1)
-    over = [name for name in varied(cells) if not cells[name].isna().any() and cells[name].map(_is_plain).all()]
-    if len(over) < LEAST_SIDE or cells[over[:2]].nunique().min() < LEAST_SIDE:
+    over = map_settings(runs)
+    if not over:
         return None
     outcomes = event_bounds(runs, "grokking").join(runs[over])
     outcomes["error"] = runs["run_id"].map(comparison.final("test_error"))
@@ -51,7 +50,7 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
         return None
     quantity = GROKKED if (outcomes["outcome"] == "reached").any() else ERROR
     table = pd.DataFrame([
-        dict(zip(over, values, strict=True)) | quantity.square(group) | {"panel": _panel(over[2:], values[2:])}
+        dict(zip(over, values, strict=True)) | quantity.square(group) | {"panel": panel_name(over[2:], values[2:])}
         for values, group in outcomes.groupby(over, sort=True)
     ])  # fmt: skip
     if table["value"].isna().all():
@@ -84,11 +83,19 @@ def _figure(table: pd.DataFrame, over: list[str], quantity: "Quantity", width: f
     return figure
 
 
+def map_settings(runs: pd.DataFrame) -> list[str]:
+    """The settings that differ between these runs' cells, those across and up first; none where no map can be made."""
+    cells = runs.groupby(KEY, sort=False).head(1)
+    over = [name for name in varied(cells) if not cells[name].isna().any() and cells[name].map(_is_plain).all()]
+    return over if len(over) >= LEAST_SIDE and cells[over[:2]].nunique().min() >= LEAST_SIDE else []
+
+
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | bool) or not hasattr(value, "__len__")
 
 
-def _panel(names: list[str], values: tuple[Any, ...]) -> str:
+def panel_name(names: list[str], values: tuple[Any, ...]) -> str:
+    """The further settings of a map, in words."""
     return ", ".join(f"{name} {setting(value)}" for name, value in zip(names, values, strict=True))
 
 

@@ -20,6 +20,7 @@ from deepboot.bootstrap.wording import suggestion
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.survival import BROKEN
+from deepboot.reports.text import setting
 
 
 def pair(
@@ -87,6 +88,9 @@ def liu(evaluations: pd.DataFrame, *, accuracy: float = 0.9, min_delay: float = 
     }
 
 
+NOT_MEASURED = "not measured"
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A way to sort runs.
@@ -132,6 +136,33 @@ def classify(comparison: Comparison, classifier: str, settings: Mapping[str, flo
     broken = comparison.runs["status"].where(comparison.runs["status"].isin(BROKEN))
     table["outcome"] = broken.fillna(table["run_id"].map(outcomes).astype("string"))
     return table
+
+
+def named_classifiers(comparison: Comparison) -> list[tuple[str, dict[str, float]]]:
+    """The classifiers that a comparison's claims and published numbers name, with their settings, each once."""
+    studies = [source.study for source in comparison.sources]
+    tables = [table for study in studies for name in ("claims", "published") for table in study.get(name, [])]
+    named = [(table["classifier"], dict(table.get("settings") or {})) for table in tables if "classifier" in table]
+    return [one for number, one in enumerate(named) if one not in named[:number]]
+
+
+def outcome_table(comparison: Comparison) -> pd.DataFrame:
+    """How many runs of every cell end in each class, by the classifiers of the studies' claims.
+
+    Returns:
+        ``classifier`` (with its settings), ``cell, world, outcome, n`` (runs of this class, at least one) and ``total``
+        (of the cell). Runs whose class could not be measured are "not measured".
+    """
+    columns = ["classifier", "cell", "world", "outcome", "n", "total"]
+    tables = []
+    for classifier, settings in named_classifiers(comparison):
+        runs = classify(comparison, classifier, settings)
+        runs["outcome"] = runs["outcome"].fillna(NOT_MEASURED)
+        runs["total"] = runs.groupby(["cell", "world"])["run_id"].transform("size")
+        counts = runs.groupby(["cell", "world", "outcome", "total"], sort=False).size().rename("n").reset_index()
+        named = [CLASSIFIERS[classifier].source, *(f"{name} {setting(value)}" for name, value in settings.items())]
+        tables.append(counts.assign(classifier=", ".join(named))[columns])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def thresholds(classifier: str, settings: Mapping[str, float] | None = None) -> dict[str, float]:

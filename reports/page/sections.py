@@ -102,6 +102,7 @@ def tables(comparison: Comparison, axis: Axis) -> list[tuple[str, list[Table]]]:
     timed = comparison.over(axis)
     groups = [
         ("Memorisation and grokking", [cells.steps(timed), cells.delays(timed), *_of(comparison, time_ratios, ratios)]),
+        ("How runs end", [cells.outcomes(comparison)]),
         ("Time to grokking in more detail", _of(comparison, means, equality, incidence)),
         (
             "Bootstrap error",

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from deepboot.bootstrap.output_weights import output_weights
 from deepboot.reports.representation.kept import KEYS, Row, Source, Steps, Weights, Where, over_kept
-from deepboot.reports.representation.layers import group_layers
+from deepboot.reports.representation.layers import group_layers, group_size
 from deepboot.reports.representation.spectra import feature_power
 
 OF_ONE_FREQUENCY = 0.5  # least share of a unit's power for it to count as of its frequency
@@ -92,14 +93,15 @@ def _neurons(weights: Weights, run: Mapping[Any, Any]) -> Iterator[Row]:
             f"neurons need an mlp with one hidden layer, got model {run['model']!r} with {', '.join(weights)}. "
             "Choose runs with `where`."
         )
-    layers = group_layers(weights, run)
+    layers, output_VH = group_layers(weights, run), output_weights(weights)
+    assert output_VH is not None  # it is among these layers
     inputs = [layer_PH for name, layer_PH in layers.items() if name.startswith("input")]
     operands = inputs if len(inputs) > 1 else inputs * 2
     power_FH = np.sum([feature_power(input_PH) for input_PH in inputs], axis=0)
     frequency_H = power_FH.argmax(0) + 1
     norms = {
         "input_norm": np.linalg.norm(weights["hidden.0.weight"], axis=1),
-        "output_norm": np.linalg.norm(weights["output.weight"], axis=0),
+        "output_norm": np.linalg.norm(output_VH[: group_size(run)], axis=0),
         "frequency_share": power_FH.max(0) / power_FH.sum(0),
     }
     for neuron, frequency in enumerate(frequency_H.tolist()):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from deepboot.reports.cells import FACTS
 from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.measures.classes import outcome_table
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.survival import OUTCOMES
@@ -52,6 +53,24 @@ def steps(comparison: Comparison) -> Table:
     columns = ("cell", "event", *counts, *shown, "note")
     title = f"Memorisation, grokking and stopping {_steps_title(comparison)}"
     return Table(title, columns, rows, frozenset((*counts, *shown)), note).filled
+
+
+def outcomes(comparison: Comparison) -> Table:
+    """Outcome classes of every cell, by the classifiers of the studies' claims."""
+    rows = [
+        (
+            row["cell"],
+            row["world"],
+            row["classifier"],
+            row["outcome"],
+            f"{row['n']} of {row['total']}",
+        )
+        for row in outcome_table(comparison).to_dict("records")
+    ]
+    note = (
+        "A run has one class, of its evaluations from first to last; one that diverged or failed is in none of these."
+    )
+    return Table("Outcome classes", ("cell", "world", "classes", "class", "runs"), rows, frozenset({"runs"}), note)
 
 
 def delays(comparison: Comparison) -> Table:

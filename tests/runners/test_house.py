@@ -46,6 +46,7 @@ FLOORS = {
             "metrics",
             "events",
             "cyclic",
+            "output_weights",
             "columns",
             "files",
             "wording",

@@ -158,6 +158,9 @@ def test_planted_frequencies_are_found():
         ({"name": "mlp", "width": 16, "embedding": 0}, ["input 1", "input 2", "output"]),
         ({"name": "mlp", "width": 16, "embedding": 8, "shared_embedding": False},
          ["embedding 1", "embedding 2", "input 1", "input 2", "output"]),
+        ({"name": "mlp", "width": 16, "embedding": 8, "projection": 4}, ["embedding", "input 1", "input 2", "output"]),
+        ({"name": "mlp", "width": 16, "embedding": 8, "operands": "sum", "projection": 8, "tied": True},
+         ["embedding", "input", "output"]),
         (ONE_LAYER, ["embedding", "output"]),
     ],
 )  # fmt: skip

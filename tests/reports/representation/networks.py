@@ -37,6 +37,19 @@ def five_neurons(modulus=23, frequency=4, neurons=5, spread=1.0):
     }
 
 
+def tied_neurons(modulus=23, frequency=4, neurons=5, features=6):
+    """The network of `five_neurons` with its embedding for an output, in a random plane, behind a projection."""
+    network = five_neurons(modulus, frequency, neurons)
+    basis, _ = np.linalg.qr(noise(features, 2))
+    theta = 2 * np.pi * np.arange(neurons) / neurons
+    doubled = np.stack([np.cos(2 * theta), np.sin(2 * theta)])
+    return {
+        "embeddings.0.weight": (network["embeddings.0.weight"] @ basis.T).astype(np.float32),
+        "hidden.0.weight": (network["hidden.0.weight"] @ basis.T).astype(np.float32),
+        "projection.weight": (basis @ doubled).astype(np.float32),
+    }
+
+
 def accuracy(weights, modulus):
     """Share of all a + b that a network of `five_neurons` answers rightly."""
     hidden = weights["embeddings.0.weight"][:modulus] @ weights["hidden.0.weight"].T
@@ -56,6 +69,7 @@ def write_folder(folder, kept, **settings):
         kept: weights by (run_id, step).
         settings: columns of all runs; `ADDITION` where not given.
     """
+    (folder / "weights").mkdir(parents=True)
     names = list(dict.fromkeys(run_id for run_id, _ in kept))
     last = {name: max(step for run_id, step in kept if run_id == name) for name in names}
     settings = ADDITION | settings
@@ -68,7 +82,6 @@ def write_folder(folder, kept, **settings):
     results.write_table(results.typed(runs, RUN_COLUMNS), folder / "runs.parquet")
     results.write_table(results.typed(rows, EVALUATION_COLUMNS), folder / "evaluations.parquet")
     (folder / "study.toml").write_text('question = "?"\n')
-    (folder / "weights").mkdir()
     for (name, step), weights in kept.items():
         save_file(weights, folder / "weights" / f"{name}-{step}.safetensors")
     return folder

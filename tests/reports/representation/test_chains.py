@@ -36,9 +36,9 @@ def test_ratios_average_to_one():
 
 
 def test_chains_of_a_folder(tmp_path):
-    """The constructed network of frequency 4 modulo 23 has the stride 6: 4 · 6 = 24."""
+    """The constructed network of frequency 4 modulo 23 has the stride 6, 4 · 6 = 24, in its t-SNE picture as well."""
     folder = write_folder(tmp_path, {("a", 5): five_neurons()})
-    for space in ("weights", "pca"):
+    for space in ("weights", "pca", "t-sne"):
         table = chain_table(folder, space=space, shuffles=99)
         assert table["layer"].tolist() == ["embedding", "input", "output"]
         assert set(table["stride"]) == {6}

@@ -63,6 +63,19 @@ def test_cosets_of_a_folder(tmp_path):
     assert table.loc["embedding", "p"].min() > 0.05
 
 
+def test_cosets_of_the_picture(tmp_path):
+    """Even and odd permutations that lie apart do so in t-SNE, which is counted there."""
+    part = coset_parts(SUBGROUPS["A4"], 4, "left")[0]
+    weights = {"embedding.weight": noise(26, 2), "output.weight": clustered(part, 6)}
+    folder = write_folder(tmp_path, {("a", 5): weights}, task="permutations", **{"task.degree": 4})
+    table = coset_table(folder, subgroups={"A4": SUBGROUPS["A4"]}, space="t-sne", shuffles=99)
+    table = table.set_index(["layer", "side"])
+    assert set(table["space"]) == {"t-sne"}
+    assert table.loc[("output", "left"), "share"] > 0.9
+    assert table.loc[("output", "left"), "p"] == 0.01
+    assert table.loc["embedding", "p"].min() > 0.05
+
+
 def test_cosets_need_permutations(tmp_path):
     """Addition has none here."""
     folder = write_folder(tmp_path, {("a", 5): five_neurons()}, **ADDITION)

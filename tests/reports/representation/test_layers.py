@@ -43,6 +43,29 @@ def test_inputs_add_up_to_the_first_hidden_layer(operands, embedding, shared):
     assert sum(name.startswith("embedding") for name in layers) == (0 if not embedding else 1 if shared else 2)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_output_of_a_projected_network_is_seen_through_its_projection(tied):
+    """From a hidden unit to the logits, as the model has it, also where the embedding is the output."""
+    model = MLP(INPUTS, 7, width=6, embedding=5, operands="sum", bias=False, projection=5, tied=tied)
+    model, named, weights = filled(model)
+    layers = token_layers(weights, np.arange(7), 9)
+    assert {name: layer.shape for name, layer in layers.items()} == {
+        "embedding": (7, 5), "input": (7, 6), "output": (7, 6)
+    }  # fmt: skip
+    hidden = np.maximum(layers["input"][3] + layers["input"][5], 0)
+    logits = torch.func.functional_call(model, named, (torch.tensor([[[3, 7, 5, 8]]]),), tie_weights=False).flatten()
+    assert layers["output"] @ hidden == pytest.approx(logits.numpy(), rel=1e-4)
+
+
+def test_a_table_of_operands_alone_has_no_rows_for_signs():
+    """One-hot operands without "op" and "=": a block of seven weights for each."""
+    model = MLP(Tokens(vocab=9, length=4, varying=(0, 2), operands=7), 7, width=6, embedding=0, embedded="operands")
+    _, _, weights = filled(model)
+    layers = group_layers(weights, RUN | {"model.embedded": "operands"})
+    for number, name in enumerate(("input 1", "input 2")):
+        assert (layers[name] == weights["hidden.0.weight"][:, 7 * number : 7 * number + 7].T).all()
+
+
 def test_a_transformer_has_embedding_output_and_its_last_neurons_logits():
     """The product of the down projection of the last block and the output layer; other tokens are left out."""
     _, _, weights = filled(Transformer(INPUTS, 7, layers=2, width=4, heads=1))
@@ -83,8 +106,9 @@ def test_what_has_no_layers_over_a_group_is_refused():
     """A task, a model, a layer, and a modulus without a root."""
     with pytest.raises(ValueError, match=r"^expected runs of task binary_operations or permutations, got 'digits'\. "):
         group_tokens({"task": "digits"})
-    with pytest.raises(ValueError, match=r"^expected the weights of an mlp with .*, got conv.weight\. Call the "):
-        token_layers({"conv.weight": np.zeros(2)}, np.arange(7), 9)
+    for name in ("conv.weight", "hidden.0.weight"):  # no network over tokens, and one whose units' mean is its output
+        with pytest.raises(ValueError, match=rf"^expected the weights of an mlp with .*, got {name}\. Call the "):
+            token_layers({name: np.zeros(2)}, np.arange(7), 9)
     sentence = "model 'mlp' has no layer 'outputs'. Did you mean 'output'? Known: embedding, input 1, input 2, output."
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         group_layer(filled(MLP(INPUTS, 7, width=6, embedding=5))[2], RUN, "outputs")

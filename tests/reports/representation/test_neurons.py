@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deepboot.reports.representation.neurons import evenness_table, largest_gap, neuron_table, phases, resultant
-from tests.reports.representation.networks import accuracy, five_neurons, noise, ring, write_folder
+from tests.reports.representation.networks import accuracy, five_neurons, noise, ring, tied_neurons, write_folder
 
 
 @pytest.mark.parametrize("n", [3, 5, 8])
@@ -43,6 +43,18 @@ def test_the_constructed_network_is_even_and_right(tmp_path):
     assert [even[name] for name in ("gap", "output_gap")] == pytest.approx([1, 1], abs=1e-5)
     assert [even[f"resultant{m}"] for m in ("", "_2", "_n")] == pytest.approx([0, 0, 1], abs=1e-5)
     assert (even["input_spread"], even["output_spread"]) == pytest.approx((0, 0), abs=0.01)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_tied_or_projected_network_is_the_same_to_its_units(tied, tmp_path):
+    """In six numbers, with its embedding or another matrix behind a projection: the table of the plain network."""
+    weights = tied_neurons()
+    if not tied:
+        weights["output.weight"] = weights["embeddings.0.weight"][:23]
+    plain = neuron_table(write_folder(tmp_path / "plain", {("a", 5): five_neurons()}))
+    seen = neuron_table(write_folder(tmp_path / "tied", {("a", 5): weights}))
+    for name in plain.columns[plain.columns.get_loc("neuron") :]:
+        assert seen[name].to_numpy() == pytest.approx(plain[name].to_numpy(), abs=1e-5), name
 
 
 def test_uneven_units_are_seen_and_wrong(tmp_path):
