@@ -35,7 +35,8 @@ def operations(cells: Iterable[Replicates]) -> int:
 
 def hours(work: int) -> str:
     """The hours that so many operations take at the stated rate, with two digits."""
-    return f"{work / RATE / 3600:.2g}"
+    taken = work / RATE / 3600
+    return "less than 0.01" if taken < 0.01 else f"{taken:.2g}" if taken < 10 else count(round(taken))
 
 
 def lines() -> Iterator[str]:
