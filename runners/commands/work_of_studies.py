@@ -17,10 +17,11 @@ COLUMNS = ("study", "runs", "member steps", "operations", f"hours at {RATE:.0e} 
 
 
 def operations(cells: Iterable[Replicates]) -> int:
-    """The fewest floating-point operations that these runs' updates take, without their evaluations.
+    """About how many floating-point operations these runs' updates take, without their evaluations.
 
     Six for every weight, sample and step; a weight counts once a sample, that of a convolution once a pixel. A
-    transformer multiplies with most of its weights at every token, and so takes more.
+    transformer multiplies with most of its weights at every token, and so takes more; a run that goes on with smaller
+    batches in a later phase takes fewer.
     """
     known: dict[str, int] = {}
     total = 0
