@@ -17,10 +17,11 @@ COLUMNS = ("study", "runs", "member steps", "operations", f"hours at {RATE:.0e} 
 
 
 def operations(cells: Iterable[Replicates]) -> int:
-    """The fewest floating-point operations that these runs' updates take, without their evaluations.
+    """About how many floating-point operations these runs' updates take, without their evaluations.
 
     Six for every weight, sample and step; a weight counts once a sample, that of a convolution once a pixel. A
-    transformer multiplies with most of its weights at every token, and so takes more.
+    transformer multiplies with most of its weights at every token, and so takes more; a run that goes on with smaller
+    batches in a later phase takes fewer.
     """
     known: dict[str, int] = {}
     total = 0
@@ -35,7 +36,8 @@ def operations(cells: Iterable[Replicates]) -> int:
 
 def hours(work: int) -> str:
     """The hours that so many operations take at the stated rate, with two digits."""
-    return f"{work / RATE / 3600:.2g}"
+    taken = work / RATE / 3600
+    return "less than 0.01" if taken < 0.01 else f"{taken:.2g}" if taken < 10 else count(round(taken))
 
 
 def lines() -> Iterator[str]:

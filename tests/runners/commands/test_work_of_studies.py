@@ -23,4 +23,6 @@ def test_operations_are_six_for_every_weight_sample_and_step():
 def test_hours_are_those_at_the_stated_rate():
     """3.6e17 operations at 1e13 a second are ten hours."""
     assert hours(360_000_000_000_000_000) == "10"
-    assert hours(36_000_000_000_000) == "0.001"
+    assert hours(38_000_000_000_000_000) == "1.1"
+    assert hours(360_000_000_000_000_000_000) == "10,000"
+    assert hours(36_000_000_000_000) == "less than 0.01"
