@@ -77,7 +77,7 @@ def test_the_published_number_of_the_readme_is_valid():
 def test_the_figures_of_the_readme_are_there():
     """The pictures are in the repository, and are what their names say."""
     paths = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", README)
-    assert len(paths) == 4 + 8  # of the text, and of the gallery, which tests/test_findings.py compares with its page
+    assert len(paths) == 4 + 9  # of the text, and of the gallery, which tests/test_findings.py compares with its page
     for path in paths:
         begins = b"\x89PNG" if path.endswith(".png") else b"<?xml"
         assert (ROOT / path).read_bytes().lstrip().startswith(begins)
