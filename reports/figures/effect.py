@@ -37,6 +37,8 @@ from deepboot.reports.figures.facets import (
 from deepboot.reports.figures.style import GAP_COLOR, GREY, world_style
 from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
+from deepboot.reports.statistics.intervals import median_bounds
+from deepboot.reports.statistics.survival import BROKEN
 from deepboot.reports.text import setting
 from deepboot.reports.time_axis import UNITS
 
@@ -129,7 +131,7 @@ def _draw(
         for ax in axes[len(panels) :]:
             ax.remove()
         legend(figure, _handles(layout, colors, styles, table), length=2.4)
-        return rendered(name, figure, _caption(comparison, layout, name))
+        return rendered(name, figure, _caption(comparison, layout, name, table))
 
 
 def _styles(table: pd.DataFrame) -> Styles:
@@ -195,16 +197,53 @@ def _handles(layout: Layout, colors: list[str], styles: Styles, table: pd.DataFr
     return handles
 
 
-def _caption(comparison: Comparison, layout: Layout, name: str) -> str:
+def _caption(comparison: Comparison, layout: Layout, name: str, table: pd.DataFrame) -> str:
+    """What is drawn and what to look for: lines, triangles and dashes only where the figure has them."""
+    joined = " joined" if _joins(table) else ""
     what = {
-        "effect_grokking": "Grokking step of every run, with the medians joined and 95 % intervals of the median where "
-        "there are 6 runs or more. Open triangles are runs that had not grokked by their last step: their step lies "
-        "above. Look at how far a line lies above the dashed one, which is the ideal world.",
-        "effect_bootstrap_error": "Bootstrap error of every pair, with the means joined and 95 % t intervals where "
-        "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing.",
-        "effect_final_error": "Test error at the end in both worlds, with the means joined and 95 % t intervals where "
-        "there are 3 runs or more. Look at where the worlds part, and whether a line has a bump.",
+        "effect_grokking": f"Grokking step of every run, with the medians{joined} and 95 % intervals of the median where "
+        f"there are 6 runs or more.{_open_marks(table)}{_beside_ideal(table) if joined else ''}",
+        "effect_bootstrap_error": f"Bootstrap error of every pair, with the means{joined} and 95 % t intervals where "
+        "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing; below it, "
+        "repeated samples are ahead.",
+        "effect_final_error": f"Test error at the end in {_worlds(table)}, with the means{joined} and 95 % t intervals "
+        f"where there are 3 runs or more.{_bump(table) if joined else ''}",
     }[name]
     color = f", in tones and markers by {layout.color}" if layout.color else ""
     panels = f", a panel for each {' and '.join(layout.panels)}" if layout.panels else ""
     return f"{what} Over {layout.x}{color}{panels}; {seed_counts(comparison.panels())}.{UNITS[comparison.axis].note}"
+
+
+def _joins(table: pd.DataFrame) -> bool:
+    """Whether some line has two places: a sweep of two settings that change together has a cell a line."""
+    if "outcome" in table:
+        cells = table.groupby(["panel", "color", "world", "x"])
+        medians = [(key[:3], median_bounds(cell["low"], cell["high"])) for key, cell in cells]
+        lines = Counter(line for line, median in medians if median and np.isfinite(median.high))
+        return max(lines.values(), default=0) > 1
+    return bool((table.groupby(["panel", "color", "world"])["x"].nunique() > 1).any())
+
+
+def _open_marks(table: pd.DataFrame) -> str:
+    """Sentences on the runs without a step, where there are some."""
+    if "outcome" not in table:
+        return ""
+    never, broken = (table["outcome"] == "censored").any(), table["outcome"].isin(BROKEN).any()
+    triangles = " Open triangles are runs that had not grokked by their last step: their step lies above."
+    crosses = " Crosses are runs that diverged or failed, at their last step."
+    return f"{triangles if never else ''}{crosses if broken else ''}"
+
+
+def _beside_ideal(table: pd.DataFrame) -> str:
+    sentence = " Look at how far a line lies above the dashed one, which is the ideal world."
+    return sentence if {"real", "ideal"} <= set(table["world"]) else ""
+
+
+def _worlds(table: pd.DataFrame) -> str:
+    worlds = list(map(str, table["world"].unique()))
+    return "both worlds" if len(worlds) == 2 else f"the {worlds[0]} world" if len(worlds) == 1 else "all worlds"
+
+
+def _bump(table: pd.DataFrame) -> str:
+    look = "where the worlds part, and whether" if table["world"].nunique() > 1 else "whether"
+    return f" Look at {look} a line has a bump."

@@ -7,6 +7,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ class Drawing:
         return replace(self, narrow=replace(form, name=f"{self.name}-narrow"))
 
     @property
+    def label(self) -> str:
+        """The caption's first sentence, as the picture's name for those who do not see it, escaped for an attribute."""
+        return escape(re.split(r"(?<=[.:])\s", self.caption, maxsplit=1)[0])
+
+    @property
     def inline(self) -> str:
         """The SVG as an element of a page: without prologue, its identifiers made unique by the name."""
         text = self.svg.decode()
@@ -71,7 +77,10 @@ class Drawing:
         size = f' style="--share: {share:.2f}"'
         text = _with_classes(re.sub(r'\b(d|x|y)="([^"]*)"', _compact, text), self.name)
         text = themed(text)
-        return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \1 role="img"{size}>', text, count=1)
+        box = re.search(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', text)
+        assert box is not None
+        named = f'<svg {box[1]} role="img" aria-label="{self.label}"{size}>'
+        return f"{text[: box.start()]}{named}{text[box.end() :]}"
 
     def pdf(self, commands: Sequence[str] = ()) -> bytes:
         """The figure as PDF, with the same bytes at every call; printed anew each time, since its fonts take long."""

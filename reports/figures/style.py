@@ -25,7 +25,6 @@ DASHES: dict[str, Any] = {"real": "-", "ideal": (0, (5, 2))}
 OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 1))), ("#e69f00", (0, (9, 3)))]
 TRAIN_DASH = (0, (1, 1.4))
 CHANCE_LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 3)), "linewidth": 0.9}
-RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -150,9 +149,7 @@ def step_axis(ax: Axes, steps: pd.Series, axis: Axis = "step", *, low: float | N
 
 
 def _step_label(value: float, _: Any) -> str:
+    """A step in full, from 100,000 on in thousands or millions: raised powers are too small on a telephone."""
     if value >= 100_000:
-        power = math.floor(math.log10(value) + 1e-9)
-        digit = round(value / 10**power)
-        factor = "" if digit == 1 else f"{digit}·"
-        return f"{factor}10{str(power).translate(RAISED)}"
+        return f"{value / 1_000_000:g}M" if value >= 1_000_000 else f"{value / 1_000:g}k"
     return f"{value:,.0f}" if value == round(value) else f"{value:g}"

@@ -19,6 +19,20 @@ LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha
 LINE_TIP = [("", "@what"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
             ("value", "$snap_y{0.[0000]}")]  # fmt: skip
 CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
+# 1, 2 and 5 times the powers of ten; these alone over many decades, and even steps in less than one.
+LOG_TICKS = """
+const {start, end} = cb_data.range, decades = Math.log10(end / start), ticks = [];
+if (decades < 0.7) {
+  const ten = 10 ** Math.floor(Math.log10(end - start)), step = (end - start) / ten < 3 ? ten / 2 : ten;
+  for (let n = Math.ceil(start / step); n * step <= end; n++) ticks.push(n * step);
+} else {
+  for (let power = Math.floor(Math.log10(start)); power <= Math.log10(end); power++) {
+    for (const digit of decades > 4 ? [1] : [1, 2, 5]) ticks.push(Number(`${digit}e${power}`));
+  }
+}
+return ticks.filter((tick) => start <= tick && tick <= end);
+"""
+LOG_LABEL = 'return tick.toLocaleString("en-US", {maximumSignificantDigits: 4});'
 
 
 def curves_figure() -> "Figure":
@@ -98,7 +112,7 @@ def _effect_plot(setting: str, values: list[str]) -> "Figure":
 
 def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | None = None) -> "Figure":
     """An empty figure with a linear and a log axis each way, of which the script shows one."""
-    from bokeh.models import BasicTickFormatter, FactorRange, Grid, LinearAxis, LogAxis, Range1d
+    from bokeh.models import BasicTickFormatter, FactorRange, Grid, LinearAxis, Range1d
     from bokeh.plotting import figure
 
     x_range = Range1d(start=0, end=1) if factors is None else FactorRange(factors=factors)
@@ -111,7 +125,7 @@ def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | No
         if side == "x" and factors is not None:
             continue
         written = BasicTickFormatter(power_limit_low=-4)  # 0.005 rather than 5.000e-3
-        rulers = {"linear": LinearAxis(formatter=written, visible=False), "log": LogAxis(visible=False)}
+        rulers = {"linear": LinearAxis(formatter=written, visible=False), "log": _log_axis()}
         for kind, ruler in rulers.items():
             ruler.name = f"{name} {side} {kind}"
             plot.add_layout(ruler, place)
@@ -119,6 +133,14 @@ def _plot(name: str, *, height: int, tools: str = TOOLS, factors: list[str] | No
                 Grid(axis=ruler, dimension=0 if side == "x" else 1, name=f"{ruler.name} grid", visible=False)
             )
     return _bare(plot)
+
+
+def _log_axis() -> Any:
+    """A hidden log axis whose ticks are labelled between the decades too, in full: the usual one leaves out most."""
+    from bokeh.models import CustomJSTicker, CustomJSTickFormatter, LogAxis, NoOverlap
+
+    ticker, formatter = CustomJSTicker(major_code=LOG_TICKS), CustomJSTickFormatter(code=LOG_LABEL)
+    return LogAxis(ticker=ticker, formatter=formatter, major_label_policy=NoOverlap(), visible=False)
 
 
 def _bare(plot: Any) -> "Figure":

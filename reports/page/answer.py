@@ -104,9 +104,10 @@ def _measured(case: Case) -> str:
 
 
 def _estimate(judgement: Judgement, effect: Effect) -> str:
-    """The estimate; a ratio as "6.9-fold"."""
+    """The estimate: a ratio as "6.9-fold", any other number after its name, by which a reader knows its sign."""
     text = effect.estimate_text
-    return f"{text}-fold" if _no_effect(judgement) == 1 and text[-1].isdigit() and "between" not in text else text
+    fold = _no_effect(judgement) == 1 and text[-1].isdigit() and "between" not in text
+    return f"{text}-fold" if fold else f"{effect.name} {text}"
 
 
 def _sample(effect: Effect) -> str:

@@ -50,7 +50,11 @@ def _plugin(kind: str, name: str, main: Path) -> dict[Path, str]:
     builtins.load()
     if name in registry.names(kind):  # type: ignore[arg-type]
         raise StudyError([f"NAME: there is a {kind} {name!r} already. Choose another name."])
-    test = _template("test.py.txt").replace("NAME", name).replace("KIND", kind).replace("FILE", main.name)
+    article = "an" if kind[0] in "aeiou" else "a"
+    words = {"NAME": name, "ARTICLE": article, "KIND": kind, "FILE": main.name}
+    test = _template("test.py.txt")
+    for place, word in words.items():
+        test = test.replace(place, word)
     return {
         main: _template(f"{kind}.py.txt").replace("NAME", name),
         main.with_name(f"test_{main.name}"): test,

@@ -175,7 +175,12 @@
     }
   }
 
-  function range_of(numbers, log, tight = false) {
+  function round_down(value) {  // the next of 1, 2 and 5 times a power of ten
+    const ten = 10 ** Math.floor(Math.log10(value) + 1e-9);
+    return ten * [5, 2, 1].find((digit) => digit * ten <= value * (1 + 1e-9));
+  }
+
+  function range_of(numbers, log, tight = false, ticked = false) {  // ticked: from one labelled tick of a log axis to another
     let low = Infinity, high = -Infinity;
     for (const value of numbers) {
       if (!Number.isFinite(value) || (log && value <= 0)) continue;
@@ -183,6 +188,7 @@
       if (value > high) high = value;
     }
     if (low > high) return log ? [0.1, 1] : [0, 1];
+    if (log && ticked) return [round_down(low) / 1.06, 1.06 / round_down(1 / high)];
     if (log) return tight ? [low / 1.06, high * 1.06] : [low / 1.3, high * 1.3];
     const room = (high - low || Math.abs(high) || 1) * (tight ? 0.01 : 0.04);
     return [low - room, high + room];
@@ -286,9 +292,23 @@
     }
     model("links").data = links;
     model("cells").data = points;
+    explain_effect(several, points);
     const log = several[0].log;
     scaled(model, "x", kind === "log", range_of(points.x, kind === "log"), null, kind === "factors");
-    scaled(model, "y", log, range_of([...points.low, ...points.high], log), several[0].quantity);
+    scaled(model, "y", log, range_of([...points.low, ...points.high], log, false, true), several[0].quantity);
+  }
+
+  function explain_effect(several, points) {  // names the marks that are drawn, and no others
+    const signs = { circle: "●", diamond: "◆", triangle: "△" };
+    const seen = grouped([...points.world.keys()], (place) => `${points.world[place]} ${points.marker[place]}`);
+    find(".interactive-marks").replaceChildren(...Object.values(seen).map(([place]) => {
+      const late = points.marker[place] === "triangle" ? ", median not reached by the last evaluation" : "";
+      const made = element("span", `${several[0].difference ? "real minus ideal" : `${points.world[place]} world`}${late}`);
+      made.prepend(element("span", `${signs[points.marker[place]]} `, { style: `color: ${points.color[place]}` }));
+      return made;
+    }));
+    const bars = points.low.some((low, place) => low !== points.high[place]) ? "Bars are 95 % intervals. " : "";
+    find("[data-note=effect]").textContent = `${bars}Click a mark to see its curves below, and again to see all.`;
   }
 
   function draw_heat_map(layer, model) {
@@ -308,6 +328,10 @@
     model("colors").setv({ palette, low, high: high > low ? high : low + 1 });
     model("bar").title = `${layer.quantity}, ${layer.world} world`;
     model("cells").data = squares;
+    const grey = squares.value.some((value) => !Number.isFinite(value)) ? "Grey squares have no value. " : "";
+    const [across, up] = [0, 1].map((side) => new Set(data.cells.map((cell) => cell.values[side])).size);
+    const blank = squares.x.length < across * up ? "Where there is no square, this world has no run. " : "";
+    find("[data-note=effect]").textContent = `${grey}${blank}Click a square to see its curves below, and again to see all.`;
   }
 
   function legend(shown, swatches, levels) {

@@ -9,6 +9,7 @@ from deepboot.reports.figures import facets
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.events import draw_steps, plot_steps
+from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.style import COLORS, world_style
 from deepboot.reports.figures.worlds import draw_worlds
@@ -170,14 +171,15 @@ def test_chance_is_a_dotted_line_where_the_number_of_labels_is_known(make_result
 
 
 def test_a_dollar_in_a_name_is_a_dollar(make_results):
-    """A setting's value is drawn as it is written, and never read as a formula; long steps have raised powers."""
+    """A setting's value is drawn as it is written, and never read as a formula; long steps have no small, raised powers."""
     results = make_results(seeds=1, train_sizes=(500, 750), evaluations=8, budget=400_000)
     cell = results.runs["cell_id"].astype(str)
     results.runs["task.path"] = np.where(cell.str.endswith("500"), "$$x$$", r"$\\oops{$")
     results.runs["train_size"] = 500
     drawing = draw_worlds(compare(results), "test_error", event_times(compare(results)))
     assert "$$x$$</text>" in drawing.svg.decode()
-    assert "10⁵</text>" in drawing.svg.decode()
+    assert "100k</text>" in drawing.svg.decode()
+    assert "10⁵" not in drawing.svg.decode()
 
 
 def test_drawings_are_deterministic_with_text_as_text(make_results):
@@ -206,5 +208,8 @@ def test_letters_have_one_size_in_narrow_figures(make_results):
     """A figure that is less wide than the page takes its share of the page's width."""
     results = make_results(seeds=2, train_sizes=(500, 750), evaluations=12)
     first = draw_all(compare(results))[0]
-    assert re.search(r'<svg viewBox="[^"]*" role="img" style="--share: 0.46">', first.narrow.inline)
-    assert re.search(r'<svg viewBox="[^"]*" role="img" style="--share: 1.00">', first.inline)
+    assert re.search(r'<svg viewBox="[^"]*" role="img" aria-label="[^"]*" style="--share: 0.46">', first.narrow.inline)
+    assert re.search(r'<svg viewBox="[^"]*" role="img" aria-label="[^"]*" style="--share: 1.00">', first.inline)
+    assert f'aria-label="{first.label}"' in first.narrow.inline
+    assert first.caption.startswith(f"{first.label} ")
+    assert Drawing("a", 'A "quoted" <b>. More.', b"", first.figure).label == "A &quot;quoted&quot; &lt;b&gt;."

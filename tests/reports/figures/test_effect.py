@@ -57,6 +57,29 @@ def test_grokking_steps_with_censored_runs_at_the_budget(make_results):
     assert dict(zip(*medians.get_data(), strict=True)) == pytest.approx(reached)
 
 
+@pytest.mark.parametrize(("more", "joined"), [(0.0, True), (0.4, False)])
+def test_a_caption_names_what_is_drawn(make_results, more, joined):
+    """No line is joined where every decay has one size only."""
+    results = make_results(3, (250, 500), decays=(0.1, 0.3), evaluations=8)
+    decay, large = results.runs["optimizer.weight_decay"], results.runs["train_size"].fillna(250) > 250
+    runs = results.runs.assign(**{"optimizer.weight_decay": decay + more * large.astype(float)})
+    drawings = draw_effects(compare(dataclasses.replace(results, runs=runs)))
+    means = next(one for one in drawings if one.name == "effect_final_error")
+    lines = [line for ax in means.figure.axes for line in ax.lines if line.get_marker() in MARKERS]
+    assert any(len(line.get_xdata()) > 1 for line in lines if line.get_linestyle() != "None") == joined
+    assert ("joined" in means.caption) == joined
+    assert ("bump" in means.caption) == joined
+
+
+def test_a_caption_names_the_runs_that_never_grok(make_results):
+    """Where there are some."""
+    comparison = compare(make_results(8, (250, 500), censored=(1, 5), budget=4000))
+    captions = [one.caption for one in draw_effects(comparison) if one.name == "effect_grokking"]
+    assert "Open triangles are runs that had not grokked by their last step" in captions[0]
+    captions = [one.caption for one in draw_effects(compare(make_results(8, (2000, 4000))))]
+    assert "riangle" not in "".join(captions)
+
+
 def test_every_cell_is_in_the_effect_plots(make_results):
     """Errors of both worlds and of pairs at each swept size; where none groks, errors come first."""
     sizes = tuple(range(100, 1000, 100))

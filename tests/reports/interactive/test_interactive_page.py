@@ -194,6 +194,8 @@ def test_the_mouse_finds_zooms_and_picks(browser):
     layers = browser.value("[...control('layer').options].map((one) => one.text)")
     assert "grokking step, real world" in layers
     choose(browser, "layer", str(layers.index("share of runs that grokked, ideal world")))
+    note = browser.value("document.querySelector('[data-note=effect]').textContent")
+    assert note == "Click a square to see its curves below, and again to see all."
     assert browser.value("column('effect cells', 'value').join()") == "1,1,1,1"
 
 
@@ -222,6 +224,30 @@ def test_print_dark_mode_and_narrow_pages(browser):
     wide = "(one) => one.getBoundingClientRect().right > 391"
     every = "[...document.querySelectorAll('.interactive, .interactive *')]"
     assert browser.value(f"{every}.filter({wide}).map((one) => one.className).join()") == ""
+
+
+def test_one_swept_setting_has_labelled_ticks_around_every_cell_and_names_its_marks(tmp_path):
+    """Below the lowest cell and above the highest one; a world a mark, and no word on marks that are not drawn."""
+    page = tmp_path / "page.html"
+    results = synthetic(6, (2000, 4000), evaluations=60)
+    page.write_text(f"{HEAD}{interactive(compare(results))}")
+    with chromium.Browser() as browser:
+        browser.open(page)
+        browser.until("document.querySelector('.interactive').dataset.ready")
+        browser.value(HELPERS)
+        layers = browser.value("[...control('layer').options].map((one) => one.text)")
+        choose(browser, "layer", str(layers.index("grokking step")))
+        axis = "Bokeh.index.get_one(model('effect y log'))"
+        ticks = browser.value(f"[...{axis}.tick_coords.major[1]]")
+        values = browser.value("[...column('effect cells', 'low'), ...column('effect cells', 'high')]")
+        labels = browser.value(f"{axis}.compute_labels({axis}.tick_coords.major[1]).items.map((one) => one.text)")
+        assert len(ticks) == len(labels) >= 3
+        assert min(ticks) <= min(values) < max(values) <= max(ticks)
+        assert all(label.replace(",", "").isdigit() for label in labels)
+        marks = browser.value("document.querySelector('.interactive-marks').textContent")
+        assert marks == "● real world◆ ideal world"
+        note = browser.value("document.querySelector('[data-note=effect]').textContent")
+        assert note == "Bars are 95 % intervals. Click a mark to see its curves below, and again to see all."
 
 
 def test_the_report_holds_the_figures(tmp_path):

@@ -48,6 +48,8 @@ KINDS = {  # one claim of each, and whether "yes" is what its support means
     "waiting_shape": ({"min_shape": 4.0}, False),
 }  # fmt: skip
 
+RATIOS = {"faster", "grokking_delay", "head_start", "ratio"}  # whose estimate is so many fold
+
 
 def judged(claim, interval, region=ABOVE, estimate=None):
     """A claim with one judgement, measured as this interval around its middle."""
@@ -73,7 +75,8 @@ def test_an_answer_of_every_kind(kind):
     """The claim's text, estimate, interval and number; "Yes" only where the kind knows what no effect is."""
     found = answer(QUESTION, [judged(claim_of(kind), Bounds(5.0, 7.0))], [])
     assert found.head == ("Yes" if KINDS[kind][1] else "As claimed")
-    assert found.text.startswith("It is so (measured: 6.0")
+    ratio = kind in RATIOS
+    assert found.text.startswith(f"It is so (measured: {'6.0-fold,' if ratio else 'number 6.0,'}")
     assert found.text.endswith(", 95 % interval 5.0 to 7.0, 8 runs).")
     assert (found.verdict, found.counts, found.settles) == ("supported", "1 of 1 claim supported.", ())
 
@@ -105,6 +108,14 @@ def test_a_ratio_is_so_many_fold():
     """Rounded by its interval, with no range between evaluations beside it."""
     case = judged(claim_of("faster"), Bounds(4.4, 9.5), estimate=Bounds(5.7, 6.3))
     assert "(measured: about 6.0-fold, 95 % interval 4.4 to 9.5, 8 runs)" in answer(QUESTION, [case], []).text
+
+
+def test_a_number_that_is_no_ratio_has_its_name(make_pairs):
+    """A negative bootstrap error does not stand alone after a sentence that says "ahead by"."""
+    claim = {"kind": "bootstrap_error", "metric": "test_error", "at": "end", "max": 0.0, "text": "It is ahead."}
+    late = {"memorization": (90, 100), "grokking": (900, 1000), "ideal_grokking": (90, 100)}
+    found = answer(QUESTION, cases(judge(make_pairs([late] * 6, claims=[claim]))), [])
+    assert "(measured: mean bootstrap error at the last common step " in found.text
 
 
 def test_the_primary_claim_leads_and_all_are_counted(make_pairs):
