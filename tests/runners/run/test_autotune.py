@@ -110,9 +110,9 @@ def test_a_convolution_counts_once_per_pixel(tmp_path):
               "training__train_size": 8}  # fmt: skip
     (run, _) = runs_of(parity(**images, model={"name": "cnn", "width": 2, "batch_norm": False}))
     weights = [(3 * 9 + 1) * 2, (2 * 9 + 1) * 4, (4 * 9 + 1) * 8, (8 * 9 + 1) * 16]
-    assert autotune._products(run) == sum(w * p for w, p in zip(weights, (64, 64, 16, 4), strict=True)) + 16 * 2 + 2
+    assert autotune.products(run) == sum(w * p for w, p in zip(weights, (64, 64, 16, 4), strict=True)) + 16 * 2 + 2
     (run, _) = runs_of(parity())
-    assert autotune._products(run) == Pack([run]).param_EP.shape[1]
+    assert autotune.products(run) == Pack([run]).param_EP.shape[1]
 
 
 def test_all_workers_keep_something_to_do():
