@@ -201,8 +201,8 @@ def _caption(comparison: Comparison, layout: Layout, name: str, table: pd.DataFr
     """What is drawn and what to look for: lines, triangles and dashes only where the figure has them."""
     joined = " joined" if _joins(table) else ""
     what = {
-        "effect_grokking": f"Grokking step of every run, with the medians{joined} and 95 % intervals of the median where "
-        f"there are 6 runs or more.{_open_marks(table)}{_beside_ideal(table) if joined else ''}",
+        "effect_grokking": f"Grokking step of every run, with the medians{joined} and 95 % intervals of the median "
+        f"where there are 6 runs or more.{_open_marks(table)}{_beside_ideal(table) if joined else ''}",
         "effect_bootstrap_error": f"Bootstrap error of every pair, with the means{joined} and 95 % t intervals where "
         "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing; below it, "
         "repeated samples are ahead.",

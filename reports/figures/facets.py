@@ -11,7 +11,6 @@ from html import escape
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import matplotlib as mpl
 import numpy as np
@@ -98,7 +97,7 @@ class Drawing:
             commands: what made the results, a line each, for the description in the SVG and the subject of the PDF.
             pdf: write the PDF even if none lies there.
         """
-        text = escape("\n".join(commands))
+        text = escape("\n".join(commands), quote=False)
         description = f"<dc:description>{text}</dc:description>\n   " if text else ""
         described = self.svg.replace(b"</cc:Work>", f"{description}</cc:Work>".encode(), 1)
         write_atomically(folder / f"{self.name}.svg", described)

@@ -139,8 +139,11 @@ def _log_axis() -> Any:
     """A hidden log axis whose ticks are labelled between the decades too, in full: the usual one leaves out most."""
     from bokeh.models import CustomJSTicker, CustomJSTickFormatter, LogAxis, NoOverlap
 
-    ticker, formatter = CustomJSTicker(major_code=LOG_TICKS), CustomJSTickFormatter(code=LOG_LABEL)
-    return LogAxis(ticker=ticker, formatter=formatter, major_label_policy=NoOverlap(), visible=False)
+    written: dict[str, Any] = {  # Bokeh's types know only the usual ones of a log axis
+        "ticker": CustomJSTicker(major_code=LOG_TICKS),
+        "formatter": CustomJSTickFormatter(code=LOG_LABEL),
+    }
+    return LogAxis(**written, major_label_policy=NoOverlap(), visible=False)
 
 
 def _bare(plot: Any) -> "Figure":

@@ -171,7 +171,7 @@ def test_chance_is_a_dotted_line_where_the_number_of_labels_is_known(make_result
 
 
 def test_a_dollar_in_a_name_is_a_dollar(make_results):
-    """A setting's value is drawn as it is written, and never read as a formula; long steps have no small, raised powers."""
+    """A setting's value is drawn as it is written, and never read as a formula; long steps have no raised powers."""
     results = make_results(seeds=1, train_sizes=(500, 750), evaluations=8, budget=400_000)
     cell = results.runs["cell_id"].astype(str)
     results.runs["task.path"] = np.where(cell.str.endswith("500"), "$$x$$", r"$\\oops{$")
