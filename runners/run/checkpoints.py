@@ -69,9 +69,9 @@ def checkpoint_paths(folder: Path, pack: str) -> tuple[Path, Path]:
     return path, path.with_suffix(".previous.safetensors")
 
 
-def exists(folder: Path, pack: str) -> bool:
-    """Whether a pack was begun and has a checkpoint."""
-    return any(path.is_file() for path in checkpoint_paths(folder, pack))
+def begun(folder: Path) -> set[str]:
+    """Names of the packs that have a checkpoint."""
+    return {path.name.partition(".")[0] for path in (folder / "checkpoints").glob("*.safetensors")}
 
 
 def write_checkpoint(folder: Path, pack: str, outcomes: Sequence[Outcome], execution: Execution) -> None:

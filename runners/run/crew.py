@@ -91,8 +91,10 @@ class Crew(Generic[W]):
         while True:
             place = next((place for place, job in enumerate(self._waiting) if post.holds(job)), 0)
             job = self._waiting[place]
+            if post.holds(job) and not _was_cut(job):
+                return place
             parts = halves(job)
-            if not parts or (post.holds(job) and not _begun_in(parts, job)):
+            if not parts:
                 return place
             del self._waiting[place]
             self._waiting += parts
@@ -170,11 +172,13 @@ def tell(observer: Observer, job: Job, result: JobResult) -> None:
     observer.ended(run_ids, reasons, len(result.smaller))
 
 
-def _begun_in(parts: list[Job], job: Job) -> bool:
-    """Whether checkpoints lie there of parts of a job, and none of the whole."""
-    return not checkpoints.exists(Path(job.folder), job.name) and any(
-        checkpoints.exists(Path(part.folder), part.name) for part in parts
-    )
+def _was_cut(job: Job) -> bool:
+    """Whether a half of a job has a checkpoint and the whole has none."""
+    folder, run_ids = Path(job.folder), {run.run_id for run in job.runs}
+    begun = checkpoints.begun(folder)
+    if job.name in begun or all(name.partition("-")[0] not in run_ids for name in begun):
+        return False
+    return any(part.name in begun for part in halves(job))
 
 
 class Bench(Generic[W]):
