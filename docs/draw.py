@@ -89,7 +89,8 @@ def page(path: Path, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory() as away:
         picture = Path(away) / "page.png"
-        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1500"]
+        waits = "--virtual-time-budget=8000"  # milliseconds: until the script has drawn its figures
+        options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1000,1500", waits]
         url = (folder / "report.html").resolve().as_uri()
         subprocess.run(["chromium", *options, f"--screenshot={picture}", url], check=True, capture_output=True)
         with Image.open(picture) as image:
