@@ -135,14 +135,23 @@ CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs 
 
 
 class AfterGrokking(NamedTuple):
-    """What becomes of a run that groks: the steps at which it `relapses`, and its `transition_width`."""
+    """What becomes of a run that groks.
+
+    Attributes:
+        relapses: steps at which test accuracy falls below the threshold again; their number is the count. Each fall
+            counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
+        width: steps that test accuracy takes from 10 % to 90 % of its rise. The rise goes from the accuracy at the
+            first evaluation (the base) to the accuracy at the evaluation where the run groks (the top). It leaves 10 %
+            after its last evaluation below that level, and arrives at 90 % at the first evaluation at or above it after
+            that, both interpolated linearly in steps. None where there is no rise: grokked at the first evaluation.
+    """
 
     relapses: list[int]
     width: float | None
 
 
 def after_grokking(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> AfterGrokking:
-    """Both measures of one run at once; no relapse and no width for a run that never grokked."""
+    """Relapses and width of one run; no relapse and no width for a run that never grokked."""
     steps, curves = _finite_curves(rows)
     grokked = _reached(steps, curves, "test_error", threshold, streak).high
     if grokked is None:
@@ -151,30 +160,11 @@ def after_grokking(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak:
     return AfterGrokking(_falls(steps, errors, grokked, threshold), _width(steps, errors, grokked))
 
 
-def relapses(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> list[int]:
-    """Steps at which test accuracy falls below the threshold again after grokking; their number is the count.
-
-    Each fall counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
-    """
-    return after_grokking(rows, threshold, streak).relapses
-
-
 def _falls(steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int, threshold: float) -> list[int]:
     later = (steps >= grokked) & ~np.isnan(errors)
     below = errors[later] > 1 - threshold + ROUNDING
     falls = below & ~np.concatenate([[False], below[:-1]])
     return [int(step) for step in steps[later][falls]]
-
-
-def transition_width(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> float | None:
-    """Steps that test accuracy takes from 10 % to 90 % of its rise; None for a run that never grokked.
-
-    The rise goes from the accuracy at the first evaluation (the base) to the accuracy at the evaluation
-    where the run groks (the top). It leaves 10 % after its last evaluation below that level, and arrives
-    at 90 % at the first evaluation at or above it after that, both interpolated linearly in steps.
-    None as well where there is no rise: grokked at the first evaluation.
-    """
-    return after_grokking(rows, threshold, streak).width
 
 
 def _width(all_steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int) -> float | None:

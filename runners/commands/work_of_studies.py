@@ -9,28 +9,25 @@ from deepboot.reports.tables.table import Table
 from deepboot.reports.text import count
 from deepboot.runners import builtins, study_files
 from deepboot.runners.commands.studies import raw_studies
-from deepboot.runners.run.autotune import products
+from deepboot.runners.run.autotune import operations_per_step
 
 RATE = 1e13  # operations a second that a price in hours is told at: a round number that nobody has measured
-SIX = 6  # operations for a weight and a sample: a product and a sum forward, and twice as many backward
 COLUMNS = ("study", "runs", "member steps", "operations", f"hours at {RATE:.0e} a second")
 
 
 def operations(cells: Iterable[Replicates]) -> int:
     """About how many floating-point operations these runs' updates take, without their evaluations.
 
-    Six for every weight, sample and step; a weight counts once a sample, that of a convolution once a pixel. A
-    transformer multiplies with most of its weights at every token, and so takes more; a run that goes on with smaller
-    batches in a later phase takes fewer.
+    Those of `operations_per_step`; a run that goes on with smaller batches in a later phase takes fewer.
     """
     known: dict[str, int] = {}
     total = 0
     for cell in cells:
         run = cell.run
-        network = f"{run.task} {run.model}"
-        if network not in known:
-            known[network] = products(run)
-        total += SIX * known[network] * run.batch_size * run.max_steps * len(cell)
+        step = f"{run.task} {run.model} {run.batch_size}"
+        if step not in known:
+            known[step] = operations_per_step(run)
+        total += known[step] * run.max_steps * len(cell)
     return total
 
 

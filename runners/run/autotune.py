@@ -80,7 +80,16 @@ def _guess(families: list[list[Run]]) -> float:
         return 0.0
     first = families[0][0]
     steps = sum(run.max_steps for family in families for run in family)
-    return steps * max(STEP_SECONDS, 6 * products(first) * first.batch_size / FLOPS)
+    return steps * max(STEP_SECONDS, operations_per_step(first) / FLOPS)
+
+
+def operations_per_step(run: Run) -> int:
+    """About how many floating-point operations one of its updates takes.
+
+    Six for every weight and sample: a product and a sum forward, and twice as many backward. A transformer multiplies
+    with most of its weights at every token, and so takes more.
+    """
+    return 6 * products(run) * run.batch_size
 
 
 def products(run: Run) -> int:
