@@ -47,7 +47,7 @@ def test_what_one_cell_takes_is_said(make_pairs):
 
 
 def test_terminal_lines(make_pairs):
-    """Each cell with its p value, then the claim over all of them with its own, and in the end how many are supported."""
+    """Each cell with its p value, then the claim over all of them with its own; in the end a count."""
     *found, last = lines(cases(beside(make_pairs, [[LATE] * 7, [SOON] * 7], DELAY)))
     assert last == "0 of 1 claim supported, 1 refuted."
     assert [line.split()[0] for line in found if line[0] != " "] == ["supported", "refuted", "refuted"]
