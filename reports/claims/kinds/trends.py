@@ -71,7 +71,8 @@ def trend(
     runs = runs.assign(value=values).dropna(subset="value")
     n = len(runs)
     if not why and unknown:
-        why = f"where {unknown} of {plural(total, 'run')} rank is not known: they failed, are unfinished, lost or without a value"
+        lacking = "they failed, are unfinished, lost or without a value"
+        why = f"where {unknown} of {plural(total, 'run')} rank is not known: {lacking}"
     if why or runs["cell_index"].nunique() < 2:
         reason = why or f"{plural(runs['cell_index'].nunique(), 'cell')} with a run that measures it"
         return Effect(name, region, n, "runs", reason=reason, words=words, total=total)
