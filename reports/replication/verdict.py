@@ -20,12 +20,13 @@ from deepboot.reports.statistics.intervals import Bounds
 
 Outcome = Literal["agrees", "same direction", "differs", "not reached", "undecided"]
 OUTCOMES: dict[Outcome, str] = {
-    "agrees": "our interval holds the published value or a part of the range, or lies within the bound",
+    "agrees": "our interval holds the published value or a part of the range, or lies within the bound, or within a "
+    "range that stands for a word, such as partial (evidence: direction)",
     "same direction": "on the same side of no effect (a ratio of 1, a difference of 0); of one seed or an "
     "under-specified setting no more is to be expected",
     "differs": "neither",
     "not reached": "the median run did not reach the event within its budget",
-    "undecided": "too few runs for an interval, or one that crosses the bound or no effect",
+    "undecided": "too few runs for an interval, or one that crosses the bound, the end of such a range or no effect",
 }
 
 
@@ -50,7 +51,8 @@ def outcome_of(
         return "undecided" if not ours else "same direction" if ours == expected else "differs"
     if interval.low <= published.high and published.low <= interval.high:
         within = published.low <= interval.low and interval.high <= published.high
-        return "agrees" if within or all(map(math.isfinite, published)) else "undecided"
+        about = evidence == "direction" and published.low < published.high  # a range that stands for a word
+        return "agrees" if within or (all(map(math.isfinite, published)) and not about) else "undecided"
     return "same direction" if expected and ours == expected else "differs"
 
 

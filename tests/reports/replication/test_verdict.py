@@ -97,6 +97,17 @@ def test_a_quantity_without_no_effect_agrees_or_differs(interval, published, exp
     assert outcome(interval, published, evidence=evidence, no_effect=None) == expected
 
 
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [((0.2, 0.6), "agrees"), ((0.01, 0.1), "undecided"), ((0.9, 1.0), "undecided"), ((0.96, 1.0), "differs")],
+)
+def test_a_range_that_stands_for_a_word_is_agreed_with_from_within(interval, expected):
+    """ "Partial" is no measured range, of which an interval needs to hold a part only."""
+    partial = Bounds(0.05, 0.95)
+    assert outcome(interval, partial, evidence="direction", no_effect=None) == expected
+    assert outcome((0.01, 0.1), partial, evidence="solid", no_effect=None) == "agrees"
+
+
 def test_a_difference_has_its_sides_at_zero():
     """Where no effect is 0, a negative number has the lower side."""
     assert outcome((-0.3, -0.1), Bounds(-0.5, -0.5), no_effect=0.0) == "same direction"
