@@ -102,7 +102,7 @@ def test_a_quantity_without_no_effect_agrees_or_differs(interval, published, exp
     [((0.2, 0.6), "agrees"), ((0.01, 0.1), "undecided"), ((0.9, 1.0), "undecided"), ((0.96, 1.0), "differs")],
 )
 def test_a_range_that_stands_for_a_word_is_agreed_with_from_within(interval, expected):
-    """ "Partial" is no measured range, of which an interval needs to hold a part only."""
+    """What is called partial is no measured range, of which an interval needs to hold a part only."""
     partial = Bounds(0.05, 0.95)
     assert outcome(interval, partial, evidence="direction", no_effect=None) == expected
     assert outcome((0.01, 0.1), partial, evidence="solid", no_effect=None) == "agrees"
