@@ -66,7 +66,7 @@ def test_a_refuted_claim_sets_the_exit_status(study, tmp_path, deepboot):
     """Eight seeds that never grok refute a rate of at least 0.9."""
     claim = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.9}
     path = study(training__seeds=8, training__ideal=False, claims=[claim])
-    deepboot("run", path, "--out", tmp_path / "out", "--workers", 1)
+    deepboot("run", path, "--out", tmp_path / "out", "--workers", 1, "--train-only")
     judged = deepboot("claims", tmp_path / "out")
     assert judged.returncode == 1
     assert "refuted" in judged.stdout
@@ -163,7 +163,7 @@ def test_an_interrupt_while_a_report_is_written_says_what_is_safe(study, tmp_pat
     def pressed(*_, **__):
         raise KeyboardInterrupt
 
-    deepboot("run", path, "--out", out, "--workers", "1")
+    deepboot("run", path, "--out", out, "--workers", "1", "--train-only")
     monkeypatch.setattr("deepboot.reports.page.page.write_report", pressed)
     told = [words[0], path, "--out", out, *words[1:]] if words[0] == "run" else ["report", out]
     ran = deepboot(*told)
@@ -187,7 +187,7 @@ def test_lists_and_samples_are_printed(deepboot):
 def test_an_option_of_several_values_may_be_given_again(study, tmp_path, deepboot):
     """Nothing that was asked for is lost without a word: settings add up over occurrences of --set."""
     told = ("--set", "training.max_steps=20", "training.batch_size=8", "--set", "training.seeds=2")
-    assert deepboot("run", study(), "--out", tmp_path / "out", "--workers", 1, *told).returncode == 0
+    assert deepboot("run", study(), "--out", tmp_path / "out", "--workers", 1, "--train-only", *told).returncode == 0
     runs = results.read(tmp_path / "out").runs
     assert sorted(runs["seed"].unique()) == [0, 1]
     assert (runs["max_steps"] == 20).all()
