@@ -245,7 +245,7 @@ def test_published_numbers_stand_beside_ours(make_results, without_figures, tmp_
 def test_every_verdict_has_its_evidence(usual):
     """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
     results, out, page, words, plain = usual
-    every = cases(judge(results))
+    every, drawings = cases(judge(results)), [drawing.name for drawing in draw_all(compare(results))]
     assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
         found = evidence_of(case, case.first)
@@ -254,7 +254,7 @@ def test_every_verdict_has_its_evidence(usual):
         for text in (*sentences, case.significance.text):
             assert text in words.replace("\N{NO-BREAK SPACE}", " ")
             assert text in plain
-        assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids
+        assert f"figure-{found.figure(drawings)}" in page.ids
     inside = {link.removeprefix("#") for link in page.links if link[:1] == "#"}
     assert inside
     assert inside <= set(page.ids)
