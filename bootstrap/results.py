@@ -53,7 +53,11 @@ def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) ->
     """A table with exactly these columns first, in their types; further columns follow in their order."""
     table = pd.DataFrame(rows)
     extra = [name for name in table.columns if name not in columns]
-    return table.reindex(columns=[*columns, *extra]).astype(columns)
+    table = table.reindex(columns=[*columns, *extra])
+    kinds = map(pd.api.types.pandas_dtype, columns.values())
+    if all(held == kind for held, kind in zip(table.dtypes, kinds, strict=False)):
+        return table  # `astype` would take milliseconds to change nothing
+    return table.astype(columns)
 
 
 def among(names: pd.Series, known: pd.Series | pd.Index | Sequence[Any]) -> NDArray[np.bool_]:

@@ -57,11 +57,13 @@ class CellTables:
     @cached_property
     def lost_partners(self) -> int:
         """How many ideal runs have no row, although other runs name them as their partners; see `Evidence.lost`."""
-        runs, named = self.comparison.runs, self.runs
+        runs, named, lost = self.comparison.runs, self.runs, self.comparison.lost_partners
+        if lost.empty:
+            return 0
         if self.world == "ideal":
             with_partner = runs[among(runs["ideal_run_id"], self.runs["run_id"])]
             named = runs[among(runs["cell_id"], with_partner["cell_id"])]
-        return int((~among(named["ideal_run_id"].dropna().drop_duplicates(), self.comparison.runs_by_id.index)).sum())
+        return int(among(named["ideal_run_id"].dropna().drop_duplicates(), lost).sum())
 
     def pairs_at(self, when: "When", metric: str | None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""

@@ -236,6 +236,12 @@ class Comparison:
         return self.runs.set_index("run_id")
 
     @cached_property
+    def lost_partners(self) -> pd.Index:
+        """The ideal runs that some runs name as their partners and that have no row, by run_id."""
+        named = pd.Index(self.runs["ideal_run_id"].dropna().unique())
+        return named.difference(self.runs_by_id.index)
+
+    @cached_property
     def runs_by_cell(self) -> dict[Any, pd.DataFrame]:
         """The runs of each cell, by cell_id and world."""
         return dict(list(self.runs.groupby(KEY, sort=False)))

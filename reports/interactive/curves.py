@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from deepboot.bootstrap import events
 from deepboot.bootstrap.results import among
@@ -82,7 +82,7 @@ def curves_of(comparison: Comparison) -> Curves:
         settings=settings,
         metrics=_metrics(values, drawn),
         limits=_limits(comparison),
-        quantiles={n: rounded(stats.t.ppf(0.975, n - 1)) or 0.0 for n in range(T_MIN, members + 1)},
+        quantiles={n: rounded(special.stdtrit(n - 1, 0.975)) or 0.0 for n in range(T_MIN, members + 1)},
         thinned=thinned,
         crowded=crowded,
     )

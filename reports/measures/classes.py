@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from deepboot.bootstrap.events import ROUNDING
 from deepboot.bootstrap.wording import suggestion
@@ -206,8 +207,8 @@ def share_interval(shares: ArrayLike, confidence: float = 0.95) -> Bounds:
         return float(special.rel_entr(mean, rate) + special.rel_entr(1 - mean, 1 - rate)) - most
 
     edge = 1e-12
-    low = optimize.brentq(excess, edge, mean) if mean > 0 and excess(edge) > 0 else 0.0
-    high = optimize.brentq(excess, mean, 1 - edge) if mean < 1 and excess(1 - edge) > 0 else 1.0
+    low = scipy.optimize.brentq(excess, edge, mean) if mean > 0 and excess(edge) > 0 else 0.0
+    high = scipy.optimize.brentq(excess, mean, 1 - edge) if mean < 1 and excess(1 - edge) > 0 else 1.0
     return Bounds(float(low), float(high))
 
 

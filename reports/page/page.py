@@ -1,6 +1,7 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -151,7 +152,12 @@ def _numbered(drawings: list[Drawing]) -> dict[str, int]:
 
 
 def _rendered(name: str, context: dict[str, Any]) -> str:
-    page = name.endswith("html.j2")
+    return _environment(name.endswith("html.j2")).get_template(name).render(context).strip() + "\n"
+
+
+@cache
+def _environment(page: bool) -> jinja2.Environment:
+    """Templates of pages, or of texts, each compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=page,
@@ -165,7 +171,7 @@ def _rendered(name: str, context: dict[str, Any]) -> str:
     environment.globals["tones"] = Markup(tone_rules())
     for part in ("style.css", "buttons.js"):
         environment.globals[part.split(".")[0]] = Markup((TEMPLATES / part).read_text())
-    return environment.get_template(name).render(context).strip() + "\n"
+    return environment
 
 
 def _in_markdown(value: Any) -> Any:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import pdist, squareform
 
 from deepboot.reports.representation.embeddings import Space, in_space
 from deepboot.reports.representation.kept import Row, Source, Steps, Weights, Where, over_kept
@@ -42,7 +42,7 @@ def link_ratios(points_PD: ArrayLike) -> NDArray[np.float64]:
     >>> link_ratios(square).round(3).tolist()  # the four sides, and the two diagonals
     [0.879, 1.243]
     """
-    distance_PP = squareform(pdist(np.asarray(points_PD, dtype=float)))
+    distance_PP = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(np.asarray(points_PD, dtype=float)))
     return _ratios(distance_PP, _partners(len(distance_PP)))
 
 
@@ -56,7 +56,7 @@ def best_chain(points_PD: ArrayLike, *, shuffles: int = SHUFFLES, seed: int = 0)
         shuffles: random orders of the tokens.
         seed: of the orders.
     """
-    distance_PP = squareform(pdist(np.asarray(points_PD, dtype=float)))
+    distance_PP = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(np.asarray(points_PD, dtype=float)))
     partner_KP = _partners(len(distance_PP))
     ratio_K = _ratios(distance_PP, partner_KP)
     random = np.random.default_rng(seed)

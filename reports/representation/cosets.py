@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import pdist, squareform
 
 from deepboot.reports.representation.embeddings import Space, in_space
 from deepboot.reports.representation.groups import Side, conjugates, cosets, number_of, products, subgroup, subgroups_of
@@ -140,7 +140,7 @@ def _neighbours(points_GD: ArrayLike, part_G: NDArray[np.int64]) -> NDArray[np.i
     size, *others = sorted(set(np.bincount(part_G).tolist()))
     if others or size < 2:
         raise ValueError(f"expected parts of one size of at least 2, got sizes {[size, *others]}.")
-    distance_GG = squareform(pdist(np.asarray(points_GD, dtype=float)))
+    distance_GG = scipy.spatial.distance.squareform(scipy.spatial.distance.pdist(np.asarray(points_GD, dtype=float)))
     np.fill_diagonal(distance_GG, math.inf)
     return np.argsort(distance_GG, axis=1, kind="stable")[:, : size - 1]
 

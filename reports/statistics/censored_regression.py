@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+import scipy
+from scipy import special
 
 Array = np.ndarray
 
@@ -157,7 +158,7 @@ def profile_end(excess: Callable[[float], float], estimate: float, step: float, 
         step *= 2
         if abs(step) > farthest:
             return math.copysign(math.inf, step)
-    return float(optimize.brentq(limited, estimate, estimate + step))
+    return float(scipy.optimize.brentq(limited, estimate, estimate + step))
 
 
 @np.errstate(all="ignore")  # far from the maximum probabilities vanish; steps that lead there are halved

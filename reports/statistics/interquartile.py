@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from deepboot.reports.statistics.intervals import T_MIN, clopper_pearson
 from deepboot.reports.statistics.paired import tail
@@ -149,4 +150,4 @@ def _resample(scores_TN: np.ndarray, resamples: int, seed: int) -> np.ndarray:
 
 def _interquartile(rows: np.ndarray) -> np.ndarray:
     """Mean of each row without its lowest and highest quarter, each rounded down to whole runs."""
-    return np.asarray(stats.trim_mean(rows, QUARTER, axis=1))
+    return np.asarray(scipy.stats.trim_mean(rows, QUARTER, axis=1))

@@ -7,7 +7,7 @@ error, or a false discovery rate, of 5 %.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+import scipy
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -49,4 +49,5 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     >>> benjamini_hochberg([0.02, 0.01, 0.5])
     [0.03, 0.03, 0.5]
     """
-    return [float(value) for value in stats.false_discovery_control(np.asarray(p_values, dtype=float), method="bh")]
+    adjusted = scipy.stats.false_discovery_control(np.asarray(p_values, dtype=float), method="bh")
+    return [float(value) for value in adjusted]

@@ -8,7 +8,8 @@ mean are exact at every number of seeds.
 import math
 from collections.abc import Callable
 
-from scipy import integrate, optimize, special
+import scipy
+from scipy import special
 
 from deepboot.reports.statistics.equivalence import check_margin
 from deepboot.reports.statistics.intervals import T_MIN, Bounds
@@ -31,7 +32,7 @@ def margin_for_equivalence(n: int, power: float = POWER, confidence: float = 0.9
     _check_power(power)
     check_margin(1.0, confidence)
     critical, widest = special.stdtrit(n - 1, confidence), 100 / (1 - power) / (1 - confidence)
-    return float(optimize.brentq(lambda margin: _inside(n, Bounds(-margin, margin), critical) - power, 0, widest))
+    return float(scipy.optimize.brentq(lambda margin: _inside(n, Bounds(-margin, margin), critical) - power, 0, widest))
 
 
 def effect_for_difference(n: int, power: float = POWER, confidence: float = 0.95) -> float:
@@ -47,7 +48,7 @@ def effect_for_difference(n: int, power: float = POWER, confidence: float = 0.95
     _check_power(power)
     missed = tail(confidence)
     widest = 100 / (1 - power) / missed
-    return float(optimize.brentq(lambda effect: _beyond(n, effect, missed) - power, 0, widest))
+    return float(scipy.optimize.brentq(lambda effect: _beyond(n, effect, missed) - power, 0, widest))
 
 
 def seeds_for_mean(
@@ -149,7 +150,7 @@ def _inside(n: int, region: Bounds, critical: float) -> float:
         density = math.exp(scale + (df - 1) * math.log(spread) - df * spread**2 / 2) if spread > 0 else 0.0
         return float(special.ndtr(high - critical * spread) - special.ndtr(low + critical * spread)) * density
 
-    return float(integrate.quad(joint, least, largest)[0]) if least < largest else 0.0
+    return float(scipy.integrate.quad(joint, least, largest)[0]) if least < largest else 0.0
 
 
 def _beyond(n: int, effect: float, missed: float) -> float:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.statistics.paired import ROUNDING, couple, tail
@@ -111,7 +112,7 @@ def _ranks(values: ArrayLike, name: str) -> np.ndarray:
     row = np.asarray(values, dtype=float)
     if np.isnan(row).any():
         raise ValueError(f"`{name}` must not hold NaN. Write infinity where censored, and leave out what has no value.")
-    return stats.rankdata(row, axis=0)
+    return scipy.stats.rankdata(row, axis=0)
 
 
 def _kendall(x: np.ndarray, y: np.ndarray, missed: float) -> RankCorrelation:

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from deepboot.reports.statistics.censored_regression import NORMAL, cutoff, fit, profile_end
 from deepboot.reports.statistics.intervals import Bounds
@@ -85,7 +85,7 @@ def threshold_size(sizes: ArrayLike, grokked: ArrayLike, n: ArrayLike) -> Bounds
     """
     sizes, grokked = couple(sizes, grokked, ("sizes", "grokked"), least=2)
     n = _checked_counts(sizes, grokked, np.asarray(n, dtype=float))
-    rates = optimize.isotonic_regression(grokked / n, weights=n).x
+    rates = scipy.optimize.isotonic_regression(grokked / n, weights=n).x
     below = int((rates < 0.5 - ROUNDING).sum())
     return Bounds(*np.concatenate([[0.0], sizes, [math.inf]])[below : below + 2].tolist())
 

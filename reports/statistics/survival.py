@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate, optimize, special
+from scipy import special
 
 from deepboot.bootstrap.columns import STATUSES
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
@@ -281,7 +282,7 @@ def _least_mean(values: Array, error: float) -> float:
     values, counts = np.unique(np.append(values, 0.0), return_counts=True)  # evaluations are few, runs may be many
     if not values.any():
         return 0.0
-    return float(optimize.brentq(lambda mean: _share_below(values, counts, mean) - error, 0, values.max()))
+    return float(scipy.optimize.brentq(lambda mean: _share_below(values, counts, mean) - error, 0, values.max()))
 
 
 def _share_below(values: Array, counts: Array, mean: float) -> float:
@@ -294,4 +295,4 @@ def _share_below(values: Array, counts: Array, mean: float) -> float:
     def wave(t: float) -> float:
         return float(np.sin(counts @ np.arctan(t * gaps)) * np.exp(-(counts @ np.log1p((t * gaps) ** 2)) / 2) / t)
 
-    return 0.5 - integrate.quad(wave, 0, np.inf, limit=200)[0] / math.pi
+    return 0.5 - scipy.integrate.quad(wave, 0, np.inf, limit=200)[0] / math.pi

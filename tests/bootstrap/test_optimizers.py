@@ -1,6 +1,7 @@
 """Stacked optimizers against torch.optim: every member of a stack follows its own torch run."""
 
 import dataclasses
+from functools import cache
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ def start(dtype=torch.float64, members=3):
     return 0.5 * streams.normal(KEY[:members], torch.zeros(1, 1, dtype=torch.int64), sum(SIZES))[:, 0].to(dtype)
 
 
+@cache
 def batch(step, dtype=torch.float64):
     """Inputs (16, 3) and targets (16, 2) of one step, the same for all members."""
     x = streams.normal(KEY[0], 16 * step + torch.arange(16), 3).to(dtype)

@@ -148,7 +148,7 @@ def by_hand(pairs, *, claims=(), registered=None, cell="a", **settings):
     Keys of a pair: ``memorization, grokking, stable`` and the same with ``ideal_`` (intervals),
     ``stopping`` (a step of 0, 10, 20 or 30), ``differences`` (bootstrap error at those steps), ``status``.
     """
-    runs, tables = [], []
+    runs, rows = [], []
     for seed, pair in enumerate(pairs):
         for world in ("real", "ideal"):
             real = world == "real"
@@ -172,14 +172,15 @@ def by_hand(pairs, *, claims=(), registered=None, cell="a", **settings):
                 | interval("grokking", pair.get("grokking" if real else "ideal_grokking", (None, None)))
                 | interval("stable", pair.get("stable" if real else "ideal_stable", (None, None)))
             )
-            differences = np.array(pair.get("differences", [0.0, 0.0, 0.0, 0.0]), dtype=float)
-            errors = 0.3 + (differences if real else 0)
-            columns = {"test_loss": 2 * np.asarray(errors), "test_error": errors, "test_soft_error": errors}
-            columns |= dict.fromkeys(("train_loss", "train_error", "train_soft_error"), 0.1 if real else np.nan)
-            tables.append(pd.DataFrame({"run_id": run_id, "step": [0, 10, 20, 30], "samples_seen": 0, **columns}))
+            differences = pair.get("differences", (0.0, 0.0, 0.0, 0.0)) if real else (0.0, 0.0, 0.0, 0.0)
+            pool = dict.fromkeys(("train_loss", "train_error", "train_soft_error"), 0.1 if real else np.nan)
+            for step, difference in zip((0, 10, 20, 30), differences, strict=True):
+                error = 0.3 + difference
+                row = {"run_id": run_id, "step": step, "samples_seen": 0, **pool}
+                rows.append(row | {"test_loss": 2 * error, "test_error": error, "test_soft_error": error})
     return Results(
         runs=typed(runs, RUN_COLUMNS),
-        evaluations=typed(pd.concat(tables), EVALUATION_COLUMNS),
+        evaluations=typed(rows, EVALUATION_COLUMNS),
         study={"claims": list(claims)},
         claims={"registered": list(claims if registered is None else registered)},
     )

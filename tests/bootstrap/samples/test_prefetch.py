@@ -209,7 +209,7 @@ def test_chunks_are_the_same_whether_read_ahead_or_not(world, data, monkeypatch)
     for source in (group.read for group in batches.groups if group.pool is None):
         source._longest = 8
     rng, start = np.random.default_rng(1), 0
-    for _ in range(16):
+    for _ in range(10):
         start = int(rng.integers(0, 40)) if start >= 40 or rng.random() < 0.2 else start
         stop = start + int(rng.integers(1, 20))
         here, there = plain.block(start, stop), batches.block(start, stop)

@@ -60,8 +60,8 @@ def test_no_rule_waits_for_the_device(world, task, swapped, monkeypatch):
     pack = pretended(monkeypatch, training__train_size=60, data__swapped_answers=swapped, **chosen)
     with FAKE:
         train_steps(pack, 6)
-        train_steps(pack, 16)
-    assert pack.step == 16
+        train_steps(pack, 12)
+    assert pack.step == 12
     assert pack.param_EP.device.type == "cuda"
 
 
@@ -154,14 +154,14 @@ def test_what_the_host_reads_ahead_reaches_the_device_without_a_wait(world, chan
     pack = pretended(monkeypatch, training__train_size=40, task=ADDITION, **chosen)
     with FAKE:
         train_steps(pack, 6)
-        train_steps(pack, 16)
+        train_steps(pack, 12)
     assert pack.source.cell_EU.device.type == "cpu"
     sources = [group.read for group in pack.data.groups if group.pool is None]
     copied = [event for source in sources for event in source._stream.events]
     assert len(training.awaited) > 1
     assert set(training.awaited) <= set(copied)
     assert held == [("cuda", training)] * 2 * len(training.awaited)
-    assert pack.step == 16
+    assert pack.step == 12
 
 
 def test_an_evaluation_waits_for_the_device_once(monkeypatch):

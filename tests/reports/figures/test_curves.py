@@ -8,6 +8,7 @@ from deepboot.reports import compare
 from deepboot.reports.figures import facets
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, plot_bootstrap_error
 from deepboot.reports.figures.curves import plot_worlds
+from deepboot.reports.figures.effect import draw_effects
 from deepboot.reports.figures.events import draw_steps, plot_steps
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
@@ -207,7 +208,7 @@ def test_identifiers_are_unique_in_a_page_of_many_cells(make_results):
 def test_letters_have_one_size_in_narrow_figures(make_results):
     """A figure that is less wide than the page takes its share of the page's width."""
     results = make_results(seeds=2, train_sizes=(500, 750), evaluations=12)
-    first = draw_all(compare(results))[0]
+    first = draw_effects(compare(results))[0]
     assert re.search(r'<svg viewBox="[^"]*" role="img" aria-label="[^"]*" style="--share: 0.46">', first.narrow.inline)
     assert re.search(r'<svg viewBox="[^"]*" role="img" aria-label="[^"]*" style="--share: 1.00">', first.inline)
     assert f'aria-label="{first.label}"' in first.narrow.inline

@@ -18,6 +18,8 @@ from deepboot.reports.claims.explain.evidence import evidence_of
 from deepboot.reports.claims.family import cases
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.figures.worlds import draw_worlds
+from deepboot.reports.measures.events import event_times
 from deepboot.reports.page.page import write_report
 from deepboot.reports.page.summary import finding
 from deepboot.reports.replication.ledger import replications
@@ -90,9 +92,14 @@ def test_page_text_and_figures_are_written(usual):
     assert page.headings == ["Claims", "Finding", "Figures", "Configuration", "Tables", "Run it again"]
 
 
+def drawn(*metrics):
+    """Draws the curves of these metrics alone, in place of all figures."""
+    return lambda comparison, axis: [draw_worlds(comparison, name, event_times(comparison)) for name in metrics]
+
+
 def test_figures_are_written_as_pdf_where_that_is_asked_for(monkeypatch, tmp_path):
     """And a PDF that lies there follows its figure ever after."""
-    monkeypatch.setattr("deepboot.reports.page.page.draw_all", lambda *asked: draw_all(*asked)[:2])
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawn("test_error", "test_soft_error"))
     results = synthetic(seeds=2, evaluations=8)
     out = write_report(results, tmp_path / "report.html", pdf=True)
     written = tmp_path / "figures" / "test_error.pdf"
@@ -108,7 +115,7 @@ def test_figures_are_written_as_pdf_where_that_is_asked_for(monkeypatch, tmp_pat
 
 def test_figures_carry_the_commands_that_made_their_results(monkeypatch, tmp_path):
     """As the page has them, in the SVG's description and the PDF's subject; figures in the page do not repeat them."""
-    monkeypatch.setattr("deepboot.reports.page.page.draw_all", lambda *asked: draw_all(*asked)[:1])
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawn("test_error"))
     one, other = synthetic(seeds=2, evaluations=8), synthetic(seeds=2, train_sizes=(700,), evaluations=8)
     commands = ["deepboot run parity.toml --set 'task.name=\"a & <b>\"'", "deepboot run more.toml"]
     several = [
@@ -238,7 +245,7 @@ def test_published_numbers_stand_beside_ours(make_results, without_figures, tmp_
 def test_every_verdict_has_its_evidence(usual):
     """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
     results, out, page, words, plain = usual
-    every = cases(judge(results))
+    every, drawings = cases(judge(results)), [drawing.name for drawing in draw_all(compare(results))]
     assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
         found = evidence_of(case, case.first)
@@ -247,7 +254,7 @@ def test_every_verdict_has_its_evidence(usual):
         for text in (*sentences, case.significance.text):
             assert text in words.replace("\N{NO-BREAK SPACE}", " ")
             assert text in plain
-        assert f"figure-{found.figure([drawing.name for drawing in draw_all(compare(results))])}" in page.ids
+        assert f"figure-{found.figure(drawings)}" in page.ids
     inside = {link.removeprefix("#") for link in page.links if link[:1] == "#"}
     assert inside
     assert inside <= set(page.ids)

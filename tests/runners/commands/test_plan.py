@@ -79,7 +79,8 @@ def test_plan_says_what_the_seeds_of_a_study_can_settle(study, deepboot):
 def test_plan_of_a_folder_goes_by_its_runs(study, tmp_path, deepboot):
     """What is done, the seeds that each claim needs, how far to trust it, and the command that runs them."""
     out = tmp_path / "out"
-    assert deepboot("run", study(training__seeds=3, claims=CLAIMS), "--out", out, "--workers", 1).returncode == 0
+    path = study(training__seeds=3, claims=CLAIMS)
+    assert deepboot("run", path, "--out", out, "--workers", 1, "--train-only").returncode == 0
     ran = deepboot("plan", out)
     assert ran.returncode == 0, ran.stderr
     said = ran.stdout
@@ -98,7 +99,7 @@ def test_plan_of_a_settled_folder_leads_to_its_claims(study, tmp_path, deepboot)
     """No seeds are asked for, and a claim that was added later is planned too."""
     out = tmp_path / "out"
     path = study(training__seeds=8, training__ideal=False, claims=[])
-    deepboot("run", path, "--out", out, "--workers", 1)
+    deepboot("run", path, "--out", out, "--workers", 1, "--train-only")
     assert "claims     none: add [[claims]] to the study" in deepboot("plan", out).stdout
     study(training__seeds=8, training__ideal=False, claims=[CLAIMS[1] | {"min_rate": 0.9}])
     said = deepboot("plan", path, "--out", out).stdout

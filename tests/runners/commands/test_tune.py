@@ -66,7 +66,7 @@ def test_from_a_study_to_frozen_settings_and_their_verdicts(study, words, tmp_pa
         {"where": {"optimizer": ARMS[1]}, "set": {"optimizer.lr": 0.1}},
     ]
     assert tuned["tune"]["seeds"] == [100, 101, 102]
-    run = deepboot("run", tmp_path / "fair.toml", "--out", tmp_path / "fair", "--workers", 1)
+    run = deepboot("run", tmp_path / "fair.toml", "--out", tmp_path / "fair", "--workers", 1, "--train-only")
     assert run.returncode == 0
     done = results.read(tmp_path / "fair")
     assert set(done.runs["seed"]) == {0}  # the study's own

@@ -23,7 +23,7 @@ from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
 EXECUTION = Execution()
-LONG = {"training__max_steps": 2500, "training__seeds": 2, "training__batch_size": "full", "model__width": 32}
+LONG = {"training__max_steps": 1200, "training__seeds": 2, "training__batch_size": "full", "model__width": 32}
 
 
 def start(study, out, workers):
@@ -54,10 +54,12 @@ def kill_again_and_again(study, out, workers, kills, seed):
     return said
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(1, 1), pytest.param(2, 12, marks=pytest.mark.slow)])
-def test_kill_9_at_any_moment_changes_no_bit_of_the_tables(study, tmp_path, workers, kills):
+@pytest.mark.parametrize(
+    ("workers", "kills", "steps"), [(1, 1, 1200), pytest.param(2, 12, 2500, marks=pytest.mark.slow)]
+)
+def test_kill_9_at_any_moment_changes_no_bit_of_the_tables(study, tmp_path, workers, kills, steps):
     """Killed at random moments and run again, a study ends with the tables of one that was never killed."""
-    path = study(**LONG)
+    path = study(**LONG | {"training__max_steps": steps})
     run_study(path, tmp_path / "whole", workers=workers)
     kill_again_and_again(path, tmp_path / "killed", workers, kills, seed=workers)
     equal(tmp_path / "whole", tmp_path / "killed")

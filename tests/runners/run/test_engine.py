@@ -178,7 +178,7 @@ def test_a_failing_pack_is_reported_and_the_others_are_kept(study, tmp_path):
     )
     path = study(plugins=["plugin.py"], loss={"name": "fragile"}, sweep={"loss.limit": [1.0, -1.0]})
     with pytest.raises(engine.TrainingError, match="AssertionError: a planted failure"):
-        run_study(path, tmp_path / "out", workers=2)
+        run_study(path, tmp_path / "out", workers=1)
     runs = results.read(tmp_path / "out").runs
     assert runs.groupby("loss.limit")["status"].unique().map(list).to_dict() == {-1.0: ["failed"], 1.0: ["finished"]}
     assert "a planted failure" in (tmp_path / "out" / "failures.log").read_text()
@@ -214,10 +214,13 @@ def test_study_toml_runs_the_same_runs(study, tmp_path):
     assert {run.run_id for run in again.runs} == set(results.read(tmp_path / "out").runs["run_id"])
 
 
-def test_runs_are_in_the_order_of_the_study(study, tmp_path):
+def test_runs_are_in_the_order_of_the_study(study, tmp_path, monkeypatch):
     """Whoever finished first; runs that the study no longer has come last."""
     path = study(sweep={"optimizer.lr": [0.3, 0.1, 0.2]}, training__seeds=2)
-    runs = run_study(path, tmp_path / "out", workers=2).runs
+    in_order = local.run_jobs
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "run_jobs", lambda jobs, **how: in_order(jobs[::-1], **how))
+        runs = run_study(path, tmp_path / "out", workers=1, pack_size=2).runs
     assert runs.loc[runs["world"] == "real", "optimizer.lr"].tolist() == [0.3, 0.3, 0.1, 0.1, 0.2, 0.2]
     assert runs.loc[runs["world"] == "real", "seed"].tolist() == [0, 1, 0, 1, 0, 1]
     other = study(sweep={"optimizer.lr": [0.2, 0.4]}, training__seeds=1)

@@ -6,24 +6,17 @@ import sys
 
 import pytest
 
-ASKED_AGAIN = """
+PROGRAM = """
 import resource, torch
-from deepboot.runners.run.process import prepare
-prepare(1)
-for _ in range(12):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(64 << 18)  # 64 MiB
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-EQUAL_MEMBERS = """
-import torch
 from deepboot.runners import builtins
 from deepboot.runners.run.process import prepare
 builtins.load()
 torch.ones(40, 40) @ torch.ones(40, 40)  # as a study's check may compute before there is a process that trains
 prepare(1)
+for _ in range(12):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(64 << 18)  # 64 MiB
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from tests.bootstrap.conftest import parity
 from deepboot.bootstrap.study.sweep import runs_of
@@ -39,14 +32,18 @@ for width in (3, 25, 129):
 """
 
 
-def test_equal_members_stay_equal_wherever_they_lie():
+@pytest.fixture(scope="module")
+def printed():
+    """Words that a prepared process prints: page faults of a large block, and whether equal members stayed equal."""
+    return subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_equal_members_stay_equal_wherever_they_lie(printed):
     """To the last bit, at widths and batches for which rows of memory begin anywhere."""
-    ran = subprocess.run([sys.executable, "-c", EQUAL_MEMBERS], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["True"] * 6
+    assert printed[1:] == ["True"] * 6
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
-def test_large_blocks_are_not_asked_for_anew():
+def test_large_blocks_are_not_asked_for_anew(printed):
     """64 MiB, freed and taken again, are before long the same pages: no page faults but a few of the interpreter's."""
-    ran = subprocess.run([sys.executable, "-c", ASKED_AGAIN], capture_output=True, text=True, check=True)
-    assert int(ran.stdout) < 200
+    assert int(printed[0]) < 200
