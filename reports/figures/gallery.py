@@ -7,10 +7,11 @@ import pandas as pd
 
 from deepboot.bootstrap.results import among
 from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.answering import answering
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
 from deepboot.reports.figures.cells import draw_scatter, draw_survival
 from deepboot.reports.figures.delays import draw_delays
-from deepboot.reports.figures.effect import draw_effects
+from deepboot.reports.figures.effect import draw_effects, layout_of
 from deepboot.reports.figures.events import draw_incidence, draw_steps
 from deepboot.reports.figures.facets import MOST_PANELS, Drawing
 from deepboot.reports.figures.learned import draw_learned
@@ -28,7 +29,8 @@ MOST_PAGES = 6  # of one figure; a sweep of more cells has the others in its eff
 def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     """Every figure for which there are data, over steps, samples seen or seconds.
 
-    Of a sweep the effect of its settings comes first, of other studies both worlds' test errors.
+    The figure of what the page's answer speaks of comes first: of a sweep the effect of its settings, of other studies
+    curves of both worlds. The other effects and curves follow, which a page shows as one interactive figure each.
 
     Args:
         comparison: in steps.
@@ -39,9 +41,9 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     drawings = [
         *draw_effects(timed),
         draw_phase_map(timed),
-        draw_outcome_map(comparison),
         *paged(lambda page: draw_worlds(page, "test_error", times), timed),
         *paged(lambda page: draw_worlds(page, "test_soft_error", times), timed),
+        draw_outcome_map(comparison),
         *_probes(comparison, axis),
         *paged(lambda page: _bootstrap_error(page, axis), comparison),
         *paged(draw_steps, timed),
@@ -51,7 +53,10 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
         *paged(draw_survival, timed),
         *paged(draw_incidence, timed),
     ]
-    return [drawing for drawing in drawings if drawing]
+    known = [drawing for drawing in drawings if drawing]
+    answer = answering(comparison)
+    first = answer.effect if layout_of(comparison) else answer.curves
+    return sorted(known, key=lambda one: (one.continues or one.name) != first)
 
 
 def paged(draw: Callable[[Comparison], Drawing | None], comparison: Comparison) -> list[Drawing]:

@@ -17,7 +17,7 @@ from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.theme import tone_rules
-from deepboot.reports.interactive.page import STATIC, interactive
+from deepboot.reports.interactive.page import interactive
 from deepboot.reports.page import sections
 from deepboot.reports.page.glossary import glossary
 from deepboot.reports.page.summary import excluded, finding, overview, progress
@@ -25,7 +25,7 @@ from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import settings, verdicts
 from deepboot.reports.tables.replication import beside_published
 from deepboot.reports.tables.table import Table, in_markdown
-from deepboot.reports.text import listed, percent, plural
+from deepboot.reports.text import percent, plural
 from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -118,7 +118,7 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "unfinished": int((runs["status"] == "unfinished").sum()),
         "published": beside_published(replications(comparison)),
         "between": settings.between_folders(comparison),
-        "interactive": interactive(comparison, stands_for=_stands_for(drawings)),
+        "interactive": interactive(comparison, numbers=_numbered(drawings)),
         "drawings": drawings,
         "numbered": _numbered(drawings),
         "overview": overview(comparison),
@@ -135,13 +135,6 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "most": MOST_ROWS,
         "few": MOST_SENTENCES,
     }
-
-
-def _stands_for(drawings: list[Drawing]) -> str:
-    """The figures that show the same as the ones that answer to the mouse, which lie over them."""
-    numbers = _numbered(drawings)
-    shown = [str(number) for name, number in numbers.items() if f"figure-{name}" in STATIC]
-    return f"Figure{'s' if len(shown) > 1 else ''} {listed(shown, ' and ')}" if shown else ""
 
 
 def _numbered(drawings: list[Drawing]) -> dict[str, int]:
