@@ -22,7 +22,17 @@ FLAGS = [
     "--remote-debugging-pipe",
 ]
 WAIT_SECONDS = 20
-KEYS = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "0": 48, "+": 187, "-": 189}
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "0": 48,
+    "+": 187,
+    "-": 189,
+}
 
 
 def _pipe() -> tuple[int, int]:
