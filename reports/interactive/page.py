@@ -34,9 +34,13 @@ DASH = 2  # pixels of a dash for each of the style's points
 
 
 def interactive(
-    comparison: Comparison, *, view: View = "effect", numbers: Mapping[str, int] = MappingProxyType({}), prefix: str = "",
+    comparison: Comparison,
+    *,
+    view: View = "effect",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    prefix: str = "",
     first: bool = True,
-) -> Markup:  # fmt: skip
+) -> Markup:
     """The figures as a piece of a page; empty where no run has been evaluated.
 
     Curves are shown over steps, samples or seconds, on log or linear axes, by error, soft error or loss, world by

@@ -116,7 +116,8 @@ def test_controls_change_what_is_drawn(browser):
     press(browser, "key('cell 0')")
     assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
 
-    chance = "column('curves chance', 'y').join() + [...document.querySelectorAll('.interactive-mark')].map((one) => one.textContent).find((one) => one === 'chance')"
+    marks = "[...document.querySelectorAll('.interactive-mark')].map((one) => one.textContent)"
+    chance = f"column('curves chance', 'y').join() + {marks}.find((one) => one === 'chance')"
     assert browser.value(chance) == "0.5chance"
     label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
     choose(browser, "measure", "loss")

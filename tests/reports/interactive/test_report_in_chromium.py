@@ -50,8 +50,8 @@ def whole(request):
         open_browser = request.getfixturevalue("browser")
         open_browser.command("Emulation.setEmulatedMedia", features=[])
         open_browser.resize(1280, 900)
-        open_browser.value("document.querySelector('form.interactive-controls').reset(); control('measure').dispatchEvent("
-                           "new Event('change', {bubbles: true})); settled()")  # fmt: skip
+        open_browser.value("document.querySelector('form.interactive-controls').reset()")
+        open_browser.value("control('measure').dispatchEvent(new Event('change', {bubbles: true})); settled()")
 
 
 def wheel(browser, spot, delta):
@@ -195,8 +195,9 @@ def test_contents_stay_in_sight_and_hide_no_heading(browser):
         browser.resize(width, 800)
         browser.value("document.querySelector('nav a[href=\"#tables\"]').click(); settled()")
         nav, heading = browser.value(
-            "['nav', '#tables h2'].map((one) => document.querySelector(one).getBoundingClientRect()).map((box) => [box.top, box.bottom])"
-        )  # noqa: E501
+            "['nav', '#tables h2'].map((one) => document.querySelector(one).getBoundingClientRect())"
+            ".map((box) => [box.top, box.bottom])"
+        )
         assert nav[0] == 0
         assert heading[0] >= (nav[1] if width < 1216 else 0)
         assert heading[0] < 400
