@@ -35,6 +35,7 @@ from deepboot.reports.figures.facets import (
     rendered,
     seed_counts,
 )
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import GAP_COLOR, GREY, world_style
 from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
@@ -44,6 +45,7 @@ from deepboot.reports.text import setting
 from deepboot.reports.time_axis import UNITS
 
 MOST_PANELS = 12
+STEPS = {"outcome": "grokking", "low": "after step", "high": "by step", "budget": "last step"}  # columns of its numbers
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,9 @@ def _draw(
         for ax in axes[len(panels) :]:
             ax.remove()
         legend(figure, _handles(layout, colors, styles, table), length=2.4)
-        return rendered(name, figure, _caption(comparison, layout, name, table))
+        measured = {"value": str(table["measure"].iloc[0]).replace("\n", " ")} if "value" in table else STEPS
+        numbers = numbers_of(name, table, {"cell": "cell", "world": "world", "seed": "seed"} | measured)
+        return rendered(name, figure, _caption(comparison, layout, name, table), numbers)
 
 
 def _styles(table: pd.DataFrame) -> Styles:

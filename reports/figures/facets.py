@@ -24,6 +24,7 @@ from deepboot.bootstrap.files import write_atomically
 from deepboot.reports.cells import KEY
 from deepboot.reports.figures.style import STYLE, ordered, step_axis
 from deepboot.reports.figures.theme import themed
+from deepboot.reports.tables.table import Table
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
@@ -48,6 +49,7 @@ class Drawing:
     continues: str = ""  # the name of the figure of which it shows further cells
     cells: str = ""  # which cells of how many, where it does not show all
     narrow: "Drawing | None" = None  # the same for a narrow page, where it has its own form
+    numbers: Table | None = None  # what it draws; none of curves, which a page holds once, in its interactive figure
 
     def with_narrow(self, form: "Drawing") -> "Drawing":
         """The same figure, with another form of it for narrow pages."""
@@ -165,6 +167,7 @@ def facets(
     handles: list[Any],
     caption: str,
     axis: Axis = "step",
+    numbers: Table | None = None,
 ) -> Drawing:
     """A figure with a panel per cell, at most three in a row, on shared axes that hold the steps of all."""
     columns = min(len(cells), 3) if len(cells) != 4 else 2
@@ -186,7 +189,7 @@ def facets(
         for index, ax in enumerate(axes[: len(cells)]):
             ax.set_xlabel(ax.get_xlabel() if index + columns >= len(cells) else "")
         legend(figure, handles)
-        return rendered(name, figure, caption)
+        return rendered(name, figure, caption, numbers)
 
 
 def folded(cell: str, letters: int) -> str:
@@ -213,13 +216,13 @@ def rc_style(name: str) -> Any:
     return STYLE | {"svg.hashsalt": name}
 
 
-def rendered(name: str, figure: Figure, caption: str) -> Drawing:
+def rendered(name: str, figure: Figure, caption: str, numbers: Table | None = None) -> Drawing:
     """A figure as SVG, with the same bytes at every call."""
     svg = io.BytesIO()
     _number_marks(figure)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # the layout is computed: a PDF does not repeat it
-    return Drawing(name, caption, svg.getvalue(), figure)
+    return Drawing(name, caption, svg.getvalue(), figure, numbers=numbers)
 
 
 def _number_marks(figure: Figure) -> None:

@@ -101,6 +101,7 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
         "tones": [TONES[0], TONES[-1]],
         "squares": SQUARES,
         "effects": effects_of(comparison) if effects else [],
+        "gap_metric": f"test_{comparison.runs['metric'].iloc[0]}",
         "across": across_place(curves.settings, curves.cells),
         "measures": MEASURES,
         "times": {name: unit.label for name, unit in UNITS.items()},

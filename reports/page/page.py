@@ -31,6 +31,7 @@ from deepboot.reports.time_axis import Axis
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
 MOST_SENTENCES = 6  # of the finding that are not folded
+SAFE = "/,:;=()*+!~"  # letters that an address in an attribute may hold as they are, which halves it
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -171,7 +172,7 @@ def _pipe(table: Table) -> Markup:
 
 def _csv_uri(table: Table) -> str:
     """A table as an address that a browser saves as a file, without a file beside the page."""
-    return f"data:text/csv;charset=utf-8,{quote(table.csv)}"
+    return f"data:text/csv;charset=utf-8,{quote(table.csv, safe=SAFE)}"
 
 
 __all__ = ["Judgement", "finding", "write_report"]

@@ -283,9 +283,30 @@
     under_number(find(".interactive-note[aria-live]"), figure, words);
   }
 
-  function under_number(box, figure, words) {  // a caption that begins with the number of the static figure of the same
+  function under_number(box, figure, words) {  // a caption with the number of the static figure of the same, and its files
     const number = numbered(figure).replace(": ", ".");
-    box.replaceChildren(...(number ? [element("b", number), " "] : []), words);
+    const file = (name, selector) => {
+      const made = element("button", name, { type: "button" });
+      made.addEventListener("click", () => document.querySelector(`#figure-${root.dataset.prefix}${figure} ${selector}`).click());
+      return made;
+    };
+    box.replaceChildren(...(number ? [element("b", number), " "] : []), words, ...(number ? [" ", file("SVG", "[data-svg]"), " ", file("CSV", ".csv")] : []));
+  }
+
+  function save_curves(figure) {  // the values of all curves that a static figure and its further pages draw
+    const view = figure === "bootstrap_error" ? figure : "worlds", metric = view === "worlds" ? figure : data.gap_metric;
+    const rows = [["cell", "world", "seed", "step", view === "worlds" ? figure : `${figure} (${metric})`]];
+    for (const cell of data.cells) {
+      for (const run of cell.runs) {
+        const steps = data.grids[data.runs.grid[run]].step;
+        (values(run, metric, view) ?? []).forEach((value, place) => {
+          if (value !== null) rows.push([cell.name, data.runs.world[run], data.runs.seed[run], steps[place], Number(value.toPrecision(4))]);
+        });
+      }
+    }
+    const quoted = (one) => /[",\n]/.test(one) ? `"${String(one).replaceAll('"', '""')}"` : one;
+    const text = rows.map((row) => row.map(quoted).join(",")).join("\r\n");
+    element("a", "", { download: `${figure}.csv`, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) }).click();
   }
 
   function draw_effect() {
@@ -476,10 +497,14 @@
   performance.mark("figures drawn");
   root.dataset.ready = "true";
   if (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
+  for (const figure of ["bootstrap_error", "test_error", "test_soft_error"]) {
+    const button = document.querySelector(`[data-curves="${root.dataset.prefix}${figure}"]`);
+    button?.addEventListener("click", () => save_curves(figure));
+  }
   for (const id of root.dataset.replaces.split(" ").filter(Boolean)) cover(document.getElementById(id));
 
   function cover(figure) {  // and the pages with its further cells
-    for (let one = figure; one && (one === figure || one.matches("details.page")); one = one.nextElementSibling) one.classList.add("under-interactive");
+    for (let one = figure; one && (one === figure || one.matches("details.page, details.drawn")); one = one.nextElementSibling) one.classList.add("under-interactive");
   }
 
   function uncover(hash) {  // what a link to a covered figure leads to: its interactive form

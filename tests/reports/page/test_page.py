@@ -407,3 +407,16 @@ def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
     markdown = out.with_suffix(".md").read_text()
     assert "](javascript" not in markdown
     assert not any(line.startswith("# no heading") for line in markdown.splitlines())
+
+
+def test_every_figure_offers_its_numbers_beside_its_svg(swept):
+    """As a file in a link, twelve rows of it folded below, or for curves as a button: they are in the page once."""
+    _, out, page, words, _ = swept
+    captions = re.findall(r'<figure id="figure-([^"]*)">.*?<figcaption>(.*?)</figcaption>', out.read_text(), re.DOTALL)
+    assert len(captions) > 6
+    for name, caption in captions:
+        file = f'download="{name}.csv"' in caption or f'data-curves="{name}"' in caption
+        assert file == (name not in ("test_error-2", "test_soft_error-2", "bootstrap_error-2"))
+    tables = [unquote(link.removeprefix(CSV)) for link in page.links if link.startswith(CSV)]
+    assert any(table.startswith("cell,world,seed,test error at the end\r\n") for table in tables)
+    assert re.search(r"Numbers of figure \d+ .*The first 12 of \d+ rows are shown. The figure's CSV has all.", words)
