@@ -5,7 +5,7 @@ dash are the world's, or violet where a figure shows the difference of two world
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,16 +80,37 @@ def draw_effects(comparison: Comparison) -> list[Drawing]:
     layout = layout_of(comparison)
     if layout is None:
         return []
-    measures: dict[str, tuple[Callable[[Comparison, Layout], pd.DataFrame], Callable[..., Axes]]] = {
-        "effect_grokking": (_grokking, plot_grokking),
-        "effect_bootstrap_error": (_bootstrap_error, plot_means),
-        "effect_final_error": (_final_error, plot_means),
-    }
+    measures = _measures()
     made = [(name, measures[name][0](comparison, layout), measures[name][1]) for name in effect_order(comparison)]
     known = [one for one in made if len(one[1])]
     drawings = [_draw(comparison, layout, *one) for one in known]
     for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
         drawings[0] = drawings[0].with_narrow(_draw(comparison, layout, name, table, plot, width=NARROW))
+    return drawings
+
+
+def draw_effects_together(comparison: Comparison, parts: Mapping[str, Comparison]) -> list[Drawing]:
+    """The effects that several studies have in common, a tone and marker for each; none where they sweep others.
+
+    Args:
+        comparison: of all of them.
+        parts: the comparison of each study, by its name.
+    """
+    layouts = [layout_of(part) for part in parts.values()]
+    if layouts[0] is None or len(set(layouts)) > 1:
+        return []
+    own = layouts[0]
+    layout = Layout(own.x, "study", (*([own.color] if own.color else []), *own.panels))
+    drawings = []
+    for name, (make, plot) in _measures().items():
+        tables = [make(part, own).assign(study=study) for study, part in parts.items()]
+        measures = {label for table in tables for label in table["measure"].unique()}
+        if len(measures) > 1 or any(table.empty for table in tables):
+            continue  # another step or metric in one of them, or nothing
+        table = pd.concat(tables, ignore_index=True)
+        panel = table["panel"] if own.color is None else f"{own.color} " + table["color"]
+        panel = panel if own.color is None else panel + table["panel"].map(lambda more: f", {more}" if more else "")
+        drawings.append(_draw(comparison, layout, name, table.assign(panel=panel, color=table["study"]), plot))
     return drawings
 
 
@@ -102,6 +123,15 @@ def effect_order(comparison: Comparison) -> list[str]:
     names = ["effect_grokking", "effect_bootstrap_error", "effect_final_error"]
     names = names[::-1] if first == "effect_final_error" else names
     return sorted(names, key=lambda name: (name != first, -claimed[name]))
+
+
+def _measures() -> dict[str, tuple[Callable[[Comparison, Layout], pd.DataFrame], Callable[..., Axes]]]:
+    """By the name of an effect's figure: what makes its table, and what draws it."""
+    return {
+        "effect_grokking": (_grokking, plot_grokking),
+        "effect_bootstrap_error": (_bootstrap_error, plot_means),
+        "effect_final_error": (_final_error, plot_means),
+    }
 
 
 def bootstrap_pairs(comparison: Comparison) -> dict[When, pd.DataFrame]:
@@ -155,7 +185,8 @@ def _draw(
             ax.remove()
         legend(figure, _handles(layout, colors, styles, table), length=2.4)
         measured = {"value": str(table["measure"].iloc[0]).replace("\n", " ")} if "value" in table else STEPS
-        numbers = numbers_of(name, table, {"cell": "cell", "world": "world", "seed": "seed"} | measured)
+        named = [one for one in ("study", "cell", "world", "seed") if one in table]
+        numbers = numbers_of(name, table, {one: one for one in named} | measured)
         return rendered(name, figure, _caption(comparison, layout, name, table), numbers)
 
 

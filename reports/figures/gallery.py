@@ -1,6 +1,6 @@
 """The figures that a report shows, in its order: the one that answers first, and every cell in some page of curves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -11,15 +11,17 @@ from deepboot.reports.figures.answering import answering
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
 from deepboot.reports.figures.cells import draw_scatter, draw_survival
 from deepboot.reports.figures.delays import draw_delays
-from deepboot.reports.figures.effect import draw_effects, layout_of
+from deepboot.reports.figures.effect import draw_effects, draw_effects_together, layout_of
 from deepboot.reports.figures.events import draw_incidence, draw_steps
 from deepboot.reports.figures.facets import MOST_PANELS, Drawing
 from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.figures.maps import draw_phase_map
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.outcomes import draw_outcome_map
 from deepboot.reports.figures.probes import draw_probes
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
+from deepboot.reports.tables.table import Table
 from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: runs are evaluated at the same steps, not at the same seconds."
@@ -57,6 +59,30 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     answer = answering(comparison)
     first = answer.effect if layout_of(comparison) else answer.curves
     return sorted(known, key=lambda one: (one.continues or one.name) != first)
+
+
+def draw_together(comparison: Comparison, parts: Mapping[str, Comparison], axis: Axis = "step") -> list[Drawing]:
+    """What compares between several studies: effects of the settings that all of them sweep, or curves if none does.
+
+    Args:
+        comparison: of all studies, in steps.
+        parts: the comparison of each study, by its name.
+        axis: the unit of time.
+    """
+    timed = comparison.over(axis)
+    if any(layout_of(part) for part in parts.values()):
+        return draw_effects_together(timed, {name: part.over(axis) for name, part in parts.items()})
+    times = event_times(timed)
+    drawings = [*paged(lambda page: draw_worlds(page, "test_error", times), timed), *paged(draw_steps, timed)]
+    return [replace(one, numbers=one.numbers or _curve_means(timed)) for one in drawings]
+
+
+def _curve_means(comparison: Comparison) -> Table:
+    """Means of every cell's and world's test error, of the runs that were evaluated at each step."""
+    groups = comparison.curves().groupby(["cell", "world", "step"], sort=False)["test_error"]
+    means = groups.agg(["mean", "size"]).reset_index()
+    columns = {"cell": "cell", "world": "world", "step": "step", "mean": "mean test error", "size": "runs"}
+    return numbers_of("test_error", means, columns)
 
 
 def paged(draw: Callable[[Comparison], Drawing | None], comparison: Comparison) -> list[Drawing]:

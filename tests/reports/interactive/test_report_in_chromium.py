@@ -1,6 +1,9 @@
 """A whole report in Chromium: what its interactive figures cover, and every way to move in them."""
 
+import csv
 import dataclasses
+import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from deepboot.reports import compare
 from deepboot.reports.page.page import write_report
 from tests.reports.conftest import synthetic
 from tests.reports.interactive import chromium
-from tests.reports.interactive.test_interactive_page import HELPERS, choose, click, press, scroll_to
+from tests.reports.interactive.test_interactive_page import HELPERS, choose, click, press, saved, scroll_to
 
 pytestmark = [
     pytest.mark.browser,
@@ -93,6 +96,20 @@ def test_a_link_to_a_covered_figure_leads_to_its_interactive_form(browser):
     browser.value("document.querySelector('#to').href = '#figure-test_soft_error'")
     browser.value("document.querySelector('#to').click(); settled()")
     assert browser.value(NOTE).startswith("Figure 5. ")
+
+
+def test_the_curves_are_saved_as_they_are_drawn(browser, results, tmp_path):
+    """From the interactive figure's own caption: every value of every run once, with the cell, world and seed."""
+    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    choose(browser, "measure", "soft_error")
+    press(browser, "[...document.querySelectorAll('.interactive-note[aria-live] button')][1]")
+    rows = list(csv.reader(io.StringIO(saved(tmp_path / "test_soft_error.csv"))))
+    assert rows[0] == ["cell", "world", "seed", "step", "test_soft_error"]
+    curves = compare(results).curves()
+    assert len(rows) - 1 == len(curves)
+    values = sorted(float(row[-1]) for row in rows[1:])
+    assert np.allclose(values, sorted(curves["test_soft_error"]), rtol=1e-3)
+    assert {row[1] for row in rows[1:]} == {"real", "ideal"}
 
 
 def test_single_runs_are_those_of_the_table(browser, results):
@@ -250,3 +267,21 @@ def test_more_than_six_means_have_a_reason_for_no_band(tmp_path):
         choose(browser, "setting 0", "200")
         assert "Band: 95 % t interval of the mean at each step." in browser.value(NOTE)
         assert browser.value("column('curves band', 'xs').length") == 2
+
+
+def test_figures_of_two_studies_draw_side_by_side(tmp_path):
+    """With one library between them, and each over its own static figures."""
+    one, other = synthetic(2, (1000, 2000), evaluations=12), synthetic(2, (500,), decays=(0.1,), evaluations=12)
+    other = dataclasses.replace(other, study={"question": "And with less decay?"})
+    folders = [dataclasses.replace(held, folder=Path(name)) for held, name in ((one, "a"), (other, "b"))]
+    page = write_report(folders, tmp_path / "report.html")
+    with chromium.Browser() as browser:
+        browser.open(page)
+        browser.until("document.querySelectorAll('.interactive[data-ready]').length === 2")
+        browser.until("document.querySelectorAll('.under-interactive').length >= 7")
+        covered = browser.value("[...document.querySelectorAll('figure.under-interactive')].map((one) => one.id)")
+        assert {"figure-study1-effect_grokking", "figure-study1-test_error", "figure-study2-test_error"} <= set(covered)
+        drawn = browser.value("Bokeh.documents.map((one) => one.get_model_by_name('curves lines'))"
+                              ".filter(Boolean).map((one) => one.data.xs.length)")  # fmt: skip
+        assert sorted(drawn) == [2 * 2 + 2, 2 * 3 + 3]
+        assert browser.errors == []
