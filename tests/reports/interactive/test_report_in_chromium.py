@@ -71,7 +71,9 @@ def take_up(browser, tool):
 
 def test_every_interactive_figure_covers_its_static_ones_and_shares_their_numbers(browser):
     """Each number is seen once, in the order of the page, and the menu names them."""
-    covered = browser.value("[...document.querySelectorAll('.under-interactive')].map((one) => one.id.slice(7)).sort()")
+    covered = browser.value(
+        "[...document.querySelectorAll('figure.under-interactive')].map((one) => one.id.slice(7)).sort()"
+    )
     effects = ["effect_bootstrap_error", "effect_final_error", "effect_grokking"]
     assert covered == [*effects, "test_error", "test_soft_error"]
     numbers = browser.value(
