@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TOOLS = "pan,box_zoom,wheel_zoom,reset"
 WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
+MOST_TICKS = 12  # swept numbers that have a tick each
 KEPT: dict[str, Any] = {"nonselection_line_alpha": 1.0, "nonselection_fill_alpha": 0.5}
 NO_VALUE = "#bbbbbb"
 LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
@@ -100,7 +101,7 @@ def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
 
 
 def _effect_plot(setting: str, values: list[str], *, several: bool) -> "Figure":
-    from bokeh.models import BoxZoomTool, ColumnDataSource, HoverTool, TapTool
+    from bokeh.models import BoxZoomTool, ColumnDataSource, FixedTicker, HoverTool, TapTool
 
     numbers = [number(value) for value in values]
     known = [value for value in numbers if value is not None]
@@ -110,17 +111,22 @@ def _effect_plot(setting: str, values: list[str], *, several: bool) -> "Figure":
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
-        {name: [] for name in ("x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world")},
+        {name: [] for name in (
+            "x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world")},
         name="effect cells",
-    )
+    )  # fmt: skip
+    if len(known) <= MOST_TICKS and numeric:
+        for ruler in plot.xaxis:
+            ruler.ticker = FixedTicker(ticks=sorted(known))
     zero = ColumnDataSource({"y": []}, name="effect zero")
     plot.hspan(y="y", source=zero, line_color=GREY, line_width=0.8)
     runs = ColumnDataSource({name: [] for name in ("x", "y", "color", "fill", "marker")}, name="effect runs")
-    plot.scatter("x", "y", source=runs, marker="marker", size=5, color="color", alpha=0.6, fill_alpha="fill")
+    plot.scatter("x", "y", source=runs, marker="marker", size=5, color="color", line_alpha=0.5, fill_alpha="fill")
     links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
     plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
-    plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=1.5)
-    marks = plot.scatter("x", "y", source=points, marker="marker", size=10, color="color", fill_alpha="fill", **KEPT)
+    plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=2)
+    look: dict[str, Any] = {"marker": "marker", "size": "size", "fill_color": "color", "line_color": "edge"}
+    marks = plot.scatter("x", "y", source=points, fill_alpha="fill", **look, **KEPT)
     plot.add_tools(HoverTool(renderers=[marks], tooltips=CELL_TIP), TapTool(renderers=[marks]))
     plot.toolbar.active_drag = plot.select_one(BoxZoomTool)
     return plot

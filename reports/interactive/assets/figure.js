@@ -319,7 +319,7 @@
   }
 
   function draw_effect_plot(several, model) {
-    const points = empty_columns(["x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world", "cells"]);
+    const points = empty_columns(["x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world", "cells"]);
     const singles = empty_columns(["x", "y", "color", "fill", "marker"]);
     const links = empty_columns(["xs", "ys", "color", "dash", "alpha"]), kind = model("").tags[0];
     const across = data.across, rest = data.settings.map((_, place) => place).filter((place) => place !== across);
@@ -338,15 +338,16 @@
       const lines = grouped(places.filter((place) => !state.hidden_cells.has(place)), (place) => JSON.stringify(rest.map((setting) => data.cells[place].values[setting])));
       for (const line of Object.values(lines)) {
         const rank = rest.length ? toned.indexOf(data.cells[line[0]].values[rest[0]]) : 0, joined = [];
-        const color = shade(own_hue, tone_of(rank, toned.length));
+        const color = shade(own_hue, tone_of(rank, toned.length)), around = `rgb(${paper().join(",")})`;
         for (const place of line) {
           const x = x_of(data.cells[place].values[across], rank);
-          for (const [y, run] of layer.runs[place]) add(singles, { x, y, color, fill: run ? 0 : 1, marker: SINGLES[run] });
+          for (const [y, run] of layer.runs[place]) add(singles, { x, y, color, fill: run ? 0 : 0.5, marker: SINGLES[run] });
           const outcome = layer.cells[place];
           if (!outcome || (outcome[0] ?? outcome[1]) === null) continue;
           const [value, low, high, text] = outcome, censored = value === null, y = censored ? low : value;
           add(points, { x, y, low: low ?? y, high: high ?? y, color, text,
             marker: censored ? "triangle" : world.name === "ideal" ? "diamond" : "circle", fill: censored ? 0 : 1,
+            edge: censored ? color : around, size: world.name === "ideal" && !censored ? 15 : 11,
             cell: data.cells[place].name, world: world.name, cells: [place] });
           if (!censored) joined.push([x, y]);
         }
