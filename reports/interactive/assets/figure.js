@@ -363,7 +363,7 @@
     explain_effect(several, points, singles, [data.settings[rest[0]] ?? "", toned.map((value, rank) => [value, rank]).filter(([value]) => toned.length > 1 && drawn.has(value))], toned.length, places.length);
     const log = several[0].log;
     scaled(model, "x", kind === "log", range_of([...numbers, ...points.x, ...singles.x], kind === "log"), null, kind === "factors");
-    scaled(model, "y", log, range_of([...points.low, ...points.high, ...singles.y], log, false, true), several[0].quantity);
+    scaled(model, "y", log, range_of([...points.low, ...points.high, ...singles.y], log, false, true), several[0].quantity.replace(" (", "\n("));
   }
 
   function explain_effect(several, points, singles, [setting, toned], tones, cells) {  // names the marks that are drawn, and no others
@@ -446,10 +446,10 @@
       return made;
     };
     const marks = Object.entries({ triangle: "▲ memorised", circle: "● grokked", x: "× diverged" }).filter(([marker]) => drawn.marks.has(marker));
-    box.replaceChildren(...worlds, ...switches,
+    box.replaceChildren(...worlds,
       ...(drawn.run ? [explained("one run", swatch(soft, "solid", 1))] : []), ...(drawn.mean ? [explained("mean", swatch(soft, "solid"))] : []),
       ...(drawn.band ? [explained("95 % interval of the mean", swatch(soft, "solid", 8, 0.25))] : []),
-      ...marks.map(([, words]) => explained(words)), ...(levels.length ? [explained("chance", swatch(soft, [1, 4]))] : []));
+      ...marks.map(([, words]) => explained(words)), ...(levels.length ? [explained("chance", swatch(soft, [1, 4]))] : []), ...switches);
     if (focused) [...box.children].find((one) => one.dataset.key === focused)?.focus();
   }
 

@@ -1,8 +1,10 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from deepboot.reports import compare
 from deepboot.reports.figures import facets
@@ -11,7 +13,7 @@ from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.events import draw_steps, plot_steps
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
-from deepboot.reports.figures.style import COLORS, world_style
+from deepboot.reports.figures.style import COLORS, mark_step, world_style
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
 from deepboot.reports.statistics.intervals import t_interval
@@ -213,3 +215,13 @@ def test_letters_have_one_size_in_narrow_figures(make_results):
     assert f'aria-label="{first.label}"' in first.narrow.inline
     assert first.caption.startswith(f"{first.label} ")
     assert Drawing("a", 'A "quoted" <b>. More.', b"", first.figure).label == "A &quot;quoted&quot; &lt;b&gt;."
+
+
+@pytest.mark.parametrize(("columns", "side"), [(1, "left"), (3, "right")])
+def test_the_name_of_a_step_is_where_it_has_room(columns, side):
+    """A line that a wide panel has room beside stands too near to the end of a narrow one."""
+    ax = Figure(figsize=(7.2, 3.3)).subplots(1, columns, squeeze=False)[0, 0]
+    ax.set(xlim=(0, 10), ylim=(0, 1))
+    mark_step(ax, pd.Series([7.5]), "first reuse")
+    (name,) = ax.texts
+    assert name.get_ha() == side
