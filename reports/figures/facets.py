@@ -1,6 +1,7 @@
 """Figures with one panel per cell: their layout, legend, caption and files."""
 
 import io
+import math
 import re
 import textwrap
 import zlib
@@ -125,20 +126,39 @@ def _prefix(name: str) -> str:
 def _steps(line: str) -> str:
     """A line of straight parts as its beginning and the steps from there, which take fewer digits than places.
 
-    Level steps in one direction are one.
+    Steps that lie on one straight line, to a tenth of a point, are one.
 
     >>> _steps("M 36.71 201.52 L 49.53 200.8 L 61.2 200.8 L 61.4 200.8")
     'M36.7 201.5l12.8-.7 11.9 0'
     """
     tenths = [round(10 * float(number)) for number in re.findall(r"-?\d+(?:\.\d+)?", line)]
     moves = list(zip(tenths[::2], tenths[1::2], strict=True))
-    steps: list[tuple[int, int]] = []
-    for (x, y), (next_x, next_y) in pairwise(moves):
-        flat = steps and y == next_y and steps[-1][1] == 0 and (next_x - x) * steps[-1][0] > 0
-        before = steps.pop()[0] if flat else 0
-        steps.append((before + next_x - x, next_y - y))
+    corners = _corners(moves)
+    steps = [(next_x - x, next_y - y) for (x, y), (next_x, next_y) in pairwise(corners)]
     words = [f"{step / 10:g}".replace("0.", ".", 1) if abs(step) < 10 else f"{step / 10:g}" for step in chain(*steps)]
-    return f"M{moves[0][0] / 10:g} {moves[0][1] / 10:g}l{' '.join(words).replace(' -', '-')}"
+    joined = re.sub(r"(?<=\.\d) (?=\.)", "", " ".join(words).replace(" -", "-"))  # a second point begins a number
+    return f"M{moves[0][0] / 10:g} {moves[0][1] / 10:g}l{joined}"
+
+
+def _corners(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places of a line that are needed for it to pass within a tenth of a point of all, from the first to the last.
+
+    From each one that is kept a line goes as far across as its slope can fit between the bounds of all that it passes.
+
+    >>> _corners([(0, 0), (10, 1), (20, 0), (30, 1), (40, 50), (30, 50)])
+    [(0, 0), (30, 1), (40, 50), (30, 50)]
+    """
+    kept, low, high = places[:1], -math.inf, math.inf
+    for before, (x, y) in pairwise(places):
+        across = x - kept[-1][0]
+        ahead = (x - before[0]) * (before[0] - kept[-1][0]) > 0  # in the direction of those that it passes
+        if before is not kept[-1] and not (ahead and low <= (y - kept[-1][1]) / across <= high):
+            kept.append(before)
+            low, high, across = -math.inf, math.inf, x - before[0]
+        if across:
+            ends = sorted((y - kept[-1][1] + side) / across for side in (-1, 1))
+            low, high = max(low, ends[0]), min(high, ends[1])
+    return [*kept, places[-1]] if len(places) > 1 else kept
 
 
 def _short_names(svg: str) -> str:

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -225,3 +226,22 @@ def test_the_name_of_a_step_is_where_it_has_room(columns, side):
     mark_step(ax, pd.Series([7.5]), "first reuse")
     (name,) = ax.texts
     assert name.get_ha() == side
+
+
+def test_lines_in_a_page_pass_within_a_tenth_of_a_point_of_all_places():
+    """Of curves and of bands, which go back: what is left out lies on the straight line between what is kept."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        across = np.sort(random.choice(2_000, 60, replace=False))
+        up = np.where(random.random(60) < 0.8, random.integers(0, 3, 60), random.integers(0, 300, 60))
+        there = list(zip(across.tolist(), up.tolist(), strict=True))
+        band = [*there, *((x, y + 400) for x, y in reversed(there))]
+        kept = facets._corners(band)
+        assert len(kept) < len(band)
+        index = [band.index(place) for place in kept]
+        assert (index[0], index[-1]) == (0, len(band) - 1)
+        for first, last in pairwise(index):
+            (x, y), (to_x, to_y) = band[first], band[last]
+            for between_x, between_y in band[first + 1 : last]:
+                assert min(x, to_x) < between_x < max(x, to_x)
+                assert abs(y + (to_y - y) * (between_x - x) / (to_x - x) - between_y) <= 1 + 1e-9
