@@ -67,11 +67,10 @@ class Drawing:
         text = self.svg.decode()
         text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
         text = re.sub(rf'<g id="([a-zA-Z0-9.]+_\d+|({RUN}) [^"]*)">', "<g>", text)  # names that nothing refers to
-        text = re.sub(r"\n\s*", "\n", text).replace("</g>\n", "</g>")
-        text = re.sub(r"<g>\n(<[^>]*/>)\n</g>", r"\1", text)  # groups of one mark
+        text = _without_bare_groups(re.sub(r">\n\s*<", "><", text))
         text = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", text)
         text = _short_names(text)
-        text = re.sub(r'<path d="M [\d.]+ [\d.]+\s*"[^>]*/>\n?', "", text)  # lines of one place, which draw nothing
+        text = re.sub(r'<path d="M [\d.]+ [\d.]+\s*"[^>]*/>', "", text)  # lines of one place, which draw nothing
         text = re.sub(r'(\bid="|xlink:href="#|url\(#)([mpC]\d+)\b', rf"\g<1>{_prefix(self.name)}\2", text)
         text = re.sub(rf'\bid="(?!{_prefix(self.name)})', f'id="{self.name}-', text).replace("xlink:href", "href")
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
@@ -106,6 +105,25 @@ class Drawing:
         write_atomically(folder / f"{self.name}.svg", described)
         if pdf or (folder / f"{self.name}.pdf").exists():
             write_atomically(folder / f"{self.name}.pdf", self.pdf(commands))
+
+
+def _without_bare_groups(svg: str) -> str:
+    """An SVG without the groups that say nothing, of which matplotlib makes one or two for every mark.
+
+    >>> _without_bare_groups('<g><g id="a"><g><path/></g></g></g>')
+    '<g id="a"><path/></g>'
+    """
+    bare: list[bool] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0].endswith("/>"):
+            return tag[0]
+        if tag[0] != "</g>":
+            bare.append(tag[0] == "<g>")
+            return "" if bare[-1] else tag[0]
+        return "" if bare.pop() else tag[0]
+
+    return re.sub(r"<g\b[^>]*>|</g>", kept, svg)
 
 
 def _compact(attribute: re.Match[str]) -> str:
