@@ -32,7 +32,7 @@ from deepboot.reports.time_axis import Axis
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
 MOST_SENTENCES = 6  # of the finding that are not folded
-SAFE = " /,:;=()*+!~"  # letters that an address in an attribute may hold as they are, which makes it shorter
+SAFE = "/,:;=()*+!~"  # letters that an address in an attribute may hold as they are, which makes it shorter
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
