@@ -35,7 +35,8 @@ def points_of(figure: Figure) -> pd.DataFrame:
     for number, ax in enumerate(figure.axes, start=1):
         panel = str(ax.get_title(loc="left") or ax.get_title() or f"panel {number}").replace("\n", " ")
         for line in ax.lines:
-            rows += [(panel, _mark(line), float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+            across, up = (np.asarray(side, dtype=float).tolist() for side in line.get_data())
+            rows += [(panel, _mark(line), x, y) for x, y in zip(across, up, strict=True)]
         for dots in ax.collections:
             rows += [(panel, _mark(dots), float(x), float(y)) for x, y in np.asarray(dots.get_offsets(), dtype=float)]
     return pd.DataFrame(rows, columns=POINTS)

@@ -116,7 +116,7 @@ def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> No
     median = float(known.groupby(level=0).first().median())
     ax.axvline(median, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
     height, align = (0.985, "top") if high else (0.015, "bottom")
-    room = LETTER * SMALLEST * len(text) / (72 * ax.get_position().width * ax.figure.get_figwidth())  # as a share
+    room = LETTER * SMALLEST * len(text) * ax.figure.dpi / (72 * ax.get_window_extent().width)  # as a share
     at_the_end = (ax.transData + ax.transAxes.inverted()).transform((median, 0.0))[0] > 1 - room
     side, offset = ("right", -2.5) if at_the_end else ("left", 2.5)
     beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (offset, 0), "textcoords": "offset points"}

@@ -107,7 +107,7 @@ def _effect_plot(setting: str, values: list[str], *, several: bool) -> "Figure":
     known = [value for value in numbers if value is not None]
     numeric = len(known) == len(values) and len(values) > 1
     log = numeric and min(known) > 0 and max(known) >= WIDE * min(known)
-    plot = _plot("effect", height=360 if several else 300, factors=None if numeric else values)
+    plot: Any = _plot("effect", height=360 if several else 300, factors=None if numeric else values)
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
