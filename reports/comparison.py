@@ -361,7 +361,7 @@ def _swept_first(runs: pd.DataFrame, sources: Sequence[Results]) -> pd.DataFrame
     """
     swept = dict.fromkeys(name for source in sources for name in source.study.get("sweep") or {})
     first = [column for name in swept for column in runs if f"{column}.".startswith(f"{name}.")]
-    plain = [column for column in runs if "." not in column]
+    plain = [column for column in map(str, runs) if "." not in column]
     return runs[list(dict.fromkeys((*plain, *first, *runs.columns)))]
 
 

@@ -11,6 +11,7 @@ from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import to_the_last_step
 from deepboot.reports.figures.facets import WIDTH, Drawing, facets, rc_style, rendered, seed_counts, shown_cells
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import (
     GAP_COLOR,
     GREY,
@@ -65,6 +66,7 @@ def draw_survival(comparison: Comparison) -> Drawing | None:
         handles=world_handles(worlds),
         caption=caption,
         axis=comparison.axis,
+        numbers=numbers_of("survival", table, ["cell", "world", "step", "survival", "low", "high"]),
     )
 
 
@@ -83,7 +85,7 @@ def draw_scatter(comparison: Comparison) -> Drawing | None:
         named = table["cell_id"].nunique() <= len(MARKERS)
         figure = Figure(figsize=(WIDTH if named else 4.6, 4.2), layout="constrained")
         plot_scatter(table, means=_means(table), ax=figure.add_subplot())
-        return rendered("scatter", figure, caption)
+        return rendered("scatter", figure, caption, numbers_of("scatter", table, ["cell", "seed", "ideal", "real"]))
 
 
 def _means(table: pd.DataFrame) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from deepboot.reports.figures.facets import (
     singly,
     some_of,
 )
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import GREY, INK, SMALLEST, new_axes, ordered, world_style
 from deepboot.reports.measures.events import event_bounds, ratio_bounds
 from deepboot.reports.statistics.intervals import Bounds, median_bounds, median_interval
@@ -56,7 +57,8 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         plot_delays(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, delay_handles(shown), length=1.4)
-        return rendered("delays", figure, caption)
+        named = {"cell": "cell", "world": "world", "run_id": "run", "low": "ratio from", "high": "ratio to"}
+        return rendered("delays", figure, caption, numbers_of("delays", shown, named))
 
 
 WIDEST = 1_000  # range of ratios beyond which only decades are named

@@ -5,7 +5,7 @@ dash are the world's, or violet where a figure shows the difference of two world
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.registration import studies
 from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.figures.answering import answering
 from deepboot.reports.figures.effect_marks import Styles, number_axis, plot_grokking, plot_means
 from deepboot.reports.figures.facets import (
     NARROW,
@@ -34,6 +35,7 @@ from deepboot.reports.figures.facets import (
     rendered,
     seed_counts,
 )
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import GAP_COLOR, GREY, world_style
 from deepboot.reports.figures.theme import MARKERS, tone
 from deepboot.reports.measures.events import event_bounds
@@ -43,6 +45,7 @@ from deepboot.reports.text import setting
 from deepboot.reports.time_axis import UNITS
 
 MOST_PANELS = 12
+STEPS = {"outcome": "grokking", "low": "after step", "high": "by step", "budget": "last step"}  # columns of its numbers
 
 
 @dataclass(frozen=True)
@@ -73,29 +76,79 @@ def layout_of(comparison: Comparison) -> Layout | None:
 
 
 def draw_effects(comparison: Comparison) -> list[Drawing]:
-    """Grokking step, bootstrap error and final error over what was swept, the one first that most claims are about.
-
-    Where none groks, the final error comes first.
-    """
+    """Grokking step, bootstrap error and final error over what was swept, in the order of `effect_order`."""
     layout = layout_of(comparison)
     if layout is None:
         return []
-    measures: list[tuple[str, pd.DataFrame, Callable[..., Axes]]] = [
-        ("effect_grokking", _grokking(comparison, layout), plot_grokking),
-        ("effect_bootstrap_error", _bootstrap_error(comparison, layout), plot_means),
-        ("effect_final_error", _final_error(comparison, layout), plot_means),
-    ]
-    none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
-    claimed = claims_by_effect(comparison)
-    measures = measures[::-1] if none_groks else sorted(measures, key=lambda one: -claimed[one[0]])
-    known = [one for one in measures if len(one[1])]
+    measures = _measures()
+    made = [(name, measures[name][0](comparison, layout), measures[name][1]) for name in effect_order(comparison)]
+    known = [one for one in made if len(one[1])]
     drawings = [_draw(comparison, layout, *one) for one in known]
     for name, table, plot in known[:1]:  # the first figure of a page is read on a telephone too
         drawings[0] = drawings[0].with_narrow(_draw(comparison, layout, name, table, plot, width=NARROW))
     return drawings
 
 
-def claims_by_effect(comparison: Comparison) -> Counter[str]:
+def draw_effects_together(comparison: Comparison, parts: Mapping[str, Comparison]) -> list[Drawing]:
+    """The effects that several studies have in common, a tone and marker for each; none where they sweep others.
+
+    Args:
+        comparison: of all of them.
+        parts: the comparison of each study, by its name.
+    """
+    layouts = [layout_of(part) for part in parts.values()]
+    if layouts[0] is None or len(set(layouts)) > 1:
+        return []
+    own = layouts[0]
+    layout = Layout(own.x, "study", (*([own.color] if own.color else []), *own.panels))
+    drawings = []
+    for name, (make, plot) in _measures().items():
+        tables = [make(part, own).assign(study=study) for study, part in parts.items()]
+        measures = {label for table in tables for label in table["measure"].unique()}
+        if len(measures) > 1 or any(table.empty for table in tables):
+            continue  # another step or metric in one of them, or nothing
+        table = pd.concat(tables, ignore_index=True)
+        panel = table["panel"] if own.color is None else f"{own.color} " + table["color"]
+        panel = panel if own.color is None else panel + table["panel"].map(lambda more: f", {more}" if more else "")
+        drawings.append(_draw(comparison, layout, name, table.assign(panel=panel, color=table["study"]), plot))
+    return drawings
+
+
+def effect_order(comparison: Comparison) -> list[str]:
+    """Names of the effects: first the one that the page's answer speaks of, then by how many claims are about them.
+
+    Where none groks, the final error comes before the grokking step.
+    """
+    first, claimed = answering(comparison).effect, _claims_by_effect(comparison)
+    names = ["effect_grokking", "effect_bootstrap_error", "effect_final_error"]
+    names = names[::-1] if first == "effect_final_error" else names
+    return sorted(names, key=lambda name: (name != first, -claimed[name]))
+
+
+def _measures() -> dict[str, tuple[Callable[[Comparison, Layout], pd.DataFrame], Callable[..., Axes]]]:
+    """By the name of an effect's figure: what makes its table, and what draws it."""
+    return {
+        "effect_grokking": (_grokking, plot_grokking),
+        "effect_bootstrap_error": (_bootstrap_error, plot_means),
+        "effect_final_error": (_final_error, plot_means),
+    }
+
+
+def bootstrap_pairs(comparison: Comparison) -> dict[When, pd.DataFrame]:
+    """The pairs at both of their steps, as in `Comparison.pairs_at`: first at the step of the page's answer.
+
+    Without one, the stopping step comes first where every cell has a pair that reaches it. The metric is the answer's
+    where that is about the bootstrap error.
+    """
+    answer = answering(comparison)
+    metric = answer.metric if answer.effect == "effect_bootstrap_error" else None
+    stopping, end = (comparison.pairs_at(when, metric) for when in ("stopping", "end"))
+    reached = stopping.loc[stopping["bootstrap_error"].notna(), "cell_id"].nunique()
+    first = answer.when or ("stopping" if reached == stopping["cell_id"].nunique() else "end")
+    return {"stopping": stopping, "end": end} if first == "stopping" else {"end": end, "stopping": stopping}
+
+
+def _claims_by_effect(comparison: Comparison) -> Counter[str]:
     """How many claims of a study are about each of the effects, by the name of its figure."""
     counts: Counter[str] = Counter()
     for claim in comparison.sources[0].study.get("claims") or []:
@@ -131,7 +184,10 @@ def _draw(
         for ax in axes[len(panels) :]:
             ax.remove()
         legend(figure, _handles(layout, colors, styles, table), length=2.4)
-        return rendered(name, figure, _caption(comparison, layout, name, table))
+        measured = {"value": str(table["measure"].iloc[0]).replace("\n", " ")} if "value" in table else STEPS
+        named = [one for one in ("study", "cell", "world", "seed") if one in table]
+        numbers = numbers_of(name, table, {one: one for one in named} | measured)
+        return rendered(name, figure, _caption(comparison, layout, name, table), numbers)
 
 
 def _styles(table: pd.DataFrame) -> Styles:
@@ -165,20 +221,29 @@ def _grokking(comparison: Comparison, layout: Layout) -> pd.DataFrame:
     return table.assign(measure=f"grokking ({UNITS[comparison.axis].plural})")
 
 
+def final_metric(comparison: Comparison) -> str:
+    """The metric of the final errors: the answer's where that is about one, else the test error."""
+    answer = answering(comparison)
+    named = answer.metric if answer.effect == "effect_final_error" else None
+    return named if named is not None and named.startswith("test_") else "test_error"
+
+
 def _final_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
     """Every finished run's last test error, as ``value``, with its place."""
-    table = _places(comparison, layout).assign(measure="test error at the end")
-    table["value"] = table["run_id"].map(comparison.final("test_error"))
+    metric = final_metric(comparison)
+    table = _places(comparison, layout).assign(measure=f"{metric.replace('_', ' ')} at the end")
+    table["value"] = table["run_id"].map(comparison.final(metric))
     return table[np.isfinite(table["value"].astype(float))]
 
 
 def _bootstrap_error(comparison: Comparison, layout: Layout) -> pd.DataFrame:
-    """Every pair's bootstrap error at the stopping step, or at the end where some cell has no pair that reaches it."""
-    stopping = comparison.pairs_at("stopping").dropna(subset="bootstrap_error")
-    when: When = "stopping" if stopping["cell_id"].nunique() == comparison.pairs()["cell_id"].nunique() else "end"
-    pairs = comparison.pairs_at(when).dropna(subset="bootstrap_error")[["run_id", "bootstrap_error"]]
-    table = _places(comparison, layout).merge(pairs, on="run_id").rename(columns={"bootstrap_error": "value"})
-    return table.assign(measure=f"bootstrap error {AT_STEP[when]}", pairs=True)
+    """Every pair's bootstrap error at the first step of `bootstrap_pairs` at which there is one, with its place."""
+    tables = {when: pairs.dropna(subset="bootstrap_error") for when, pairs in bootstrap_pairs(comparison).items()}
+    when, pairs = next(((when, pairs) for when, pairs in tables.items() if len(pairs)), ("end", tables["end"]))
+    metrics = " and ".join(sorted(str(name).replace("_", " ") for name in pairs["metric"].unique()))
+    named = pairs[["run_id", "bootstrap_error"]].rename(columns={"bootstrap_error": "value"})
+    table = _places(comparison, layout).merge(named, on="run_id")
+    return table.assign(measure=f"bootstrap error {AT_STEP[when]}\n({metrics})", pairs=True)
 
 
 def _handles(layout: Layout, colors: list[str], styles: Styles, table: pd.DataFrame) -> list[Line2D]:
@@ -199,19 +264,29 @@ def _handles(layout: Layout, colors: list[str], styles: Styles, table: pd.DataFr
 
 def _caption(comparison: Comparison, layout: Layout, name: str, table: pd.DataFrame) -> str:
     """What is drawn and what to look for: lines, triangles and dashes only where the figure has them."""
-    joined = " joined" if _joins(table) else ""
-    what = {
-        "effect_grokking": f"Grokking step of every run, with the medians{joined} and 95 % intervals of the median "
-        f"where there are 6 runs or more.{_open_marks(table)}{_beside_ideal(table) if joined else ''}",
-        "effect_bootstrap_error": f"Bootstrap error of every pair, with the means{joined} and 95 % t intervals where "
-        "there are 3 pairs or more. Above the grey line the pool costs something; on it, it costs nothing; below it, "
-        "repeated samples are ahead.",
-        "effect_final_error": f"Test error at the end in {_worlds(table)}, with the means{joined} and 95 % t intervals "
-        f"where there are 3 runs or more.{_bump(table) if joined else ''}",
-    }[name]
+    what = _what(comparison, name, table, joined=_joins(table))
     color = f", in tones and markers by {layout.color}" if layout.color else ""
     panels = f", a panel for each {' and '.join(layout.panels)}" if layout.panels else ""
     return f"{what} Over {layout.x}{color}{panels}; {seed_counts(comparison.panels())}.{UNITS[comparison.axis].note}"
+
+
+def _what(comparison: Comparison, name: str, table: pd.DataFrame, *, joined: bool) -> str:
+    """The marks of an effect plot in words, and what to look for."""
+    words, measure = " joined" if joined else "", str(table["measure"].iloc[0]).split("\n")[0].capitalize()
+    if name == "effect_grokking":
+        look = f"{_open_marks(table)}{_beside_ideal(table) if joined else ''}"
+        intervals = "95 % intervals of the median where there are 6 runs or more"
+        return f"Grokking step of every run, with the medians{words} and {intervals}.{look}"
+    if name == "effect_final_error":
+        bump = _bump(table) if joined else ""
+        intervals = "95 % t intervals where there are 3 runs or more"
+        return f"{measure} in {_worlds(table)}, with the means{words} and {intervals}.{bump}"
+    drawn, every = table["run_id"].nunique(), len(comparison.pairs())
+    pairs = "every pair" if drawn == every else f"{drawn} of {every} pairs, the others having no value there"
+    return (
+        f"{measure} of {pairs}, with the means{words} and 95 % t intervals where there are 3 pairs or more. Above the "
+        "grey line the pool costs something; on it, it costs nothing; below it, repeated samples are ahead."
+    )
 
 
 def _joins(table: pd.DataFrame) -> bool:

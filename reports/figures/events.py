@@ -25,6 +25,7 @@ from deepboot.reports.figures.facets import (
     singly,
     some_of,
 )
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import (
     GREY,
     PALE,
@@ -63,7 +64,8 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
         figure = Figure(figsize=(WIDTH, 0.75 + height * len(cells)), layout="constrained")
         plot_steps(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, step_handles(worlds, outcomes), length=1.0)
-        return rendered("steps", figure, caption)
+        bounds = [f"{event}_{part}" for event in event_rows(shown) for part in ("outcome", "low", "high")]
+        return rendered("steps", figure, caption, numbers_of("steps", shown, ["cell", "world", "run_id", *bounds]))
 
 
 def draw_incidence(comparison: Comparison) -> Drawing | None:
@@ -90,14 +92,16 @@ def draw_incidence(comparison: Comparison) -> Drawing | None:
         "(dotted, a cross at each rise). An event counts from the evaluation that saw it; censored runs leave after "
         f"their last one. No interval is drawn.{UNITS[comparison.axis].note}{rest}"
     )
+    table = pd.concat(curves, ignore_index=True)
     return facets(
         "incidence",
-        pd.concat(curves, ignore_index=True),
+        table,
         cells,
         plot=lambda rows, ax: plot_incidence(rows, ax=ax, worlds=worlds, axis=comparison.axis),
         handles=[*world_handles(worlds), broken_handle()],
         caption=caption,
         axis=comparison.axis,
+        numbers=numbers_of("incidence", table, ["cell", "world", "step", "reached", "diverged"]),
     )
 
 

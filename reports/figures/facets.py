@@ -1,6 +1,7 @@
 """Figures with one panel per cell: their layout, legend, caption and files."""
 
 import io
+import math
 import re
 import textwrap
 import zlib
@@ -24,6 +25,7 @@ from deepboot.bootstrap.files import write_atomically
 from deepboot.reports.cells import KEY
 from deepboot.reports.figures.style import STYLE, ordered, step_axis
 from deepboot.reports.figures.theme import themed
+from deepboot.reports.tables.table import Table
 from deepboot.reports.time_axis import Axis
 
 MOST_PANELS = 6
@@ -48,6 +50,7 @@ class Drawing:
     continues: str = ""  # the name of the figure of which it shows further cells
     cells: str = ""  # which cells of how many, where it does not show all
     narrow: "Drawing | None" = None  # the same for a narrow page, where it has its own form
+    numbers: Table | None = None  # what it draws; none of curves, which a page holds once, in its interactive figure
 
     def with_narrow(self, form: "Drawing") -> "Drawing":
         """The same figure, with another form of it for narrow pages."""
@@ -64,11 +67,10 @@ class Drawing:
         text = self.svg.decode()
         text = re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
         text = re.sub(rf'<g id="([a-zA-Z0-9.]+_\d+|({RUN}) [^"]*)">', "<g>", text)  # names that nothing refers to
-        text = re.sub(r"\n\s*", "\n", text).replace("</g>\n", "</g>")
-        text = re.sub(r"<g>\n(<[^>]*/>)\n</g>", r"\1", text)  # groups of one mark
+        text = _without_bare_groups(re.sub(r">\n\s*<", "><", text))
         text = re.sub(r" transform=\"rotate\(-0 [^)]*\)\"", "", text)
         text = _short_names(text)
-        text = re.sub(r'<path d="M [\d.]+ [\d.]+\s*"[^>]*/>\n?', "", text)  # lines of one place, which draw nothing
+        text = re.sub(r'<path d="M [\d.]+ [\d.]+\s*"[^>]*/>', "", text)  # lines of one place, which draw nothing
         text = re.sub(r'(\bid="|xlink:href="#|url\(#)([mpC]\d+)\b', rf"\g<1>{_prefix(self.name)}\2", text)
         text = re.sub(rf'\bid="(?!{_prefix(self.name)})', f'id="{self.name}-', text).replace("xlink:href", "href")
         _, _, width, _ = re.search(r'viewBox="([^"]*)"', text)[1].split()  # type: ignore[index]
@@ -105,6 +107,25 @@ class Drawing:
             write_atomically(folder / f"{self.name}.pdf", self.pdf(commands))
 
 
+def _without_bare_groups(svg: str) -> str:
+    """An SVG without the groups that say nothing, of which matplotlib makes one or two for every mark.
+
+    >>> _without_bare_groups('<g><g id="a"><g><path/></g></g></g>')
+    '<g id="a"><path/></g>'
+    """
+    bare: list[bool] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0].endswith("/>"):
+            return tag[0]
+        if tag[0] != "</g>":
+            bare.append(tag[0] == "<g>")
+            return "" if bare[-1] else tag[0]
+        return "" if bare.pop() else tag[0]
+
+    return re.sub(r"<g\b[^>]*>|</g>", kept, svg)
+
+
 def _compact(attribute: re.Match[str]) -> str:
     """An attribute of places with a tenth of a point, the hundredth in curved shapes, and lines by their steps."""
     name, text = attribute.groups()
@@ -123,20 +144,39 @@ def _prefix(name: str) -> str:
 def _steps(line: str) -> str:
     """A line of straight parts as its beginning and the steps from there, which take fewer digits than places.
 
-    Level steps in one direction are one.
+    Steps that lie on one straight line, to a tenth of a point, are one.
 
     >>> _steps("M 36.71 201.52 L 49.53 200.8 L 61.2 200.8 L 61.4 200.8")
     'M36.7 201.5l12.8-.7 11.9 0'
     """
     tenths = [round(10 * float(number)) for number in re.findall(r"-?\d+(?:\.\d+)?", line)]
     moves = list(zip(tenths[::2], tenths[1::2], strict=True))
-    steps: list[tuple[int, int]] = []
-    for (x, y), (next_x, next_y) in pairwise(moves):
-        flat = steps and y == next_y and steps[-1][1] == 0 and (next_x - x) * steps[-1][0] > 0
-        before = steps.pop()[0] if flat else 0
-        steps.append((before + next_x - x, next_y - y))
+    corners = _corners(moves)
+    steps = [(next_x - x, next_y - y) for (x, y), (next_x, next_y) in pairwise(corners)]
     words = [f"{step / 10:g}".replace("0.", ".", 1) if abs(step) < 10 else f"{step / 10:g}" for step in chain(*steps)]
-    return f"M{moves[0][0] / 10:g} {moves[0][1] / 10:g}l{' '.join(words).replace(' -', '-')}"
+    joined = re.sub(r"(?<=\.\d) (?=\.)", "", " ".join(words).replace(" -", "-"))  # a second point begins a number
+    return f"M{moves[0][0] / 10:g} {moves[0][1] / 10:g}l{joined}"
+
+
+def _corners(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places of a line that are needed for it to pass within a tenth of a point of all, from the first to the last.
+
+    From each one that is kept a line goes as far across as its slope can fit between the bounds of all that it passes.
+
+    >>> _corners([(0, 0), (10, 1), (20, 0), (30, 1), (40, 50), (30, 50)])
+    [(0, 0), (30, 1), (40, 50), (30, 50)]
+    """
+    kept, low, high = places[:1], -math.inf, math.inf
+    for before, (x, y) in pairwise(places):
+        across = x - kept[-1][0]
+        ahead = (x - before[0]) * (before[0] - kept[-1][0]) > 0  # in the direction of those that it passes
+        if before is not kept[-1] and not (ahead and low <= (y - kept[-1][1]) / across <= high):
+            kept.append(before)
+            low, high, across = -math.inf, math.inf, x - before[0]
+        if across:
+            ends = sorted((y - kept[-1][1] + side) / across for side in (-1, 1))
+            low, high = max(low, ends[0]), min(high, ends[1])
+    return [*kept, places[-1]] if len(places) > 1 else kept
 
 
 def _short_names(svg: str) -> str:
@@ -165,6 +205,7 @@ def facets(
     handles: list[Any],
     caption: str,
     axis: Axis = "step",
+    numbers: Table | None = None,
 ) -> Drawing:
     """A figure with a panel per cell, at most three in a row, on shared axes that hold the steps of all."""
     columns = min(len(cells), 3) if len(cells) != 4 else 2
@@ -186,7 +227,7 @@ def facets(
         for index, ax in enumerate(axes[: len(cells)]):
             ax.set_xlabel(ax.get_xlabel() if index + columns >= len(cells) else "")
         legend(figure, handles)
-        return rendered(name, figure, caption)
+        return rendered(name, figure, caption, numbers)
 
 
 def folded(cell: str, letters: int) -> str:
@@ -213,13 +254,13 @@ def rc_style(name: str) -> Any:
     return STYLE | {"svg.hashsalt": name}
 
 
-def rendered(name: str, figure: Figure, caption: str) -> Drawing:
+def rendered(name: str, figure: Figure, caption: str, numbers: Table | None = None) -> Drawing:
     """A figure as SVG, with the same bytes at every call."""
     svg = io.BytesIO()
     _number_marks(figure)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # the layout is computed: a PDF does not repeat it
-    return Drawing(name, caption, svg.getvalue(), figure)
+    return Drawing(name, caption, svg.getvalue(), figure, numbers=numbers)
 
 
 def _number_marks(figure: Figure) -> None:

@@ -1,24 +1,27 @@
 """The figures that a report shows, in its order: the one that answers first, and every cell in some page of curves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from deepboot.bootstrap.results import among
 from deepboot.reports.comparison import Comparison
+from deepboot.reports.figures.answering import answering
 from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error
 from deepboot.reports.figures.cells import draw_scatter, draw_survival
 from deepboot.reports.figures.delays import draw_delays
-from deepboot.reports.figures.effect import draw_effects
+from deepboot.reports.figures.effect import draw_effects, draw_effects_together, layout_of
 from deepboot.reports.figures.events import draw_incidence, draw_steps
 from deepboot.reports.figures.facets import MOST_PANELS, Drawing
 from deepboot.reports.figures.learned import draw_learned
 from deepboot.reports.figures.maps import draw_phase_map
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.outcomes import draw_outcome_map
 from deepboot.reports.figures.probes import draw_probes
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
+from deepboot.reports.tables.table import Table
 from deepboot.reports.time_axis import Axis
 
 BY_STEPS = " It stays on steps: runs are evaluated at the same steps, not at the same seconds."
@@ -28,7 +31,8 @@ MOST_PAGES = 6  # of one figure; a sweep of more cells has the others in its eff
 def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     """Every figure for which there are data, over steps, samples seen or seconds.
 
-    Of a sweep the effect of its settings comes first, of other studies both worlds' test errors.
+    The figure of what the page's answer speaks of comes first: of a sweep the effect of its settings, of other studies
+    curves of both worlds. The other effects and curves follow, which a page shows as one interactive figure each.
 
     Args:
         comparison: in steps.
@@ -39,9 +43,9 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
     drawings = [
         *draw_effects(timed),
         draw_phase_map(timed),
-        draw_outcome_map(comparison),
         *paged(lambda page: draw_worlds(page, "test_error", times), timed),
         *paged(lambda page: draw_worlds(page, "test_soft_error", times), timed),
+        draw_outcome_map(comparison),
         *_probes(comparison, axis),
         *paged(lambda page: _bootstrap_error(page, axis), comparison),
         *paged(draw_steps, timed),
@@ -51,7 +55,34 @@ def draw_all(comparison: Comparison, axis: Axis = "step") -> list[Drawing]:
         *paged(draw_survival, timed),
         *paged(draw_incidence, timed),
     ]
-    return [drawing for drawing in drawings if drawing]
+    known = [drawing for drawing in drawings if drawing]
+    answer = answering(comparison)
+    first = answer.effect if layout_of(comparison) else answer.curves
+    return sorted(known, key=lambda one: (one.continues or one.name) != first)
+
+
+def draw_together(comparison: Comparison, parts: Mapping[str, Comparison], axis: Axis = "step") -> list[Drawing]:
+    """What compares between several studies: effects of the settings that all of them sweep, or curves if none does.
+
+    Args:
+        comparison: of all studies, in steps.
+        parts: the comparison of each study, by its name.
+        axis: the unit of time.
+    """
+    timed = comparison.over(axis)
+    if any(layout_of(part) for part in parts.values()):
+        return draw_effects_together(timed, {name: part.over(axis) for name, part in parts.items()})
+    times = event_times(timed)
+    drawings = [*paged(lambda page: draw_worlds(page, "test_error", times), timed), *paged(draw_steps, timed)]
+    return [replace(one, numbers=one.numbers or _curve_means(timed)) for one in drawings]
+
+
+def _curve_means(comparison: Comparison) -> Table:
+    """Means of every cell's and world's test error, of the runs that were evaluated at each step."""
+    groups = comparison.curves().groupby(["cell", "world", "step"], sort=False)["test_error"]
+    means = groups.agg(["mean", "size"]).reset_index()
+    columns = {"cell": "cell", "world": "world", "step": "step", "mean": "mean test error", "size": "runs"}
+    return numbers_of("test_error", means, columns)
 
 
 def paged(draw: Callable[[Comparison], Drawing | None], comparison: Comparison) -> list[Drawing]:

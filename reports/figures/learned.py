@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.facets import WIDTH, Drawing, legend, rc_style, rendered
+from deepboot.reports.figures.numbers import POINTS, numbers_of, points_of
 from deepboot.reports.figures.representation import (
     plot_bits,
     plot_chain,
@@ -76,7 +77,8 @@ def draw_learned(comparison: Comparison) -> Drawing | None:
             legend(figure, handles)
         counts = files.groupby("world")["run_id"].nunique()
         of = " and ".join(f"1 of {counts[world]} {world}" for world in worlds)
-        return rendered(NAME, figure, f"{caption} ({of} runs with kept weights). {'; '.join(found)}.")
+        words = f"{caption} ({of} runs with kept weights). {'; '.join(found)}."
+        return rendered(NAME, figure, words, numbers_of(NAME, points_of(figure), POINTS))
 
 
 def _shown_cell(comparison: Comparison, files: pd.DataFrame) -> list[str]:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.facets import NARROW, TITLE, WIDTH, Drawing, folded, rc_style, rendered, seed_counts
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import COLORS, PALE, SMALLEST, new_axes
 from deepboot.reports.figures.theme import shades
 from deepboot.reports.measures.events import event_bounds
@@ -56,9 +57,11 @@ def draw_phase_map(comparison: Comparison) -> Drawing | None:
     if table["value"].isna().all():
         return None
     caption = f"{quantity.caption.format(*over)} {seed_counts(runs)}.{UNITS[comparison.axis].note}"
+    named = {name: name for name in over} | {"value": quantity.name, "text": "written in"}
+    numbers = numbers_of("phase_map", table.assign(text=table["text"].str.replace("\n", ", ")), named)
     with mpl.rc_context(rc_style("phase_map")):
         wide, narrow = (
-            rendered("phase_map", _figure(table, over, quantity, width), caption) for width in (WIDTH, NARROW)
+            rendered("phase_map", _figure(table, over, quantity, width), caption, numbers) for width in (WIDTH, NARROW)
         )
     return wide.with_narrow(narrow)
 

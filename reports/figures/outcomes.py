@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.facets import NARROW, TITLE, WIDTH, Drawing, folded, rc_style, rendered
 from deepboot.reports.figures.maps import MOST_MAPS, map_settings, panel_name
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import COLORS, SMALLEST, new_axes
 from deepboot.reports.figures.theme import SQUARES, mixed
 from deepboot.reports.measures.classes import CLASSIFIERS, NOT_MEASURED, classify, named_classifiers
@@ -42,8 +43,12 @@ def draw_outcome_map(comparison: Comparison) -> Drawing | None:
         "Written in: how many of how many are of the most frequent class. The ideal world's bars are of the partners "
         f"of the runs on a pool. {plural(len(runs), 'run')} on a pool."
     )
+    runs_of = [table.assign(world=world).groupby(["world", *over, "outcome"]).size() for world, table in tables.items()]
+    numbers = numbers_of(NAME, pd.concat(runs_of).rename("runs").reset_index(), ["world", *over, "outcome", "runs"])
     with mpl.rc_context(rc_style(NAME)):
-        wide, narrow = (rendered(NAME, _figure(tables, over, known, width), caption) for width in (WIDTH, NARROW))
+        wide, narrow = (
+            rendered(NAME, _figure(tables, over, known, width), caption, numbers) for width in (WIDTH, NARROW)
+        )
     return wide.with_narrow(narrow)
 
 

@@ -21,6 +21,7 @@ from deepboot.reports.figures.facets import (
     seed_counts,
     shown_cells,
 )
+from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import step_axis, world_handles
 from deepboot.reports.time_axis import UNITS, Axis
 
@@ -60,7 +61,12 @@ def _draw(name: str, values: list[str], table: pd.DataFrame, comparison: Compari
     with mpl.rc_context(rc_style(name)):
         figure = _panels(shown, cells, drawn, worlds, comparison.axis)
         legend(figure, world_handles(worlds))
-        return rendered(name, figure, _caption(drawn, shown, comparison) + rest)
+        means = (
+            shown.groupby(["cell", "world", "name", "step"], sort=False)["value"].agg(["mean", "size"]).reset_index()
+        )
+        numbers = numbers_of(name, means, {"cell": "cell", "world": "world", "name": "value of", "step": "step",
+                                           "mean": "mean", "size": "runs"})  # fmt: skip
+        return rendered(name, figure, _caption(drawn, shown, comparison) + rest, numbers)
 
 
 def _panels(table: pd.DataFrame, cells: list[str], names: list[str], worlds: list[str], axis: Axis) -> Figure:

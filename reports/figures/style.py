@@ -26,6 +26,7 @@ OTHERS = [("#009e73", (0, (7, 1.5, 1.5, 1.5))), ("#cc79a7", (0, (3, 1, 1, 1, 1, 
 TRAIN_DASH = (0, (1, 1.4))
 CHANCE_LINE: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 3)), "linewidth": 0.9}
 SMALLEST = 8.5  # points of the smallest letters in any figure, of which a page makes at least 11 pixels
+LETTER = 0.55  # width of a letter as a share of its height, on average
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["Helvetica Neue", "Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
@@ -115,7 +116,8 @@ def mark_step(ax: Axes, steps: pd.Series, text: str, *, high: bool = True) -> No
     median = float(known.groupby(level=0).first().median())
     ax.axvline(median, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1, gid=text)
     height, align = (0.985, "top") if high else (0.015, "bottom")
-    at_the_end = (ax.transData + ax.transAxes.inverted()).transform((median, 0.0))[0] > 0.85
+    room = LETTER * SMALLEST * len(text) * ax.figure.dpi / (72 * ax.get_window_extent().width)  # as a share
+    at_the_end = (ax.transData + ax.transAxes.inverted()).transform((median, 0.0))[0] > 1 - room
     side, offset = ("right", -2.5) if at_the_end else ("left", 2.5)
     beside: Any = {"xycoords": ax.get_xaxis_transform(), "xytext": (offset, 0), "textcoords": "offset points"}
     ax.annotate(text, (median, height), ha=side, va=align, fontsize=SMALLEST, color=GREY, **beside)

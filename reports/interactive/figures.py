@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 TOOLS = "pan,box_zoom,wheel_zoom,reset"
 WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
+MOST_TICKS = 12  # swept numbers that have a tick each
 KEPT: dict[str, Any] = {"nonselection_line_alpha": 1.0, "nonselection_fill_alpha": 0.5}
 NO_VALUE = "#bbbbbb"
 LINES: dict[str, Any] = {"line_color": "color", "line_dash": "dash", "line_alpha": "alpha"}
 LINE_TIP = [("", "@what"), ("world", "@world"), ("cell", "@cell"), ("at", "$snap_x{0,0.[00]}"),
             ("value", "$snap_y{0.[0000]}")]  # fmt: skip
+CENTRED: dict[str, Any] = {"text_align": "center", "text_baseline": "middle", "nonselection_text_alpha": 1.0}
 CELL_TIP = [("cell", "@cell"), ("world", "@world"), ("", "@text")]
 # 1, 2 and 5 times the powers of ten; these alone over many decades, and even steps in less than one.
 LOG_TICKS = """
@@ -58,12 +60,20 @@ def curves_figure() -> "Figure":
     return plot
 
 
-def effect_figure(settings: list[str], cells: list[dict[str, Any]]) -> "Figure | None":
-    """A heat map of the first two swept settings, or one swept setting against what comes of it; None without any."""
+def effect_figures(settings: list[str], cells: list[dict[str, Any]]) -> "list[Figure]":
+    """A plot over the first swept number, and a heat map of the first two settings where there are so many."""
     if not settings:
-        return None
+        return []
     values = [in_order(cell["values"][place] for cell in cells) for place in range(len(settings))]
-    return _heat_map(settings[:2], values[:2]) if len(settings) > 1 else _effect_plot(settings[0], values[0])
+    across = across_place(settings, cells)
+    plot = _effect_plot(settings[across], values[across], several=len(settings) > 1)
+    return [plot, _heat_map(settings[:2], values[:2])] if len(settings) > 1 else [plot]
+
+
+def across_place(settings: list[str], cells: list[dict[str, Any]]) -> int:
+    """Which setting is across in a plot: the first one that has numbers only, as in the static figures."""
+    numeric = (all(number(cell["values"][place]) is not None for cell in cells) for place in range(len(settings)))
+    return next((place for place, known in enumerate(numeric) if known), 0)
 
 
 def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
@@ -72,41 +82,53 @@ def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
     from bokeh.plotting import figure
 
     plot: Any = figure(
-        name="effect", height=160 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
+        name="map", height=160 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
         x_range=FactorRange(factors=values[0]), y_range=FactorRange(factors=values[1]),
         tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
     )  # fmt: skip
-    squares = ColumnDataSource({name: [] for name in ("x", "y", "value", "text", "cell", "world")}, name="effect cells")
-    colors = LinearColorMapper(palette=[NO_VALUE], low=0, high=1, nan_color=NO_VALUE, name="effect colors")
+    names = ("x", "y", "value", "text", "cell", "world", "label", "ink")
+    squares = ColumnDataSource({name: [] for name in names}, name="map cells")
+    colors = LinearColorMapper(palette=[NO_VALUE], low=0, high=1, nan_color=NO_VALUE, name="map colors")
     style: dict[str, Any] = {"fill_color": {"field": "value", "transform": colors}, "line_color": None}
     style |= {"nonselection_fill_alpha": 0.45, "selection_line_color": GREY, "selection_line_width": 2}
-    plot.rect("x", "y", 0.96, 0.96, source=squares, **style)
-    bar = ColorBar(color_mapper=colors, height=10, padding=4, background_fill_color=None, name="effect bar")
+    drawn = plot.rect("x", "y", 0.96, 0.96, source=squares, **style)
+    plot.text("x", "y", "label", source=squares, text_color="ink", text_font_size="12px", **CENTRED)
+    bar = ColorBar(color_mapper=colors, height=10, padding=4, background_fill_color=None, name="map bar")
     plot.add_layout(bar, "above")  # there its title has the whole width
-    plot.add_tools(HoverTool(tooltips=CELL_TIP), TapTool())
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips=CELL_TIP), TapTool(renderers=[drawn]))
     plot.grid.visible = False
     return _bare(plot)
 
 
-def _effect_plot(setting: str, values: list[str]) -> "Figure":
-    from bokeh.models import ColumnDataSource, HoverTool, TapTool
+def _effect_plot(setting: str, values: list[str], *, several: bool) -> "Figure":
+    from bokeh.models import BoxZoomTool, ColumnDataSource, FixedTicker, HoverTool, TapTool
 
     numbers = [number(value) for value in values]
     known = [value for value in numbers if value is not None]
     numeric = len(known) == len(values) and len(values) > 1
     log = numeric and min(known) > 0 and max(known) >= WIDE * min(known)
-    plot = _plot("effect", height=280, tools="pan,box_zoom,reset", factors=None if numeric else values)
+    plot: Any = _plot("effect", height=360 if several else 300, factors=None if numeric else values)
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
-        {name: [] for name in ("x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world")},
+        {name: [] for name in (
+            "x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world")},
         name="effect cells",
-    )
+    )  # fmt: skip
+    if len(known) <= MOST_TICKS and numeric:
+        for ruler in plot.xaxis:
+            ruler.ticker = FixedTicker(ticks=sorted(known))
+    zero = ColumnDataSource({"y": []}, name="effect zero")
+    plot.hspan(y="y", source=zero, line_color=GREY, line_width=0.8)
+    runs = ColumnDataSource({name: [] for name in ("x", "y", "color", "fill", "marker")}, name="effect runs")
+    plot.scatter("x", "y", source=runs, marker="marker", size=5, color="color", line_alpha=0.5, fill_alpha="fill")
     links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
     plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
-    plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=1.5)
-    marks = plot.scatter("x", "y", source=points, marker="marker", size=10, color="color", fill_alpha="fill", **KEPT)
+    plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=2)
+    look: dict[str, Any] = {"marker": "marker", "size": "size", "fill_color": "color", "line_color": "edge"}
+    marks = plot.scatter("x", "y", source=points, fill_alpha="fill", **look, **KEPT)
     plot.add_tools(HoverTool(renderers=[marks], tooltips=CELL_TIP), TapTool(renderers=[marks]))
+    plot.toolbar.active_drag = plot.select_one(BoxZoomTool)
     return plot
 
 

@@ -4,8 +4,10 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jinja2
@@ -16,17 +18,28 @@ from deepboot.reports.figures.style import DASHES, GAP_COLOR, GREY, ordered, wor
 from deepboot.reports.figures.theme import HUES, SQUARES, TONES
 from deepboot.reports.interactive.curves import MEASURES, curves_of, note_on
 from deepboot.reports.interactive.effects import effects_of
-from deepboot.reports.interactive.figures import curves_figure, effect_figure
+from deepboot.reports.interactive.figures import across_place, curves_figure, effect_figures
+from deepboot.reports.text import listed
 from deepboot.reports.time_axis import UNITS
 
 View = Literal["worlds", "effect", "bootstrap_error"]
 ASSETS = Path(__file__).parent / "assets"
-STATIC = ("figure-test_error", "figure-test_soft_error")  # figures of the page that show the same curves
+# Static figures of a page that show the same as an interactive one, which covers them on a screen. The figure of the
+# bootstrap error over steps is not among them: it also has the claimed regions and the band of the whole curve.
+COVERED = {
+    "effect": ("effect_grokking", "effect_bootstrap_error", "effect_final_error", "phase_map"),
+    "curves": ("test_error", "test_soft_error"),
+}
 DASH = 2  # pixels of a dash for each of the style's points
 
 
 def interactive(
-    comparison: Comparison, *, view: View = "effect", replaces: tuple[str, ...] = STATIC, stands_for: str = ""
+    comparison: Comparison,
+    *,
+    view: View = "effect",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    prefix: str = "",
+    first: bool = True,
 ) -> Markup:
     """The figures as a piece of a page; empty where no run has been evaluated.
 
@@ -38,21 +51,37 @@ def interactive(
         comparison: in steps.
         view: curves of both worlds, their bootstrap error, or, over the curves, what came of swept settings; without
             any, "effect" is the curves alone.
-        replaces: identifiers of the static figures.
-        stands_for: names of these figures in the page's text, such as "Figures 1 and 2"; empty outside a page.
+        numbers: of the page's static figures, by name; a figure and its interactive form share one. Empty outside a
+            page.
+        prefix: of the static figures' identifiers, where a page holds those of several studies.
+        first: whether it is the first one of its page, which holds the library that draws all of them.
     """
     if comparison.evaluations.empty:
         return Markup()
-    payload = payload_of(comparison, view)
+    payload = payload_of(comparison, view) | {"numbers": dict(numbers)}
+    covered = {form: [name for name in names if name in numbers] for form, names in COVERED.items()}
     return _rendered(
         "figure.html.j2",
-        library=_library(),
+        library=_library() if first else "",
         data=_packed(json.dumps(payload, separators=(",", ":"), allow_nan=False)),
         style=Markup((ASSETS / "figure.css").read_text()),
         script=Markup((ASSETS / "figure.js").read_text()),
-        replaces=" ".join(replaces),
-        stands_for=stands_for,
+        replaces=" ".join(f"figure-{prefix}{name}" for names in covered.values() for name in names),
+        prefix=prefix,
+        first=first,
+        stands_for={form: _named([numbers[name] for name in names]) for form, names in covered.items()},
     )
+
+
+def _named(numbers: list[int]) -> str:
+    """The figures of these numbers in words.
+
+    >>> _named([1, 2, 3, 4]), _named([5]), _named([])
+    ('Figures 1 to 4', 'Figure 5', '')
+    """
+    whole = len(numbers) > 2 and sorted(numbers) == list(range(min(numbers), max(numbers) + 1))
+    words = f"{min(numbers)} to {max(numbers)}" if whole else listed(map(str, sorted(numbers)), " and ")
+    return f"Figure{'s' if len(numbers) > 1 else ''} {words}" if numbers else ""
 
 
 def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
@@ -60,7 +89,7 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
     from bokeh.embed import json_item
 
     curves = curves_of(comparison)
-    effect = effect_figure(curves.settings, curves.cells) if view == "effect" else None
+    effects = effect_figures(curves.settings, curves.cells) if view == "effect" else []
     worlds = ordered(comparison.runs["world"])
     styles = {world: world_style(world, worlds) for world in worlds}
     return {
@@ -71,17 +100,19 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
         "neutral": _style(GREY, DASHES["real"]),
         "tones": [TONES[0], TONES[-1]],
         "squares": SQUARES,
-        "effects": effects_of(comparison) if effect else [],
+        "effects": effects_of(comparison) if effects else [],
+        "gap_metric": f"test_{comparison.runs['metric'].iloc[0]}",
+        "across": across_place(curves.settings, curves.cells),
         "measures": MEASURES,
         "times": {name: unit.label for name, unit in UNITS.items()},
         "note": note_on(curves),
-        "figures": {figure.name: _numbered(json_item(figure)) for figure in (curves_figure(), effect) if figure},
+        "figures": {figure.name: _numbered(json_item(figure)) for figure in (curves_figure(), *effects)},
     }
 
 
 def document(comparison: Comparison, *, view: View = "effect", title: str = "Deep bootstrap") -> str:
     """The figures as a page of their own."""
-    return str(_rendered("document.html.j2", figure=interactive(comparison, view=view, replaces=()), title=title))
+    return str(_rendered("document.html.j2", figure=interactive(comparison, view=view), title=title))
 
 
 def _rendered(name: str, **context: Any) -> Markup:

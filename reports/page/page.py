@@ -1,6 +1,7 @@
 """The report of an output folder: one page that opens offline, the same as text, and its figures as files."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.figures.facets import Drawing
-from deepboot.reports.figures.gallery import draw_all
+from deepboot.reports.figures.gallery import draw_all, draw_together
 from deepboot.reports.figures.theme import tone_rules
-from deepboot.reports.interactive.page import STATIC, interactive
+from deepboot.reports.interactive.page import interactive
 from deepboot.reports.page import sections
 from deepboot.reports.page.glossary import glossary
 from deepboot.reports.page.summary import excluded, finding, overview, progress
@@ -26,12 +27,13 @@ from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables import settings, verdicts
 from deepboot.reports.tables.replication import beside_published
 from deepboot.reports.tables.table import Table, in_markdown
-from deepboot.reports.text import listed, percent, plural
+from deepboot.reports.text import percent, plural
 from deepboot.reports.time_axis import Axis
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_ROWS = 12  # of a table in the page; its CSV and the text have all
 MOST_SENTENCES = 6  # of the finding that are not folded
+SAFE = "/,:;=()*+!~"  # letters that an address in an attribute may hold as they are, which makes it shorter
 MARKS = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 
 
@@ -105,7 +107,9 @@ def _page_file(results: list[Results], out: str | Path | None) -> Path:
 
 def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
     """All that the two templates show, of a comparison in steps, with figures and tables on this axis."""
-    drawings, parts = draw_all(comparison, axis), sections.parts(comparison)
+    parts = sections.parts(comparison)
+    shown = _shown(parts, axis)
+    together = _together(comparison, parts, axis, sum(len(one.numbers) for one in shown.values()))
     runs = comparison.runs
     several = f"{len(parts)} studies side by side"
     return {
@@ -119,9 +123,15 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
         "unfinished": int((runs["status"] == "unfinished").sum()),
         "published": beside_published(replications(comparison)),
         "between": settings.between_folders(comparison),
-        "interactive": interactive(comparison, stands_for=_stands_for(drawings)),
-        "drawings": drawings,
-        "numbered": _numbered(drawings),
+        "shown": shown,
+        "together": together,
+        "headed": [("Figures", one, 1) for one in shown.values()]
+        if len(parts) == 1
+        else [
+            *((f"Figures of {folder}", one, 0) for folder, one in shown.items()),
+            ("Side by side", together, 0),
+        ],
+        "drawings": [drawing for one in (*shown.values(), together) for drawing in one.drawings],
         "overview": overview(comparison),
         "finding": finding(comparison),
         "excluded": excluded(comparison),
@@ -138,17 +148,61 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
     }
 
 
-def _stands_for(drawings: list[Drawing]) -> str:
-    """The figures that show the same as the ones that answer to the mouse, which lie over them."""
-    numbers = _numbered(drawings)
-    shown = [str(number) for name, number in numbers.items() if f"figure-{name}" in STATIC]
-    return f"Figure{'s' if len(shown) > 1 else ''} {listed(shown, ' and ')}" if shown else ""
+@dataclass(frozen=True)
+class Shown:
+    """The figures of one study.
+
+    Attributes:
+        prefix: of their names, where a page has those of several studies.
+        drawings: in the order of the page.
+        numbers: of every figure, by its name without the prefix; the pages of one figure share it.
+        interactive: the figures that answer to the mouse.
+    """
+
+    prefix: str
+    drawings: list[Drawing]
+    numbers: dict[str, int]
+    interactive: Markup | str = ""
+
+    def number(self, drawing: Drawing) -> int:
+        """The number of one of its drawings."""
+        return self.numbers[(drawing.continues or drawing.name).removeprefix(self.prefix)]
 
 
-def _numbered(drawings: list[Drawing]) -> dict[str, int]:
-    """The number of every figure by its name; the pages of one figure share it."""
+def _shown(parts: list[sections.Part], axis: Axis) -> dict[str, Shown]:
+    """The figures of every study, by its folder, numbered through the page."""
+    shown: dict[str, Shown] = {}
+    for place, part in enumerate(parts, start=1):
+        prefix = f"study{place}-" if len(parts) > 1 else ""
+        drawings = draw_all(part.comparison, axis)
+        numbers = _numbered(drawings, sum(len(one.numbers) for one in shown.values()))
+        html = interactive(part.comparison, numbers=numbers, prefix=prefix, first=not any(
+            one.interactive for one in shown.values()))  # fmt: skip
+        shown[part.folder] = Shown(prefix, [_prefixed(one, prefix) for one in drawings], numbers, html)
+    return shown
+
+
+def _together(comparison: Comparison, parts: list[sections.Part], axis: Axis, before: int) -> Shown:
+    """The figures of what compares between several studies."""
+    names = [Path(part.folder).name for part in parts]
+    known = names if len(set(names)) == len(names) else [part.folder for part in parts]
+    by_study = dict(zip(known, (part.comparison for part in parts), strict=True))
+    drawings = draw_together(comparison, by_study, axis) if len(parts) > 1 else []
+    prefix = "together-"
+    return Shown(prefix, [_prefixed(one, prefix) for one in drawings], _numbered(drawings, before))
+
+
+def _prefixed(drawing: Drawing, prefix: str) -> Drawing:
+    """A drawing under a name that no other study's has, with its form for a narrow page."""
+    narrow = drawing.narrow and replace(drawing.narrow, name=f"{prefix}{drawing.narrow.name}")
+    continues = drawing.continues and f"{prefix}{drawing.continues}"
+    return replace(drawing, name=f"{prefix}{drawing.name}", continues=continues, narrow=narrow)
+
+
+def _numbered(drawings: list[Drawing], before: int = 0) -> dict[str, int]:
+    """The number of every figure by its name, after so many others; the pages of one figure share it."""
     names = dict.fromkeys(drawing.continues or drawing.name for drawing in drawings)
-    return {name: number for number, name in enumerate(names, start=1)}
+    return {name: number for number, name in enumerate(names, start=before + 1)}
 
 
 def _rendered(name: str, context: dict[str, Any]) -> str:
@@ -184,7 +238,7 @@ def _pipe(table: Table) -> Markup:
 
 def _csv_uri(table: Table) -> str:
     """A table as an address that a browser saves as a file, without a file beside the page."""
-    return f"data:text/csv;charset=utf-8,{quote(table.csv)}"
+    return f"data:text/csv;charset=utf-8,{quote(table.csv, safe=SAFE)}"
 
 
 __all__ = ["Judgement", "finding", "write_report"]

@@ -53,6 +53,7 @@ class Part:
         question, origin: as the study has them; maybe empty.
         problem: of the registration of its claims; empty without one.
         answer: to its question.
+        comparison: of its runs alone, in steps.
         claims: its claims, withdrawn ones too.
         together, every: tables of all claims, and of every claim in every cell.
     """
@@ -61,6 +62,7 @@ class Part:
     question: str
     origin: str
     problem: str
+    comparison: Comparison
     answer: Answer
     claims: list[Claim]
     together: Table
@@ -85,6 +87,7 @@ def _part(folder: str, comparison: Comparison, judged: list[Case]) -> Part:
         question,
         str(study.get("source") or ""),
         Registration.of(comparison.sources[0]).problem,
+        comparison,
         replace(answered, text=" ".join(filter(None, (answered.text, unreached(comparison))))),
         [Claim(case, _evidence(case), bar(case.judgements), otherwise(comparison, case)) for case in judged],
         verdicts.together(judged),

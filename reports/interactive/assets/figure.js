@@ -1,11 +1,14 @@
 // Fills the Bokeh figures of one `.interactive` element from its data, anew at every change of a control.
 (async (root) => {
   "use strict";
-  const FEW_GROUPS = 6, MOST_SWITCHES = 40, LEVELS = 64;  // groups with bands and marks; cells with a switch of their own; colours of a map
+  const FEW_GROUPS = 6, MOST_SWITCHES = 40, MOST_PLOTTED = 36, LEVELS = 64;
+  // groups with bands and marks; cells with a switch of their own; cells that are a plot at first; colours of a map
+  const MOST_WRITTEN = 12, DODGE = 0.018;  // columns of a map with values in it; between values of a second setting, of an axis
+  const SINGLES = ["circle", "triangle", "x"];  // marks of single runs: reached, never, broken
   const find = (selector) => root.querySelector(selector);
 
-  async function unpacked(selector) {
-    const bytes = Uint8Array.from(atob(find(selector).textContent.trim()), (letter) => letter.charCodeAt(0));
+  async function unpacked(packed) {
+    const bytes = Uint8Array.from(atob(packed.textContent.trim()), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   }
 
@@ -16,17 +19,16 @@
   }
 
   performance.mark("figures begin");  // the marks are read by measurements of opening time
-  if (!window.Bokeh) {
-    const code = await unpacked(".interactive-library");
-    if (!window.Bokeh) document.head.append(element("script", code));
-  }
+  const library = async () => window.Bokeh || document.head.append(element("script", await unpacked(document.querySelector(".interactive-library"))));
+  await (window.interactiveLibrary ??= library());  // once for all figures of a page
   performance.mark("figures library");
-  const data = JSON.parse(await unpacked(".interactive-data"));
+  const data = JSON.parse(await unpacked(find(".interactive-data")));
   performance.mark("figures data");
   const state = { hidden_worlds: new Set(), hidden_cells: new Set(), chosen: data.settings.map(() => "") };
   const models = {};
   root.hidden = false;
   find(".interactive-effect").hidden = !data.figures.effect;
+  find("[data-figure=map]").hidden = !data.figures.map;  // until it has its size
   for (const [name, item] of Object.entries(data.figures)) {
     const views = await Bokeh.embed.embed_item(item, find(`[data-figure=${name}]`));
     const model_document = [...views][0].model.document;
@@ -34,18 +36,18 @@
   }
 
   // ---- controls: plain HTML
-  const controls = find(".interactive-controls");
-  const layer_choice = find("select[name=layer]");
-  const heat_map = data.settings.length > 1;
-  const layers = heat_map ? data.effects.map((layer) => [layer]) : Object.values(grouped(data.effects, (layer) => layer.quantity));
-  for (const [place, several] of layers.entries()) {
-    const world = heat_map ? `, ${several[0].world} world` : "";
-    layer_choice.append(element("option", several[0].quantity + world, { value: place }));
+  const controls = find("form.interactive-controls");
+  const [layer_choice, form_choice, world_choice] = ["layer", "form", "map_world"].map((name) => find(`select[name=${name}]`));
+  const layers = Object.values(grouped(data.effects, (layer) => layer.quantity));  // of one quantity in all worlds
+  const numbered = (figure) => data.numbers[figure] ? `Figure ${data.numbers[figure]}: ` : "";
+  for (const [place, [layer]] of layers.entries()) {
+    layer_choice.append(element("option", numbered(layer.figure) + layer.quantity, { value: place }));
   }
-  const known = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).map((cell) => cell[0]);
-  const differs = (several) => new Set(known(several)).size > 1;  // at first a map of several colours and few grey squares
-  const rank = (several) => known(several).length + (differs(several) ? data.cells.length : 0);
-  layer_choice.value = Math.max(layers.findIndex((several) => rank(several) === Math.max(...layers.map(rank))), 0);
+  for (const { name } of data.worlds) world_choice.append(element("option", `${name} world`, { value: name }));
+  const known = (several) => several[0].cells.filter((cell) => cell && cell[0] !== null).length;
+  layer_choice.value = Math.max(layers.findIndex((several) => known(several) || several[0].runs.some((runs) => runs.length)), 0);
+  form_choice.value = data.figures.map && data.cells.length > MOST_PLOTTED ? "map" : "effect";
+  form_choice.parentElement.hidden = !data.figures.map;
   for (const [name, words] of Object.entries(data.measures)) {
     controls.elements.measure.append(element("option", words, { value: name }));
   }
@@ -54,9 +56,7 @@
   controls.elements.view.value = data.view;
   const setting_choices = data.settings.map((name, place) => {
     const label = element("label", `${name} `), choice = element("select", "", { name: `setting ${place}` });
-    const values = [...new Set(data.cells.map((cell) => cell.values[place]))];
-    const numeric = (text) => Number(text.replaceAll(",", ""));
-    values.sort((one, other) => numeric(one) - numeric(other) || (one < other ? -1 : 1));
+    const values = in_order(data.cells.map((cell) => cell.values[place]));
     choice.append(element("option", "all", { value: "" }), ...values.map((value) => element("option", value, { value })));
     choice.addEventListener("change", () => { state.chosen[place] = choice.value; draw(); });
     label.append(choice);
@@ -65,12 +65,17 @@
   });
   controls.addEventListener("change", draw);
   controls.addEventListener("submit", (event) => event.preventDefault());
-  layer_choice.addEventListener("change", draw);
+  for (const choice of [layer_choice, form_choice, world_choice]) choice.addEventListener("change", draw);
 
   function grouped(items, key) {
     const groups = {};
     for (const item of items) (groups[key(item)] ??= []).push(item);
     return groups;
+  }
+
+  function in_order(texts) {
+    const numeric = (text) => Number(text.replaceAll(",", ""));
+    return [...new Set(texts)].sort((one, other) => numeric(one) - numeric(other) || (one < other ? -1 : 1));
   }
 
   function choose(values) {
@@ -90,6 +95,11 @@
     const towards = share < 0 ? ink() : paper();
     const mixed = rgb(color).map((part, place) => Math.round(part + (towards[place] - part) * Math.abs(share)));
     return `rgb(${mixed.join(",")})`;
+  }
+
+  function tone_of(rank, count) {  // of one of several cells or values
+    const [palest, darkest] = data.tones;
+    return count > 1 ? palest + (darkest - palest) * rank / (count - 1) : 0;
   }
 
   function paint() {
@@ -205,9 +215,9 @@
       lines: empty_columns(["xs", "ys", "color", "alpha", "dash", "width", "what", "world", "cell"]),
     };
     const shown = data.cells.map((cell, place) => ({ ...cell, place })).filter((cell) => matches(cell) && !state.hidden_cells.has(cell.place));
-    const [palest, darkest] = data.tones, means = [], drawn = new Set(), groups = new Map(), swatches = new Map();
+    const means = [], drawn = new Set(), groups = new Map(), swatches = new Map();
     for (const [rank, cell] of shown.entries()) {
-      const tone = shown.length > 1 ? palest + (darkest - palest) * rank / (shown.length - 1) : 0;
+      const tone = tone_of(rank, shown.length);
       for (const world of data.worlds) {
         if (state.hidden_worlds.has(world.name)) continue;
         const runs = cell.runs.filter((run) => data.runs.world[run] === world.name && values(run, metric, view));
@@ -255,90 +265,165 @@
     if (view === "bootstrap_error") y_range[0] = Math.min(y_range[0], -0.02 * Math.abs(y_range[1]));
     scaled(model, "x", log_x, range_of(xs, log_x, true), data.times[unit]);
     scaled(model, "y", log_y, y_range, view === "worlds" ? words : `bootstrap error (${words}, minus ideal)`);
-    legend(shown, swatches, levels);
+    legend(shown, swatches, levels, { run: drawn.size, mean: means.length, band: columns.band.xs.length, marks: new Set(columns.marks.marker) });
     note(groups, drawn.size, shown.length, log_x, log_y, unit);
   }
 
   function note(groups, lines, cells, log_x, log_y, unit) {
     const enough = [...groups.values()].every((group) => data.quantiles[group.runs.length]);
-    const band = groups.size > FEW_GROUPS ? ` More than ${FEW_GROUPS} means are shown, so bands and marks are left out.`
-      : ` Band: 95 % t interval of the mean at each step${enough ? "" : ", from 3 seeds"}. Marks on runs: ▲ memorised, ● grokked, × diverged.`;
-    find(".interactive-note[aria-live]").textContent = `${lines} curve${lines === 1 ? "" : "s"}: thin lines are single runs, thick ones means over `
+    const setting = (name) => controls.elements[name].value;
+    const figure = setting("view") === "bootstrap_error" ? "bootstrap_error" : `${setting("side")}_${setting("measure")}`;
+    const band = groups.size > FEW_GROUPS ? ` Bands and marks of more than ${FEW_GROUPS} means would cover each other and are left out: pick a cell`
+        + " above, or a value of a setting, and those of its curves are drawn."
+      : ` Band: 95 % t interval of the mean at each step${enough ? "" : ", from 3 seeds"}.`;
+    const words = `${lines} curve${lines === 1 ? "" : "s"}: thin lines are single runs, thick ones means over `
       + `seeds, drawn where every seed has a value. Hue and dash are a world${cells > 1 ? "; lighter and darker tones are cells, in the order of their names" : ""}.${band}${log_x ? " A log axis cannot show step 0." : ""}`
       + `${log_y ? " Zeros are not drawn on a log axis." : ""}${unit === "seconds" ? " Means are taken at equal steps and drawn at the mean time." : ""}`
       + `${lines ? "" : " Nothing is shown: no run here has this measure, or all are hidden."}${data.note}`;
+    under_number(find(".interactive-note[aria-live]"), figure, words);
+  }
+
+  function under_number(box, figure, words) {  // a caption with the number of the static figure of the same, and its files
+    const number = numbered(figure).replace(": ", ".");
+    const file = (name, selector) => {
+      const made = element("button", name, { type: "button" });
+      made.addEventListener("click", () => document.querySelector(`#figure-${root.dataset.prefix}${figure} ${selector}`).click());
+      return made;
+    };
+    box.replaceChildren(...(number ? [element("b", number), " "] : []), words, ...(number ? [" ", file("SVG", "[data-svg]"), " ", file("CSV", ".csv")] : []));
+  }
+
+  function save_curves(figure) {  // the values of all curves that a static figure and its further pages draw
+    const view = figure === "bootstrap_error" ? figure : "worlds", metric = view === "worlds" ? figure : data.gap_metric;
+    const rows = [["cell", "world", "seed", "step", view === "worlds" ? figure : `${figure} (${metric})`]];
+    for (const cell of data.cells) {
+      for (const run of cell.runs) {
+        const steps = data.grids[data.runs.grid[run]].step;
+        (values(run, metric, view) ?? []).forEach((value, place) => {
+          if (value !== null) rows.push([cell.name, data.runs.world[run], data.runs.seed[run], steps[place], Number(value.toPrecision(4))]);
+        });
+      }
+    }
+    const quoted = (one) => /[",\n]/.test(one) ? `"${String(one).replaceAll('"', '""')}"` : one;
+    const text = rows.map((row) => row.map(quoted).join(",")).join("\r\n");
+    element("a", "", { download: `${figure}.csv`, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) }).click();
   }
 
   function draw_effect() {
-    const several = layers[Number(layer_choice.value)], model = models.effect;
-    if (heat_map) return draw_heat_map(several[0], model);
-    const points = empty_columns(["x", "y", "low", "high", "color", "fill", "marker", "text", "cell", "world", "cells"]);
-    const links = empty_columns(["xs", "ys", "color", "dash", "alpha"]), kind = model("").tags[0];
-    const x_of = (text) => kind === "factors" ? text : Number(text.replaceAll(",", ""));
-    for (const layer of several) {
-      if (state.hidden_worlds.has(layer.world)) continue;
-      const world = data.worlds.find((one) => one.name === layer.world), line = [], color = hue(layer.difference ? data.difference : world);
-      for (const [place, outcome] of layer.cells.entries()) {
-        if (!outcome || (outcome[0] ?? outcome[1]) === null) continue;
-        const [value, low, high, text] = outcome, censored = value === null, y = censored ? low : value;
-        const x = x_of(data.cells[place].values[0]);
-        add(points, { x, y, low: low ?? y, high: high ?? y, color, text,
-          marker: censored ? "triangle" : world.name === "ideal" ? "diamond" : "circle", fill: censored ? 0 : 1,
-          cell: data.cells[place].name, world: world.name, cells: [place] });
-        if (!censored) line.push([x, y]);
-      }
-      line.sort((one, other) => one[0] - other[0]);
-      if (kind !== "factors") add(links, { xs: line.map(([x]) => x), ys: line.map(([, y]) => y), color, dash: world.dash, alpha: 0.7 });
-    }
-    model("links").data = links;
-    model("cells").data = points;
-    explain_effect(several, points);
-    const log = several[0].log;
-    scaled(model, "x", kind === "log", range_of(points.x, kind === "log"), null, kind === "factors");
-    scaled(model, "y", log, range_of([...points.low, ...points.high], log, false, true), several[0].quantity);
+    const several = layers[Number(layer_choice.value)], map = form_choice.value === "map";
+    find("[data-figure=effect]").hidden = map;
+    find("[data-figure=map]").hidden = !map;
+    world_choice.parentElement.hidden = !map || several.length < 2;
+    if (!map) return draw_effect_plot(several, models.effect);
+    draw_heat_map(several.find((layer) => layer.world === world_choice.value) ?? several[0], models.map);
   }
 
-  function explain_effect(several, points) {  // names the marks that are drawn, and no others
-    const signs = { circle: "●", diamond: "◆", triangle: "△" };
-    const seen = grouped([...points.world.keys()], (place) => `${points.world[place]} ${points.marker[place]}`);
-    find(".interactive-marks").replaceChildren(...Object.values(seen).map(([place]) => {
-      const late = points.marker[place] === "triangle" ? ", median not reached by the last evaluation" : "";
-      const made = element("span", `${several[0].difference ? "real minus ideal" : `${points.world[place]} world`}${late}`);
-      made.prepend(element("span", `${signs[points.marker[place]]} `, { style: `color: ${points.color[place]}` }));
+  function draw_effect_plot(several, model) {
+    const points = empty_columns(["x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world", "cells"]);
+    const singles = empty_columns(["x", "y", "color", "fill", "marker"]);
+    const links = empty_columns(["xs", "ys", "color", "dash", "alpha"]), kind = model("").tags[0];
+    const across = data.across, rest = data.settings.map((_, place) => place).filter((place) => place !== across);
+    const places = [...data.cells.keys()].filter((place) => rest.slice(1).every((setting) => state.chosen[setting] === "" || data.cells[place].values[setting] === state.chosen[setting]));
+    const toned = rest.length ? in_order(data.cells.map((cell) => cell.values[rest[0]])) : [""];
+    const number = (text) => Number(text.replaceAll(",", "")), numbers = data.cells.map((cell) => number(cell.values[across]));
+    const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+    const x_of = (text, rank) => {  // values of the second setting beside each other
+      const shift = (rank - (toned.length - 1) / 2) * DODGE;
+      if (kind === "factors") return shift ? [text, 4 * shift] : text;
+      return kind === "log" ? number(text) * (most / least) ** shift : number(text) + shift * (most - least || 1);
+    };
+    for (const layer of several) {
+      if (state.hidden_worlds.has(layer.world)) continue;
+      const world = data.worlds.find((one) => one.name === layer.world), own_hue = hue(layer.difference ? data.difference : world);
+      const lines = grouped(places.filter((place) => !state.hidden_cells.has(place)), (place) => JSON.stringify(rest.map((setting) => data.cells[place].values[setting])));
+      for (const line of Object.values(lines)) {
+        const rank = rest.length ? toned.indexOf(data.cells[line[0]].values[rest[0]]) : 0, joined = [];
+        const color = shade(own_hue, tone_of(rank, toned.length)), around = `rgb(${paper().join(",")})`;
+        for (const place of line) {
+          const x = x_of(data.cells[place].values[across], rank);
+          for (const [y, run] of layer.runs[place]) add(singles, { x, y, color, fill: run ? 0 : 0.5, marker: SINGLES[run] });
+          const outcome = layer.cells[place];
+          if (!outcome || (outcome[0] ?? outcome[1]) === null) continue;
+          const [value, low, high, text] = outcome, censored = value === null, y = censored ? low : value;
+          add(points, { x, y, low: low ?? y, high: high ?? y, color, text,
+            marker: censored ? "triangle" : world.name === "ideal" ? "diamond" : "circle", fill: censored ? 0 : 1,
+            edge: censored ? color : around, size: world.name === "ideal" && !censored ? 15 : 11,
+            cell: data.cells[place].name, world: world.name, cells: [place] });
+          if (!censored) joined.push([x, y]);
+        }
+        joined.sort((one, other) => one[0] - other[0]);
+        if (kind !== "factors") add(links, { xs: joined.map(([x]) => x), ys: joined.map(([, y]) => y), color, dash: world.dash, alpha: 0.7 });
+      }
+    }
+    model("links").data = links;
+    model("zero").data = { y: several[0].difference ? [0] : [] };
+    model("runs").data = singles;
+    model("cells").data = points;
+    const drawn = new Set(points.cells.map(([place]) => toned.length > 1 && data.cells[place].values[rest[0]]));
+    explain_effect(several, points, singles, [data.settings[rest[0]] ?? "", toned.map((value, rank) => [value, rank]).filter(([value]) => toned.length > 1 && drawn.has(value))], toned.length, places.length);
+    const log = several[0].log;
+    scaled(model, "x", kind === "log", range_of([...numbers, ...points.x, ...singles.x], kind === "log"), null, kind === "factors");
+    scaled(model, "y", log, range_of([...points.low, ...points.high, ...singles.y], log, false, true), several[0].quantity.replace(" (", "\n("));
+  }
+
+  function explain_effect(several, points, singles, [setting, toned], tones, cells) {  // names the marks that are drawn, and no others
+    const signs = { circle: "●", diamond: "◆", triangle: "△", x: "×" };
+    const entry = (sign, color, words) => {
+      const made = element("span", words);
+      made.prepend(element("span", `${sign} `, { style: `color: ${color}` }));
       return made;
-    }));
+    };
+    const seen = grouped([...points.world.keys()], (place) => `${points.world[place]} ${points.marker[place]}`);
+    const entries = Object.values(seen).map(([place]) => {
+      const late = points.marker[place] === "triangle" ? ", median not reached by the last evaluation" : "";
+      const color = tones > 1 ? hue(several[0].difference ? data.difference : data.worlds.find((one) => one.name === points.world[place])) : points.color[place];
+      return entry(signs[points.marker[place]], color, `${several[0].difference ? "real minus ideal" : `${points.world[place]} world`}${late}`);
+    });
+    entries.push(...toned.map(([value, rank]) => entry("■", shade(hue(data.neutral), tone_of(rank, tones)), `${setting.split(".").pop()} ${value}`)));
+    const runs = { circle: several[0].difference ? "one pair" : "one run", triangle: "never grokked by its last step", x: "diverged or failed" };
+    for (const marker of SINGLES) if (singles.marker.includes(marker)) entries.push(entry(marker === "circle" ? "·" : signs[marker], hue(data.neutral), runs[marker]));
+    find(".interactive-marks").replaceChildren(...entries);
     const bars = points.low.some((low, place) => low !== points.high[place]) ? "Bars are 95 % intervals. " : "";
-    find("[data-note=effect]").textContent = `${bars}Click a mark to see its curves below, and again to see all.`;
+    const without = cells - new Set(points.cells.map(([place]) => place)).size;
+    const blank = without && state.hidden_worlds.size + state.hidden_cells.size === 0 ? `${without} of ${cells} cells ${without === 1 ? "has" : "have"} no value here. ` : "";
+    under_number(find("[data-note=effect]"), several[0].figure, `${bars}${blank}Click a mark to see its curves below, and again to see all.`);
   }
 
   function draw_heat_map(layer, model) {
-    const squares = empty_columns(["x", "y", "value", "text", "cell", "world", "cells"]);
+    const squares = empty_columns(["x", "y", "value", "text", "cell", "world", "cells", "label", "ink"]);
     const others = (cell) => state.chosen.every((value, place) => place < 2 || value === "" || cell.values[place] === value);
     const places = [...data.cells.keys()].filter((place) => layer.cells[place] && others(data.cells[place]));
+    const [across, up] = [0, 1].map((side) => new Set(data.cells.map((cell) => cell.values[side])).size);
     for (const cells of Object.values(grouped(places, (place) => JSON.stringify(data.cells[place].values.slice(0, 2))))) {
       const known = cells.map((place) => layer.cells[place][0]), whole = known.every((value) => value !== null);
       const value = whole ? known.reduce((sum, one) => sum + one, 0) / known.length : NaN;
       const text = cells.length === 1 ? layer.cells[cells[0]][3] : whole ? `mean of ${cells.length} cells: ${value.toPrecision(3)}` : "a cell without a value";
       const [x, y] = data.cells[cells[0]].values;
-      add(squares, { x, y, value, text, cells, world: layer.world, cell: cells.length === 1 ? data.cells[cells[0]].name : `${cells.length} cells` });
+      const label = across > MOST_WRITTEN || !whole ? "" : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+      add(squares, { x, y, value, text, cells, label, world: layer.world, cell: cells.length === 1 ? data.cells[cells[0]].name : `${cells.length} cells` });
     }
     const own_hue = hue(layer.difference ? data.difference : data.worlds.find((one) => one.name === layer.world));
     const [first, last] = data.squares, finite = squares.value.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
     const palette = Array.from({ length: LEVELS }, (_, level) => shade(own_hue, first + (last - first) * level / (LEVELS - 1)));
-    model("colors").setv({ palette, low, high: high > low ? high : low + 1 });
-    model("bar").title = `${layer.quantity}, ${layer.world} world`;
+    const top = high > low ? high : low + 1;
+    const color_of = (value) => palette[Math.min(LEVELS - 1, Math.floor((value - low) / (top - low) * LEVELS))];
+    const bright = (color) => color.match(/\d+/g).reduce((sum, part, place) => sum + part * [0.299, 0.587, 0.114][place], 0) > 140;
+    squares.ink = squares.value.map((value) => Number.isFinite(value) && !bright(color_of(value)) ? "#fefefe" : "#111111");
+    model("colors").setv({ palette, low, high: top });
+    model("bar").title = `${layer.quantity}, ${layer.difference ? "real minus ideal" : `${layer.world} world`}`;
     model("cells").data = squares;
+    find(".interactive-marks").replaceChildren();
     const grey = squares.value.some((value) => !Number.isFinite(value)) ? "Grey squares have no value. " : "";
-    const [across, up] = [0, 1].map((side) => new Set(data.cells.map((cell) => cell.values[side])).size);
     const blank = squares.x.length < across * up ? "Where there is no square, this world has no run. " : "";
-    find("[data-note=effect]").textContent = `${grey}${blank}Click a square to see its curves below, and again to see all.`;
+    under_number(find("[data-note=effect]"), layer.figure, `${grey}${blank}Click a square to see its curves below, and again to see all.`);
   }
 
-  function legend(shown, swatches, levels) {
+  function legend(shown, swatches, levels, drawn) {
     const box = find(".interactive-legend"), focused = box.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-    const swatch = (color, dash) => {
+    const swatch = (color, dash, width = 2.5, opacity = 1) => {
       const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg"), line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-      const marks = { x1: 0, x2: 26, y1: 4, y2: 4, stroke: color, "stroke-width": 2.5, "stroke-dasharray": Array.isArray(dash) ? dash.join(" ") : "none" };
+      const marks = { x1: 0, x2: 26, y1: 4, y2: 4, stroke: color, "stroke-width": width, "stroke-opacity": opacity,
+        "stroke-dasharray": Array.isArray(dash) ? dash.join(" ") : "none" };
       for (const [name, value] of Object.entries(marks)) line.setAttribute(name, value);
       picture.append(line);
       return picture;
@@ -355,9 +440,16 @@
     const cells = data.cells.map((cell, place) => ({ ...cell, place })).filter(matches);
     const switches = cells.length < 2 || cells.length > MOST_SWITCHES ? [] : cells.map((cell) =>
       toggle(`cell ${cell.place}`, cell.name, state.hidden_cells, cell.place, swatches.get(cell.place) ?? "currentColor", "solid"));
-    const chance = levels.length ? [element("span", "chance", { className: "interactive-chance" })] : [];
-    chance.forEach((one) => one.prepend(swatch("var(--soft, #6b6b6b)", [1, 4])));
-    box.replaceChildren(...worlds, ...chance, ...switches);
+    const soft = "var(--soft, #6b6b6b)", explained = (words, ...sign) => {
+      const made = element("span", words, { className: "interactive-mark" });
+      made.prepend(...sign);
+      return made;
+    };
+    const marks = Object.entries({ triangle: "▲ memorised", circle: "● grokked", x: "× diverged" }).filter(([marker]) => drawn.marks.has(marker));
+    box.replaceChildren(...worlds,
+      ...(drawn.run ? [explained("one run", swatch(soft, "solid", 1))] : []), ...(drawn.mean ? [explained("mean", swatch(soft, "solid"))] : []),
+      ...(drawn.band ? [explained("95 % interval of the mean", swatch(soft, "solid", 8, 0.25))] : []),
+      ...marks.map(([, words]) => explained(words)), ...(levels.length ? [explained("chance", swatch(soft, [1, 4]))] : []), ...switches);
     if (focused) [...box.children].find((one) => one.dataset.key === focused)?.focus();
   }
 
@@ -368,22 +460,71 @@
   }
 
   // ---- clicks on cells, the colours of the page, and pages without room or mouse
-  const cells_model = models.effect?.("cells");
-  cells_model?.selected.properties.indices.change.connect(() => {
-    const [index] = cells_model.selected.indices;
-    if (index === undefined) return;
-    cells_model.selected.indices = [];
-    const values_there = data.cells[cells_model.data.cells[index][0]].values;
-    const picked = data.settings.map((_, place) => place < 2 ? values_there[place] : state.chosen[place]);
-    choose(picked.every((value, place) => value === state.chosen[place]) ? data.settings.map(() => "") : picked);
-  });
+  for (const name of ["effect", "map"]) {
+    const cells = models[name]?.("cells");
+    cells?.selected.properties.indices.change.connect(() => {
+      const [index] = cells.selected.indices;
+      if (index === undefined) return;
+      cells.selected.indices = [];
+      const values_there = data.cells[cells.data.cells[index][0]].values;
+      const picked = data.settings.map((_, place) => name === "effect" || place < 2 ? values_there[place] : state.chosen[place]);
+      choose(picked.every((value, place) => value === state.chosen[place]) ? data.settings.map(() => "") : picked);
+    });
+  }
+
+  // ---- keys, on a plot that has the focus: the same as wheel, drag and reset; cells have menus and switches
+  const moved = (range, log, change) => {
+    const [start, end] = [range.start, range.end].map((one) => log ? Math.log(one) : one);
+    const [from, to] = change(start, end).map((one) => log ? Math.exp(one) : one);
+    range.setv({ start: from, end: to });
+  };
+  const zoomed = (factor) => (start, end) => [0, 1].map((side) => (start + end) / 2 + (side - 0.5) * (end - start) * factor);
+  const shifted = (share) => (start, end) => [start + share * (end - start), end + share * (end - start)];
+  const KEYS = { "+": ["xy", zoomed(0.8)], "-": ["xy", zoomed(1.25)], ArrowLeft: ["x", shifted(-0.1)], ArrowRight: ["x", shifted(0.1)],
+    ArrowDown: ["y", shifted(-0.1)], ArrowUp: ["y", shifted(0.1)] };
+  for (const name of ["curves", "effect"]) {
+    find(`[data-figure=${name}]`).addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS || event.key === "0")) return;
+      event.preventDefault();
+      const plot = models[name]("");
+      if (event.key === "0") return draw();
+      const [sides, change] = KEYS[event.key];
+      for (const side of sides) if ("end" in plot[`${side}_range`] && !plot[`${side}_range`].factors) moved(plot[`${side}_range`], plot[`${side}_scale`].type === "LogScale", change);
+    });
+  }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   if (matchMedia("(pointer: coarse)").matches) for (const model of Object.values(models)) model("").toolbar.active_drag = null;
   draw();
   performance.mark("figures drawn");
   root.dataset.ready = "true";
   if (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
-  for (const id of root.dataset.replaces.split(" ")) document.getElementById(id)?.classList.add("under-interactive");
+  for (const figure of ["bootstrap_error", "test_error", "test_soft_error"]) {
+    const button = document.querySelector(`[data-curves="${root.dataset.prefix}${figure}"]`);
+    button?.addEventListener("click", () => save_curves(figure));
+  }
+  for (const id of root.dataset.replaces.split(" ").filter(Boolean)) cover(document.getElementById(id));
+
+  function cover(figure) {  // and the pages with its further cells
+    for (let one = figure; one && (one === figure || one.matches("details.page, details.drawn")); one = one.nextElementSibling) one.classList.add("under-interactive");
+  }
+
+  function uncover(hash) {  // what a link to a covered figure leads to: its interactive form
+    const name = hash.startsWith(`#figure-${root.dataset.prefix}`) ? hash.slice(8 + root.dataset.prefix.length) : "";
+    if (!document.getElementById(hash.slice(1))?.classList.contains("under-interactive")) return false;
+    const place = layers.findIndex(([layer]) => layer.figure === name);
+    if (place >= 0) layer_choice.value = place;
+    else Object.assign(controls.elements.view, { value: "worlds" }), controls.elements.side.value = "test", controls.elements.measure.value = name.replace("test_", "");
+    if (place >= 0 && data.figures.map) form_choice.value = name === "phase_map" ? "map" : "effect";
+    draw();
+    (place >= 0 ? find(".interactive-effect") : controls).scrollIntoView();
+    return true;
+  }
+
+  document.addEventListener("click", (event) => {
+    const hash = event.target.closest?.("a[href^='#figure-']")?.getAttribute("href");
+    if (hash && uncover(hash)) event.preventDefault();
+  });
+  if (location.hash.startsWith("#figure-")) uncover(location.hash);
 })(document.currentScript.parentElement).catch((error) => {
   for (const root of document.querySelectorAll(".interactive:not([data-ready])")) root.hidden = true;
   console.error(error);

@@ -1,8 +1,11 @@
 import re
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from deepboot.reports import compare
 from deepboot.reports.figures import facets
@@ -12,7 +15,7 @@ from deepboot.reports.figures.effect import draw_effects
 from deepboot.reports.figures.events import draw_steps, plot_steps
 from deepboot.reports.figures.facets import Drawing
 from deepboot.reports.figures.gallery import draw_all
-from deepboot.reports.figures.style import COLORS, world_style
+from deepboot.reports.figures.style import COLORS, mark_step, world_style
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
 from deepboot.reports.statistics.intervals import t_interval
@@ -214,3 +217,32 @@ def test_letters_have_one_size_in_narrow_figures(make_results):
     assert f'aria-label="{first.label}"' in first.narrow.inline
     assert first.caption.startswith(f"{first.label} ")
     assert Drawing("a", 'A "quoted" <b>. More.', b"", first.figure).label == "A &quot;quoted&quot; &lt;b&gt;."
+
+
+@pytest.mark.parametrize(("columns", "side"), [(1, "left"), (3, "right")])
+def test_the_name_of_a_step_is_where_it_has_room(columns, side):
+    """A line that a wide panel has room beside stands too near to the end of a narrow one."""
+    ax = Figure(figsize=(7.2, 3.3)).subplots(1, columns, squeeze=False)[0, 0]
+    ax.set(xlim=(0, 10), ylim=(0, 1))
+    mark_step(ax, pd.Series([7.5]), "first reuse")
+    (name,) = ax.texts
+    assert name.get_ha() == side
+
+
+def test_lines_in_a_page_pass_within_a_tenth_of_a_point_of_all_places():
+    """Of curves and of bands, which go back: what is left out lies on the straight line between what is kept."""
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        across = np.sort(random.choice(2_000, 60, replace=False))
+        up = np.where(random.random(60) < 0.8, random.integers(0, 3, 60), random.integers(0, 300, 60))
+        there = list(zip(across.tolist(), up.tolist(), strict=True))
+        band = [*there, *((x, y + 400) for x, y in reversed(there))]
+        kept = facets._corners(band)
+        assert len(kept) < len(band)
+        index = [band.index(place) for place in kept]
+        assert (index[0], index[-1]) == (0, len(band) - 1)
+        for first, last in pairwise(index):
+            (x, y), (to_x, to_y) = band[first], band[last]
+            for between_x, between_y in band[first + 1 : last]:
+                assert min(x, to_x) < between_x < max(x, to_x)
+                assert abs(y + (to_y - y) * (between_x - x) / (to_x - x) - between_y) <= 1 + 1e-9

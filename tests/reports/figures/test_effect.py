@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import pandas as pd
 import pytest
 
 from deepboot.reports import compare
@@ -106,12 +107,13 @@ def test_every_cell_is_in_the_effect_plots(make_results):
         ([{"kind": "trend", "over": "train_size", "direction": "falls", "event": "final_error"}], "effect_final_error"),
         ([{"kind": "trend", "over": "train_size", "direction": "falls"}], "effect_grokking"),
         ([{"kind": "final_error", "max": 0.1}, {"kind": "bootstrap_error", "max": 0.1, "at": "end"},
-          {"kind": "equivalent", "margin": 0.1}], "effect_bootstrap_error"),
-        ([{"kind": "final_error", "max": 0.1}, {"kind": "faster", "min_ratio": 2.0}], "effect_grokking"),
+          {"kind": "equivalent", "margin": 0.1, "primary": True}], "effect_bootstrap_error"),
+        ([{"kind": "final_error", "max": 0.1}, {"kind": "faster", "min_ratio": 2.0},
+          {"kind": "rate", "min_rate": 0.5}], "effect_final_error"),
     ],
 )  # fmt: skip
-def test_the_effect_that_most_claims_are_about_comes_first(make_results, claims, first):
-    """Of equally many the grokking step; the claims of a trend by the event that it names."""
+def test_the_effect_that_the_answer_speaks_of_comes_first(make_results, claims, first):
+    """That of the first primary claim or of the first of all; the claims of a trend by the event that it names."""
     assert draw_effects(compare(make_results(3, (100, 200), evaluations=40, claims=claims)))[0].name == first
 
 
@@ -144,3 +146,28 @@ def test_no_interval_of_an_error_goes_below_zero(make_results):
     ax = plot_means(table, colors=[""], styles=STYLES, ax=new_axes())
     ends = [min(line.get_ydata()) for line in ax.lines if line.get_gid() is None and line.get_linestyle() == "-"]
     assert min(ends) == 0.0
+
+
+def test_pairs_are_drawn_at_the_step_and_in_the_metric_of_the_answer(make_pairs):
+    """Also where some pairs never reach it, which the caption counts; without a claim at the end where some do not."""
+    reaching = [{"differences": [0, 0, 0.1 * seed, 0.5], "stopping": 20} for seed in (1, 2, 3)]
+    never = [{"differences": [0, 0, 0.2, 0.6]} for _ in range(3)]
+    claim = {"kind": "bootstrap_error", "max": 0.5, "at": "stopping", "metric": "test_error"}
+    for claims, values, words in (
+        ([claim], [0.1, 0.2, 0.3], "Bootstrap error at the stopping step of 3 of 6 pairs, the others having no value"),
+        ([claim | {"at": "end"}], [0.5] * 3 + [0.6] * 3, "Bootstrap error at the last common step of every pair"),
+        ([], [0.5] * 3 + [0.6] * 3, "Bootstrap error at the last common step of every pair"),
+    ):
+        cells = [make_pairs(reaching, claims=claims, cell="a", train_size=100),
+                 make_pairs(never, claims=claims, cell="b", train_size=200)]  # fmt: skip
+        both = dataclasses.replace(
+            cells[0],
+            runs=pd.concat([cell.runs for cell in cells], ignore_index=True),
+            evaluations=pd.concat([cell.evaluations for cell in cells], ignore_index=True),
+        )
+        drawing = next(one for one in draw_effects(compare(both)) if one.name == "effect_bootstrap_error")
+        assert drawing.caption.startswith(words)
+        ax = drawing.figure.axes[0]
+        assert ("test error" if claims else "test soft error") in ax.get_ylabel()
+        dots = [line for line in ax.lines if line.get_linestyle() == "None"]
+        assert sorted(float(value) for line in dots for value in line.get_ydata()) == pytest.approx(values)

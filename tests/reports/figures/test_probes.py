@@ -38,9 +38,9 @@ def drawn(monkeypatch):
     """The figures that are drawn, by name."""
     figures, render = {}, probes.rendered
 
-    def rendered(name, figure, caption):
+    def rendered(name, figure, *rest):
         figures[name] = figure
-        return render(name, figure, caption)
+        return render(name, figure, *rest)
 
     monkeypatch.setattr(probes, "rendered", rendered)
     return figures

@@ -22,6 +22,17 @@ FLAGS = [
     "--remote-debugging-pipe",
 ]
 WAIT_SECONDS = 20
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "0": 48,
+    "+": 187,
+    "-": 189,
+}
 
 
 def _pipe() -> tuple[int, int]:
@@ -124,7 +135,7 @@ class Browser:
 
     def key(self, name: str) -> None:
         """Press a key and let go: "ArrowDown", "Enter", and so on."""
-        number = {"ArrowUp": 38, "ArrowDown": 40, "Enter": 13, "Tab": 9}[name]
+        number = KEYS[name]
         for kind in ("rawKeyDown", "keyUp"):
             self.command("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=number)
 

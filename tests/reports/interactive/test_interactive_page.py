@@ -57,7 +57,7 @@ def browser(tmp_path_factory):
     """The figures of that sweep over a static one, open and drawn."""
     page = tmp_path_factory.mktemp("page") / "page.html"
     static = '<figure id="figure-test_error">The same as a drawing.</figure>'
-    page.write_text(f"{HEAD}{interactive(compare(hostile()))}{static}")
+    page.write_text(f"{HEAD}{interactive(compare(hostile()), numbers={'test_error': 1})}{static}")
     with chromium.Browser() as open_browser:
         open_browser.open(page)
         open_browser.until("document.querySelector('.interactive').dataset.ready")
@@ -116,7 +116,8 @@ def test_controls_change_what_is_drawn(browser):
     press(browser, "key('cell 0')")
     assert browser.value(f"{worlds} + lines('mean', 'what').join('')") == "ideal,real" + "mean of 3" * 6
 
-    chance = "column('curves chance', 'y').join() + document.querySelector('.interactive-chance')?.textContent"
+    marks = "[...document.querySelectorAll('.interactive-mark')].map((one) => one.textContent)"
+    chance = f"column('curves chance', 'y').join() + {marks}.find((one) => one === 'chance')"
     assert browser.value(chance) == "0.5chance"
     label = "model('curves {0} linear').axis_label + '|' + model('curves {0} log').axis_label"
     choose(browser, "measure", "loss")
@@ -183,20 +184,24 @@ def test_the_mouse_finds_zooms_and_picks(browser):
     click(browser, "middle(deep('.bk-tool-icon-reset', document.querySelector('[data-figure=curves]')))")
     assert browser.until(f"Math.abs({span} - {before}) < 1e-6 * {before}")
 
-    scroll_to(browser, "effect")
-    spot = "at('effect', model('effect').x_range.factors[0], '1,000')"
-    assert browser.value("model('effect').x_range.factors[0]").startswith("<img")
+    choose(browser, "form", "map")
+    scroll_to(browser, "map")
+    spot = "at('map', model('map').x_range.factors[0], '1,000')"
+    assert browser.value("model('map').x_range.factors[0]").startswith("<img")
     for chosen, cells in (("1,000", 1), ("", 4)):
         click(browser, spot)
         browser.until(f"control('setting 1').value === '{chosen}'")
         reals = "lines('mean', 'world').filter((world) => world === 'real').length"
         assert browser.value(reals) == cells
     layers = browser.value("[...control('layer').options].map((one) => one.text)")
-    assert "grokking step, real world" in layers
-    choose(browser, "layer", str(layers.index("share of runs that grokked, ideal world")))
+    assert layers[0] == "grokking step"
+    choose(browser, "layer", str(layers.index("share of runs that grokked")))
+    choose(browser, "map_world", "ideal")
     note = browser.value("document.querySelector('[data-note=effect]').textContent")
     assert note == "Click a square to see its curves below, and again to see all."
-    assert browser.value("column('effect cells', 'value').join()") == "1,1,1,1"
+    assert browser.value("column('map cells', 'value').join()") == "1,1,1,1"
+    assert browser.value("column('map cells', 'label').join()") == "1,1,1,1"
+    choose(browser, "form", "effect")
 
 
 def test_print_dark_mode_and_narrow_pages(browser):
@@ -245,7 +250,7 @@ def test_one_swept_setting_has_labelled_ticks_around_every_cell_and_names_its_ma
         assert min(ticks) <= min(values) < max(values) <= max(ticks)
         assert all(label.replace(",", "").isdigit() for label in labels)
         marks = browser.value("document.querySelector('.interactive-marks').textContent")
-        assert marks == "● real world◆ ideal world"
+        assert marks == "● real world◆ ideal world· one run"
         note = browser.value("document.querySelector('[data-note=effect]').textContent")
         assert note == "Bars are 95 % intervals. Click a mark to see its curves below, and again to see all."
 

@@ -414,3 +414,64 @@ def test_names_are_text_in_the_page_and_in_markdown(make_results, tmp_path):
     markdown = out.with_suffix(".md").read_text()
     assert "](javascript" not in markdown
     assert not any(line.startswith("# no heading") for line in markdown.splitlines())
+
+
+def test_every_figure_offers_its_numbers_beside_its_svg(swept):
+    """As a file in a link, twelve rows of it folded below, or for curves as a button: they are in the page once."""
+    _, out, page, words, _ = swept
+    captions = re.findall(r'<figure id="figure-([^"]*)">.*?<figcaption>(.*?)</figcaption>', out.read_text(), re.DOTALL)
+    assert len(captions) > 6
+    for name, caption in captions:
+        file = f'download="{name}.csv"' in caption or f'data-curves="{name}"' in caption
+        assert file == (name not in ("test_error-2", "test_soft_error-2", "bootstrap_error-2"))
+    tables = [unquote(link.removeprefix(CSV)) for link in page.links if link.startswith(CSV)]
+    assert any(table.startswith("cell,world,seed,test error at the end\r\n") for table in tables)
+    assert re.search(r"Numbers of figure \d+ .*The first 12 of \d+ rows are shown. The figure's CSV has all.", words)
+
+
+def two_studies(sizes=(100, 200), other_sizes=(100, 200)):
+    """Two folders of different decay, each with a claim and a sweep of its own."""
+    one = synthetic(2, sizes, evaluations=8, facts=False, claims=[CLAIMS[1]])
+    other = synthetic(2, other_sizes, decays=(0.1,), evaluations=8, facts=False, claims=[CLAIMS[1]])
+    other = dataclasses.replace(other, study={**other.study, "question": "And with less decay?"})
+    return [dataclasses.replace(one, folder=Path("runs/a")), dataclasses.replace(other, folder=Path("runs/b"))]
+
+
+def test_each_study_has_its_figures_under_its_own_heading(tmp_path):
+    """Then what differs, then what compares; numbers rise through the page, and the library is there once."""
+    out = write_report(two_studies(), tmp_path / "both.html")
+    page, _ = read_page(out)
+    text = out.read_text()
+    assert page.headings[2:8] == [
+        "Figures of runs/a", "Claims of runs/a", "Figures of runs/b", "Claims of runs/b",
+        "What differs", "Side by side",
+    ]  # fmt: skip
+    assert len(page.ids) == len(set(page.ids))
+    numbers = [int(number) for number in re.findall(r"<figcaption><b>Figure (\d+)\.", text)]
+    assert numbers == sorted(numbers)
+    assert len(set(numbers)) == numbers[-1]
+    assert text.count('class="interactive" ') == 2
+    assert text.count("interactive-library") - text.count(".interactive-library") == 1
+    together = text[text.index('id="together"') :]
+    assert 'id="figure-together-effect_final_error"' in together
+    assert "in tones and markers by study" in together
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} >= {"study1-test_error", "study2-test_error"}
+    inside = {link.removeprefix("#") for link in page.links if link[:1] == "#"}
+    assert inside <= set(page.ids)
+    markdown = out.with_suffix(".md").read_text()
+    assert markdown.index("## Figures of runs/a") < markdown.index("## Figures of runs/b")
+    assert markdown.index("## Figures of runs/b") < markdown.index("## Side by side")
+    assert "(figures/together-effect_final_error.svg)" in markdown
+
+
+def test_nothing_is_drawn_together_of_studies_that_sweep_other_settings(tmp_path):
+    """A sentence says so; where none sweeps anything, their curves and steps stand side by side."""
+    message = "These studies do not sweep the same settings, or do not measure the same"
+    for other_sizes, together in (((100,), False), ((100, 200), True)):
+        sizes = (100, 200) if not together else (100,)
+        out = write_report(two_studies(sizes, other_sizes[:1]), tmp_path / f"{together}.html")
+        text = out.read_text()
+        assert (message in text) != together
+        assert (message in out.with_suffix(".md").read_text()) != together
+        assert ('id="figure-together-test_error"' in text) == together
+        assert 'id="figure-together-effect_final_error"' not in text
