@@ -116,6 +116,63 @@ def test_what_is_wrong_is_said_with_its_cure(right, own_folder):
     assert any(sentence in one for one in found), found
 
 
+SIGNATURES = {
+    "forward(self, x: Tensor) -> Tensor":
+        ("forward(self, x: Tensor, y: Tensor) -> Tensor",
+         "Own.forward: expected `forward(self, x)`, got `forward(self, x, y)`. Remove 'y', or give it a default: there "
+         "are only inputs."),
+    "forward(self, x: Tensor)":
+        ("forward(self, x: Tensor, *, mask: Tensor)",
+         "Own.forward: expected `forward(self, x)`, got `forward(self, x, *, mask)`. Remove 'mask', or give it a "
+         "default: there are only inputs."),
+    "def forward(self, x: Tensor) -> Tensor:":
+        ("def forward(self) -> Tensor:\n        x = self.hidden.weight",
+         "Own.forward: expected `forward(self, x)`, got `forward(self)`. Add 'x'."),
+    "def forward":
+        ("def forwards",
+         "class Own lacks 'forward', which every model has. Rename 'forwards', if that is meant for it, or define it."),
+    "inputs: Vector, classes: int, *, width: int = 64):":
+        ("inputs: Vector, *, width: int = 64, classes: int = 2):",
+         "Own.__init__: expected `__init__(self, inputs, classes, *, ...)`, got `__init__(self, inputs, *, width=64, "
+         "classes=2)`. Add 'classes'."),
+    "classes: int, *, width: int = 64):":
+        ("classes: int, width: int):",
+         "Own.__init__: expected `__init__(self, inputs, classes, *, ...)`, got `__init__(self, inputs, classes, "
+         "width)`. Put settings such as 'width' behind a `*`, each with its type."),
+    "self.hidden = nn.Linear(inputs.size, width)":
+        ("self.hidden = nn.Linear(inputs.size, wide)",
+         "NameError: name 'wide' is not defined. Mend the model, or give it another task."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("right", SIGNATURES)
+def test_a_model_that_cannot_be_called_is_one_sentence(right, own_folder):
+    """It names the method, how it is called and how it is written; kinds of inputs that are not meant are silent."""
+    wrong, sentence = SIGNATURES[right]
+    write("model", "mine", None)
+    path = own_folder / "mine.py"
+    path.write_text(path.read_text().replace(right, wrong))
+    assert problems(path) == [f"`model`: {sentence}"]
+
+
+def test_models_that_take_more_than_they_must_pass(own_folder):
+    """Defaults, `*args` and a function that makes a module are no mistakes."""
+    (own_folder / "mine.py").write_text(
+        "from torch import nn\nfrom deepboot.bootstrap.registry import register\n\n"
+        "class Any(nn.Linear):\n    def forward(self, *args, mask=None, **more):\n"
+        "        return super().forward(args[0])\n\n"
+        "@register('model', 'mine')\ndef mine(inputs, classes, *, bias: bool = True):\n"
+        "    return Any(inputs.size, classes, bias)\n\n"
+        "@register('model', 'other')\ndef other(inputs):\n    return Any(inputs.size, 2)\n"
+    )
+    lines, _ = check([own_folder / "mine.py"])
+    assert [line.rpartition("mine.py: ")[2] for line in lines] == [
+        "model mine: passes",
+        "model other: to be mended",
+        "  `model`: other: expected `other(inputs, classes, *, ...)`, got `other(inputs)`. Add 'classes'.",
+    ]
+
+
 def test_lines_name_what_passes_and_what_is_slow(own_folder):
     """A torch optimizer passes, and is said to be slow; a file that registers nothing does not."""
     (own_folder / "mine.py").write_text(
