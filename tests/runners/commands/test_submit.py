@@ -90,10 +90,11 @@ def test_what_cannot_be_submitted_is_said(study, tmp_path, deepboot, slurm, monk
         f"--shard {number}/2: none of the study's 1 cells falls into it. Choose fewer shards, or another.\n"
         for number in (1, 2)
     }
-    assert told() == (
-        "--shards 0 --nodes 0: expected one of them. Write --shards 8 for eight jobs that know nothing of each other, "
-        "or --nodes 2 for Ray on two nodes.\n"
-    )
+    for words, got in [((), "neither"), (("--shards", 2, "--nodes", 3), "2 and 3")]:
+        assert told(*words) == (
+            f"--shards and --nodes: expected one of them above 0, got {got}. Write --shards 8 for eight jobs that know "
+            "nothing of each other, or --nodes 2 for Ray on two nodes.\n"
+        )
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     assert told("--nodes", 1) == (
         f"sbatch {out}/submit.sh: sbatch: error: invalid partition. Change the options, and submit again.\n"
