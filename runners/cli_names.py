@@ -91,7 +91,7 @@ def new(
     /,
     out: Annotated[Path | None, arg(metavar="FILE", help="where it goes; NAME.py or NAME.toml if not given")] = None,
 ) -> None:
-    """Write a commented file to begin with; of a plugin also its test and a study that uses it.
+    """Write a commented file to begin with, and its test; of a plugin also a study that uses it.
 
     Examples:
         deepboot new task majority
@@ -118,11 +118,8 @@ def check(
     from deepboot.runners.commands.check import check
 
     if not files:
-        fail(
-            [
-                "FILE: expected at least one plugin or study, got none. Write for instance `deepboot check my_study.toml`."
-            ]
-        )
+        fail(["FILE: expected at least one plugin or study, got none. Write for instance "
+              "`deepboot check my_study.toml`."])  # fmt: skip
     lines, sound = check(files)
     for line in lines:
         say(line)
