@@ -1,7 +1,7 @@
 """Results in a notebook: a summary in place of tables, the figures under the mouse, and kept weights.
 
 results = load("results/demo")          # or what `deepboot.runners.run_study` returns
-results                                 # the finding and the verdicts
+results                                 # the answer, the verdicts with their numbers, and the finding
 results.plot.worlds()                   # both worlds' curves
 results.compare().bootstrap_error()     # a DataFrame
 """
@@ -9,7 +9,7 @@ results.compare().bootstrap_error()     # a DataFrame
 from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from numpy.typing import NDArray
 
@@ -19,6 +19,9 @@ from deepboot.bootstrap.results import Results
 from deepboot.reports.comparison import Comparison, compare
 from deepboot.reports.text import listed, plural
 
+if TYPE_CHECKING:
+    from deepboot.reports.page.sections import Claim
+
 HEIGHTS = {"worlds": 640, "bootstrap_error": 640, "effect": 1_040}  # pixels of a cell's output
 STYLE = "font: 14px/1.5 system-ui, sans-serif; max-width: 46rem"
 
@@ -26,7 +29,7 @@ STYLE = "font: 14px/1.5 system-ui, sans-serif; max-width: 46rem"
 @final
 @dataclass(frozen=True, repr=False)
 class NotebookResults(Results):
-    """Results that show themselves: the finding and verdicts, figures, and a run's kept weights."""
+    """Results that show themselves: answer, verdicts and finding, figures, and a run's kept weights."""
 
     def compare(self) -> Comparison:
         """Real runs beside their ideal partners, with the tables of the report."""
@@ -82,16 +85,28 @@ class NotebookResults(Results):
         return f"<{where}{plural(len(self.runs), 'run')}, {plural(len(self.evaluations), 'evaluation')}>"
 
     def _repr_html_(self) -> str:
-        from deepboot.reports.claims.family import cases
-        from deepboot.reports.claims.judge import judge
+        from deepboot.reports.page.sections import parts
         from deepboot.reports.page.summary import finding
 
         comparison = self.compare()
-        verdicts = [f"<b>{case.overall}</b>: {escape(case.first.title)}" for case in cases(judge(comparison))]
-        lines = [*verdicts, *map(escape, finding(comparison))]
-        question = escape(str(self.study.get("question", "")))
-        items = "".join(f"<li>{line}</li>" for line in lines)
-        return f'<div style="{STYLE}"><p><b>{question}</b></p><ul>{items}</ul><p>{escape(repr(self))}</p></div>'
+        (part,) = parts(comparison)  # as on the page: the same answer, verdicts and sentences
+        answered = part.answer
+        sentences = [one for one in finding(comparison) if one not in answered.text]
+        items = [*map(_claim, part.claims), *map(escape, sentences)]
+        return (
+            f'<div style="{STYLE}"><p><b>{escape(part.question)}</b></p>'
+            f"<p><b>{answered.head}:</b> {escape(answered.text)} <b>{answered.counts}</b></p>"
+            f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul><p>{escape(repr(self))}</p></div>"
+        )
+
+
+def _claim(claim: "Claim") -> str:
+    """A claim as HTML: verdict and text, then every cell's estimate with its interval, or how many cells say what."""
+    from deepboot.reports.tables.verdicts import tally
+
+    case = claim.case
+    sentences = [*([tally(case)] if len(case.judgements) > 1 else []), *claim.sentences]
+    return "<br>".join([f"<b>{case.overall}</b>: {escape(case.first.title)}", *map(escape, sentences)])
 
 
 @final
