@@ -81,6 +81,18 @@ def test_figures_are_pages_in_a_frame(folder, tmp_path):
     assert "save('figure.html')" in repr(pages[0])
 
 
+def test_figures_are_pictures_where_no_frame_is_shown(folder, make_results):
+    """Each as PNG, of the width of a page at 100 points an inch, and another one for each kind; none of nothing."""
+    plot = load(folder).plot
+    pictures = [figure._repr_png_() for figure in (plot.worlds(), plot.effect(), plot.bootstrap_error())]
+    assert [picture[:8] for picture in pictures] == [b"\x89PNG\r\n\x1a\n"] * 3
+    assert [int.from_bytes(picture[16:20], "big") for picture in pictures] == [720] * 3
+    assert len(set(pictures)) == 3
+    results = make_results(2, evaluations=12)
+    alone = results.runs.assign(ideal_run_id=None)
+    assert notebook(dataclasses.replace(results, runs=alone)).plot.bootstrap_error()._repr_png_() is None
+
+
 def test_an_effect_needs_a_swept_setting(make_results):
     """Else it says which figure there is."""
     message = "these results have one cell: no setting is swept, so none has an effect. Use `plot.worlds()`."
