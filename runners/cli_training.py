@@ -196,7 +196,7 @@ def submit(
     """Train a study by Slurm: a job array with a shard each, or one job with Ray; the same command goes on.
 
     Examples:
-        deepboot submit modular-addition --partition gpu --shards 2 --gpus 1
+        deepboot submit power-size --partition gpu --shards 2 --gpus 1
         deepboot submit modular-addition --partition gpu --nodes 2 --gpus 8 --dry-run
     """
     from deepboot.runners.commands.submit import Request, submit
