@@ -87,7 +87,7 @@ def run_python(block, line, page, namespace):
     """Load what names its file as a plugin, and use what it registers; execute the rest."""
     before = {kind: set(registry.names(kind)) for kind in registry.KINDS}
     if named(block):
-        assert len([row for row in block.splitlines() if row.strip()]) <= 20 or page.stem != "README"
+        assert len(block.splitlines()) <= 20 or page.stem != "README"
         Path(named(block)).write_text(block)
         registry.load_plugin(Path(named(block)).resolve())
     elif "@register" not in block:  # the probe is shown without its imports: tests/test_readme.py adds them
