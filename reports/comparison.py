@@ -6,7 +6,7 @@ Source: Nakkiran, Neyshabur and Sedghi 2021, arXiv 2010.08127.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -423,7 +423,19 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
     rows[measured] = rows[measured].where(np.isfinite(rows[measured]))
     rows = _with_probes(rows, pd.concat([source.probes for source in sources], ignore_index=True))
     rows = rows.sort_values(["run_id", "step"], kind="stable", ignore_index=True)
-    return Comparison(_labelled(runs.drop(columns="_source")), rows, sources)
+    return Comparison(_labelled(_swept_first(runs.drop(columns="_source"), sources)), rows, sources)
+
+
+def _swept_first(runs: pd.DataFrame, sources: Sequence[Results]) -> pd.DataFrame:
+    """The same table with the columns of swept settings before those of all others, in the order of the sweep.
+
+    What differs between cells is named by the first settings that tell them apart. So cells of a sweep are named by
+    what is swept, and not by a setting that follows from it, as a rate that was tuned for each of them.
+    """
+    swept = dict.fromkeys(name for source in sources for name in source.study.get("sweep") or {})
+    first = [column for name in swept for column in runs if f"{column}.".startswith(f"{name}.")]
+    plain = [column for column in runs if "." not in column]
+    return runs[list(dict.fromkeys((*plain, *first, *runs.columns)))]
 
 
 def _with_probes(evaluations: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from deepboot.bootstrap.study.messages import StudyError, key_of, not_about
 from deepboot.bootstrap.study.parse import parse
 from deepboot.bootstrap.study.paths import path_of
 from deepboot.bootstrap.study.points import points
+from deepboot.bootstrap.study.schema import MEASURED
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.task import DATA_PATHS
 from deepboot.bootstrap.wording import shown, suggestion
@@ -201,7 +202,7 @@ def _load_plugins(plugins: Any, folder: Path) -> tuple[Any, list[str]]:
 
 def resolved(raw: dict[str, Any]) -> dict[str, Any]:
     """The study with all defaults, as ``study.toml`` keeps it: running that file runs the same runs."""
-    full = parse(points(raw)[0]).model_dump(mode="json", exclude={"scale"})
+    full = parse(points(raw)[0]).model_dump(mode="json", exclude={"scale", *MEASURED})
     return {**_without_none(full), "sweep": raw.get("sweep", {})}
 
 
@@ -217,8 +218,9 @@ def to_toml(study: dict[str, Any]) -> bytes:
 
 
 def concise(raw: dict[str, Any]) -> str:
-    """A study as TOML for a reader, without its scales and costs and what is at its default: it has the same runs."""
-    text = tomli_w.dumps(without_defaults({key: value for key, value in raw.items() if key not in ("scale", "cost")}))
+    """A study as TOML for a reader, without its scales, what these showed and what is at its default: the same runs."""
+    kept = {key: value for key, value in raw.items() if key not in ("scale", *MEASURED)}
+    text = tomli_w.dumps(without_defaults(kept))
     return LIST.sub(_on_one_line, text)
 
 

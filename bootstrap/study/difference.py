@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepboot.bootstrap.study.defaults import defaults, flat
+from deepboot.bootstrap.study.schema import MEASURED
 
-NO_SETTINGS = ("question", "source", "cost", "scale", "sweep", "tune", "claims", "published")
+NO_SETTINGS = ("question", "source", *MEASURED, "scale", "sweep", "tune", "claims", "published")
 Tables = Mapping[str, Any]
 
 

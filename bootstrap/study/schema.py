@@ -278,6 +278,9 @@ class Keep(Settings):
     weights: Literal["never", "final", "evaluations"] = "never"
 
 
+MEASURED = ("cost", "verdicts")  # tables on what runs of a study took and showed, which hold for this file's scales
+
+
 class Study(Settings):
     """Question, configuration and claims of a study, before names are looked up and sweeps are multiplied out.
 
@@ -286,6 +289,8 @@ class Study(Settings):
         tune: what that command tries; runs do not depend on it.
         published: numbers that others published, which the study's own are set beside (`Published`).
         cost: measured time of the study by scale, ``default`` being none: ``quick = "50 s on 2 cores"``.
+        verdicts: what came of its claims by scale, as ``deepboot claims`` ends: ``quick = "3 of 4 claims supported, 1
+            undecided"``.
     """
 
     question: Annotated[str, Role(identity=False)]
@@ -311,6 +316,7 @@ class Study(Settings):
     claims: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
     published: Annotated[list[dict[str, Any]], Role(identity=False, extendable=True)] = Field(default_factory=list)
     cost: Annotated[dict[str, str], Role(identity=False, extendable=True)] = Field(default_factory=dict)
+    verdicts: Annotated[dict[str, str], Role(identity=False, extendable=True)] = Field(default_factory=dict)
 
 
 class ModelScales(Settings):

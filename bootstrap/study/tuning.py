@@ -11,7 +11,7 @@ import torch
 from deepboot.bootstrap import streams
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.points import fits, point_label, values_at_points
-from deepboot.bootstrap.study.schema import OwnParameters, Study, Tune
+from deepboot.bootstrap.study.schema import MEASURED, OwnParameters, Study, Tune
 from deepboot.bootstrap.wording import shown
 
 Values = dict[str, Any]  # of settings, by dotted name
@@ -21,7 +21,7 @@ COMPARED = ("task", "data", "evaluation", "stop", "start", "phases")  # tables t
 OF_THE_BUDGET = tuple(f"training.{name}" for name in (
     "train_size", "train_fraction", "ideal", "max_steps", "seeds", "streams",
 ))  # fmt: skip
-LEFT_OUT = ("tune", "scale", "cost", "claims", "published", "probes")  # of the study that is trained for tuning
+LEFT_OUT = ("tune", "scale", *MEASURED, "claims", "published", "probes")  # of the study that is trained for tuning
 
 
 def tuning_problems(study: Study) -> list[str]:
@@ -217,5 +217,5 @@ def _drawn(name: str, values: Any, number: int) -> Any:
 
 def frozen(raw: dict[str, Any], chosen: Sequence[tuple[Values, Values]]) -> dict[str, Any]:
     """The study with one setting for every arm, and with its table ``tune`` as the record of how they were found."""
-    kept = {name: table for name, table in raw.items() if name not in ("scale", "cost")}
+    kept = {name: table for name, table in raw.items() if name not in ("scale", *MEASURED)}
     return {**kept, "settings": [{"where": arm, "set": setting} for arm, setting in chosen]}

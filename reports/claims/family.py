@@ -1,6 +1,7 @@
 """The family of claims: each with its overall verdict, its p value, and p values adjusted for the number of claims."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -9,8 +10,21 @@ from deepboot.reports.claims.effect import Verdict
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.p_values import Quantifier, Significance, over_cells, over_many
 from deepboot.reports.statistics.multiplicity import benjamini_hochberg, holm
+from deepboot.reports.text import plural
 
 MOST_TESTED = 12  # cells of a claim that each get a p value: a kind is called a dozen times for one
+
+
+def counts(claims: Sequence["Case"]) -> str:
+    """How many claims are supported, and what became of the others: "3 of 4 claims supported, 1 undecided".
+
+    A claim that was withdrawn is none of them.
+    """
+    standing = [case for case in claims if not case.first.withdrawn]
+    numbers = Counter(case.overall for case in standing)
+    rest = [(numbers["refuted"], "refuted"), (numbers["inconclusive"], "undecided")]
+    others = "".join(f", {n} {word}" for n, word in rest if n)
+    return f"{numbers['supported']} of {plural(len(standing), 'claim')} supported{others}"
 
 
 @dataclass(frozen=True)

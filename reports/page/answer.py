@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from deepboot.reports.claims.effect import Effect
 from deepboot.reports.claims.explain.evidence import weightiest
 from deepboot.reports.claims.explain.sensitivity import sensitivity
-from deepboot.reports.claims.family import Case
+from deepboot.reports.claims.family import Case, counts
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.text import percent, plural
@@ -56,7 +56,7 @@ def answer(question: str, claims: Sequence[Case], finding: Sequence[str]) -> Ans
     leading = next((case for case in standing if case.first.primary), standing[0])
     text = f"{leading.first.title.rstrip('.')}{_measured(leading)}."
     settles = _settles(leading) if leading.overall == "inconclusive" else ()
-    return Answer(_head(question, leading), text, leading.overall, _counts(standing), settles)
+    return Answer(_head(question, leading), text, leading.overall, f"{counts(standing)}.", settles)
 
 
 def _head(question: str, case: Case) -> str:
@@ -112,17 +112,6 @@ def _estimate(judgement: Judgement, effect: Effect) -> str:
 
 def _sample(effect: Effect) -> str:
     return effect.sample_text if effect.missing else plural(effect.n, effect.items.removesuffix("s"))
-
-
-def _counts(claims: Sequence[Case]) -> str:
-    """How many claims are supported, and what became of the others.
-
-    "3 of 4 claims supported, 1 undecided."
-    """
-    numbers = Counter(case.overall for case in claims)
-    rest = [(numbers["refuted"], "refuted"), (numbers["inconclusive"], "undecided")]
-    others = "".join(f", {n} {word}" for n, word in rest if n)
-    return f"{numbers['supported']} of {plural(len(claims), 'claim')} supported{others}."
 
 
 def _settles(case: Case) -> tuple[str, ...]:

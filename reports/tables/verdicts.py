@@ -6,7 +6,7 @@ from typing import Any
 
 from deepboot.reports.claims.effect import Verdict
 from deepboot.reports.claims.explain.evidence import evidence_of
-from deepboot.reports.claims.family import MOST_TESTED, Case
+from deepboot.reports.claims.family import MOST_TESTED, Case, counts
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.p_values import p_value
 from deepboot.reports.tables.table import Table
@@ -104,8 +104,8 @@ def verdicts(judgements: Sequence[Judgement]) -> Table:
     return Table("Every claim in every cell", columns, rows, numbers, note).filled
 
 
-def lines(cases: Iterable[Case]) -> Iterator[str]:
-    """Lines for a terminal: every judgement with its sentence, then the claim's p values."""
+def lines(cases: Sequence[Case]) -> Iterator[str]:
+    """Lines for a terminal: every judgement with its sentence and the claim's p values, then how many are supported."""
     for case in cases:
         several = len(case.judgements) > 1
         for one in case.judgements:
@@ -116,6 +116,8 @@ def lines(cases: Iterable[Case]) -> Iterator[str]:
             yield f"{case.overall:12} {case.first.title}"
             yield f"{'':12} {tally(case)}"
         yield f"{'':12} {_p_line(case)}"
+    if cases:
+        yield f"{counts(cases)}."
 
 
 def _p_line(case: Case) -> str:

@@ -22,7 +22,7 @@ def lines() -> Iterator[str]:
     yield from row_lines(COLUMNS, WIDTHS)
     yield rule(WIDTHS)
     for name, raw in raw_studies():
-        numbers = [(published_short(entry), entry.ours) for entry in entries(raw)]
+        numbers = [(published_short(entry), entry.ours) for entry in entries(raw)] or [("", outcome(raw))]
         for cells in rows(facts(name, raw), numbers):
             yield from row_lines(cells, WIDTHS)
         yield from textwrap.wrap(f"{raw['question']} ({paper(raw)})", 98, initial_indent="  ", subsequent_indent="  ")
@@ -47,6 +47,15 @@ def facts(name: str, raw: dict[str, Any]) -> tuple[str, str, str]:
     return name, count(number_of_pairs(raw)), "; ".join(costs)
 
 
+def outcome(raw: Mapping[str, Any]) -> str:
+    """What came of a study's claims at its own size, or else at the first scale that was judged."""
+    verdicts = raw.get("verdicts", {})
+    for scale in ("default", *raw.get("scale", {})):
+        if scale in verdicts:
+            return verdicts[scale] if scale == "default" else f"{scale}: {verdicts[scale]}"
+    return ""
+
+
 def entries(raw: Mapping[str, Any]) -> list[Published]:
     """The published numbers of a study."""
     return [entry_of(entry) for entry in raw.get("published", [])]
@@ -59,5 +68,5 @@ def published_short(entry: Published) -> str:
 
 def rows(facts: tuple[str, ...], numbers: Sequence[tuple[str, str]]) -> list[tuple[str, ...]]:
     """Rows of one study: its facts with the first published number and ours, then the other numbers."""
-    first, *others = numbers or [("", "")]
+    first, *others = numbers
     return [(*facts, *first), *((*[""] * len(facts), *one) for one in others)]

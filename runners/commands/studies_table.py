@@ -5,7 +5,16 @@ from typing import Any
 
 from deepboot.bootstrap.study.schema import Published
 from deepboot.reports.tables.table import Table
-from deepboot.runners.commands.studies import COLUMNS, entries, facts, paper, published_short, raw_studies, rows
+from deepboot.runners.commands.studies import (
+    COLUMNS,
+    entries,
+    facts,
+    outcome,
+    paper,
+    published_short,
+    raw_studies,
+    rows,
+)
 
 
 def markdown() -> str:
@@ -13,7 +22,7 @@ def markdown() -> str:
     cells: list[tuple[str, ...]] = []
     for name, raw in raw_studies():
         if not is_of_deep_bootstrap(raw):
-            numbers = [(published_short(entry), _with_command(entry)) for entry in entries(raw)]
+            numbers = [(published_short(entry), _with_command(entry)) for entry in entries(raw)] or [("", outcome(raw))]
             _, *others = facts(name, raw)
             cells += rows((f"`{name}`", raw["question"], paper(raw), *others), numbers)
     return Table("", ("study", "question", "paper", *COLUMNS[1:]), cells, frozenset(("pairs",))).markdown

@@ -26,9 +26,11 @@ def details(name: str) -> Iterator[str]:
     if raw.get("source"):
         yield f"after      {raw['source']}"
     for scale in (None, *raw.get("scale", {})):
-        number, cost = number_of_runs(name, scale), raw.get("cost", {}).get(scale or "default", "time not measured")
+        number, size = number_of_runs(name, scale), scale or "default"
         chosen = f"--scale {scale}" if scale else "as it is"
-        yield f"{chosen:16} {plural(number, 'run') if number else 'runs unknown without its data'}, {cost}"
+        runs = plural(number, "run") if number else "runs unknown without its data"
+        known = [raw.get("cost", {}).get(size, "time not measured"), raw.get("verdicts", {}).get(size)]
+        yield f"{chosen:16} {', '.join(filter(None, (runs, *known)))}"
     for claim in raw.get("claims", []):
         yield f"claim      {claim.get('text') or claim['kind']}"
     for entry in entries(raw):

@@ -119,6 +119,17 @@ def test_cells_are_named_by_what_differs(make_results):
     assert compare(make_results(seeds=1)).cells()["cell"].tolist() == ["ideal", "real"]
 
 
+def test_cells_are_named_by_what_is_swept(make_pairs):
+    """Not by a setting that follows from it, though that one comes first in a study: a rate tuned for each of them."""
+    cells = [
+        make_pairs([{}], cell=str(lamb), **{"optimizer.lr": lr, "training.transforms.0.lamb": lamb})
+        for lr, lamb in ((0.03, 0.0), (0.1, 2.0))
+    ]
+    swept = [dataclasses.replace(one, study={**one.study, "sweep": {"training.transforms": []}}) for one in cells]
+    assert compare(cells).cells()["cell"].tolist() == ["lr 0.03", "ideal, lr 0.03", "lr 0.1", "ideal, lr 0.1"]
+    assert compare(swept).cells()["cell"].tolist() == ["lamb 0", "ideal, lamb 0", "lamb 2", "ideal, lamb 2"]
+
+
 def test_a_choice_is_named_by_what_is_chosen(make_pairs):
     """A loss is "loss mse", not "name mse"."""
     cells = [make_pairs([{}], cell=name, **{"loss.name": name}) for name in ("mse", "hinge")]

@@ -169,7 +169,7 @@ def results_of(raw, picture):
                 run |= event("grokking", groks) | event("stable", groks if drawn["lasts"] else np.inf)
                 pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world != "ideal" else {"train_size": None, "train_fraction": None}))
-                rows += [{"run_id": run_id} | row for row in evaluations(drawn, error)]
+                rows += [{"run_id": run_id} | row for row in evaluations(drawn, error, scatter[place, which, seed])]
     claims = raw["claims"]
     values = [
         {"run_id": row["run_id"], "step": row["step"], "name": claim["metric"].removeprefix("probes."),
@@ -192,9 +192,12 @@ def event(name, step):
     return {f"{name}_low": int(step) - 1 if known else BUDGET, f"{name}_high": int(step) if known else None}
 
 
-def evaluations(drawn, error):
-    """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn."""
-    errors = drawn.get("errors", (error,) * len(STEPS))
+def evaluations(drawn, error, scatter):
+    """A run's rows: an error that stays, a fitted pool and a test loss of five times the error, or what is drawn.
+
+    Errors that are drawn are scattered by a share of them: runs that are all the same have no spread.
+    """
+    errors = [each * (1 + scatter) for each in drawn["errors"]] if "errors" in drawn else [error] * len(STEPS)
     train, test = drawn.get("train", (0.0,) * len(STEPS)), drawn.get("test", [5 * each for each in errors])
     fitted = drawn.get("train errors", (0.0,) * len(STEPS))
     for step, each, train_loss, test_loss, left in zip(STEPS, errors, train, test, fitted, strict=True):

@@ -1,8 +1,8 @@
 """Every shipped study runs at quick size from the command line to verdicts: all of its runs, all of its claims.
 
 Each trains in its test's own process: ``pytest -m slow -n 2 tests/runners/test_shipped_quick.py`` keeps two cores busy
-with two studies. The studies' `[cost]` is read from its `processor_seconds`, half of them for each of two cores. The
-verdicts themselves are in LOG.md: a refuted claim is a result, not a failure.
+with two studies. ``--junit-xml FILE`` records every study's `processor_seconds` and `verdicts`, from which its tables
+`[cost]` and `[verdicts]` are copied. A refuted claim is a result, not a failure.
 """
 
 import json
@@ -13,6 +13,9 @@ import pytest
 
 from deepboot.bootstrap import results
 from deepboot.bootstrap.study.sweep import runs_of
+from deepboot.reports.claims.family import cases, counts
+from deepboot.reports.claims.judge import judge
+from deepboot.reports.comparison import compare
 from deepboot.runners import study_files
 from deepboot.runners.shipped import shipped
 
@@ -36,6 +39,7 @@ def test_a_quick_study_ends_with_all_runs_and_all_verdicts(name, tmp_path, deepb
     assert found.runs["status"].isin(["finished", "diverged"]).all()
     assert (tmp_path / "out" / "report.html").is_file()
     judged = json.loads(deepboot("claims", tmp_path / "out", "--json").stdout)
+    record_property("verdicts", counts(cases(judge(compare(found)))))
     assert {one["number"] for one in judged["claims"]} == set(range(1, len(study["claims"]) + 1))
     assert all(one["effect"] and (one["n"] or one["reason"]) for one in judged["claims"])  # if on none, it says why
     sources = {(entry["quantity"], entry["source"]) for entry in study.get("published", [])}

@@ -20,6 +20,7 @@ from deepboot.reports.claims.kinds.shared import (
     notes_of,
     region_of,
     within,
+    without_value,
 )
 from deepboot.reports.claims.known_pairs import finite
 from deepboot.reports.measures.events import event_bounds
@@ -102,7 +103,8 @@ def change(
     changes = np.append(np.where(np.isfinite(changes), changes, np.nan), np.full(lost, np.nan))
     what = "ratio of the" if as_ratio else "change of the"
     name = f"mean {what} {metric_words(metric)} from {WORDS[since]} to {WORDS[until]}{within(world)}"
-    note = "; ".join(filter(None, (broken(runs, lost), _unreached(runs, since, until))))
+    valueless = without_value(runs, np.isnan(later)) if until == "end" else ""
+    note = "; ".join(filter(None, (broken(runs, lost), _unreached(runs, since, until), valueless)))
     effect = mean_effect(name, region, changes, "runs", evidence.confidence, limits, note=note)
     return _as_ratio(effect) if as_ratio else effect
 

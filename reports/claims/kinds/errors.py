@@ -133,6 +133,6 @@ def final_error(
     name = f"mean final {metric_words(metric)} in the {world} world"
     runs, lost = evidence.runs_of(world), evidence.lost(world)
     values = finite(runs["run_id"].map(evidence.comparison.final(metric)))
-    note = "; ".join(filter(None, (broken(runs, lost), without_value(runs, values))))
+    note = "; ".join(filter(None, (broken(runs, lost), without_value(runs, np.isnan(values)))))
     values, limits = np.append(values, np.full(lost, np.nan)), evidence.comparison.limits(metric, runs)
     return mean_effect(name, region, values, "runs", evidence.confidence, limits, note=note)

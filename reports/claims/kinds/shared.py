@@ -134,9 +134,9 @@ def broken(runs: pd.DataFrame, lost: int = 0) -> str:
     return "; ".join(f"{number} of {len(runs) + lost} {words}" for words, number in numbers.items() if number)
 
 
-def without_value(runs: pd.DataFrame, values: np.ndarray) -> str:
-    """How many of the runs finished and yet have no value at their last evaluation, as a probe may."""
-    number = int(((runs["status"] == "finished").to_numpy(dtype=bool) & np.isnan(values)).sum())
+def without_value(runs: pd.DataFrame, lacking: np.ndarray) -> str:
+    """How many of the runs that lack a value at their last evaluation are finished, as where a probe has none."""
+    number = int(((runs["status"] == "finished").to_numpy(dtype=bool) & lacking).sum())
     return f"{number} of {len(runs)} without a value at the last evaluation" if number else ""
 
 

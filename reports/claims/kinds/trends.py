@@ -12,7 +12,7 @@ from pydantic import Field
 from deepboot.reports.claims.kind import Across, Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.groups import differences_of, ratio_of
 from deepboot.reports.claims.kinds.ordering import FIGURES, Ordered, no_order, quantity_of, setting_values
-from deepboot.reports.claims.kinds.shared import FinalMetric, JudgedWorld, broken, notes_of, within
+from deepboot.reports.claims.kinds.shared import FinalMetric, JudgedWorld, broken, notes_of, within, without_value
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, seeds_for_median
@@ -71,7 +71,8 @@ def trend(
     runs = runs.assign(value=values).dropna(subset="value")
     n = len(runs)
     if not why and unknown:
-        why = f"where {unknown} of {plural(total, 'run')} rank is not known: they failed, are unfinished or lost"
+        lacking = "they failed, are unfinished, lost or without a value"
+        why = f"where {unknown} of {plural(total, 'run')} rank is not known: {lacking}"
     if why or runs["cell_index"].nunique() < 2:
         reason = why or f"{plural(runs['cell_index'].nunique(), 'cell')} with a run that measures it"
         return Effect(name, region, n, "runs", reason=reason, words=words, total=total)
@@ -137,7 +138,9 @@ def monotone(
         else:
             moves.append(_moved_by_ratio(before, after, world, event, allowance, levels))
     reason = next((move.reason for move in moves if move.reason), "")
-    n, note = int((~_unknown(across, runs, event, metric)).sum()), broken(runs, lost)
+    lacking = _unknown(across, runs, event, metric)
+    n, valueless = int((~lacking).sum()), without_value(runs, lacking.to_numpy()) if errors else ""
+    note = "; ".join(filter(None, (broken(runs, lost), valueless)))
     if reason:
         return Effect(name, region, n, "runs", reason=reason, note=note, total=total)
     estimate, interval = (

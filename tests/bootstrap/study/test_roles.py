@@ -32,7 +32,7 @@ def test_what_is_no_part_of_a_runs_identity():
     ]  # fmt: skip
     assert NO_SETTING_OF_A_RUN == (
         "question", "source", "plugins", "keep", "probes", "sweep", "settings", "tune", "scale", "claims", "published",
-        "cost",
+        "cost", "verdicts",
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_what_may_change_when_a_study_is_extended():
     assert sorted(EXTENDABLE) == [
         "claims", "cost", "evaluation.stopping_metric", "evaluation.stopping_threshold", "evaluation.streak",
         "evaluation.threshold", "keep", "plugins", "published", "settings", "source", "sweep", "training.max_steps",
-        "training.seeds", "training.train_fraction", "training.train_size", "tune",
+        "training.seeds", "training.train_fraction", "training.train_size", "tune", "verdicts",
     ]  # fmt: skip
 
 

@@ -67,7 +67,10 @@ def test_a_run_that_broke_is_not_left_out_of_a_mean(make_pairs, status):
 
 def test_a_run_that_has_no_value_at_its_last_evaluation_is_told_as_such(make_pairs):
     """All runs finished, and a probe has nothing to measure in some, as where it was not measured there."""
+    along = {"over": "train_size", "direction": "falls", "event": "final_error"}
     kinds = [{"kind": "final_error", "max": 0.5, "where": {"train_size": 100}}, LESS]
+    kinds += [{"kind": "change", "max": 0.5, "where": {"train_size": 100}}, {"kind": "monotone"} | along]
+    kinds += [{"kind": "trend"} | along]
     claims = [claim | {"metric": "probes.depth"} for claim in kinds]
     results = [
         make_pairs(ending(0.1, 0.2, 0.4, 0.3), cell=str(size), claims=claims, train_size=size) for size in (100, 400)
@@ -76,9 +79,15 @@ def test_a_run_that_has_no_value_at_its_last_evaluation_is_told_as_such(make_pai
         rows = one.evaluations.assign(name="depth", value=one.evaluations["test_error"])[[*PROBE_COLUMNS]]
         rows["value"] = rows["value"].mask(rows["run_id"].str.endswith("-1"))  # measured, and not a number
         object.__setattr__(one, "probes", rows[~(rows["run_id"].str.endswith("-2") & (rows["step"] == 30))])
-    alone, both = (one.effect.note for one in judge(compare(results)))
-    assert alone == "2 of 4 without a value at the last evaluation"
-    assert both == "2 of 4 pairs with a run that has no value at its last evaluation"
+    alone, both, changed, neighbours, ranked = judge(compare(results))
+    assert alone.effect.note == "2 of 4 without a value at the last evaluation"
+    assert both.effect.note == "2 of 4 pairs with a run that has no value at its last evaluation"
+    assert changed.effect.note == "2 of 4 without a value at the last evaluation"
+    assert (neighbours.effect.note, neighbours.effect.count_text) == (
+        "4 of 8 without a value at the last evaluation", "4 of 8"
+    )  # fmt: skip
+    why = "where 4 of 8 runs rank is not known: they failed, are unfinished, lost or without a value"
+    assert (ranked.reason, ranked.effect.count_text) == (why, "4 of 8")
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,15 @@ def test_what_one_cell_takes_is_said(make_pairs):
 
 
 def test_terminal_lines(make_pairs):
-    """Each cell with its p value, then the claim over all of them with its own."""
-    found = list(lines(cases(beside(make_pairs, [[LATE] * 7, [SOON] * 7], DELAY))))
+    """Each cell with its p value, then the claim over all of them with its own; in the end a count."""
+    *found, last = lines(cases(beside(make_pairs, [[LATE] * 7, [SOON] * 7], DELAY)))
+    assert last == "0 of 1 claim supported, 1 refuted."
     assert [line.split()[0] for line in found if line[0] != " "] == ["supported", "refuted", "refuted"]
     assert found[1].endswith("claimed: at least 5. p = 0.016.")
     assert found[-1].strip() == "p = 0.031"
     claims = [DELAY, {"kind": "faster"}, {"kind": "rate", "min_rate": 0.5, "where": {"train_size": 5}}]
-    found = list(lines(cases(judge(make_pairs([LATE] * 8, claims=claims)))))
+    *found, last = lines(cases(judge(make_pairs([LATE] * 8, claims=claims))))
+    assert last == "2 of 3 claims supported, 1 undecided."
     assert found[2].strip() == "p = 0.0078; Holm 0.023, BH 0.012 over all 3 claims"
     assert found[-1].strip() == "p: none, the estimate points to neither verdict"
 

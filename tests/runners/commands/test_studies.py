@@ -44,6 +44,27 @@ def test_costs_are_of_scales_that_a_study_has(name):
         assert not entry.get("ours") or entry["ours"].endswith(tuple(OUTCOMES))
 
 
+@pytest.mark.parametrize("name", RAW)
+def test_verdicts_are_of_all_claims_of_a_study(name):
+    """In the words that `deepboot claims` ends with, of scales that the study has."""
+    verdicts = RAW[name].get("verdicts", {})
+    assert set(verdicts) <= {"default", *RAW[name].get("scale", {})}
+    for said in verdicts.values():
+        found = re.fullmatch(r"(\d+) of (\d+) claims? supported(?:, (\d+) refuted)?(?:, (\d+) undecided)?", said)
+        assert found, said
+        supported, claims, *others = (int(number or 0) for number in found.groups())
+        assert claims == len(RAW[name]["claims"]) == supported + sum(others)
+
+
+def test_a_study_without_a_published_number_is_listed_with_its_verdicts():
+    """At its own size, or else at the first scale that was judged."""
+    both = {"verdicts": {"quick": "1 of 2 claims supported", "default": "2 of 2 claims supported"}}
+    small = {"scale": {"quick": {}, "full": {}}, "verdicts": {"full": "1 of 1 claim supported", "quick": "none"}}
+    assert studies.outcome(both) == "2 of 2 claims supported"
+    assert studies.outcome(small) == "quick: none"
+    assert studies.outcome({"scale": {"quick": {}}}) == ""
+
+
 def test_the_list_fits_a_terminal():
     """Every study with its question and paper, in 100 columns."""
     printed = "\n".join(studies.lines())
@@ -68,7 +89,8 @@ def test_one_study_in_full():
     """Runs and time at each scale, claims, published numbers, and the next command."""
     printed = "\n".join(study_details.details("power-division")).splitlines()
     assert "as it is         12 runs, time not measured" in printed
-    assert any(line.startswith("--scale quick    16 runs, ") and line.endswith(" s on 1 core") for line in printed)
+    (quick,) = (line for line in printed if line.startswith("--scale quick"))
+    assert re.fullmatch("--scale quick    16 runs, .* s on 1 core, 4 of 4 claims supported", quick)
     assert "--scale full     16 runs, time not measured" in printed
     assert "claim      Most runs generalise within the budget." in printed
     assert "published  step at most 10,000 (Power et al. 2022, arXiv 2201.02177; evidence: solid)" in printed
