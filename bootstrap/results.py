@@ -26,16 +26,21 @@ class Results:
     """Everything an output folder holds.
 
     Attributes:
-        runs: columns ``RUN_COLUMNS``, then every setting under its dotted name.
-        evaluations: columns ``EVALUATION_COLUMNS`` (and ``train_clean_error`` under label noise),
-            sorted by run and step.
+        runs: a row per run; columns ``RUN_COLUMNS``, then every setting under its dotted name.
+        evaluations: a row per run and evaluated step; columns ``EVALUATION_COLUMNS`` (and ``train_clean_error`` under
+            label noise), sorted by run and step.
         study: the study as resolved, as nested dictionaries.
         environment: versions, machine and the command.
         claims: what was claimed before the first run, and its hash.
         folder: the output folder, None if only in memory.
         planned: all run_ids of a study under way or interrupted, with or without a row; else empty.
         damage: a sentence for every file of the folder that is not needed, and could not be read.
-        probes: columns ``PROBE_COLUMNS``, in the order of ``evaluations``; empty where no probe was measured.
+        probes: a row per run, evaluated step and value; columns ``PROBE_COLUMNS``, in the order of ``evaluations``;
+            empty where no probe was measured.
+
+    >>> results = read("results/demo")
+    >>> results.study["training"]["train_size"], len(results.runs)
+    (1250, 16)
     """
 
     runs: pd.DataFrame
@@ -50,7 +55,12 @@ class Results:
 
 
 def typed(rows: list[dict[str, Any]] | pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
-    """A table with exactly these columns first, in their types; further columns follow in their order."""
+    """A table with exactly these columns first, in their types; further columns follow in their order.
+
+    >>> table = typed([{"more": "a", "step": 3}], {"run_id": "string", "step": "Int64"})
+    >>> table.columns.tolist(), str(table["step"].dtype)
+    (['run_id', 'step', 'more'], 'Int64')
+    """
     table = pd.DataFrame(rows)
     extra = [name for name in table.columns if name not in columns]
     table = table.reindex(columns=[*columns, *extra])
@@ -64,6 +74,9 @@ def among(names: pd.Series, known: pd.Series | pd.Index | Sequence[Any]) -> NDAr
     """Whether each name is one of those known, bool, (n,), as ``names.isin(known)`` says.
 
     That makes an object of Arrow of each text that is known, which takes seconds for the names of a great many runs.
+
+    >>> among(pd.Series(["a", "b"]), ["b", "c"])
+    array([False,  True])
     """
     held = pd.Index(names, dtype=object)  # by itself pandas makes texts of Arrow of them again
     return np.asarray(held.isin(pd.Index(known, dtype=object)))
@@ -74,6 +87,10 @@ def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
 
     Only cross-entropy was compared by the soft error then. A table without ``loss.name``, made by hand, counts as one
     of cross-entropy.
+
+    >>> old = pd.DataFrame({"loss.name": ["cross_entropy", "mse"], "metric": [None, None]})
+    >>> with_metric(old)["metric"].tolist()
+    ['soft_error', 'error']
     """
     losses = runs["loss.name"] if "loss.name" in runs else pd.Series(pd.NA, index=runs.index)
     by_error = losses.notna() & (losses != "cross_entropy").fillna(False)
@@ -82,12 +99,24 @@ def with_metric(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write one table as parquet, atomically."""
+    """Write one table as parquet, atomically.
+
+    >>> write_table(pd.DataFrame({"run_id": ["a"], "status": ["finished"]}), Path("runs.parquet"))
+    >>> pd.read_parquet("runs.parquet").shape
+    (1, 2)
+    """
     write_atomically(path, table.to_parquet(index=False))
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write the tables into the folder."""
+    """Write the tables of results into a folder that is there.
+
+    >>> copy = Path("copy")
+    >>> copy.mkdir()
+    >>> write(read("results/demo"), copy)
+    >>> sorted(path.name for path in copy.iterdir())
+    ['evaluations.parquet', 'runs.parquet']
+    """
     write_table(results.runs, folder / "runs.parquet")
     write_table(results.evaluations, folder / "evaluations.parquet")
     if len(results.probes):
@@ -99,6 +128,10 @@ def read_table(path: Path, columns: dict[str, str]) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError, DamagedFileError: as in `bootstrap.files.reading`.
+
+    >>> runs = read_table(Path("results/demo/runs.parquet"), RUN_COLUMNS)
+    >>> len(runs), runs.columns[0]
+    (16, 'run_id')
     """
     with reading(path):
         table = pd.read_parquet(path)
@@ -120,6 +153,11 @@ def read_tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 
     Raises:
         DamagedFileError: one of them cannot be read, or they do not belong together.
+
+    >>> [len(table["run_id"].unique()) for table in read_tables(Path("results/demo"))]
+    [16, 16]
+    >>> read_tables(Path("results/nothing")) is None
+    True
     """
     paths = [folder / "runs.parquet", folder / "evaluations.parquet"]
     if not all(path.exists() for path in paths):
@@ -140,6 +178,9 @@ def read_probes(folder: Path, runs: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         DamagedFileError: the table cannot be read, or the study has probes and finished runs without any value.
+
+    >>> read_probes(Path("results/demo"), read("results/demo").runs).shape  # its study has none
+    (0, 4)
     """
     path, found = folder / PROBES, True
     try:
@@ -164,6 +205,9 @@ def read(folder: Path | str) -> Results:
     Raises:
         ValueError: the folder or one of its tables is missing.
         DamagedFileError: one of its tables, or its study, cannot be read.
+
+    >>> read("results/demo").runs["status"].unique().tolist()
+    ['finished']
     """
     folder = Path(folder)
     unfinished = underway.read(folder)  # before the tables, into which a finished pack moves

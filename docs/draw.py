@@ -1,8 +1,9 @@
-"""The pictures of README and docs that no command of `deepboot` writes by itself.
+"""The pictures of README and docs that no command of `deepboot` writes by itself, and the outputs of the notebooks.
 
 python docs/draw.py worlds docs/figures/worlds.svg
 python docs/draw.py claims docs/figures/claims.svg results/demo
 python docs/draw.py page docs/figures/page.png results/demo
+python docs/draw.py notebook docs/notebooks/first_pair.ipynb
 """
 
 import math
@@ -97,6 +98,24 @@ def page(path: Path, folder: Path) -> None:
             image.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
+def notebook(path: Path) -> None:
+    """Run a notebook in a folder of its own and keep what it shows, of figures only the pictures."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    held = nbformat.read(path, as_version=4)
+    metadata = dict(held.metadata)
+    with tempfile.TemporaryDirectory() as away:
+        NotebookClient(held, timeout=1_200, record_timing=False, resources={"metadata": {"path": away}}).execute()
+    held.metadata = metadata
+    for cell in held.cells:
+        cell.get("outputs", [])[:] = [one for one in cell.get("outputs", []) if one.get("name") != "stderr"]
+        for output in cell.get("outputs", []):
+            if "<iframe" in output.get("data", {}).get("text/html", ""):
+                del output["data"]["text/html"]  # half a megabyte, which a notebook makes again when it is run
+    nbformat.write(held, path)
+
+
 if __name__ == "__main__":
     with mpl.rc_context(rc_style(sys.argv[1])):
-        {"worlds": worlds, "claims": claims, "page": page}[sys.argv[1]](*map(Path, sys.argv[2:]))
+        {"worlds": worlds, "claims": claims, "page": page, "notebook": notebook}[sys.argv[1]](*map(Path, sys.argv[2:]))

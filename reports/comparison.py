@@ -40,6 +40,11 @@ class Comparison:
         evaluations: one row per run and evaluated step, with the values of probes as ``probes.`` and their name.
         sources: the results that it was made of.
         axis: unit of every column of steps: optimiser updates, samples seen or seconds.
+
+    >>> from deepboot.reports import load
+    >>> comparison = compare(load("results/demo"))
+    >>> len(comparison.runs), comparison.axis
+    (16, 'step')
     """
 
     runs: pd.DataFrame
@@ -55,6 +60,11 @@ class Comparison:
 
         Raises:
             ValueError: no such axis, or a comparison that is not in steps.
+
+        >>> from deepboot.reports import load
+        >>> samples = compare(load("results/demo")).over("samples")
+        >>> samples.evaluations["step"].head(3).astype(int).tolist()  # of batches of 1,250
+        [0, 1250, 2500]
         """
         if axis not in UNITS:
             raise ValueError(f"unknown axis {axis!r}. Known: {', '.join(UNITS)}.")
@@ -72,7 +82,12 @@ class Comparison:
         return {}
 
     def cells(self) -> pd.DataFrame:
-        """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ."""
+        """One row per cell: ``cell_id, world, cell`` (a short label), ``runs``, then the settings that differ.
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).cells()[["world", "cell", "runs"]].to_numpy().tolist()
+        [['real', 'real', 8], ['ideal', 'ideal', 8]]
+        """
         return self._cells.copy()
 
     def pairs(self) -> pd.DataFrame:
@@ -80,6 +95,11 @@ class Comparison:
 
         A real run is any run that names an ideal partner, whatever the rule of its world. Where the
         partner is not among the runs its columns are null.
+
+        >>> from deepboot.reports import load
+        >>> pairs = compare(load("results/demo")).pairs()
+        >>> len(pairs), pairs["ideal_status"].unique().tolist()
+        (8, ['finished'])
         """
         return self._pairs.copy()
 
@@ -97,6 +117,11 @@ class Comparison:
 
         Raises:
             ValueError: no such metric.
+
+        >>> from deepboot.reports import load
+        >>> errors = compare(load("results/demo")).bootstrap_error()
+        >>> errors.loc[~errors["after_first_reuse"], "bootstrap_error"].unique()  # both worlds are the same until then
+        array([0.])
         """
         self._check_metric(metric)
         table = self._joined.assign(metric=metric) if metric else self._joined
@@ -123,6 +148,10 @@ class Comparison:
         Returns:
             one row per pair: ``run_id, cell_id, cell, world, seed, metric, status, ideal_status, first_reuse_step,
             step, real, ideal, bootstrap_error, generalization_gap`` (test minus train in the real world).
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).pairs_at("end").shape
+        (8, 14)
         """
         if (when, metric) not in self._pairs_at_cache:
             self._pairs_at_cache[when, metric] = self._make_pairs_at(when, metric)
@@ -136,11 +165,21 @@ class Comparison:
             step), ``step_low, step_high`` (range over pairs), the means ``real, ideal, bootstrap_error``, ``low,
             high`` (paired t interval, null below 3 pairs), ``exact_low, exact_high`` (by sign flips, null below 6),
             ``generalization_gap, gap_low, gap_high, note``.
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).at_stopping()[["cell", "pairs"]].to_dict("list")
+        {'cell': ['real'], 'pairs': [8]}
         """
         return self._summary("stopping", metric, confidence)
 
     def at_end(self, metric: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
-        """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`."""
+        """Bootstrap error and generalisation gap at the last common step, with the columns of `at_stopping`.
+
+        >>> from deepboot.reports import load
+        >>> end = compare(load("results/demo")).at_end().iloc[0]
+        >>> bool(end["low"] <= end["bootstrap_error"] <= end["high"])
+        True
+        """
         return self._summary("end", metric, confidence)
 
     def largest(self, metric: str | None = None) -> pd.DataFrame:
@@ -149,6 +188,10 @@ class Comparison:
         Returns:
             ``cell_id, cell, world, step, bootstrap_error`` (the mean over pairs), over steps that every pair of the
             cell evaluated after the first reuse; cells without such a step are left out.
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).largest().columns.tolist()
+        ['cell_id', 'cell', 'world', 'step', 'bootstrap_error']
         """
         errors = self.bootstrap_error(metric)
         errors = errors[errors["after_first_reuse"]]
@@ -165,6 +208,10 @@ class Comparison:
         Returns:
             ``run_id, cell_id, cell`` (of the panel), ``world, seed, status, first_reuse_step`` (null in ideal rows),
             one row per run and cell, in the order of the runs. Ideal runs without a partner have their own cell.
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).panels().groupby("cell").size().to_dict()  # real runs and their partners
+        {'real': 16}
         """
         return self._panels.copy()
 
@@ -184,6 +231,11 @@ class Comparison:
         """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run.
 
         In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
+
+        >>> from deepboot.reports import load
+        >>> curves = compare(load("results/demo")).curves()
+        >>> curves.groupby(["cell", "world"])["run_id"].nunique().to_dict()
+        {('real', 'ideal'): 8, ('real', 'real'): 8}
         """
         curves = self.panels().merge(self.evaluations, on="run_id", how="inner")
         return on_one_grid(curves) if self.axis == "seconds" else curves
@@ -227,7 +279,14 @@ class Comparison:
         return {}
 
     def tables_of(self, cell_id: str, world: str) -> CellTables:
-        """The tables of one cell; the same object whoever asks, so that each is made once."""
+        """The tables of one cell; the same object whoever asks, so that each is made once.
+
+        >>> from deepboot.reports import load
+        >>> comparison = compare(load("results/demo"))
+        >>> cell_id = comparison.runs["cell_id"].iloc[0]
+        >>> comparison.tables_of(cell_id, "real") is comparison.tables_of(cell_id, "real")
+        True
+        """
         return self._cell_tables.setdefault((cell_id, world), CellTables(self, cell_id, world))
 
     @cached_property
@@ -252,7 +311,12 @@ class Comparison:
         return dict(list(self._pairs.groupby(KEY, sort=False)))
 
     def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:
-        """The pairs of each cell at one of their steps, by cell_id and world."""
+        """The pairs of each cell at one of their steps, by cell_id and world.
+
+        >>> from deepboot.reports import load
+        >>> [len(pairs) for pairs in compare(load("results/demo")).pairs_at_by_cell("end", None).values()]
+        [8]
+        """
         if (when, metric) not in self._pairs_at_by_cell:
             groups = self.pairs_at(when, metric).groupby(KEY, sort=False)
             self._pairs_at_by_cell[when, metric] = dict(list(groups))
@@ -273,6 +337,10 @@ class Comparison:
 
         Raises:
             ValueError: no such metric.
+
+        >>> from deepboot.reports import load
+        >>> compare(load("results/demo")).final().shape
+        (16,)
         """
         self._check_metric(metric)
         last = self.evaluations.groupby("run_id").tail(1).set_index("run_id")[metric].astype(float)
@@ -285,6 +353,11 @@ class Comparison:
 
         Under the squared loss with real-valued labels, error and soft error are the squared error, which has no upper
         limit.
+
+        >>> from deepboot.reports import load
+        >>> comparison = compare(load("results/demo"))
+        >>> comparison.limits("test_error", comparison.runs), comparison.limits("test_loss", comparison.runs)
+        (Bounds(low=0.0, high=1.0), Bounds(low=-inf, high=inf))
         """
         if not metric.endswith("error") or metric.startswith(PROBE_PREFIX):
             return Bounds(-math.inf, math.inf)
@@ -333,6 +406,12 @@ def compare(results: Results | Iterable[Results]) -> Comparison:
 
     Raises:
         ValueError: there is nothing to compare.
+
+    >>> from deepboot.reports import load
+    >>> len(compare(load("results/demo")).pairs())
+    8
+    >>> len(compare([load("results/demo"), load("results/demo")]).pairs())  # the same runs, once
+    8
     """
     sources = (results,) if isinstance(results, Results) else tuple(results)
     if not sources:
@@ -445,7 +524,12 @@ def _cell_note(cell: pd.DataFrame, n: int, when: When) -> str:
 
 
 def missing_values(pairs: pd.DataFrame, when: When) -> str:
-    """How many of these rows of `Comparison.pairs_at` have no bootstrap error, and why; empty if all have one."""
+    """How many of these rows of `Comparison.pairs_at` have no bootstrap error, and why; empty if all have one.
+
+    >>> pairs = pd.DataFrame({"step": [100, None], "bootstrap_error": [None, None]}, dtype=float)
+    >>> missing_values(pairs, "stopping")
+    '1 of 2 without a stopping step; 1 of 2 without a value in both worlds there'
+    """
     stepless = int(pairs["step"].isna().sum())
     unmeasured = int(pairs["bootstrap_error"].isna().sum()) - stepless
     parts = [f"{stepless} of {len(pairs)} {STEPLESS[when]}"] if stepless else []

@@ -91,7 +91,7 @@ def new(
     /,
     out: Annotated[Path | None, arg(metavar="FILE", help="where it goes; NAME.py or NAME.toml if not given")] = None,
 ) -> None:
-    """Write a commented file to begin with; of a plugin also its test and a study that uses it.
+    """Write a commented file to begin with, and its test; of a plugin also a study that uses it.
 
     Examples:
         deepboot new task majority
@@ -103,19 +103,27 @@ def new(
         say(line)
 
 
-def check(files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE", help="plugins or studies")], /) -> None:
+def check(
+    files: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="FILE [FILE ...]", help="one or more plugins or studies")
+    ] = (),
+    /,
+) -> None:
     """Try what plugins register, and read studies: exit status 2 and sentences if something is to be mended.
 
     Examples:
         deepboot check majority.py
-        deepboot check my_study.toml
+        deepboot check majority.py my_study.toml
     """
     from deepboot.runners.commands.check import check
 
+    if not files:
+        fail(["FILE: expected at least one plugin or study, got none. Write for instance "
+              "`deepboot check my_study.toml`."])  # fmt: skip
     lines, sound = check(files)
     for line in lines:
         say(line)
-    sys.exit(0 if sound and files else 2)
+    sys.exit(0 if sound else 2)
 
 
 def data(
@@ -136,6 +144,8 @@ def data(
     Examples:
         deepboot data cifar5m download --root data/cifar5m --parts 0
         deepboot data cifar5m prepare --root data/cifar5m
+        deepboot data cifar5m verify --root data/cifar5m
+        deepboot data cifar10 download --root data/cifar10
     """
     from deepboot.runners.commands import data
 

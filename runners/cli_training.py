@@ -184,10 +184,10 @@ def submit(
     /,
     partition: Annotated[str, arg(metavar="NAME", help="of the Slurm cluster")],
     out: Out = None,
-    shards: Annotated[int, arg(metavar="N", help="jobs of an array, each with its part of the cells")] = 0,
-    nodes: Annotated[int, arg(metavar="N", help="or nodes of one job, on which Ray is started")] = 0,
+    shards: Annotated[int | None, arg(metavar="N", help="jobs of an array, each with its part of the cells")] = None,
+    nodes: Annotated[int | None, arg(metavar="N", help="or nodes of one job, on which Ray is started")] = None,
     minutes: Annotated[int, arg(metavar="N", help="until Slurm ends a job")] = 240,
-    gpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 0,
+    gpus: Annotated[int | None, arg(metavar="N", help="of each job or node; none if not given")] = None,
     cpus: Annotated[int, arg(metavar="N", help="of each job or node")] = 4,
     changes: Changes = (),
     scale: Scale = None,
@@ -196,7 +196,7 @@ def submit(
     """Train a study by Slurm: a job array with a shard each, or one job with Ray; the same command goes on.
 
     Examples:
-        deepboot submit modular-addition --partition gpu --shards 2 --gpus 1
+        deepboot submit power-size --partition gpu --shards 2 --gpus 1
         deepboot submit modular-addition --partition gpu --nodes 2 --gpus 8 --dry-run
     """
     from deepboot.runners.commands.submit import Request, submit
@@ -205,7 +205,7 @@ def submit(
     settings = tuple(chain(*changes))
     words = (*(("--scale", scale) if scale else ()), *(("--set", *settings) if settings else ()))
     place = out or str(default_folder(study))
-    request = Request(study, place, partition, shards, nodes, minutes, gpus, cpus, words)
+    request = Request(study, place, partition, shards or 0, nodes or 0, minutes, gpus or 0, cpus, words)
     for line in submit(request, scale, settings, dry_run=dry_run):
         say(line)
 

@@ -1,13 +1,15 @@
-"""The blocks of README and docs: studies are valid, Python runs, and commands have the options that they are given."""
+"""The blocks of README and docs: studies are valid, Python runs, and commands do what they are shown for."""
 
 import contextlib
 import io
 import re
 import shlex
+import shutil
 import sys
 import tomllib
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,11 @@ from deepboot.bootstrap.training.train import train
 from deepboot.reports import load
 from deepboot.reports.claims.judge import judge
 from deepboot.reports.comparison import compare
-from deepboot.runners import cli, run_study, study_files
+from deepboot.runners import cli, cli_results, run_study, study_files
+from deepboot.runners.commands import plan, tune
+from deepboot.runners.run import engine, work
+from deepboot.runners.run.trial import Rate
+from deepboot.runners.shipped import shipped
 from tests.bootstrap.conftest import parity
 
 ROOT = Path(__file__).parents[1]
@@ -45,16 +51,6 @@ def named(block):
     """The file that a block's first line names, "# majority.py"; None where it names none."""
     found = re.match(r"# (\w+\.(?:py|toml))\n", block)
     return found and found[1]
-
-
-@cache
-def help_of(command):
-    """What `deepboot COMMAND --help` prints."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["deepboot", command, "--help"])
-        cli.main()
-    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +87,7 @@ def run_python(block, line, page, namespace):
     """Load what names its file as a plugin, and use what it registers; execute the rest."""
     before = {kind: set(registry.names(kind)) for kind in registry.KINDS}
     if named(block):
-        assert len([row for row in block.splitlines() if row.strip()]) <= 20 or page.stem != "README"
+        assert len(block.splitlines()) <= 20 or page.stem != "README"
         Path(named(block)).write_text(block)
         registry.load_plugin(Path(named(block)).resolve())
     elif "@register" not in block:  # the probe is shown without its imports: tests/test_readme.py adds them
@@ -122,15 +118,120 @@ def test_blocks_run_as_they_stand(page, reader):
             check_study(block, line, page)
 
 
+LOOKS = ("list", "show", "check", "new", "diff", "plan", "claims", "report", "export")  # and train nothing
+
+
+ON_A_PAGE = {named(block) for page in PAGES for _, block, _ in blocks(page, "toml", "python") if named(block)}
+
+
+def commands(block):
+    """The words of every `deepboot` command in a shell block, and the comment behind it."""
+    for line in re.findall(r"(?:^|&& )(?:uv run )?deepboot (.*)", block, re.MULTILINE):
+        yield shlex.split(line, comments=True), line.partition("# ")[2]
+
+
+def carried_out(words):
+    """What a command prints; it may say, by its status, that a claim is refuted."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["deepboot", *words])
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = end.code
+    assert status in ((0, 1) if words[0] == "claims" else (0,)), (words, err.getvalue())
+    return out.getvalue()
+
+
+def named_by(words):
+    """The study and the folders that a command reads, those that it writes, and the settings of its study."""
+    call = cli.app.read(words)
+    reads = [name for one in call.args for name in (one if isinstance(one, tuple) else [one]) if name is not None]
+    if words[0] not in ("run", "tune"):
+        return reads if words[0] not in ("list", "show", "bench") else [], [], call.keywords
+    named = tune if words[0] == "tune" else work
+    out = call.keywords["out"] or named.default_folder(reads[0])
+    return reads, [str(out), *([str(tune.default_file(reads[0]))] if words[0] == "tune" else [])], call.keywords
+
+
+def is_read_later(folder, text):
+    """Whether a command of this page reads a folder."""
+    return re.search(rf"^deepboot (?!run|tune).* {re.escape(folder)}\b", text, re.MULTILINE) is not None
+
+
+def is_cheap(words, needed):
+    """Whether a command trains nothing, or a few steps that others need; not where it asks for another machine."""
+    elsewhere = any("://" in word for word in words) or "ray" in words
+    return "--dry-run" in words or (not elsewhere and (words[0] in LOOKS or (words[0] == "run" and bool(needed))))
+
+
+def told_only(write, folders, out, axis, *more):
+    """Write a report that a command is about; one that comes with training is seen in other tests."""
+    return write(folders, out, axis, *more) if sys.argv[1] == "report" else None
+
+
+@pytest.fixture
+def trained_small(demo, tmp_path, monkeypatch, without_figures):
+    """A reader's folder with the results of the demo, where commands train few steps and a trial of their pace none."""
+    shutil.copytree(demo / "results" / "demo", tmp_path / "results" / "demo")
+    monkeypatch.chdir(tmp_path)
+
+    def small(study, out, **settings):
+        return run_study(study, out, scale=settings["scale"], changes=[*settings["changes"], *SMALL], workers=1)
+
+    monkeypatch.setattr(engine, "run_study", small)
+    monkeypatch.setattr(cli_results, "write_and_tell", partial(told_only, cli_results.write_and_tell))
+    monkeypatch.setattr(plan, "measure", lambda trial: Rate(rate=1_000.0))
+
+
+@pytest.mark.usefixtures("trained_small")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_and_their_options_exist(page):
-    """Every `deepboot` of a shell block is known, and so is each of its options."""
-    for _, block, _ in blocks(page, "sh"):
-        for command in re.findall(r"(?:^|&& )(?:uv run )?deepboot (.*)", block, re.MULTILINE):
-            name, *words = shlex.split(command, comments=True)
-            known = help_of(name)
-            assert f"deepboot {name}" in known.splitlines()[0]
-            assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", known)), command
+def test_commands_do_what_they_are_shown_for(page):
+    """In their order: those that train nothing, and those that train what another one reads, are carried out.
+
+    Of all others the words are read: options and their values, a study's name and scale. Numbers of runs that a comment
+    promises are those that are printed.
+    """
+    text, made = page.read_text(), {"results/demo", *ON_A_PAGE}
+    for language, block, _ in blocks(page, "toml", "python", "sh"):
+        if language != "sh":
+            if named(block):
+                Path(named(block)).write_text(block)
+            continue
+        for words, comment in commands(block):
+            reads, writes, settings = named_by(words)
+            for name in reads:
+                assert name in made or Path(name).exists() or name in shipped(), (page.name, words)
+            here = all(Path(name).exists() or name in shipped() for name in reads)
+            if here and is_cheap(words, [name for name in writes if is_read_later(name, text)]):
+                printed = carried_out(words)
+                for runs in re.findall(r"(\d+) runs", comment):
+                    assert re.search(rf"= {runs}$|: {runs} runs", printed, re.MULTILINE), (words, printed)
+            elif words[0] in ("run", "tune", "submit") and here:
+                study_files.load(reads[0], scale=settings["scale"], changes=[*chain(*settings["changes"])])
+            made.update(writes)
+
+
+def masked(text):
+    """A printed text without its numbers, and these."""
+    number = r"\d[\d,]*(?:\.\d+)?"
+    words = re.sub(number, "#", " ".join(text.split()))
+    return words, [float(one.replace(",", "")) for one in re.findall(number, text)]
+
+
+@pytest.mark.slow
+def test_the_tutorials_first_pair_ends_with_what_is_printed_there(tmp_path, monkeypatch):
+    """Word for word; numbers, which another processor rounds otherwise, within a third."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "tutorial.md"
+    (_, study, _), *_ = blocks(page, "toml")
+    Path("pair.toml").write_text(study)
+    printed = carried_out(["run", "pair.toml", "--out", "results/pair", "--workers", "1"])
+    (_, told, _), *_ = blocks(page, "text")
+    words, numbers = masked(told)
+    found, measured = masked(printed.partition("\n\nReport:")[0])
+    assert found == words
+    assert measured == pytest.approx(numbers, rel=1 / 3)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,5 +1,6 @@
 """The example notebooks run from their first cell to their last, and are kept small."""
 
+from html import unescape
 from pathlib import Path
 
 import nbformat
@@ -22,9 +23,23 @@ def test_a_notebook_runs(path, tmp_path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_keeps_only_small_outputs(path):
-    """Text, no pages of figures: what it shows in full it shows when it is run."""
-    for cell in nbformat.read(path, as_version=4).cells:
-        for output in cell.get("outputs", []):
-            assert set(output.get("data", {})) <= {"text/plain"}
-    assert path.stat().st_size < 20_000
+    """What is seen without running them: text, tables and pictures of the figures, whose pages are made anew."""
+    shown = [output.get("data", {}) for cell in nbformat.read(path, as_version=4).cells
+             for output in cell.get("outputs", [])]  # fmt: skip
+    assert set().union(*shown) <= {"text/plain", "text/html", "image/png"}
+    assert sum("image/png" in data for data in shown) == 1
+    assert any(":</b> " in data.get("text/html", "") for data in shown)  # the answer
+    assert not any("<iframe" in data.get("text/html", "") for data in shown)
+    assert path.stat().st_size < 300_000
     assert len(NOTEBOOKS) == 2
+
+
+def test_a_verdict_is_printed_in_the_words_of_the_page():
+    """An estimate that lies between evaluations is not to be taken for the interval, which has its name."""
+    path = next(path for path in NOTEBOOKS if path.stem == "own_hypothesis")
+    outputs = [one for cell in nbformat.read(path, as_version=4).cells for one in cell.get("outputs", [])]
+    (printed,) = [one["text"] for one in outputs if one.output_type == "stream"]
+    (answered,) = [one["data"]["text/html"] for one in outputs if "<li>" in one.get("data", {}).get("text/html", "")]
+    assert "(95 % interval" in printed
+    assert "claimed: " in printed
+    assert printed.strip() in unescape(answered)

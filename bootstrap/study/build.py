@@ -28,11 +28,11 @@ def build_task(chosen: dict[str, Any]) -> Task:
 
 def missing_members(target: Any, kind: str) -> str:
     """Sentences about the members that a class of this kind lacks, with the nearest names that it has; or no text."""
-    return " ".join(_missing_member(target, kind, name) for name in sorted(getattr(target, "__abstractmethods__", ())))
+    return " ".join(missing_member(target, kind, name) for name in sorted(getattr(target, "__abstractmethods__", ())))
 
 
-def _missing_member(target: Any, kind: str, name: str) -> str:
-    """The message about one of them."""
+def missing_member(target: Any, kind: str, name: str) -> str:
+    """The message about a member that a class of this kind lacks."""
     near = nearest(name, [member for member in vars(target) if not member.startswith("_")])
     cure = f"Rename {near!r}, if that is meant for it, or define it." if near else "Define it."
     return f"class {target.__qualname__} lacks {name!r}, which every {kind} has. {cure}"

@@ -13,6 +13,7 @@ from deepboot.bootstrap.study.build import build_task, capacity
 from deepboot.bootstrap.study.layer_names import layer_problems
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.schema import Study, own_settings
+from deepboot.bootstrap.study.signatures import constructor_problem, forward_problem
 from deepboot.bootstrap.task import Image, Inputs, Samples, Task, Universe
 from deepboot.bootstrap.wording import reason, shown
 from deepboot.bootstrap.worlds import World
@@ -83,7 +84,9 @@ def _try_model(task: Task, model: str, entry: Entry) -> list[str]:
     """Names of a model's parameters; one that cannot be built or cannot compute two samples of the task is refused."""
     settings = json.loads(model)
     try:
+        _require(constructor_problem(entry.target))
         stack = Stack(entry.name, own_settings(settings), task)
+        _require(forward_problem(stack.module))
         if stack.size > LARGEST_TRIAL:
             return stack.names
         key_12 = torch.zeros(1, 2, dtype=torch.int32)
@@ -100,6 +103,12 @@ def _try_model(task: Task, model: str, entry: Entry) -> list[str]:
             "Its forward pass must give one row of class logits per answer."
         ])  # fmt: skip
     return stack.names
+
+
+def _require(problem: str) -> None:
+    """Raise a problem as an error, unless it is no text."""
+    if problem:
+        raise ValueError(problem)
 
 
 def pools_of(study: Study, universe: int | None) -> tuple[list[tuple[int, float | None]], list[str]]:

@@ -50,7 +50,7 @@ def judge(results: Results | Comparison) -> list[Judgement]:
 
 def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
     source = comparison.sources[0]
-    registered = Registration.of(source)  # its claims share their error as they did then, whatever was added later
+    registered = Registration.of(source)  # primary claims are as many as they were then, whatever was added later
     claims = registered.claims_of(source.study)
     for number, one in enumerate(claims, start=1):
         together = registered.claims if one.registered else [other.claim for other in claims]
@@ -66,7 +66,7 @@ def _judge_study(comparison: Comparison, folder: str) -> Iterator[Judgement]:
 
 
 def confidences(claims: list[dict[str, Any]]) -> list[float]:
-    """The coverage that each claim's interval must have: primary claims share their error (Bonferroni).
+    """The coverage that each claim's interval must have: the allowed error is divided by the number of primary claims.
 
     >>> confidences([{"kind": "rate"}, {"kind": "rate", "primary": True}, {"kind": "faster", "primary": True}])
     [0.95, 0.975, 0.975]
@@ -75,7 +75,7 @@ def confidences(claims: list[dict[str, Any]]) -> list[float]:
 
 
 def _number_sharing(claims: list[dict[str, Any]]) -> int:
-    """The number of claims that share the error of a primary one."""
+    """The number of primary claims, by which the error that each of them is allowed is divided (Bonferroni)."""
     return max(sum(bool(claim.get("primary")) for claim in claims), 1)
 
 
@@ -138,7 +138,7 @@ def judge_in_cells(comparison: Comparison, claim: dict[str, Any], number: int, s
     Args:
         claim: as a study has it.
         number: its position among the study's claims.
-        sharing: the number of claims that share the error of a primary one.
+        sharing: the number of primary claims, by which the error that each is allowed is divided.
 
     Raises:
         ValueError: as in `judge`.

@@ -27,7 +27,7 @@ class Judgement:
         verdict: in this cell, or over all of them.
         overall: of the claim over all cells that it selects, by its quantifier.
         confidence: of the interval, corrected if the claim is primary.
-        primary: whether it shares the family-wise error.
+        primary: whether the error that it is allowed is divided by the number of primary claims.
         changed: differences from the registration before the first run, one clause each.
         withdrawn: whether it was registered, and the study has it no longer.
         folder: of the claim, where several folders are judged; else empty.

@@ -1,6 +1,6 @@
 """Contracts of what a plugin registers, each a function that returns sentences about what is not kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from deepboot.bootstrap import registry, streams
+from deepboot.bootstrap.models.stacked import Stack
 from deepboot.bootstrap.registry import Entry
 from deepboot.bootstrap.samples.source import TEST_START
 from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.bootstrap.study.sweep import runs_of
-from deepboot.bootstrap.task import Image, Tokens, Universe
+from deepboot.bootstrap.task import Image, Inputs, Tokens, Universe
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from deepboot.bootstrap.training.train import train
 from deepboot.bootstrap.wording import reason
@@ -89,15 +90,29 @@ def _task(name: str) -> list[str]:
     return [sentence for sentence, kept in found.items() if not kept]
 
 
-def _on_some_task(**changes: Any) -> list[str]:
+def _on_some_task(tasks: Iterable[dict[str, Any]], **changes: Any) -> list[str]:
     """What is wrong on the first kind of inputs that is not refused; else all refusals."""
     refusals: list[str] = []
-    for task in TASKS:
+    for task in tasks:
         try:
             return _trained(task=task, **changes)
         except StudyError as error:
             refusals += error.problems
-    return refusals
+    return list(dict.fromkeys(refusals))
+
+
+def _tasks_of(model: str) -> list[dict[str, Any]]:
+    """The tasks whose inputs have what a model's constructor asks of them; all of them if none has."""
+    return [task for task in TASKS if not _is_of_other_inputs(model, task)] or list(TASKS)
+
+
+def _is_of_other_inputs(model: str, task: dict[str, Any]) -> bool:
+    """Whether a model asks a task's inputs for what they lack, such as tokens for the `size` of vectors."""
+    try:
+        Stack(model, {}, build_task(task))
+    except (Exception, SystemExit) as error:  # a plugin's model may raise anything; the trial says what is wrong
+        return isinstance(error, AttributeError) and isinstance(error.obj, Inputs)
+    return False
 
 
 def _trained(**changes: Any) -> list[str]:
@@ -179,13 +194,13 @@ def _shape(inputs: Any) -> tuple[int, ...]:
 
 CONTRACTS: dict[str, Callable[[str], list[str]]] = {
     "task": _task,
-    "model": lambda name: _on_some_task(model={"name": name}),
+    "model": lambda name: _on_some_task(_tasks_of(name), model={"name": name}),
     "optimizer": lambda name: _trained(optimizer={"name": name}),
     "loss": lambda name: _trained(loss={"name": name}),
     "transform": lambda name: _trained(training={"transforms": [{"name": name}]}),
     "rule": lambda name: _trained(training={"world": {"rule": name}}),
     "probe": lambda name: _trained(probes={name: {}}),
     "penalty": lambda name: _trained(training={"penalty": {"name": name}}),
-    "construction": lambda name: _on_some_task(start={"construction": {"name": name}}),
+    "construction": lambda name: _on_some_task(TASKS, start={"construction": {"name": name}}),
     "claim": _claim,
 }

@@ -1,4 +1,4 @@
-"""Files to begin with: a study, or a task, model, optimizer or kind of claim with its test and a study that uses it."""
+"""Files to begin with, each with its test: a study, or a task, model, optimizer or claim and a study that uses it."""
 
 import keyword
 from importlib.resources import files
@@ -34,7 +34,7 @@ def write(kind: NewKind, name: str, out: Path | None) -> list[str]:
     main = out or Path(f"{name}{suffix}")
     if main.suffix != suffix:
         raise StudyError([f"--out {main}: expected a file that ends in {suffix}, got {shown(main.name)}. Rename it."])
-    texts = {main: _study({}, "")} if kind == "study" else _plugin(kind, name, main)
+    texts = _study_alone(name, main) if kind == "study" else _plugin(kind, name, main)
     for path in texts:
         if path.exists():
             raise StudyError([f"{path} is there already, and nothing is written over. Choose another NAME or --out."])
@@ -45,32 +45,41 @@ def write(kind: NewKind, name: str, out: Path | None) -> list[str]:
             f"then: deepboot run {main.with_suffix('.toml')}"]  # fmt: skip
 
 
+def _study_alone(name: str, main: Path) -> dict[Path, str]:
+    """The texts of a study and of its test, by path."""
+    test = _filled("test_study.py.txt", NAME=name, FILE=main.name)
+    return {main: _study({}, "", main.name), main.with_name(f"test_{main.stem}.py"): test}
+
+
 def _plugin(kind: str, name: str, main: Path) -> dict[Path, str]:
     """The texts of a plugin, of its test and of a study that uses it, by path."""
     builtins.load()
     if name in registry.names(kind):  # type: ignore[arg-type]
         raise StudyError([f"NAME: there is a {kind} {name!r} already. Choose another name."])
     article = "an" if kind[0] in "aeiou" else "a"
-    words = {"NAME": name, "ARTICLE": article, "KIND": kind, "FILE": main.name}
-    test = _template("test.py.txt")
-    for place, word in words.items():
-        test = test.replace(place, word)
+    study = main.with_suffix(".toml")
     return {
-        main: _template(f"{kind}.py.txt").replace("NAME", name),
-        main.with_name(f"test_{main.name}"): test,
-        main.with_suffix(".toml"): _study({kind.upper(): name}, f'plugins = ["{main.name}"]\n'),
+        main: _filled(f"{kind}.py.txt", NAME=name),
+        main.with_name(f"test_{main.name}"): _filled(
+            "test.py.txt", NAME=name, ARTICLE=article, KIND=kind, FILE=main.name
+        ),
+        study: _study({kind.upper(): name}, f'plugins = ["{main.name}"]\n', study.name),
     }
 
 
-def _study(chosen: dict[str, str], plugins: str) -> str:
-    """The text of a study that uses these names."""
+def _study(chosen: dict[str, str], plugins: str, file: str) -> str:
+    """The text of a study that uses these names, for a file of that name."""
     used = USED | chosen
-    text = _template("study.toml").replace("PLUGINS\n", plugins + "\n").replace("SETTINGS\n", "SETTINGS")
+    text = _filled("study.toml", FILE=file).replace("PLUGINS\n", plugins + "\n").replace("SETTINGS\n", "SETTINGS")
     text = text.replace("SETTINGS", SETTINGS.get(used["CLAIM"], "max = 0.5") + "\n")
     for place, name in used.items():
         text = text.replace(f'"{place}"', f'"{name}"')
     return text
 
 
-def _template(name: str) -> str:
-    return (files("deepboot.runners") / "templates" / name).read_text(encoding="utf-8")
+def _filled(template: str, **words: str) -> str:
+    """The text of a template with a word for each place."""
+    text = (files("deepboot.runners") / "templates" / template).read_text(encoding="utf-8")
+    for place, word in words.items():
+        text = text.replace(place, word)
+    return text

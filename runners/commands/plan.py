@@ -16,6 +16,7 @@ from deepboot.reports.planning.from_pilot import forecasts
 from deepboot.reports.statistics.power import POWER, largest_spread, largest_unseen
 from deepboot.reports.text import count, percent, plural
 from deepboot.runners import study_files
+from deepboot.runners.commands.work_of_studies import price
 from deepboot.runners.live.pace import duration
 from deepboot.runners.run.left import Left, families_left, left_of, start_steps
 from deepboot.runners.run.local import choose_device, cores
@@ -36,7 +37,8 @@ def describe(
         StudyError: all that is wrong with the study, at once.
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
-    yield from _described(study, requested(study, out, scale, changes, None), out, choose_device("auto"))
+    work = requested(study, out, scale, changes, None)
+    yield from _described(study, work, out, choose_device("auto"), _measured(work, scale, changes))
 
 
 def dry_run(
@@ -59,13 +61,21 @@ def dry_run(
     work = requested(study, out, scale, changes, shard)
     yield f"# {study} as it would run, without the settings that are at their defaults"
     yield study_files.concise(work.raw)
-    yield from _described(study, work, out, chosen)
+    yield from _described(study, work, out, chosen, _measured(work, scale, changes))
 
 
-def _described(study: str | Path, work: Work, out: Path | None, device: str) -> Iterator[str]:
+def _measured(work: Work, scale: str | None, changes: Sequence[str]) -> str | None:
+    """The time that the study's file gives for all of these runs; None for others, or where it gives none."""
+    whole = not changes and len(work.cells) == len(work.all_cells)
+    seconds = work.raw.get("cost", {}).get(scale or "default") if whole else None
+    return f"{seconds}, as measured" if seconds else None
+
+
+def _described(study: str | Path, work: Work, out: Path | None, device: str, measured: str | None) -> Iterator[str]:
     start = start_steps(out, work.cells)
     seeds = len(set().union(*{tuple(cell.seeds) for cell in work.cells}))
     yield from _cost(work, start, device, seeds)
+    yield f"price      {price(work.cells, measured)}"
     claims = work.raw.get("claims", [])
     if not claims:
         yield "claims     none: add [[claims]] to the study, and they are judged when it has run"

@@ -1,14 +1,17 @@
 """Everything about one shipped study: runs and time at every scale, its claims, and the published numbers."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from deepboot.bootstrap.study.messages import StudyError
+from deepboot.bootstrap.study.replicates import Replicates
 from deepboot.bootstrap.study.schema import Published
 from deepboot.bootstrap.study.sweep import cells_of
 from deepboot.bootstrap.wording import shown, suggestion
 from deepboot.reports.text import plural
 from deepboot.runners import builtins, study_files
 from deepboot.runners.commands.studies import entries, published_short
+from deepboot.runners.commands.work_of_studies import price
 from deepboot.runners.shipped import shipped
 
 
@@ -26,11 +29,8 @@ def details(name: str) -> Iterator[str]:
     if raw.get("source"):
         yield f"after      {raw['source']}"
     for scale in (None, *raw.get("scale", {})):
-        number, size = number_of_runs(name, scale), scale or "default"
         chosen = f"--scale {scale}" if scale else "as it is"
-        runs = plural(number, "run") if number else "runs unknown without its data"
-        known = [raw.get("cost", {}).get(size, "time not measured"), raw.get("verdicts", {}).get(size)]
-        yield f"{chosen:16} {', '.join(filter(None, (runs, *known)))}"
+        yield f"{chosen:16} {', '.join(_known(raw, name, scale))}"
     for claim in raw.get("claims", []):
         yield f"claim      {claim.get('text') or claim['kind']}"
     for entry in entries(raw):
@@ -38,13 +38,23 @@ def details(name: str) -> Iterator[str]:
     yield f"\nNext: deepboot run {name} --dry-run"
 
 
-def number_of_runs(name: str, scale: str | None = None) -> int | None:
-    """The number of runs of a shipped study; None where it needs data or weights that are not here."""
+def _known(raw: dict[str, Any], name: str, scale: str | None) -> Iterator[str]:
+    """What is known of a study at a scale: how many runs it has, their price, and what came of its claims."""
+    cells, size = cells_here(name, scale), scale or "default"
+    measured = raw.get("cost", {}).get(size)
+    yield plural(sum(map(len, cells)), "run") if cells else "runs unknown without its data"
+    yield price(cells, measured) if cells else measured or "time not measured"
+    if size in raw.get("verdicts", {}):
+        yield raw["verdicts"][size]
+
+
+def cells_here(name: str, scale: str | None = None) -> list[Replicates]:
+    """The cells of a shipped study; none where it needs data or weights that are not here."""
     builtins.load()
     try:
-        return sum(map(len, cells_of(study_files.load(name, scale=scale))))
+        return cells_of(study_files.load(name, scale=scale))
     except StudyError:
-        return None
+        return []
 
 
 def _published(entry: Published) -> Iterator[str]:

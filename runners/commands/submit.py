@@ -58,8 +58,9 @@ def submit(request: Request, scale: str | None, changes: Sequence[str], *, dry_r
         StudyError: the study has mistakes or no cell for a shard, numbers do not fit, or Slurm refuses.
     """
     if (request.shards > 0) == (request.nodes > 0):
+        given = "neither" if request.shards == request.nodes == 0 else f"{request.shards} and {request.nodes}"
         raise StudyError([
-            f"--shards {request.shards} --nodes {request.nodes}: expected one of them. Write --shards 8 for eight jobs "
+            f"--shards and --nodes: expected one of them above 0, got {given}. Write --shards 8 for eight jobs "
             "that know nothing of each other, or --nodes 2 for Ray on two nodes."
         ])  # fmt: skip
     cells = requested(request.study, request.own_folder, scale, changes, None).all_cells

@@ -37,6 +37,19 @@ def hours(work: int) -> str:
     return "less than 0.01" if taken < 0.01 else f"{taken:.2g}" if taken < 10 else count(round(taken))
 
 
+def price(cells: Iterable[Replicates], measured: str | None) -> str:
+    """What these runs cost, as a clause: the time that was measured, or else their operations.
+
+    Args:
+        cells: of the study, or of a part of it.
+        measured: what the study's ``[cost]`` says of exactly these runs; None where it says nothing.
+    """
+    if measured is not None:
+        return measured
+    work = operations(cells)
+    return f"time not measured; about {work:.1e} floating-point operations, {hours(work)} hours at {RATE:.0e} a second"
+
+
 def lines() -> Iterator[str]:
     """Every shipped study's full size by its price, the dearest first, as a table in Markdown."""
     builtins.load()

@@ -136,6 +136,9 @@ def run_study(
         StudyError: the study, device or folder cannot be used; nothing was trained.
         TrainingError: some packs failed or runs are missing; all others are in the folder.
         KeyboardInterrupt: a stop was asked for; what was done is in the folder, and checkpoints of the rest.
+
+    >>> results = run_study("demo", "results/demo", changes=["training.seeds=12"])  # doctest: +SKIP
+    >>> results.compare().at_stopping()[["bootstrap_error", "low", "high"]]  # doctest: +SKIP
     """
     with ExitStack() as stack:
         found = stack.enter_context(to_write(out if out is not None else default_folder(study), note))

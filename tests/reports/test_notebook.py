@@ -2,6 +2,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from html import unescape
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from deepboot.bootstrap.results import Results, write
 from deepboot.bootstrap.study.kept_weights import weights_file
 from deepboot.reports import load
 from deepboot.reports.notebook import NotebookResults
+from deepboot.reports.page.page import write_report
 
 CLAIM = {"kind": "grokking_delay", "min_ratio": 2.0, "primary": True, "text": "Grokking <b>comes</b> late"}
 
@@ -44,6 +46,27 @@ def test_results_show_their_finding_and_verdicts(folder, make_results):
     assert results.compare().bootstrap_error().equals(load(folder).compare().bootstrap_error())
 
 
+@pytest.mark.usefixtures("without_figures")
+@pytest.mark.parametrize("sizes", [(750,), (500, 750)])
+def test_results_answer_in_the_words_of_the_page(make_results, tmp_path, sizes):
+    """The answer, and every claim's estimate with its interval, n and claimed region, of one cell and of two."""
+    claims = [CLAIM | {"text": "Late"}, {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}]
+    results = make_results(6, sizes, evaluations=40, claims=claims)
+    page = write_report(results, tmp_path / "page.html").with_suffix(".md").read_text().replace("\\", "")
+    lines = [line.strip() for line in re.split(r"<[^>]+>", unescape(notebook(results)._repr_html_()))]
+    judged = [line for line in lines if "% interval" in line and "claimed" in line]
+    assert len(judged) == len(claims) * len(sizes)
+    (answered,) = [line for line in lines if "measured: " in line or "of 2 cells)" in line]
+    assert [line for line in [*judged, answered] if line not in page] == []
+
+
+def test_without_claims_the_finding_is_the_answer(make_results):
+    """Once, and not again in the list."""
+    html = notebook(make_results(3, evaluations=12))._repr_html_()
+    assert "<p><b>Finding:</b> The real world memorises" in html
+    assert html.count("The real world memorises") == 1
+
+
 def test_figures_are_pages_in_a_frame(folder, tmp_path):
     """Each kind, with the library and the data, and as a file; the frame ends where its page ends."""
     results = load(folder)
@@ -56,6 +79,18 @@ def test_figures_are_pages_in_a_frame(folder, tmp_path):
         assert 'class="interactive-data"' in plot.page
     assert pages[0].save(tmp_path / "figure.html").read_text() == pages[0].page
     assert "save('figure.html')" in repr(pages[0])
+
+
+def test_figures_are_pictures_where_no_frame_is_shown(folder, make_results):
+    """Each as PNG, of the width of a page at 100 points an inch, and another one for each kind; none of nothing."""
+    plot = load(folder).plot
+    pictures = [figure._repr_png_() for figure in (plot.worlds(), plot.effect(), plot.bootstrap_error())]
+    assert [picture[:8] for picture in pictures] == [b"\x89PNG\r\n\x1a\n"] * 3
+    assert [int.from_bytes(picture[16:20], "big") for picture in pictures] == [720] * 3
+    assert len(set(pictures)) == 3
+    results = make_results(2, evaluations=12)
+    alone = results.runs.assign(ideal_run_id=None)
+    assert notebook(dataclasses.replace(results, runs=alone)).plot.bootstrap_error()._repr_png_() is None
 
 
 def test_an_effect_needs_a_swept_setting(make_results):

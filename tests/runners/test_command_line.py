@@ -33,6 +33,31 @@ def test_help_ends_with_examples_that_the_command_understands(name, deepboot):
         assert cli.app.read(words).func is cli.app.commands[name]
 
 
+def test_help_tells_no_number_that_means_that_none_was_given(deepboot):
+    """The jobs, nodes and GPUs of a batch script are not 0 by default: they are left out."""
+    told = {
+        line.split()[0]: line for line in deepboot("submit", "--help").stdout.splitlines() if line.startswith("  -")
+    }
+    assert [name for name in ("--shards", "--nodes", "--gpus") if "(default" in told[name]] == []
+    assert "(default: 240)" in told["--minutes"]
+
+
+def test_the_usage_of_check_has_all_its_files(deepboot):
+    """It takes several, and asks for one if it is given none."""
+    assert deepboot("check", "--help").stdout.splitlines()[0] == "usage: deepboot check [-h] FILE [FILE ...]"
+    ran = deepboot("check")
+    sentence = (
+        "FILE: expected at least one plugin or study, got none. Write for instance `deepboot check my_study.toml`.\n"
+    )
+    assert (ran.returncode, ran.stderr) == (2, sentence)
+
+
+def test_the_examples_of_data_have_every_data_set_and_action():
+    """Each choice of its two words is in one of them."""
+    words = {word for line in examples(cli.app.commands["data"]) for word in line.split()}
+    assert {"cifar5m", "cifar10", "download", "prepare", "verify"} <= words
+
+
 def test_no_words_are_a_question_for_help(deepboot):
     """Every command has its line."""
     said = deepboot().stdout

@@ -31,18 +31,39 @@ def test_what_is_written_passes_its_checks(kind, own_folder):
     suffix = ".toml" if kind == "study" else ".py"
     assert lines[-2] == f"Next: deepboot check my_{kind}{suffix}"
     written = {path.name for path in own_folder.iterdir()}
-    beside = set() if kind == "study" else {f"test_my_{kind}.py", f"my_{kind}.toml"}
-    assert written == {f"my_{kind}{suffix}"} | beside
+    assert written == {f"my_{kind}{suffix}", f"test_my_{kind}.py", f"my_{kind}.toml"}
     for path in own_folder.iterdir():
         assert len(path.read_text().splitlines()) <= 40
+        assert "NAME" not in path.read_text()
+        assert "FILE" not in path.read_text()
         if not path.name.startswith("test_"):
             assert problems(path) == []
-    if kind != "study":
-        test = own_folder / f"test_my_{kind}.py"
-        space = {"__file__": str(test)}
-        exec(compile(test.read_text(), test, "exec"), space)
-        article = "an" if kind == "optimizer" else "a"
-        space[f"test_my_{kind}_keeps_the_contracts_of_{article}_{kind}"]()
+    article = "an" if kind == "optimizer" else "a"
+    name = "has_no_mistakes" if kind == "study" else f"keeps_the_contracts_of_{article}_{kind}"
+    written_tests(own_folder / f"test_my_{kind}.py")[f"test_my_{kind}_{name}"]()
+
+
+def written_tests(path):
+    """What a written test file defines, by name."""
+    space = {"__file__": str(path)}
+    exec(compile(path.read_text(), path, "exec"), space)
+    return space
+
+
+def test_the_test_of_a_written_study_can_fail(own_folder, tmp_path):
+    """It trains the study wherever that lies; a study with a mistake, or one whose runs diverge, does not pass."""
+    write("study", "mine", own_folder / "studies" / "own.toml")
+    path = own_folder / "studies" / "own.toml"
+    assert path.read_text().startswith("# A study: both worlds, some seeds. Next: deepboot run own.toml\n")
+    tests = written_tests(path.with_name("test_own.py"))
+    tests["test_mine_has_no_mistakes"]()
+    tests["test_mine_trains"](tmp_path / "out")
+    path.write_text(path.read_text().replace("lr = 3e-3", "lr = 1e30"))
+    with pytest.raises(AssertionError):
+        tests["test_mine_trains"](tmp_path / "diverged")
+    path.write_text(path.read_text().replace("seeds = 4", "seed = 4"))
+    with pytest.raises(AssertionError):
+        tests["test_mine_has_no_mistakes"]()
 
 
 @pytest.mark.slow
@@ -75,6 +96,8 @@ def test_names_and_files_that_cannot_be_written_are_refused(own_folder):
     (own_folder / "test_mine.py").write_text("mine")
     with pytest.raises(StudyError, match=r"^test_mine.py is there already, and nothing is written over. Choose .*$"):
         write("model", "mine", None)
+    with pytest.raises(StudyError, match=r"^test_mine.py is there already, and nothing is written over. Choose .*$"):
+        write("study", "mine", None)
     assert [path.name for path in own_folder.iterdir()] == ["test_mine.py"]
     sentence = "--out mine.toml: expected a file that ends in .py, got 'mine.toml'. Rename it."
     with pytest.raises(StudyError, match=f"^{re.escape(sentence)}$"):
@@ -114,6 +137,63 @@ def test_what_is_wrong_is_said_with_its_cure(right, own_folder):
     path.write_text(path.read_text().replace(right, wrong))
     found = problems(path)
     assert any(sentence in one for one in found), found
+
+
+SIGNATURES = {
+    "forward(self, x: Tensor) -> Tensor":
+        ("forward(self, x: Tensor, y: Tensor) -> Tensor",
+         "Own.forward: expected `forward(self, x)`, got `forward(self, x, y)`. Remove 'y', or give it a default: there "
+         "are only inputs."),
+    "forward(self, x: Tensor)":
+        ("forward(self, x: Tensor, *, mask: Tensor)",
+         "Own.forward: expected `forward(self, x)`, got `forward(self, x, *, mask)`. Remove 'mask', or give it a "
+         "default: there are only inputs."),
+    "def forward(self, x: Tensor) -> Tensor:":
+        ("def forward(self) -> Tensor:\n        x = self.hidden.weight",
+         "Own.forward: expected `forward(self, x)`, got `forward(self)`. Add 'x'."),
+    "def forward":
+        ("def forwards",
+         "class Own lacks 'forward', which every model has. Rename 'forwards', if that is meant for it, or define it."),
+    "inputs: Vector, classes: int, *, width: int = 64):":
+        ("inputs: Vector, *, width: int = 64, classes: int = 2):",
+         "Own.__init__: expected `__init__(self, inputs, classes, *, ...)`, got `__init__(self, inputs, *, width=64, "
+         "classes=2)`. Add 'classes'."),
+    "classes: int, *, width: int = 64):":
+        ("classes: int, width: int):",
+         "Own.__init__: expected `__init__(self, inputs, classes, *, ...)`, got `__init__(self, inputs, classes, "
+         "width)`. Put settings such as 'width' behind a `*`, each with its type."),
+    "self.hidden = nn.Linear(inputs.size, width)":
+        ("self.hidden = nn.Linear(inputs.size, wide)",
+         "NameError: name 'wide' is not defined. Mend the model, or give it another task."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("right", SIGNATURES)
+def test_a_model_that_cannot_be_called_is_one_sentence(right, own_folder):
+    """It names the method, how it is called and how it is written; kinds of inputs that are not meant are silent."""
+    wrong, sentence = SIGNATURES[right]
+    write("model", "mine", None)
+    path = own_folder / "mine.py"
+    path.write_text(path.read_text().replace(right, wrong))
+    assert problems(path) == [f"`model`: {sentence}"]
+
+
+def test_models_that_take_more_than_they_must_pass(own_folder):
+    """Defaults, `*args` and a function that makes a module are no mistakes."""
+    (own_folder / "mine.py").write_text(
+        "from torch import nn\nfrom deepboot.bootstrap.registry import register\n\n"
+        "class Any(nn.Linear):\n    def forward(self, *args, mask=None, **more):\n"
+        "        return super().forward(args[0])\n\n"
+        "@register('model', 'mine')\ndef mine(inputs, classes, *, bias: bool = True):\n"
+        "    return Any(inputs.size, classes, bias)\n\n"
+        "@register('model', 'other')\ndef other(inputs):\n    return Any(inputs.size, 2)\n"
+    )
+    lines, _ = check([own_folder / "mine.py"])
+    assert [line.rpartition("mine.py: ")[2] for line in lines] == [
+        "model mine: passes",
+        "model other: to be mended",
+        "  `model`: other: expected `other(inputs, classes, *, ...)`, got `other(inputs)`. Add 'classes'.",
+    ]
 
 
 def test_lines_name_what_passes_and_what_is_slow(own_folder):

@@ -121,7 +121,7 @@ def test_a_users_own_kind_has_its_own_clause():
 
 
 def test_primary_claims_need_more():
-    """Two that share their error have the margin of a higher confidence, and say which claim they are."""
+    """Each of two has the margin of a higher confidence, and says which claim it is."""
     claim = {"kind": "equivalent", "margin": 0.02, "primary": True, "where": {"train_size": 1250}, "text": "Equal."}
     one, both = prospects([claim], 8)[0], prospects([claim, claim], 8)[0]
     assert one.startswith("equivalent (margin 0.02; where train_size 1,250): with 8 seeds settled if the spread")

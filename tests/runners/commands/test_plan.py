@@ -55,6 +55,29 @@ def test_a_shipped_study_is_the_same_without_its_defaults(name):
     assert again == study_files.resolved(raw)
 
 
+def test_dry_run_says_the_price_of_what_would_run(study, deepboot):
+    """The measured one at the scale that was chosen; of changed runs and of shards their operations."""
+    path = study(
+        cost={"default": "7 s on 1 core", "small": "3 s on 1 core"}, scale={"small": {"training.seeds": 2}},
+        sweep={"optimizer.lr": [0.1, 0.2, 0.3, 0.4]},
+    )  # fmt: skip
+    of_a_run = 6 * (8 * 16 + 16 + 16 * 2 + 2) * 8 * 6  # six for every weight, sample and step
+
+    def price(*words):
+        (line,) = [line for line in deepboot(*words).stdout.splitlines() if line.startswith("price")]
+        return line.removeprefix("price      ")
+
+    def unmeasured(runs):
+        work = f"{runs * of_a_run:.1e} floating-point operations, less than 0.01 hours at 1e+13 a second"
+        return f"time not measured; about {work}"
+
+    assert price("run", path, "--dry-run") == price("plan", path) == "7 s on 1 core, as measured"
+    assert price("run", path, "--dry-run", "--scale", "small") == "3 s on 1 core, as measured"
+    assert price("run", path, "--dry-run", "--set", "training.seeds=3") == unmeasured(24)
+    parts = [price("run", path, "--dry-run", "--shard", f"{k}/2") for k in (1, 2)]
+    assert sorted(parts) in [sorted([unmeasured(2 * n), unmeasured(8 - 2 * n)]) for n in (1, 2)]
+
+
 def test_dry_run_of_a_shard_costs_its_own_cells(study, deepboot):
     """Together the shards cost the study: the same cells, each once."""
     path = study(sweep={"optimizer.lr": [0.1, 0.2, 0.3, 0.4]})

@@ -11,6 +11,7 @@ import pytest
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.reports.replication.verdict import OUTCOMES
 from deepboot.runners.commands import studies, studies_table, study_details
+from deepboot.runners.commands.work_of_studies import hours, operations
 from deepboot.runners.shipped import shipped
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
@@ -88,10 +89,16 @@ def test_the_list_needs_no_torch():
 def test_one_study_in_full():
     """Runs and time at each scale, claims, published numbers, and the next command."""
     printed = "\n".join(study_details.details("power-division")).splitlines()
-    assert "as it is         12 runs, time not measured" in printed
+    assert any(
+        re.fullmatch(r"as it is         12 runs, time not measured; about .* at 1e\+13 a second", line)
+        for line in printed
+    )
     (quick,) = (line for line in printed if line.startswith("--scale quick"))
     assert re.fullmatch("--scale quick    16 runs, .* s on 1 core, 4 of 4 claims supported", quick)
-    assert "--scale full     16 runs, time not measured" in printed
+    (full,) = (line for line in printed if line.startswith("--scale full"))
+    work = operations(study_details.cells_here("power-division", "full"))
+    price = f"about {work:.1e} floating-point operations, {hours(work)} hours at 1e+13 a second"
+    assert full == f"--scale full     16 runs, time not measured; {price}"
     assert "claim      Most runs generalise within the budget." in printed
     assert "published  step at most 10,000 (Power et al. 2022, arXiv 2201.02177; evidence: solid)" in printed
     assert "           left open: positions; starting distributions; at quick size an MLP and p = 31" in printed
@@ -137,5 +144,7 @@ def test_every_study_is_in_one_of_the_readmes_two_tables():
 
 def test_a_study_that_needs_data_has_no_number_of_runs():
     """CIFAR-5m is not here."""
-    assert study_details.number_of_runs("demo") == 16
-    assert study_details.number_of_runs("cifar5m-baseline") is None
+    assert sum(map(len, study_details.cells_here("demo"))) == 16
+    assert study_details.cells_here("cifar5m-baseline") == []
+    printed = list(study_details.details("cifar5m-baseline"))
+    assert any(line.startswith("as it is         runs unknown without its data, ") for line in printed)

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from deepboot.runners import cli
+from deepboot.runners.command_line import examples
 from deepboot.runners.commands import submit as submitting
 
 SWEEP = {"model.width": [8, 12]}  # a cell in each of two shards
@@ -90,10 +92,11 @@ def test_what_cannot_be_submitted_is_said(study, tmp_path, deepboot, slurm, monk
         f"--shard {number}/2: none of the study's 1 cells falls into it. Choose fewer shards, or another.\n"
         for number in (1, 2)
     }
-    assert told() == (
-        "--shards 0 --nodes 0: expected one of them. Write --shards 8 for eight jobs that know nothing of each other, "
-        "or --nodes 2 for Ray on two nodes.\n"
-    )
+    for words, got in [((), "neither"), (("--shards", 2, "--nodes", 3), "2 and 3")]:
+        assert told(*words) == (
+            f"--shards and --nodes: expected one of them above 0, got {got}. Write --shards 8 for eight jobs that know "
+            "nothing of each other, or --nodes 2 for Ray on two nodes.\n"
+        )
     (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     assert told("--nodes", 1) == (
         f"sbatch {out}/submit.sh: sbatch: error: invalid partition. Change the options, and submit again.\n"
@@ -102,3 +105,13 @@ def test_what_cannot_be_submitted_is_said(study, tmp_path, deepboot, slurm, monk
     assert told("--nodes", 1) == (
         f"sbatch: this machine has no Slurm. The script is {out}/submit.sh: give it to sbatch on a machine that has.\n"
     )
+
+
+@pytest.mark.parametrize("line", examples(cli.app.commands["submit"]))
+def test_the_examples_of_its_help_have_a_cell_for_every_job(line, deepboot):
+    """Each makes a script, whose number of jobs or nodes is the one that is asked for."""
+    _, *words = line.removesuffix(" --dry-run").split()
+    ran = deepboot(*words, "--dry-run")
+    assert ran.returncode == 0, ran.stderr
+    asked = "--array=1-2" if "--shards" in words else "--nodes=2"
+    assert f"#SBATCH {asked}\n" in ran.stdout

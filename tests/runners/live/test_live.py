@@ -4,6 +4,8 @@ import contextlib
 import io
 import os
 import platform
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -226,6 +228,56 @@ def test_watch_shows_a_study_to_its_end(trained, deepboot, monkeypatch):
     assert f"The process that wrote {out} is dead. `deepboot run {out}` goes on from its checkpoints." in told.stdout
     told = deepboot("watch", out / "nowhere")
     assert (told.returncode, told.stderr.count("there is no such folder")) == (2, 1)
+
+
+WAITING = '''
+import os, time
+from pathlib import Path
+from deepboot.bootstrap.losses import cross_entropy
+from deepboot.bootstrap.registry import register
+
+@register("loss", "waiting")
+def waiting(logits_EBV, label_EB):
+    """Cross-entropy, once a file is there."""
+    while not Path(os.environ["GO"]).exists():
+        time.sleep(0.01)
+    return cross_entropy(logits_EBV, label_EB)
+'''
+
+
+@pytest.mark.slow
+def test_watch_follows_two_workers_of_another_process_to_the_end(study, tmp_path, deepboot, monkeypatch):
+    """Both are seen at work on a pack each, no step is taken back, and in the end every run is counted."""
+    go, out, views = tmp_path / "go", tmp_path / "out", []
+    (tmp_path / "waiting.py").write_text(WAITING)
+    path = study(plugins=["waiting.py"], loss={"name": "waiting"}, training__seeds=4, training__max_steps=40)
+    words = ["run", path, "--out", out, "--workers", 2, "--pack-size", 2, "--backend", "eager", "--train-only"]
+    monkeypatch.setenv("GO", str(go))
+    monkeypatch.setattr("deepboot.runners.commands.watch.LOOK_SECONDS", 0.05)
+    show = LineScreen.show
+
+    def noted(screen, *shown):
+        views.extend(shown)
+        if shown[0].packs_running == 2:
+            go.touch()
+        show(screen, *shown)
+
+    monkeypatch.setattr(LineScreen, "show", noted)
+    command = [sys.executable, "-m", "deepboot.runners.cli", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as training:
+        while training.poll() is None and not (out / folders.OWNER).exists():
+            time.sleep(0.02)
+        told = deepboot("watch", out)
+    assert (training.returncode, told.returncode) == (0, 0), told.stderr
+    assert told.stdout.splitlines()[-1] == f"Finished. Next: deepboot report {out}"
+    trained = [view for view in views if view.state == "training"]
+    assert {(view.process, view.packs, view.steps) for view in trained} == {(training.pid, 4, 8 * 40)}
+    assert max(view.packs_running for view in trained) == 2
+    assert [view.steps_done for view in trained] == sorted(view.steps_done for view in trained)
+    assert [(world.world, world.runs, world.evaluated) for world in views[-1].worlds] == [
+        ("real", 4, 4),
+        ("ideal", 4, 4),
+    ]
 
 
 def test_watching_can_be_left_while_training_goes_on(tmp_path, deepboot, monkeypatch):

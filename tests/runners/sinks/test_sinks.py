@@ -1,11 +1,17 @@
-"""Sinks, offline: a stub of a tracker, and TensorBoard's own file read back."""
+"""Sinks, offline: a stub of a tracker, and the files of TensorBoard and of trackio read back."""
 
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import pytest
 
+from deepboot.bootstrap import results
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study
 from deepboot.runners.sinks.choice import MOST_RUNS, sink_named
@@ -89,6 +95,33 @@ def test_tensorboard_has_a_file_a_run_with_every_value(study, tmp_path):
         own = rows.loc[run.run_id].stack().dropna()
         assert found.keys() == set(own.index)
         assert all(found[key] == pytest.approx(value) for key, value in own.items())
+
+
+@pytest.mark.slow
+def test_trackio_itself_holds_every_run_with_every_value(study, tmp_path):
+    """Its own database, written without a network by a process of its own, has what the tables have."""
+    pytest.importorskip("trackio")
+    kept, out = tmp_path / "trackio", tmp_path / "out"
+    words = ["run", study(training__seeds=2), "--out", out, "--workers", 1, "--train-only", "--log-to", "trackio"]
+    surroundings = {"TRACKIO_DIR": str(kept), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
+    ran = subprocess.run(
+        [sys.executable, "-m", "deepboot.runners.cli", *map(str, words)],
+        env=os.environ | surroundings, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, "No more is handed over" in ran.stderr) == (0, False), ran.stderr
+    read = results.read(out)
+    (path,) = kept.glob("*.db")
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        configs = [json.loads(text) for (text,) in database.execute("SELECT config FROM configs")]
+        found = {(name, step): json.loads(text) for name, step, text in
+                 database.execute("SELECT run_name, step, metrics FROM metrics")}  # fmt: skip
+    assert {config["run_id"] for config in configs} == set(read.runs["run_id"])
+    rows = read.evaluations.set_index(["run_id", "step"])
+    for run in read.runs.itertuples():
+        name = f"{run.world}-seed{run.seed}-{run.run_id[:6]}"
+        for step, row in rows.loc[run.run_id].iterrows():
+            assert found.pop((name, step)) == row.dropna().to_dict()
+    assert not found
 
 
 @pytest.mark.parametrize(
