@@ -30,6 +30,15 @@ def suggestion(word: str, known: list[str]) -> str:
     return f"{guess}Known: {', '.join(known) or 'none'}."
 
 
+def with_article(noun: str) -> str:
+    """A noun as one of its kind.
+
+    >>> with_article("optimizer"), with_article("task")
+    ('an optimizer', 'a task')
+    """
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it: as Python writes it, and clipped."""
     return clipped(repr(value))

@@ -29,7 +29,7 @@ from deepboot.bootstrap.study.schema import (
     Study,
 )
 from deepboot.bootstrap.study.tuning import tuning_problems
-from deepboot.bootstrap.wording import shown
+from deepboot.bootstrap.wording import shown, with_article
 
 STAND_INS: dict[str, Any] = {  # valid values of the tables that every study needs, for where they are faulty
     "question": "?", "task": {}, "model": {}, "optimizer": {},
@@ -149,7 +149,7 @@ def _choice(kind: Kind, raw: Any, key: str, name_key: str, problems: list[str]) 
         return None  # the study's own schema has already reported it
     name = raw.get(name_key)
     if not isinstance(name, str):
-        problems.append(f"`{key}.{name_key}`: expected the name of a {kind}, got {shown(name)}. "
+        problems.append(f"`{key}.{name_key}`: expected the name of {with_article(kind)}, got {shown(name)}. "
                         f"Known: {', '.join(registry.names(kind))}.")  # fmt: skip
         return None
     try:

@@ -8,7 +8,7 @@ from typing import Literal
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.files import write_atomically
 from deepboot.bootstrap.study.messages import StudyError
-from deepboot.bootstrap.wording import shown
+from deepboot.bootstrap.wording import shown, with_article
 from deepboot.runners import builtins
 
 NewKind = Literal["study", "task", "model", "optimizer", "claim"]
@@ -56,13 +56,11 @@ def _plugin(kind: str, name: str, main: Path) -> dict[Path, str]:
     builtins.load()
     if name in registry.names(kind):  # type: ignore[arg-type]
         raise StudyError([f"NAME: there is a {kind} {name!r} already. Choose another name."])
-    article = "an" if kind[0] in "aeiou" else "a"
+    kept = with_article(kind).replace(" ", "_")
     study = main.with_suffix(".toml")
     return {
         main: _filled(f"{kind}.py.txt", NAME=name),
-        main.with_name(f"test_{main.name}"): _filled(
-            "test.py.txt", NAME=name, ARTICLE=article, KIND=kind, FILE=main.name
-        ),
+        main.with_name(f"test_{main.name}"): _filled("test.py.txt", NAME=name, KIND=kept, FILE=main.name),
         study: _study({kind.upper(): name}, f'plugins = ["{main.name}"]\n', study.name),
     }
 
