@@ -9,6 +9,7 @@ Shapes: E members, ``...`` any index shape, K numbers per index.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -97,8 +98,10 @@ def words(key_E2: Tensor, index: Tensor, count: int) -> Tensor:
 
 def _in_blocks(*parts: Tensor) -> tuple[Tensor, Tensor]:
     """The words of ``threefry``, enciphered in blocks of the size of a cache where the device is a CPU."""
-    shape = torch.broadcast_shapes(*(part.shape for part in parts))
-    if parts[0].is_cuda or torch.compiler.is_compiling() or shape.numel() <= _BLOCK:
+    if parts[0].is_cuda or torch.compiler.is_compiling():
+        return threefry(*parts)
+    shape = np.broadcast_shapes(*(part.shape for part in parts))  # PyTorch's own loads SymPy, which takes a second
+    if math.prod(shape) <= _BLOCK:
         return threefry(*parts)
     flat = [part.expand(shape).reshape(-1).split(_BLOCK) for part in parts]
     blocks = [threefry(*block) for block in zip(*flat, strict=True)]

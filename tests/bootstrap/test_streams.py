@@ -400,3 +400,10 @@ def test_global_generators_are_neither_used_nor_disturbed():
         assert torch.equal(torch.get_rng_state(), before[0])
         assert (np.random.get_state()[1].tolist(), random.getstate()) == before[1:]
     assert all(torch.equal(a, b) for a, b in zip(*drawn, strict=True))
+
+
+def test_drawing_does_not_ask_pytorch_for_a_shape(monkeypatch):
+    """Its `broadcast_shapes` loads SymPy first: a second of every command that draws a sample."""
+    monkeypatch.delattr(torch, "broadcast_shapes")
+    key_E2 = streams.keys([1, 2], "data")
+    assert streams.words(key_E2, torch.arange(40_000)[None], 9).shape == (2, 40_000, 9)  # in several blocks
