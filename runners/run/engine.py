@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import pandas as pd
 
@@ -151,12 +151,12 @@ def run_study(
         stack.enter_context(output_folder.held(folder))
         try:
             status.remove(folder)  # of a command that was killed
-            for sentence in repair(folder, request.runs):
+            mended = list(repair(folder, request.runs))
+            for sentence in mended:
                 note(sentence)
             output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
-            facts = facts_of(request.runs)
             if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
-                output_folder.merge(folder, request.runs, facts)
+                output_folder.merge(folder, request.runs, facts_of(request.runs))
             if all_done(request.cells, folder):
                 execution_plan = read_plan(folder) or ExecutionPlan(device="cpu")
             else:
@@ -165,7 +165,12 @@ def run_study(
             work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
             for sentence in slow_parts(cell.run for cell in work.cells):
                 note(sentence)
-            failures = _train(work, folder, facts, execution_plan, started, checkpoint_seconds, sink)
+            if work.packs or mended or not output_folder.is_merged(folder):
+                failures = _train(work, folder, execution_plan, started, checkpoint_seconds, sink)
+            else:
+                failures = []
+                output_folder.close(folder)
+                checkpoints.remove_checkpoints(folder, {run.run_id for run in request.runs})
         except OSError as error:
             raise StudyError([
                 f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
@@ -227,11 +232,11 @@ def _pending(request: Work, folder: Path) -> list[Run]:
 
 
 def _train(
-    work: Work, folder: Path, facts: dict[str, dict[str, Any]], execution_plan: ExecutionPlan, started: Started,
-    checkpoint_seconds: float, sink: Sink | None,
+    work: Work, folder: Path, execution_plan: ExecutionPlan, started: Started, checkpoint_seconds: float,
+    sink: Sink | None,
 ) -> list[Failure]:  # fmt: skip
     """Train a study's packs into a held folder; their results are in its tables, however this ends."""
-    since = time.time()
+    since, facts = time.time(), facts_of(work.runs)
     probes = {"probes": definitions} if (definitions := _definitions(work)) else {}
     if work.packs:
         output_folder.announce(folder, work.runs, facts)

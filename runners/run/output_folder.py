@@ -93,7 +93,9 @@ def prepare(folder: Path, study: dict[str, Any], cells: Sequence[Replicates]) ->
         for leftover in folder.glob("**/.*.part"):  # of a process that was killed while it wrote
             leftover.unlink()
         refuse_another(folder, study)
-        files.write_atomically(folder / "study.toml", to_toml(study))
+        text, file = to_toml(study), folder / "study.toml"
+        if not file.exists() or file.read_bytes() != text:  # its time says when it last changed
+            files.write_atomically(file, text)
     except OSError as error:
         raise StudyError(
             [f"output folder {folder} cannot be written: {error.strerror}. Choose another with --out."]
@@ -102,6 +104,14 @@ def prepare(folder: Path, study: dict[str, Any], cells: Sequence[Replicates]) ->
         described = {cell.run.cell_id: specification_row(cell.run) for cell in cells}
         seeds = sorted(set(chain.from_iterable(cell.seeds for cell in cells)))
         files.write_json(registration.registered(study, described, seeds), folder / "claims.json")
+
+
+def is_merged(folder: Path) -> bool:
+    """Whether `merge` would change nothing where no run is left: nothing waits for it, and the study is older."""
+    tables, waiting = folder / "runs.parquet", (*_shards(folder), folder / PLANNED)
+    if any(path.exists() for path in waiting) or not (tables.exists() and (folder / "environment.json").exists()):
+        return False
+    return tables.stat().st_mtime_ns > (folder / "study.toml").stat().st_mtime_ns
 
 
 def holds_runs(folder: Path) -> bool:
@@ -190,14 +200,19 @@ def merge(folder: Path, runs: list[Run], facts: dict[str, dict[str, Any]]) -> No
         results.write_table(_due(probe_values.joined([probes], all_rows), specs, table), folder / PROBES)
     results.write_table(all_rows, folder / "evaluations.parquet")
     results.write_table(table, folder / "runs.parquet")
-    shards = folder / "shards"
-    for path in shards.glob("*.json"):
+    for path in _shards(folder):
         path.unlink()
-    if shards.is_dir() and not any(shards.iterdir()):
-        shards.rmdir()
+    close(folder)
     ended = set(table.loc[table["status"] != "unfinished", "run_id"])
     if ended >= set(positions):
         (folder / PLANNED).unlink(missing_ok=True)
+
+
+def close(folder: Path) -> None:
+    """Remove the place of shards, where it is empty."""
+    place = folder / "shards"
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
 
 
 def _due(probes: pd.DataFrame, runs: Mapping[str, Run], table: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from deepboot.bootstrap.results import read
 from deepboot.bootstrap.study.messages import StudyError
 from deepboot.runners import run_study
 from tests.runners.run.test_engine import equal
@@ -70,3 +71,29 @@ def test_a_longer_budget_goes_on_with_the_state_of_the_transforms(study, tmp_pat
     run_study(long, tmp_path / "grown", workers=1)
     run_study(long, tmp_path / "whole", workers=1)
     equal(tmp_path / "grown", tmp_path / "whole")
+
+
+def test_the_same_command_writes_no_table_again(study, tmp_path):
+    """The tables and what is beside them are left as they are, to the time of their files."""
+    path, out = study(), tmp_path / "out"
+    run_study(path, out, workers=1)
+    before = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    run_study(path, out, workers=1)
+    assert {file: file.stat().st_mtime_ns for file in out.iterdir()} == before
+
+
+def test_a_new_threshold_is_applied_although_the_command_that_brought_it_was_killed(study, tmp_path, monkeypatch):
+    """It had written the study, and not yet the tables."""
+    out = tmp_path / "out"
+    run_study(study(), out, workers=1)
+    before = read(out).runs
+    changed = study("changed.toml", evaluation__threshold=0.4)
+    with monkeypatch.context() as patched:
+        patched.setattr("deepboot.runners.run.output_folder.merge", lambda *_: None)
+        run_study(changed, out, workers=1)
+    assert "threshold = 0.4" in (out / "study.toml").read_text()
+    assert read(out).runs["grokking_high"].equals(before["grokking_high"])
+    run_study(changed, out, workers=1)
+    run_study(changed, tmp_path / "whole", workers=1)
+    equal(out, tmp_path / "whole")
+    assert not read(out).runs["grokking_high"].equals(before["grokking_high"])
