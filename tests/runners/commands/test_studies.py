@@ -48,13 +48,13 @@ def test_costs_are_of_scales_that_a_study_has(name):
 @pytest.mark.parametrize("name", RAW)
 def test_verdicts_are_of_all_claims_of_a_study(name):
     """In the words that `deepboot claims` ends with, of scales that the study has."""
-    verdicts = RAW[name].get("verdicts", {})
-    assert set(verdicts) <= {"default", *RAW[name].get("scale", {})}
-    for said in verdicts.values():
+    verdicts, scales = RAW[name].get("verdicts", {}), {"default": {}, **RAW[name].get("scale", {})}
+    assert set(verdicts) <= set(scales)
+    for scale, said in verdicts.items():
         found = re.fullmatch(r"(\d+) of (\d+) claims? supported(?:, (\d+) refuted)?(?:, (\d+) undecided)?", said)
         assert found, said
         supported, claims, *others = (int(number or 0) for number in found.groups())
-        assert claims == len(RAW[name]["claims"]) == supported + sum(others)
+        assert claims == len(scales[scale].get("claims", RAW[name]["claims"])) == supported + sum(others)
 
 
 def test_a_study_without_a_published_number_is_listed_with_its_verdicts():
