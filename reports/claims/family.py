@@ -1,10 +1,10 @@
 """The family of claims: each with its overall verdict, its p value, and p values adjusted for the number of claims."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from deepboot.reports.claims.effect import Verdict
 from deepboot.reports.claims.judgement import Judgement
@@ -12,7 +12,13 @@ from deepboot.reports.claims.p_values import Quantifier, Significance, over_cell
 from deepboot.reports.statistics.multiplicity import benjamini_hochberg, holm
 from deepboot.reports.text import plural
 
+Claim = TypeVar("Claim")  # as a study has it, or with its verdicts
 MOST_TESTED = 12  # cells of a claim that each get a p value: a kind is called a dozen times for one
+
+
+def leading(standing: Sequence[Claim], is_primary: Callable[[Claim], bool]) -> Claim | None:
+    """The claim that a page's answer is about: the first that is primary, or else the first; None of none."""
+    return next(filter(is_primary, standing), standing[0] if standing else None)
 
 
 def counts(claims: Sequence["Case"]) -> str:

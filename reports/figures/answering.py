@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from deepboot.reports.claims.family import leading
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.registration import Registration
@@ -36,18 +37,22 @@ def answering(comparison: Comparison) -> Answering:
     claim = leading_claim(comparison)
     given = parsed(claim)[1].model_dump() if claim else {}
     best, *_ = (*(figures_of(str(claim["kind"]), given) if claim else ()), "")
-    none_groks = not (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
-    timed = "effect_final_error" if none_groks else "effect_grokking"
     at = str(given.get("at") or "")
     when: When | None = "stopping" if "stopping" in at else "end" if at == "end" else None
     metric = given.get("metric")
     soft = metric == "test_soft_error" and best.startswith("test_")
     curves = best if best == "bootstrap_error" else "test_soft_error" if soft else "test_error"
-    return Answering(EFFECTS.get(best, timed), curves, when, metric)
+    return Answering(EFFECTS.get(best) or _of_time(comparison), curves, when, metric)
+
+
+def _of_time(comparison: Comparison) -> str:
+    """Name of the figure of grokking steps over swept settings, or of final errors where none groks."""
+    groks = (event_bounds(comparison.runs, "grokking")["outcome"] == "reached").any()
+    return "effect_grokking" if groks else "effect_final_error"
 
 
 def leading_claim(comparison: Comparison) -> dict[str, Any] | None:
-    """The claim that a page's answer is about: the first primary one that still stands, or else the first of all."""
+    """The claim that a page's answer is about, of those that still stand."""
     source = comparison.sources[0]
     standing = [one.claim for one in Registration.of(source).claims_of(source.study) if not one.withdrawn]
-    return next((claim for claim in standing if claim.get("primary")), standing[0] if standing else None)
+    return leading(standing, lambda claim: bool(claim.get("primary")))

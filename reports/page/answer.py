@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from deepboot.reports.claims.effect import Effect
 from deepboot.reports.claims.explain.evidence import weightiest
 from deepboot.reports.claims.explain.sensitivity import sensitivity
-from deepboot.reports.claims.family import Case, counts
+from deepboot.reports.claims.family import Case, counts, leading
 from deepboot.reports.claims.judgement import Judgement
 from deepboot.reports.claims.kind import traits_of
 from deepboot.reports.text import percent, plural
@@ -47,16 +47,16 @@ def answer(question: str, claims: Sequence[Case], finding: Sequence[str]) -> Ans
 
     Args:
         question: of the study.
-        claims: with their verdicts; the leading one is the first that is primary, or the first of all.
+        claims: with their verdicts; the text is about the `leading` one.
         finding: sentences that stand for an answer where nothing was claimed.
     """
     standing = [case for case in claims if not case.first.withdrawn]
-    if not standing:
+    case = leading(standing, lambda one: one.first.primary)
+    if case is None:
         return Answer("Finding", " ".join(finding[:FINDING]) or "No run has an evaluation yet.")
-    leading = next((case for case in standing if case.first.primary), standing[0])
-    text = f"{leading.first.title.rstrip('.')}{_measured(leading)}."
-    settles = _settles(leading) if leading.overall == "inconclusive" else ()
-    return Answer(_head(question, leading), text, leading.overall, f"{counts(standing)}.", settles)
+    text = f"{case.first.title.rstrip('.')}{_measured(case)}."
+    settles = _settles(case) if case.overall == "inconclusive" else ()
+    return Answer(_head(question, case), text, case.overall, f"{counts(standing)}.", settles)
 
 
 def _head(question: str, case: Case) -> str:
