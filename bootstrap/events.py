@@ -134,54 +134,6 @@ def run_events(
 CRITERIA = tuple(name for name in inspect.getfullargspec(run_events).kwonlyargs if name != "world")
 
 
-class AfterGrokking(NamedTuple):
-    """What becomes of a run that groks.
-
-    Attributes:
-        relapses: steps at which test accuracy falls below the threshold again; their number is the count. Each fall
-            counts once, at its first evaluation below. Nulls are neither a fall nor a recovery.
-        width: steps that test accuracy takes from 10 % to 90 % of its rise. The rise goes from the accuracy at the
-            first evaluation (the base) to the accuracy at the evaluation where the run groks (the top). It leaves 10 %
-            after its last evaluation below that level, and arrives at 90 % at the first evaluation at or above it after
-            that, both interpolated linearly in steps. None where there is no rise: grokked at the first evaluation.
-    """
-
-    relapses: list[int]
-    width: float | None
-
-
-def after_grokking(rows: pd.DataFrame | Curves, threshold: float = 0.99, streak: int = 3) -> AfterGrokking:
-    """Relapses and width of one run; no relapse and no width for a run that never grokked."""
-    steps, curves = _finite_curves(rows)
-    grokked = _reached(steps, curves, "test_error", threshold, streak).high
-    if grokked is None:
-        return AfterGrokking([], None)
-    errors = curves["test_error"]
-    return AfterGrokking(_falls(steps, errors, grokked, threshold), _width(steps, errors, grokked))
-
-
-def _falls(steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int, threshold: float) -> list[int]:
-    later = (steps >= grokked) & ~np.isnan(errors)
-    below = errors[later] > 1 - threshold + ROUNDING
-    falls = below & ~np.concatenate([[False], below[:-1]])
-    return [int(step) for step in steps[later][falls]]
-
-
-def _width(all_steps: NDArray[np.int64], errors: NDArray[np.float64], grokked: int) -> float | None:
-    until_grokked = (all_steps <= grokked) & ~np.isnan(errors)
-    steps = all_steps[until_grokked].astype(float)
-    accuracy = 1 - errors[until_grokked]
-    rise = accuracy[-1] - accuracy[0]
-    if rise <= 0:
-        return None
-    share = (accuracy - accuracy[0]) / rise
-    leaves = int((share < 0.1).nonzero()[0][-1])
-    arrives = leaves + 1 + int((share[leaves + 1 :] >= 0.9).argmax())
-    start = np.interp(0.1, share[leaves : leaves + 2], steps[leaves : leaves + 2])
-    end = np.interp(0.9, share[arrives - 1 : arrives + 1], steps[arrives - 1 : arrives + 1])
-    return float(end - start)
-
-
 def curves_of(rows: pd.DataFrame) -> Curves:
     """The columns of numbers of a table of evaluations; taken at once, since each access to a table costs."""
     numbers = rows.select_dtypes("number")

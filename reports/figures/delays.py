@@ -22,6 +22,7 @@ from deepboot.reports.figures.facets import (
     rendered,
     seed_counts,
     shown_cells,
+    singled,
     singly,
     some_of,
 )
@@ -57,8 +58,9 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         plot_delays(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, delay_handles(shown), length=1.4)
+        drawn = singled(shown.sort_values(["low", "high"], kind="stable")).sort_index()
         named = {"cell": "cell", "world": "world", "run_id": "run", "low": "ratio from", "high": "ratio to"}
-        return rendered("delays", figure, caption, numbers_of("delays", shown, named))
+        return rendered("delays", figure, caption, numbers_of("delays", drawn, named))
 
 
 WIDEST = 1_000  # range of ratios beyond which only decades are named

@@ -22,8 +22,8 @@ from deepboot.reports.figures.facets import (
     rendered,
     seed_counts,
     shown_cells,
+    singled,
     singly,
-    some_of,
 )
 from deepboot.reports.figures.numbers import numbers_of
 from deepboot.reports.figures.style import (
@@ -65,7 +65,9 @@ def draw_steps(comparison: Comparison) -> Drawing | None:
         plot_steps(shown, ax=figure.add_subplot(), axis=comparison.axis)
         legend(figure, step_handles(worlds, outcomes), length=1.0)
         bounds = [f"{event}_{part}" for event in event_rows(shown) for part in ("outcome", "low", "high")]
-        return rendered("steps", figure, caption, numbers_of("steps", shown, ["cell", "world", "run_id", *bounds]))
+        return rendered(
+            "steps", figure, caption, numbers_of("steps", singled(shown), ["cell", "world", "run_id", *bounds])
+        )
 
 
 def draw_incidence(comparison: Comparison) -> Drawing | None:
@@ -153,10 +155,11 @@ def plot_steps(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "ste
     ends = table[[f"{event}_{end}" for event in events for end in ("low", "high")]].to_numpy(dtype=float)
     known = ends[np.isfinite(ends)]
     last = float(np.max(known, initial=0.0)) or 1.0
+    drawn = singled(table)
     for (group, cell), (row, event) in itertools.product(enumerate(cells), enumerate(events)):
         top = group * group_rows + row
         for world in worlds:
-            runs = table[(table["cell"] == cell) & (table["world"] == world)].dropna(subset=f"{event}_outcome")
+            runs = drawn[(drawn["cell"] == cell) & (drawn["world"] == world)].dropna(subset=f"{event}_outcome")
             heights = top + _offset(worlds.index(world), len(worlds)) + spread(len(runs), 0.42 / len(worlds))
             _draw_dots(ax, runs, event, heights, color=world_style(world, worlds)[0], edge=last)
     positive = known[known > 0]
@@ -241,8 +244,7 @@ def headings(ax: Axes, cells: list[tuple[float, str]], bottom: float) -> None:
 
 
 def _draw_dots(ax: Axes, runs: pd.DataFrame, event: str, heights: np.ndarray, *, color: str, edge: float) -> None:
-    drawn = some_of(len(runs))
-    for run, height in zip(runs.iloc[drawn].to_dict("records"), heights[drawn], strict=True):
+    for run, height in zip(runs.to_dict("records"), heights, strict=True):
         low, high, outcome = run[f"{event}_low"], run[f"{event}_high"], run[f"{event}_outcome"]
         style: dict[str, Any] = {"color": color, "gid": f"{event} {run['run_id']}", "zorder": 3, "linestyle": ""}
         if outcome == "reached":

@@ -295,6 +295,17 @@ def some_of(count: int) -> np.ndarray:
     return np.linspace(0, max(count - 1, 0), min(count, MOST_SINGLE)).round().astype(int)
 
 
+def singled(shown: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that are drawn one by one, of a table with a row per run and panel, in its order.
+
+    >>> many = pd.DataFrame({"cell_id": "a", "world": ["real"] * 300 + ["ideal"] * 2, "cell": "a"})
+    >>> singled(many).groupby("world").size().to_dict()
+    {'ideal': 2, 'real': 100}
+    """
+    drawn = [positions[some_of(len(positions))] for positions in shown.groupby(KEY, sort=False).indices.values()]
+    return shown.iloc[np.sort(np.concatenate(drawn))] if drawn else shown
+
+
 def singly(shown: pd.DataFrame) -> str:
     """The sentence of a caption where a world has more runs in a panel than are drawn one by one; else no text."""
     most = int(shown.groupby(KEY)["run_id"].nunique().max()) if len(shown) else 0

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from deepboot.bootstrap.results import among
-from deepboot.reports.figures.curves import by_run
 from deepboot.reports.figures.style import CHANCE_LINE, INK, ordered, world_style
 from deepboot.reports.statistics.intervals import median_bounds
 
@@ -38,7 +37,7 @@ def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: 
             train = metric.replace("test_", "train_")
             column = train if event == "memorization" and world != "ideal" and train in rows else metric
             at = _median_step(runs, event)
-            mean = by_run(rows, column).dropna().mean(axis=1)
+            mean = _mean(rows, column) if at is not None else pd.Series(dtype=float)
             if at is not None and len(mean):
                 style: dict[str, Any] = {"color": world_style(world, worlds)[0], "markeredgecolor": INK}
                 height = float(np.interp(at, mean.index.to_numpy(), mean.to_numpy()))
@@ -48,9 +47,9 @@ def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: 
 def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:
     """Legend entries of the events that half of some world's runs reach."""
     handles = []
+    by_world = [_times_of(rows, times) for _, rows in table.groupby("world")]
     for event, (marker, word) in EVENTS.items():
-        worlds = (_times_of(rows, times) for _, rows in table.groupby("world"))
-        if any(_median_step(runs, event) is not None for runs in worlds):
+        if any(_median_step(runs, event) is not None for runs in by_world):
             style: dict[str, Any] = {"color": "none", "markerfacecolor": "none", "markeredgecolor": INK}
             handles.append(Line2D([], [], marker=marker, markersize=5, label=word, **style))
     return handles
@@ -61,9 +60,15 @@ def chance_handle() -> Line2D:
     return Line2D([], [], label="chance", **CHANCE_LINE)
 
 
+def _mean(rows: pd.DataFrame, column: str) -> pd.Series:
+    """The mean of a column over all runs, by step, where each of them has a value."""
+    values = rows[column].astype(float).groupby(rows["step"].astype(float)).agg(["mean", "count"])
+    return values.loc[values["count"] == rows["run_id"].nunique(), "mean"]
+
+
 def _times_of(rows: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """The times of the runs of these rows."""
-    return times[among(times["run_id"], rows["run_id"])]
+    return times[among(times["run_id"], rows["run_id"].unique())]
 
 
 def _median_step(runs: pd.DataFrame, event: str) -> float | None:

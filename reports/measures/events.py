@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.bootstrap.events import EVENT_CURVES, Curves, after_grokking, curves_of
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison
+from deepboot.reports.measures.after_grokking import after_grokking_by_run
 from deepboot.reports.statistics.intervals import UNKNOWN, median_bounds, median_interval, seeds_for_median
 from deepboot.reports.statistics.survival import BROKEN, OUTCOMES
 from deepboot.reports.text import EVENT_WORDS, EVENTS, plural
@@ -163,36 +163,14 @@ def _difference(runs: pd.DataFrame, event: str = "grokking") -> pd.DataFrame:
 
 def _after_grokking(comparison: Comparison) -> pd.DataFrame:
     """``run_id, relapses, transition_width`` of every run."""
-    runs = comparison.runs
-    grokked = runs["grokking_high"].notna()
-    read = [name for name in ("step", "update", *EVENT_CURVES) if name in comparison.evaluations]
-    curves = curves_of(comparison.evaluations[read])
-    rows_of = comparison.evaluations.groupby("run_id", sort=False).indices
-    settings = [name for name in (f"evaluation.{rule}" for rule in RULE) if name in runs]
-    records = []
-    for run in runs.loc[grokked, ["run_id", *settings]].to_dict("records"):
-        rows = rows_of.get(run["run_id"], [])
-        rule = {name: _setting(run, f"evaluation.{name}", default) for name, default in RULE.items()}
-        updates, pace = _updates({name: values[rows] for name, values in curves.items()})
-        falls, width = after_grokking(updates, **rule)
-        records.append((run["run_id"], len(falls), None if width is None else width * pace))
-    rest = [(run_id, 0, None) for run_id in runs.loc[~grokked, "run_id"]]
-    return pd.DataFrame([*records, *rest], columns=["run_id", "relapses", "transition_width"]).astype(
-        {"run_id": "string", "transition_width": float}
-    )
+    runs = comparison.runs[["run_id"]].assign(**{name: _rule(comparison.runs, name) for name in RULE})
+    return after_grokking_by_run(comparison.evaluations, runs)
 
 
-def _updates(curves: Curves) -> tuple[Curves, float]:
-    """A run's evaluations by optimiser updates, and the length of one update on the comparison's axis."""
-    if "update" not in curves or not len(curves["step"]):
-        return curves, 1.0
-    step, update = curves["step"][-1], curves["update"][-1]
-    return {**curves, "step": curves["update"]}, float(step / update) if update > 0 else 1.0
-
-
-def _setting(run: dict[Any, Any], name: str, default: Any) -> Any:
-    value = run.get(name)
-    return default if value is None or pd.isna(value) else type(default)(value)
+def _rule(runs: pd.DataFrame, name: str) -> pd.Series:
+    """The rule of events of every run: its setting, else the default."""
+    held = runs.get(f"evaluation.{name}", pd.Series(pd.NA, index=runs.index))
+    return held.astype("Float64").fillna(RULE[name]).astype(float)
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

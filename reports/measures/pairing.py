@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepboot.bootstrap.results import among
 from deepboot.reports.cells import CELL
 from deepboot.reports.comparison import Comparison, When, missing_values
 from deepboot.reports.measures.chance import CLASSES
@@ -21,6 +22,7 @@ STEPS: tuple[When, ...] = ("stopping", "end")
 CORRECT_BELOW = "evaluation.correct_below"  # of runs whose errors of real labels are shares
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
 TEST_STREAM = "training.streams.test"  # null where every seed draws its own test set
+SIZES = ("facts.test_size", "data.test_samples", "facts.universe_size")  # that say how large a test set is
 NEGLIGIBLE = 1e-3  # errors and gaps below it are not compared: soft errors fall for ever, and ratios turn meaningless
 
 
@@ -57,11 +59,13 @@ def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
         gives, with its interval) and ``limit`` (largest error that a run without a wrong label is consistent with, NaN
         unless all are).
     """
-    runs, shares = comparison.runs.set_index("run_id"), _measured_in_shares(comparison)
+    runs = comparison.runs[[name for name in ("run_id", TEST_STREAM, *SIZES) if name in comparison.runs]]
+    runs = runs.assign(share=among(runs["run_id"], _measured_in_shares(comparison)))
+    runs = runs.set_index(pd.Index(runs.pop("run_id"), dtype=object))
     rows = [
-        key | {"when": when, "n": len(errors)} | _noise(errors, runs.loc[errors.index], confidence)
+        key | {"when": when, "n": len(errors)} | _noise(errors, measured, confidence)
         for when, key, errors in _errors(comparison)
-        if len(errors) and errors.index.isin(shares).all()
+        if len(errors) and (measured := runs.reindex(errors.index))["share"].eq(True).all()
     ]
     facts = ["test_size", "own", "whole"]
     measures = ["error", "standard_error", "seed_spread", "share", "low", "high", "limit"]
@@ -83,10 +87,7 @@ def by_cell(
 def sizes_of_test(runs: pd.DataFrame) -> pd.Series:
     """Test samples of every run: the fact, else the setting, else NaN."""
     unknown = pd.Series(np.nan, index=runs.index, dtype=float)
-    fact, setting = (
-        pd.to_numeric(runs[name]).astype(float) if name in runs else unknown
-        for name in ("facts.test_size", "data.test_samples")
-    )
+    fact, setting = (pd.to_numeric(runs[name]).astype(float) if name in runs else unknown for name in SIZES[:2])
     return fact.fillna(setting)
 
 

@@ -4,7 +4,6 @@ import pytest
 
 from deepboot.bootstrap.events import (
     Interval,
-    after_grokking,
     crossing,
     lasting,
     run_events,
@@ -166,34 +165,8 @@ def test_empty_and_wholly_diverged_runs_measured_nothing():
     """No finite evaluation, no interval."""
     for rows in (curve([]), curve([NAN, NAN], test_loss=[NAN, np.inf])):
         assert set(run_events(rows, world="real").values()) == {None}
-    assert after_grokking(curve([])).relapses == []
 
 
 def test_one_row_is_censored():
     """A run evaluated once has not shown a streak."""
     assert run_events(curve([1.0]), world="real")["grokking_low"] == 0
-
-
-def test_relapses_count_every_fall_once():
-    """Two falls below the threshold after grokking, the first two evaluations long."""
-    rows = curve([1, 0, 0, 0, 0.5, 0.5, NAN, 0, 0.2, 0], test_loss=[1] * 10)
-    assert after_grokking(rows).relapses == [40, 80]
-    assert after_grokking(curve([1, 1, 0, 1])).relapses == []
-
-
-def test_transition_width_of_a_straight_rise():
-    """A linear rise over 100 steps takes 80 of them from 10 % to 90 %."""
-    rows = curve([*np.linspace(1, 0, 11), 0, 0])
-    assert after_grokking(rows).width == pytest.approx(80)
-
-
-def test_transition_width_skips_an_early_hump():
-    """The 10 % level is left after the last evaluation below it."""
-    rows = curve([1, 0.5, 1, 1, 0, 0, 0])
-    assert after_grokking(rows).width == pytest.approx(8)
-
-
-def test_transition_width_needs_a_rise_to_the_threshold():
-    """Never grokked and grokked from the start have no width."""
-    assert after_grokking(curve([1, 0.5, 0.4, 0.4])).width is None
-    assert after_grokking(curve([0, 0, 0])).width is None

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from deepboot.reports import compare
+from deepboot.reports.figures.delays import draw_delays
+from deepboot.reports.figures.events import draw_steps
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.numbers import numbers_of, points_of
+from tests.reports.conftest import synthetic
 
 CURVES = {"test_error", "test_soft_error", "bootstrap_error"}
 
@@ -71,3 +75,13 @@ def test_points_of_a_figure_are_those_of_its_lines_and_dots():
     second.scatter([3.0], [4.0], label="token")
     assert points_of(figure).to_numpy().tolist() == [
         ["spectrum", "key", 1.0, 0.5], ["spectrum", "key", 2.0, 0.25], ["panel 2", "token", 3.0, 4.0]]  # fmt: skip
+
+
+@pytest.mark.parametrize(("draw", "mark"), [(draw_steps, "grokking"), (draw_delays, "delay")])
+def test_of_a_great_many_runs_the_numbers_are_those_of_the_marks(draw, mark):
+    """A hundred runs of each world are drawn one by one, and no more are listed."""
+    drawing = draw(compare(synthetic(seeds=130, evaluations=20)))
+    table = columns(drawing)
+    drawn = {gid.removeprefix(f"{mark} ") for gid in re.findall(rf'id="({mark} [^"]*)"', drawing.svg.decode())}
+    assert table.groupby("world").size().to_dict() == {"real": 100, "ideal": 100}
+    assert drawn == set(table[{"grokking": "run_id", "delay": "run"}[mark]])
