@@ -45,7 +45,7 @@ class CellTables:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """The cell's pairs, as in `Comparison.pairs`."""
+        """The cell's pairs, as in `Comparison.pairs_by_cell`."""
         tables, key = self.comparison.pairs_by_cell, (self.cell_id, self.world)
         return tables[key] if key in tables else self.comparison.pairs().head(0)
 

@@ -101,7 +101,7 @@ class Comparison:
         >>> len(pairs), pairs["ideal_status"].unique().tolist()
         (8, ['finished'])
         """
-        return self._pairs.copy()
+        return self._partnered.join(self._last_common_steps, on="run_id")
 
     def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
         """The bootstrap error of every pair at every step that both worlds evaluated.
@@ -219,7 +219,7 @@ class Comparison:
     def _panels(self) -> pd.DataFrame:
         keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
-        pairs = self._pairs.dropna(subset=["ideal_status"])
+        pairs = self._partnered.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
         partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
         partners = partners.assign(world="ideal", first_reuse_step=np.nan)
@@ -227,8 +227,11 @@ class Comparison:
         panels = pd.concat([self.runs.loc[~ideal, keep], partners[keep], alone], ignore_index=True)
         return panels.astype({"first_reuse_step": self.runs["first_reuse_step"].dtype, "world": "string"})
 
-    def curves(self) -> pd.DataFrame:
+    def curves(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
         """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run.
+
+        Args:
+            metrics: columns of evaluations; all that were measured if None.
 
         In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
 
@@ -237,7 +240,10 @@ class Comparison:
         >>> curves.groupby(["cell", "world"])["run_id"].nunique().to_dict()
         {('real', 'ideal'): 8, ('real', 'real'): 8}
         """
-        curves = self.panels().merge(self.evaluations, on="run_id", how="inner")
+        rows = self.evaluations
+        if metrics is not None:
+            rows = rows[[name for name in rows.columns if name in NOT_METRICS or name in set(metrics)]]
+        curves = self._panels.merge(rows, on="run_id", how="inner")
         return on_one_grid(curves) if self.axis == "seconds" else curves
 
     @cached_property
@@ -250,7 +256,12 @@ class Comparison:
         return cell_table(self.runs)
 
     @cached_property
-    def _pairs(self) -> pd.DataFrame:
+    def _last_common_steps(self) -> pd.Series:
+        return self._joined.groupby("run_id")["step"].max().rename("last_common_step")
+
+    @cached_property
+    def _partnered(self) -> pd.DataFrame:
+        """The pairs, without their last common step: that takes all evaluations of both runs side by side."""
         columns = [
             "status",
             *(f"{event}_{end}" for event in ("memorization", "grokking") for end in ("low", "high")),
@@ -258,8 +269,7 @@ class Comparison:
         ]
         real = self.runs[self.runs["ideal_run_id"].notna()]
         ideal = self.runs_by_id[columns].add_prefix("ideal_")
-        steps = self._joined.groupby("run_id")["step"].max().rename("last_common_step")
-        return real.join(ideal, on="ideal_run_id").join(steps, on="run_id").reset_index(drop=True)
+        return real.join(ideal, on="ideal_run_id").reset_index(drop=True)
 
     def _summary(self, when: When, metric: str | None, confidence: float) -> pd.DataFrame:
         """One row per cell, as in `at_stopping`: made once, since finding, tables and command line all ask for it."""
@@ -307,8 +317,8 @@ class Comparison:
 
     @cached_property
     def pairs_by_cell(self) -> dict[Any, pd.DataFrame]:
-        """The pairs of each cell, by cell_id and world."""
-        return dict(list(self._pairs.groupby(KEY, sort=False)))
+        """The pairs of each cell, without their last common step, by cell_id and world."""
+        return dict(list(self._partnered.groupby(KEY, sort=False)))
 
     def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:
         """The pairs of each cell at one of their steps, by cell_id and world.
@@ -369,7 +379,7 @@ class Comparison:
         return Bounds(0.0, math.inf if real_valued else 1.0)
 
     def _make_pairs_at(self, when: When, metric: str | None) -> pd.DataFrame:
-        pairs = self._pairs
+        pairs = self.pairs()
         finished = ((pairs["status"] == "finished") & (pairs["ideal_status"] == "finished")).fillna(False).astype(bool)
         step = pairs["stopping_high"] if when == "stopping" else pairs["last_common_step"].where(finished)
         columns = ["run_id", *CELL, "seed", "status", "ideal_status", "first_reuse_step"]

@@ -77,7 +77,6 @@ def run(
         deepboot run modular-addition --engine ray --address 10.0.0.1:6379
         deepboot run modular-addition --out s3://bucket/results/addition
     """
-    from deepboot.runners.commands import plan
     from deepboot.runners.remote.here import here, to_write
     from deepboot.runners.remote.location import is_remote
     from deepboot.runners.run import engine, work
@@ -85,6 +84,8 @@ def run(
 
     settings = tuple(chain(*changes))
     if dry_run:
+        from deepboot.runners.commands import plan
+
         with here([out] if out is not None else []) as found:
             held = next(iter(found.folders), None)
             for line in plan.dry_run(study, held, scale=scale, changes=settings, device=device, shard=shard):

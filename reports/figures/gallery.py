@@ -79,7 +79,7 @@ def draw_together(comparison: Comparison, parts: Mapping[str, Comparison], axis:
 
 def _curve_means(comparison: Comparison) -> Table:
     """Means of every cell's and world's test error, of the runs that were evaluated at each step."""
-    groups = comparison.curves().groupby(["cell", "world", "step"], sort=False)["test_error"]
+    groups = comparison.curves(["test_error"]).groupby(["cell", "world", "step"], sort=False)["test_error"]
     means = groups.agg(["mean", "size"]).reset_index()
     columns = {"cell": "cell", "world": "world", "step": "step", "mean": "mean test error", "size": "runs"}
     return numbers_of("test_error", means, columns)

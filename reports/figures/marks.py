@@ -47,7 +47,7 @@ def mark_medians(ax: Axes, table: pd.DataFrame, times: pd.DataFrame, *, metric: 
 def mark_handles(table: pd.DataFrame, times: pd.DataFrame) -> list[Line2D]:
     """Legend entries of the events that half of some world's runs reach."""
     handles = []
-    by_world = [_times_of(rows, times) for _, rows in table.groupby("world")]
+    by_world = [_times_of(rows, times) for _, rows in table[["run_id", "world"]].drop_duplicates().groupby("world")]
     for event, (marker, word) in EVENTS.items():
         if any(_median_step(runs, event) is not None for runs in by_world):
             style: dict[str, Any] = {"color": "none", "markerfacecolor": "none", "markeredgecolor": INK}
@@ -68,7 +68,7 @@ def _mean(rows: pd.DataFrame, column: str) -> pd.Series:
 
 def _times_of(rows: pd.DataFrame, times: pd.DataFrame) -> pd.DataFrame:
     """The times of the runs of these rows."""
-    return times[among(times["run_id"], rows["run_id"].unique())]
+    return times[among(times["run_id"], rows["run_id"].drop_duplicates())]
 
 
 def _median_step(runs: pd.DataFrame, event: str) -> float | None:

@@ -20,7 +20,7 @@ def draw_worlds(comparison: Comparison, metric: str, times: pd.DataFrame) -> Dra
         metric: a column of ``evaluations``.
         times: bounds of every run's events, as in `reports.measures.events.event_times`.
     """
-    table = comparison.curves().dropna(subset="test_error")
+    table = comparison.curves({metric, metric.replace("test_", "train_"), "test_error"}).dropna(subset="test_error")
     cells, rest = shown_cells(table.loc[table["world"] != "ideal"] if (table["world"] != "ideal").any() else table)
     if not cells or table[metric].isna().all():
         return None

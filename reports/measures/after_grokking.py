@@ -3,7 +3,7 @@
 Many runs at once: a report of a hundred thousand of them asks for each.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -67,9 +67,10 @@ def after_grokking_by_run(evaluations: pd.DataFrame, runs: pd.DataFrame) -> pd.D
         runs: ``run_id, threshold, streak``.
     """
     values = curves_of(evaluations[[name for name in READ if name in evaluations]])
-    rows_of = evaluations.groupby("run_id", sort=False).indices
+    rows_of: dict[Any, Any] = evaluations.groupby("run_id", sort=False).indices
+    rules: dict[Any, Any] = runs.groupby(["threshold", "streak"]).indices
     found = {"relapses": np.zeros(len(runs), dtype=np.int64), "transition_width": np.full(len(runs), np.nan)}
-    for (threshold, streak), members in runs.groupby(["threshold", "streak"]).indices.items():
+    for (threshold, streak), members in rules.items():
         for some in np.array_split(members, range(AT_ONCE, len(members), AT_ONCE)):
             curves = _side_by_side(values, [rows_of.get(run_id, ()) for run_id in runs["run_id"].iloc[some]])
             updates = {**curves, "step": curves["update"]} if "update" in curves else curves
@@ -107,15 +108,16 @@ def _until_the_last_finite(curves: Curves) -> Bools:
     for name in LOSSES:
         if name in curves:
             null = np.isnan(curves[name])
-            finite &= np.isfinite(curves[name]) | (null if name == "online_loss" else null.all(axis=1)[:, None])
-    return np.logical_or.accumulate(finite[:, ::-1], axis=1)[:, ::-1]
+            finite &= np.isfinite(curves[name]) | (null if name == "online_loss" else np.all(null, axis=1, keepdims=True))
+    places = np.where(finite, np.arange(finite.shape[1]), -1)
+    return np.asarray(np.arange(finite.shape[1]) <= places.max(axis=1, initial=-1, keepdims=True))
 
 
 def _first_streak(reached: Bools, streak: int) -> Ints:
     """The place of the first evaluation of the first streak of each run; −1 where it has none."""
     if reached.shape[1] < streak:
         return np.full(len(reached), -1)
-    streaks = np.lib.stride_tricks.sliding_window_view(reached, streak, axis=1).all(axis=-1)
+    streaks = np.asarray(np.lib.stride_tricks.sliding_window_view(reached, streak, axis=1).all(axis=-1))
     return np.where(streaks.any(axis=1), streaks.argmax(axis=1), -1)
 
 

@@ -27,7 +27,7 @@ from deepboot.runners.run import autotune, checkpoints, environment, output_fold
 from deepboot.runners.run.execute import Failure, Job
 from deepboot.runners.run.execution_plan import ExecutionPlan, read_plan, short_key, write_plan
 from deepboot.runners.run.facts import facts_of
-from deepboot.runners.run.left import all_done, undone
+from deepboot.runners.run.left import left_of, start_steps, undone
 from deepboot.runners.run.local import LocalEngine
 from deepboot.runners.run.machines import Engine, Machines
 from deepboot.runners.run.repair import repair
@@ -157,18 +157,19 @@ def run_study(
             output_folder.prepare(folder, study_files.resolved(request.raw), request.all_cells)
             if shards.exists(folder):  # of a command that was killed: its rows are put into the tables first
                 output_folder.merge(folder, request.runs, facts_of(request.runs))
-            if all_done(request.cells, folder):
-                execution_plan = read_plan(folder) or ExecutionPlan(device="cpu")
-            else:
-                execution_plan = _execution_plan(request, folder, started, workers, pack_size, backend)
+            start = start_steps(folder, request.cells)
+            if any(left.seeds for left in left_of(request.cells, start)):
+                execution_plan = _execution_plan(request, start, folder, started, workers, pack_size, backend)
                 _note_precision(request.runs, started.device)
-            work = remaining(request, folder, lambda run: execution_plan.of(run).pack_size)
+            else:
+                execution_plan = read_plan(folder) or ExecutionPlan(device="cpu")
+            work = remaining(request, start, lambda run: execution_plan.of(run).pack_size)
             for sentence in slow_parts(cell.run for cell in work.cells):
                 note(sentence)
             if work.packs or mended or not output_folder.is_merged(folder):
                 failures = _train(work, folder, execution_plan, started, checkpoint_seconds, sink)
-            else:
-                failures = []
+                refuse_missing(folder, request.runs, failures)
+            else:  # it held all of them when it was looked at, and nobody else may write to it
                 output_folder.close(folder)
                 checkpoints.remove_checkpoints(folder, {run.run_id for run in request.runs})
         except OSError as error:
@@ -176,16 +177,18 @@ def run_study(
                 f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
                 "make room and run the same command again."
             ]) from error  # fmt: skip
-        refuse_missing(folder, request.runs, failures)
         done = load(folder)
     return replace(done, folder=None) if found.copies else done
 
 
 def _execution_plan(
-    request: Work, folder: Path, started: Started, workers: int | None, pack_size: int | None,
+    request: Work, start: dict[str, int], folder: Path, started: Started, workers: int | None, pack_size: int | None,
     backend: BackendName | None,
 ) -> ExecutionPlan:  # fmt: skip
-    """The plan that a folder was begun with, else one that is measured; a person's settings go before both."""
+    """The plan that a folder was begun with, else one that is measured on what is still to be trained.
+
+    A person's settings go before both.
+    """
     plugins, device, machines = request.raw["plugins"], started.device, started.machines
     given = pack_size is not None or backend is not None
     known = read_plan(folder)
@@ -198,7 +201,7 @@ def _execution_plan(
     else:
         with machines.bench(device) as bench:
             threads = machines.threads(workers)
-            plan = autotune.choose(_pending(request, folder), device, count, threads, plugins, bench, note)
+            plan = autotune.choose(_pending(request, start), device, count, threads, plugins, bench, note)
         if plan.compiler not in (None, "found"):
             note(f"No compiler {plan.compiler.removeprefix('none ')}: this study is trained without compiling.")
     for cell in request.cells if given else ():
@@ -212,7 +215,7 @@ def _execution_plan(
         )
     if any(settings.backend != "eager" for settings in plan.packs.values()):
         with machines.bench(device) as bench:
-            trusted_backends.distrust(plan, _pending(request, folder), plugins, bench, note)
+            trusted_backends.distrust(plan, _pending(request, start), plugins, bench, note)
     write_plan(plan, folder)
     return plan
 
@@ -226,9 +229,9 @@ def _note_precision(runs: list[Run], device: str) -> None:
         )
 
 
-def _pending(request: Work, folder: Path) -> list[Run]:
+def _pending(request: Work, start: dict[str, int]) -> list[Run]:
     """The runs that are still to be trained, in whole families."""
-    return [run for pack in remaining(request, folder, lambda run: 1).packs for run in pack.runs]
+    return [run for pack in remaining(request, start, lambda run: 1).packs for run in pack.runs]
 
 
 def _train(

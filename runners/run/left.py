@@ -58,16 +58,17 @@ def start_steps(folder: Path | None, cells: list[Replicates]) -> dict[str, int]:
     known = output_folder.known_runs(folder).reindex(columns=["run_id", "status", "last_step", STOPPED])
     wanted = {run_id: cell for cell in cells for run_id in cell.ids()} if len(known) else {}
     steps: dict[str, int] = {}
-    for row in output_folder.records(known[known["status"] != "failed"]):
-        cell = wanted.get(row["run_id"])
+    known = known[known["status"] != "failed"]
+    ended = (known["status"] == "diverged") | known[STOPPED].eq(True).fillna(False).astype(bool)
+    for run_id, last_step, has_ended in zip(known["run_id"], known["last_step"], ended, strict=True):
+        cell = wanted.get(run_id)
         if cell is None:
             continue
-        ended = row["status"] == "diverged" or row.get(STOPPED) is True
-        if ended or row["last_step"] >= cell.run.max_steps:
-            steps[row["run_id"]] = cell.run.max_steps
+        if has_ended or last_step >= cell.run.max_steps:
+            steps[run_id] = cell.run.max_steps
         elif cell.run.stop is None:  # a stop rule looks back over the rows, so such a run starts over
-            state = checkpoints.read_state(folder, row["run_id"])
-            steps[row["run_id"]] = int(state["step"]) if state is not None else 0
+            state = checkpoints.read_state(folder, run_id)
+            steps[run_id] = int(state["step"]) if state is not None else 0
     return steps
 
 
@@ -75,8 +76,3 @@ def undone(runs: list[Run], folder: Path) -> list[Run]:
     """Runs that a folder does not hold to the end of their budget."""
     start = start_steps(folder, [Replicates(run, [run.seed]) for run in runs])
     return [run for run in runs if start.get(run.run_id, 0) < run.max_steps]
-
-
-def all_done(cells: list[Replicates], folder: Path) -> bool:
-    """Whether a folder holds all runs of these cells to the end of their budgets."""
-    return not any(one.seeds for one in left_of(cells, start_steps(folder, cells)))

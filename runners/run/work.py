@@ -77,7 +77,8 @@ def plan(
         StudyError: all that is wrong with the study, at once.
     """
     folder = Path(out) if out is not None else None
-    return remaining(requested(study, folder, scale, changes, shard), folder, lambda run: pack_size)
+    work = requested(study, folder, scale, changes, shard)
+    return remaining(work, start_steps(folder, work.cells), lambda run: pack_size)
 
 
 @plugins_cannot_exit()
@@ -127,11 +128,11 @@ def _claim_problems(
     return claim_errors(claims, planned) + published_errors(published, planned)
 
 
-def remaining(work: Work, folder: Path | None, pack_size: Callable[[Run], int]) -> Work:
-    """The work with the packs of all runs that a folder does not hold yet."""
-    start = start_steps(folder, work.cells)
+def remaining(work: Work, start: dict[str, int], pack_size: Callable[[Run], int]) -> Work:
+    """The work with the packs of all runs that are not done where they start from these steps, by run_id."""
     pending = sum(len(left.seeds) for left in left_of(work.cells, start))
-    return replace(work, packs=plan_packs(work.cells, start, pack_size), pending=pending)
+    packs = plan_packs(work.cells, start, pack_size) if pending else []
+    return replace(work, packs=packs, pending=pending)
 
 
 def shard_of(cells: list[Replicates], shard: str) -> list[Replicates]:
