@@ -108,7 +108,8 @@ def _until_the_last_finite(curves: Curves) -> Bools:
     for name in LOSSES:
         if name in curves:
             null = np.isnan(curves[name])
-            finite &= np.isfinite(curves[name]) | (null if name == "online_loss" else np.all(null, axis=1, keepdims=True))
+            unmeasured = null if name == "online_loss" else np.all(null, axis=1, keepdims=True)
+            finite &= np.isfinite(curves[name]) | unmeasured
     places = np.where(finite, np.arange(finite.shape[1]), -1)
     return np.asarray(np.arange(finite.shape[1]) <= places.max(axis=1, initial=-1, keepdims=True))
 
