@@ -14,7 +14,8 @@ import pandas as pd
 from deepboot.bootstrap.results import among
 
 if TYPE_CHECKING:
-    from deepboot.reports.comparison import Comparison, When
+    from deepboot.reports.at_step import When
+    from deepboot.reports.comparison import Comparison
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,7 @@ class CellTables:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """The cell's pairs, as in `Comparison.pairs_by_cell`."""
-        tables, key = self.comparison.pairs_by_cell, (self.cell_id, self.world)
-        return tables[key] if key in tables else self.comparison.pairs().head(0)
+        return self.comparison.pairs_by_cell.get((self.cell_id, self.world), self.comparison.partnered.head(0))
 
     @cached_property
     def partners(self) -> pd.DataFrame:

@@ -9,23 +9,20 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, RUN_COLUMNS, STATUSES
 from deepboot.bootstrap.results import Results, among, typed, with_metric
+from deepboot.reports.at_step import When, by_cell_at
 from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import CELL, KEY, cell_table
-from deepboot.reports.statistics.intervals import T_MIN, Bounds, t_interval
-from deepboot.reports.statistics.paired import sign_flip_interval
-from deepboot.reports.text import PROBE_PREFIX, plural
+from deepboot.reports.statistics.intervals import Bounds
+from deepboot.reports.text import PROBE_PREFIX
 from deepboot.reports.time_axis import UNITS, Axis, on_one_grid, timed
 
-When = Literal["stopping", "end"]
-AT_STEP: dict[When, str] = {"stopping": "at the stopping step", "end": "at the last common step"}
-STEPLESS: dict[When, str] = {"stopping": "without a stopping step", "end": "did not finish in both worlds"}
 NOT_METRICS = ("run_id", "step", "update", "samples_seen")  # columns of evaluations
 NOT_FINISHED = tuple(status for status in STATUSES if status != "finished")
 SHARED = [*CELL, "seed", "status", "first_reuse_step", "last_step", "metric"]
@@ -101,7 +98,7 @@ class Comparison:
         >>> len(pairs), pairs["ideal_status"].unique().tolist()
         (8, ['finished'])
         """
-        return self._partnered.join(self._last_common_steps, on="run_id")
+        return self.partnered.join(self._last_common_steps, on="run_id")
 
     def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
         """The bootstrap error of every pair at every step that both worlds evaluated.
@@ -219,7 +216,7 @@ class Comparison:
     def _panels(self) -> pd.DataFrame:
         keep = ["run_id", *CELL, "seed", "status", "first_reuse_step"]
         ideal = self.runs["world"] == "ideal"
-        pairs = self._partnered.dropna(subset=["ideal_status"])
+        pairs = self.partnered.dropna(subset=["ideal_status"])
         partners = pairs[["ideal_run_id", "cell_id", "cell", "seed", "ideal_status"]].drop_duplicates()
         partners = partners.rename(columns={"ideal_run_id": "run_id", "ideal_status": "status"})
         partners = partners.assign(world="ideal", first_reuse_step=np.nan)
@@ -260,7 +257,7 @@ class Comparison:
         return self._joined.groupby("run_id")["step"].max().rename("last_common_step")
 
     @cached_property
-    def _partnered(self) -> pd.DataFrame:
+    def partnered(self) -> pd.DataFrame:
         """The pairs, without their last common step: that takes all evaluations of both runs side by side."""
         columns = [
             "status",
@@ -275,7 +272,7 @@ class Comparison:
         """One row per cell, as in `at_stopping`: made once, since finding, tables and command line all ask for it."""
         asked = when, metric, confidence
         if asked not in self._summaries:
-            self._summaries[asked] = _by_cell(self.pairs_at(when, metric), when, confidence)
+            self._summaries[asked] = by_cell_at(self.pairs_at(when, metric), when, confidence)
         return self._summaries[asked].copy()
 
     @cached_property
@@ -318,7 +315,7 @@ class Comparison:
     @cached_property
     def pairs_by_cell(self) -> dict[Any, pd.DataFrame]:
         """The pairs of each cell, without their last common step, by cell_id and world."""
-        return dict(list(self._partnered.groupby(KEY, sort=False)))
+        return dict(list(self.partnered.groupby(KEY, sort=False)))
 
     def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:
         """The pairs of each cell at one of their steps, by cell_id and world.
@@ -490,58 +487,3 @@ def _gap(joined: pd.DataFrame, metric: pd.Series) -> pd.Series:
         rows = metric == name
         values[rows] = joined.loc[rows, name] - joined.loc[rows, name.replace("test_", "train_")]
     return values
-
-
-def _by_cell(pairs: pd.DataFrame, when: When, confidence: float) -> pd.DataFrame:
-    groups = pairs.groupby([*CELL, "metric"], sort=False, dropna=False)
-    rows = [dict(zip(groups.keys, key, strict=True)) | _cell_summary(cell, when, confidence) for key, cell in groups]
-    columns = [*CELL, "metric", *_cell_summary(pairs.head(0), when, confidence)]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _cell_summary(cell: pd.DataFrame, when: When, confidence: float) -> dict[str, Any]:
-    measured = cell[cell["bootstrap_error"].notna()]
-    interval = t_interval(measured["bootstrap_error"], confidence)
-    values = measured["bootstrap_error"].astype(float)
-    exact = sign_flip_interval(values, confidence) if len(values) else None
-    gaps = cell["generalization_gap"].dropna()
-    gap_interval = t_interval(gaps, confidence)
-    return {
-        "pairs": len(cell),
-        "n": len(measured),
-        "without": int(cell["step"].isna().sum()),
-        "step_low": measured["step"].min() if len(measured) else pd.NA,
-        "step_high": measured["step"].max() if len(measured) else pd.NA,
-        **{name: _mean(measured[name]) for name in ("real", "ideal", "bootstrap_error")},
-        "low": interval.low if interval else np.nan,
-        "high": interval.high if interval else np.nan,
-        "exact_low": exact.low if exact else np.nan,
-        "exact_high": exact.high if exact else np.nan,
-        "generalization_gap": _mean(gaps),
-        "gap_low": gap_interval.low if gap_interval else np.nan,
-        "gap_high": gap_interval.high if gap_interval else np.nan,
-        "note": _cell_note(cell, len(measured), when),
-    }
-
-
-def _mean(values: pd.Series) -> float:
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _cell_note(cell: pd.DataFrame, n: int, when: When) -> str:
-    few = f"{plural(n, 'pair')}: no interval" if n < T_MIN else ""
-    return "; ".join(filter(None, [missing_values(cell, when), few]))
-
-
-def missing_values(pairs: pd.DataFrame, when: When) -> str:
-    """How many of these rows of `Comparison.pairs_at` have no bootstrap error, and why; empty if all have one.
-
-    >>> pairs = pd.DataFrame({"step": [100, None], "bootstrap_error": [None, None]}, dtype=float)
-    >>> missing_values(pairs, "stopping")
-    '1 of 2 without a stopping step; 1 of 2 without a value in both worlds there'
-    """
-    stepless = int(pairs["step"].isna().sum())
-    unmeasured = int(pairs["bootstrap_error"].isna().sum()) - stepless
-    parts = [f"{stepless} of {len(pairs)} {STEPLESS[when]}"] if stepless else []
-    parts += [f"{unmeasured} of {len(pairs)} without a value in both worlds there"] if unmeasured else []
-    return "; ".join(parts)

@@ -21,10 +21,11 @@ import pandas as pd
 
 from deepboot.bootstrap.registry import find, register, settings
 from deepboot.bootstrap.results import among
+from deepboot.reports.at_step import When
 from deepboot.reports.cell_tables import CellTables
 from deepboot.reports.cells import KEY
 from deepboot.reports.claims.effect import Effect
-from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.text import EVENTS
 
 Scope = Literal["cell", "cells"]

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from deepboot.reports.at_step import When
 from deepboot.reports.claims.family import leading
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.registration import Registration
-from deepboot.reports.comparison import Comparison, When
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.events import event_bounds
 
 # By the figure that shows a claim's effect best, the one that shows it over swept settings.

@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from deepboot.bootstrap.results import among
+from deepboot.reports.at_step import AT_STEP, When
 from deepboot.reports.cells import KEY, varied
 from deepboot.reports.claims.judge import parsed
 from deepboot.reports.claims.kind import figures_of
 from deepboot.reports.claims.registration import studies
-from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.answering import answering
 from deepboot.reports.figures.effect_marks import Styles, number_axis, plot_grokking, plot_means
 from deepboot.reports.figures.facets import (

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.at_step import AT_STEP, When
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.effect import bootstrap_pairs, effect_order, final_metric
 from deepboot.reports.figures.effect_marks import middle
 from deepboot.reports.figures.facets import some_of

@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from deepboot.reports.at_step import missing_values
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import Comparison, missing_values
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.pairing import NEGLIGIBLE, by_cell
 from deepboot.reports.statistics.intervals import UNKNOWN
 from deepboot.reports.statistics.prediction import explained_share, prediction_error

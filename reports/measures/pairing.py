@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from deepboot.bootstrap.results import among
+from deepboot.reports.at_step import When, missing_values
 from deepboot.reports.cells import CELL
-from deepboot.reports.comparison import Comparison, When, missing_values
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.chance import CLASSES
 from deepboot.reports.statistics.intervals import UNKNOWN, clopper_pearson
 from deepboot.reports.statistics.paired import paired_correlation, seeds_without_pairing

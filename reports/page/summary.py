@@ -7,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from deepboot.bootstrap.results import Results, among
+from deepboot.reports.at_step import AT_STEP
 from deepboot.reports.cells import KEY
-from deepboot.reports.comparison import AT_STEP, Comparison
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.events import event_bounds, step_table
 from deepboot.reports.statistics.intervals import Bounds
 from deepboot.reports.text import (

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from deepboot.reports.at_step import AT_STEP, When
 from deepboot.reports.cells import FACTS
-from deepboot.reports.comparison import AT_STEP, Comparison, When
+from deepboot.reports.comparison import Comparison
 from deepboot.reports.measures.classes import outcome_table
 from deepboot.reports.measures.events import delay_table, step_table
 from deepboot.reports.statistics.intervals import Bounds

@@ -60,7 +60,7 @@ FLOORS = {
         {"replication"},
         {"claims"},
         {"measures", "representation"},
-        {"comparison", "cell_tables"},
+        {"comparison", "cell_tables", "at_step"},
         {"cells", "statistics"},
         {"text", "time_axis"},
     ],

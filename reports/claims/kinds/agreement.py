@@ -8,10 +8,10 @@ import pandas as pd
 from pydantic import Field
 
 from deepboot.bootstrap.wording import suggestion
+from deepboot.reports.at_step import AT_STEP, When
 from deepboot.reports.claims.kind import Across, Effect, Quantity, claim_kind
 from deepboot.reports.claims.kinds.shared import JudgedWorld, PairMetric, Rate, notes_of, region_of, within
 from deepboot.reports.claims.known_pairs import finite, limits_of
-from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.measures.classes import CLASSIFIERS, classify, seeds_for_share, share_interval, thresholds
 from deepboot.reports.statistics import rank
 from deepboot.reports.statistics.incomplete import interval_between, mean_bounds, no_interval

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from deepboot.reports.at_step import AT_STEP
 from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
 from deepboot.reports.claims.kinds.clauses import deviations, spread_below
 from deepboot.reports.claims.kinds.shared import PairMetric, cut_note
 from deepboot.reports.claims.known_pairs import At, KnownPairs, known_pairs
-from deepboot.reports.comparison import AT_STEP
 from deepboot.reports.statistics.equivalence import PATTERNS, max_t_band
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
 from deepboot.reports.statistics.intervals import T_MIN, Bounds

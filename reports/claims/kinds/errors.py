@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from deepboot.reports.at_step import AT_STEP, When
 from deepboot.reports.claims.kind import Effect, Evidence, Quantity, claim_kind
 from deepboot.reports.claims.kinds.clauses import mean_clause
 from deepboot.reports.claims.kinds.shared import (
@@ -20,7 +21,6 @@ from deepboot.reports.claims.kinds.shared import (
     without_value,
 )
 from deepboot.reports.claims.known_pairs import finite, known_pairs
-from deepboot.reports.comparison import AT_STEP, When
 from deepboot.reports.statistics.incomplete import no_interval, still
 from deepboot.reports.statistics.intervals import T_MIN, Bounds, order_rank
 from deepboot.reports.statistics.prediction import explained_share

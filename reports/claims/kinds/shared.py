@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import Field
 
+from deepboot.reports.at_step import AT_STEP
 from deepboot.reports.claims.kind import ClaimedRegion, Effect
-from deepboot.reports.comparison import AT_STEP, NOT_FINISHED
+from deepboot.reports.comparison import NOT_FINISHED
 from deepboot.reports.measures.events import event_bounds
 from deepboot.reports.statistics.incomplete import ANYTHING, mean_bounds, mean_interval, no_interval, t_spread
 from deepboot.reports.statistics.intervals import (
