@@ -46,13 +46,18 @@ class CellTables:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """The cell's pairs, as in `Comparison.pairs_by_cell`."""
-        return self.comparison.pairs_by_cell.get((self.cell_id, self.world), self.comparison.partnered.head(0))
+        """The cell's pairs, as in `Comparison.pairs`."""
+        return self.partnered.join(self.comparison.last_common_steps, on="run_id")
+
+    @cached_property
+    def partnered(self) -> pd.DataFrame:
+        """The cell's pairs, as in `Comparison.partnered`."""
+        return self.comparison.partnered_by_cell.get((self.cell_id, self.world), self.comparison.partnered.head(0))
 
     @cached_property
     def partners(self) -> pd.DataFrame:
         """The rows of the pairs' ideal runs, in the order of the pairs, null where there is no such run."""
-        return self.comparison.runs_by_id.reindex(self.pairs["ideal_run_id"]).set_axis(self.pairs.index)
+        return self.comparison.runs_by_id.reindex(self.partnered["ideal_run_id"]).set_axis(self.partnered.index)
 
     @cached_property
     def lost_partners(self) -> int:

@@ -98,7 +98,7 @@ class Comparison:
         >>> len(pairs), pairs["ideal_status"].unique().tolist()
         (8, ['finished'])
         """
-        return self.partnered.join(self._last_common_steps, on="run_id")
+        return self.partnered.join(self.last_common_steps, on="run_id")
 
     def bootstrap_error(self, metric: str | None = None) -> pd.DataFrame:
         """The bootstrap error of every pair at every step that both worlds evaluated.
@@ -253,7 +253,8 @@ class Comparison:
         return cell_table(self.runs)
 
     @cached_property
-    def _last_common_steps(self) -> pd.Series:
+    def last_common_steps(self) -> pd.Series:
+        """The last step at which both runs of a pair were evaluated, by the real one's run_id."""
         return self._joined.groupby("run_id")["step"].max().rename("last_common_step")
 
     @cached_property
@@ -313,8 +314,8 @@ class Comparison:
         return dict(list(self.runs.groupby(KEY, sort=False)))
 
     @cached_property
-    def pairs_by_cell(self) -> dict[Any, pd.DataFrame]:
-        """The pairs of each cell, without their last common step, by cell_id and world."""
+    def partnered_by_cell(self) -> dict[Any, pd.DataFrame]:
+        """The pairs of each cell, as in `partnered`, by cell_id and world."""
         return dict(list(self.partnered.groupby(KEY, sort=False)))
 
     def pairs_at_by_cell(self, when: When, metric: str | None) -> dict[Any, pd.DataFrame]:

@@ -86,8 +86,11 @@ class Evidence:
         return self._tables.lost_partners if world == "ideal" else 0
 
     def partners(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The cell's pairs, and the rows of their ideal runs in the same order, null where there is no such run."""
-        return self.pairs, self._tables.partners
+        """The cell's pairs, and the rows of their ideal runs in the same order, null where there is no such run.
+
+        These pairs have no last common step, which takes all evaluations of both runs side by side.
+        """
+        return self._tables.partnered, self._tables.partners
 
     def pairs_at(self, when: When, metric: str | None = None) -> pd.DataFrame:
         """The cell's pairs at one of their steps, as in `Comparison.pairs_at`."""

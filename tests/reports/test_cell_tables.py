@@ -19,7 +19,7 @@ def comparison_without_a_partner(make_results):
 def test_rows_of_a_cell_are_those_of_a_filter_in_their_order(make_results):
     """Runs, ideal partners, pairs, and pairs at a step, of real cells and of the ideal one."""
     comparison = comparison_without_a_partner(make_results)
-    runs, pairs = comparison.runs, comparison.pairs().drop(columns="last_common_step")
+    runs, pairs = comparison.runs, comparison.pairs()
     for cell_id, world in runs[["cell_id", "world"]].drop_duplicates().itertuples(index=False):
         tables = comparison.tables_of(cell_id, world)
         own = runs[(runs["cell_id"] == cell_id) & (runs["world"] == world)]
