@@ -60,8 +60,10 @@ def write_and_tell(
     from deepboot.reports.page.summary import finding
     from deepboot.reports.replication.ledger import replications
     from deepboot.reports.tables.replication import lines
+    from deepboot.runners import builtins
 
     read = [results.read(folder) for folder in folders]
+    builtins.load()  # a page says which settings are at the defaults of their model, optimizer or task
     _load_own_kinds(read)
     if out is None and len(folders) > 1:
         out = folders[0].parent / "comparison.html"

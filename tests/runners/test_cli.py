@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -46,6 +47,17 @@ def test_run_report_claims_and_export_lead_to_each_other(study, tmp_path, deepbo
     assert len(pd.read_csv(tmp_path / "csv" / "runs.csv")) == 4
     both = deepboot("report", out, out)
     assert f"Report: {tmp_path / 'comparison.html'}" in both.stdout, both.stderr
+
+
+def test_a_report_alone_has_the_page_of_the_run(study, tmp_path, deepboot):
+    """A process that trained nothing knows the defaults of models, optimizers and tasks, too."""
+    deepboot("run", study(), "--out", tmp_path / "out", "--workers", 1)
+    page = (tmp_path / "out" / "report.html").read_text()
+    command = [sys.executable, "-m", "deepboot.runners.cli", "report", tmp_path / "out"]
+    subprocess.run(command, capture_output=True, check=True)
+    folded = re.compile(r"(\d+) more settings, at their defaults")
+    assert folded.findall((tmp_path / "out" / "report.html").read_text()) == folded.findall(page)
+    assert len(folded.findall(page)) == 1
 
 
 def test_a_study_may_be_trained_without_a_report(study, tmp_path, deepboot):
