@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("process")  # what these tests share is made in one process, once
+
 PROGRAM = """
 import resource, torch
 from deepboot.runners import builtins
@@ -20,8 +22,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 from deepboot.bootstrap.training.pack import Pack, train_steps
 from tests.bootstrap.conftest import parity
 from deepboot.bootstrap.study.sweep import runs_of
-
-pytestmark = pytest.mark.xdist_group("process")  # what these tests share is made in one process, once
 for width in (3, 25, 129):
     for batch in (33, 50):
         (run,) = runs_of(parity(
