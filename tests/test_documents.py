@@ -31,8 +31,6 @@ from deepboot.runners.run.trial import Rate
 from deepboot.runners.shipped import shipped
 from tests.bootstrap.conftest import parity
 
-pytestmark = pytest.mark.xdist_group("documents")  # what these tests share is made in one process, once
-
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = [

@@ -18,8 +18,6 @@ from deepboot.runners.cluster import travel
 from deepboot.runners.cluster.engine import RayEngine
 from tests.bootstrap.conftest import parity
 
-pytestmark = pytest.mark.xdist_group("conformance")  # what these tests share is made in one process, once
-
 HEALTH = {  # a lost node is found in about two seconds, not in the twenty of Ray's defaults
     "health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 500,
     "health_check_failure_threshold": 3,

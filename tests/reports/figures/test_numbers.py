@@ -13,8 +13,6 @@ from deepboot.reports import compare
 from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.numbers import numbers_of, points_of
 
-pytestmark = pytest.mark.xdist_group("numbers")  # what these tests share is made in one process, once
-
 CURVES = {"test_error", "test_soft_error", "bootstrap_error"}
 
 

@@ -16,7 +16,6 @@ from tests.reports.interactive import chromium
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("interactive page"),  # one browser draws the page that these tests share
     pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed"),
 ]
 EVIL = "<img src=x onerror=fail()> \\(y\\)"

@@ -20,7 +20,6 @@ from tests.reports.interactive.test_interactive_page import HELPERS, choose, cli
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("report in chromium"),  # one browser draws the page that these tests share
     pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed"),
 ]
 CLAIMS = [{"kind": "bootstrap_error", "max": 0.9, "at": "end", "metric": "test_error"}, {"kind": "faster"}]

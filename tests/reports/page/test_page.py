@@ -25,8 +25,6 @@ from deepboot.reports.replication.ledger import replications
 from deepboot.reports.tables.cells import steps
 from tests.reports.conftest import synthetic
 
-pytestmark = pytest.mark.xdist_group("page")  # what these tests share is made in one process, once
-
 CLAIMS = [
     {"kind": "grokking_delay", "min_ratio": 5.0, "primary": True, "text": "Grokking comes late"},
     {"kind": "faster", "min_ratio": 1.0},

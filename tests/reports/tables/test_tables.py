@@ -8,8 +8,6 @@ from deepboot.reports import compare
 from deepboot.reports.tables import across_tasks, pairing, time_to_event
 from deepboot.reports.tables.table import Table
 
-pytestmark = pytest.mark.xdist_group("tables")  # what these tests share is made in one process, once
-
 WORLDS = [pairing.pairing, pairing.noise, pairing.gap_shares, pairing.predictions]
 TIMES = [getattr(time_to_event, name) for name in ("means", "time_ratios", "ratios", "equality", "incidence")]
 EVERY = [*WORLDS, *TIMES, across_tasks.tasks, across_tasks.profiles]

@@ -16,8 +16,6 @@ from deepboot.runners.run import checkpoints, repair
 from tests.bootstrap.conftest import parity
 from tests.runners.run.test_engine import equal
 
-pytestmark = pytest.mark.xdist_group("damage")  # what these tests share is made in one process, once
-
 CLAIM = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
 RUNS_AGAIN = "moves it aside and makes it again from evaluations.parquet and states/; runs that these do not hold are"
 CURES = {

@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("process")  # what these tests share is made in one process, once
-
 PROGRAM = """
 import resource, torch
 from deepboot.runners import builtins
