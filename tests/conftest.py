@@ -1,14 +1,9 @@
-"""Fixtures of more than one folder."""
+"""Fixtures of more than one folder; heavy imports wait in them, for a process that only shares out tests."""
 
 import gc
 import os
 
 import pytest
-import torch
-
-from deepboot.bootstrap import registry
-from deepboot.runners import builtins
-from tests.datasets.published import serving, write
 
 
 def pytest_xdist_auto_num_workers():
@@ -31,18 +26,24 @@ def pytest_sessionfinish():
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """One thread per test process, so that results do not depend on how many processes share the machine."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def names():
     """Everything that is shipped is known by name."""
+    from deepboot.runners import builtins
+
     builtins.load()
 
 
 @pytest.fixture(autouse=True)
 def own_names(names):
     """What a test registers is forgotten after it."""
+    from deepboot.bootstrap import registry
+
     with registry.scratch():
         yield
 
@@ -62,6 +63,8 @@ def no_proxy(monkeypatch):
 @pytest.fixture
 def server(tmp_path):
     """A server of parts 0 and 5 of CIFAR-5m."""
+    from tests.datasets.published import serving, write
+
     write(tmp_path / "served", 0, 5)
     with serving(tmp_path / "served") as files:
         yield files

@@ -1,6 +1,7 @@
 """Index rules that space the uses of a pool's samples, against lists that plain loops write draw by draw."""
 
 from collections import Counter
+from functools import cache
 from itertools import count, islice, pairwise
 
 import pytest
@@ -21,12 +22,16 @@ def world(name, sizes=SIZES, batch=4, keys=KEYS, **settings):
     return World(registry.find("rule", name).target, settings, sizes, keys, batch, None)
 
 
+@cache
+def order(size, seed, number):
+    """The keyed order of one pass over a pool."""
+    return streams.permutation(streams.keys([seed], "order"), torch.tensor([number]), size)[0].tolist()
+
+
 def passes(size, seed, batch):
     """Indices of a pool, pass after pass without end: first in its order, then in keyed ones, or in full batches."""
-    key_12 = streams.keys([seed], "order")
     for number in count():
-        order = streams.permutation(key_12, torch.tensor([number]), size)[0].tolist()
-        yield from order if number and size != batch else range(size)
+        yield from order(size, seed, number) if number and size != batch else range(size)
 
 
 def batches_of(indices, batch):
@@ -56,12 +61,11 @@ def growing(size, seed, batch, *, first, growth):
     """Passes over a pool that grows: where an order has a sample that is new, the next new one is read."""
 
     def indices():
-        key_12, known = streams.keys([seed], "order"), 0
+        known = 0
         for number in count():
             total = min(size, first + number * growth)
             new = iter(range(known, total))
-            order = streams.permutation(key_12, torch.tensor([number]), total)[0].tolist()
-            for item in order if number and size != batch else range(total):
+            for item in order(total, seed, number) if number and size != batch else range(total):
                 yield item if item < known else next(new)
             known = total
 

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 from deepboot.reports import compare
+from deepboot.reports.figures.effect import draw_effects
+from deepboot.reports.figures.maps import draw_phase_map
+from deepboot.reports.figures.worlds import draw_worlds
+from deepboot.reports.measures.events import event_times
 from deepboot.reports.page.page import write_report
 from tests.reports.conftest import synthetic
 from tests.reports.interactive import chromium
@@ -55,6 +59,17 @@ def whole(request):
         open_browser.resize(1280, 900)
         open_browser.value("document.querySelector('form.interactive-controls').reset()")
         open_browser.value("control('measure').dispatchEvent(new Event('change', {bubbles: true})); settled()")
+
+
+@pytest.fixture
+def only_covered(monkeypatch):
+    """Reports have those static figures alone that lie under interactive ones."""
+
+    def drawings(comparison, axis):
+        curves = (draw_worlds(comparison, name, event_times(comparison)) for name in ("test_error", "test_soft_error"))
+        return [one for one in (*draw_effects(comparison), draw_phase_map(comparison), *curves) if one]
+
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawings)
 
 
 def wheel(browser, spot, delta):
@@ -235,7 +250,7 @@ def test_letters_of_figures_are_readable_on_a_telephone(browser):
     assert browser.value("parseFloat(model('curves x log').axis_label_text_font_size)") >= 11
 
 
-def test_a_map_answers_to_the_mouse(tmp_path):
+def test_a_map_answers_to_the_mouse(only_covered, tmp_path):
     """A tooltip names the cell and its number."""
     page = write_report(synthetic(3, (500, 1000), decays=(0.1, 0.3), evaluations=20), tmp_path / "report.html")
     with chromium.Browser() as browser:
@@ -256,7 +271,7 @@ def test_a_map_answers_to_the_mouse(tmp_path):
         assert browser.errors == []
 
 
-def test_more_than_six_means_have_a_reason_for_no_band(tmp_path):
+def test_more_than_six_means_have_a_reason_for_no_band(only_covered, tmp_path):
     """And a cell that is picked has its band."""
     results = synthetic(3, (200, 300, 400, 500, 600, 700), evaluations=12)
     page = write_report(dataclasses.replace(results, claims={}), tmp_path / "report.html")
@@ -271,7 +286,7 @@ def test_more_than_six_means_have_a_reason_for_no_band(tmp_path):
         assert browser.value("column('curves band', 'xs').length") == 2
 
 
-def test_figures_of_two_studies_draw_side_by_side(tmp_path):
+def test_figures_of_two_studies_draw_side_by_side(only_covered, tmp_path):
     """With one library between them, and each over its own static figures."""
     one, other = synthetic(2, (1000, 2000), evaluations=12), synthetic(2, (500,), decays=(0.1,), evaluations=12)
     other = dataclasses.replace(other, study={"question": "And with less decay?"})

@@ -17,7 +17,6 @@ from deepboot.reports import compare
 from deepboot.reports.claims.explain.evidence import evidence_of
 from deepboot.reports.claims.family import cases
 from deepboot.reports.claims.judge import judge
-from deepboot.reports.figures.gallery import draw_all
 from deepboot.reports.figures.worlds import draw_worlds
 from deepboot.reports.measures.events import event_times
 from deepboot.reports.page.page import write_report
@@ -140,8 +139,9 @@ def test_figures_carry_the_commands_that_made_their_results(monkeypatch, tmp_pat
     assert b"/Subject" not in pdf.read_bytes()
 
 
-def test_the_ideal_world_of_a_finite_task_repeats_its_samples(usual, tmp_path):
+def test_the_ideal_world_of_a_finite_task_repeats_its_samples(usual, monkeypatch, tmp_path):
     """The glossary does not say that nothing is used twice where everything is."""
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawn("test_error", "test_soft_error"))
     results, _, _, words, _ = usual
     assert "nothing is ever used twice" in words
     runs = results.runs.assign(first_reuse_step=7)
@@ -223,11 +223,10 @@ def test_tables_can_be_saved_from_the_page_alone(usual):
     assert "real,grokking,8," in steps(compare(results)).csv
 
 
-def test_published_numbers_stand_beside_ours(make_results, without_figures, tmp_path):
+def test_published_numbers_stand_beside_ours(usual, without_figures, tmp_path):
     """After the verdicts, in both forms, with the verdict, the source, what is open, and the command; else nowhere."""
     entry = {"quantity": "grokking_delay", "value": 500.0, "source": "Power et al. 2022", "unspecified": "the width"}
-    results = make_results(seeds=6, claims=CLAIMS)
-    plain = write_report(results, tmp_path / "plain.html")
+    results, plain, *_ = usual
     assert "published" not in plain.read_text() + plain.with_suffix(".md").read_text()
     with_entry = dataclasses.replace(results, study={**results.study, "published": [entry]})
     out = write_report(with_entry, tmp_path / "report.html")
@@ -238,14 +237,14 @@ def test_published_numbers_stand_beside_ours(make_results, without_figures, tmp_
     assert "Measured by:\n\n    deepboot run parity.toml\n" in markdown
     (one,) = replications(compare(with_entry))
     for text in (words, markdown):
-        for cell in (one.quantity, "500", one.estimate, "6 of 6", "same direction", "Power et al. 2022", "the width"):
+        for cell in (one.quantity, "500", one.estimate, "6 of 8", "same direction", "Power et al. 2022", "the width"):
             assert cell in text
 
 
 def test_every_verdict_has_its_evidence(usual):
     """Numbers, missing runs, what was compared and what would change it, in both forms, and links to figures."""
     results, out, page, words, plain = usual
-    every, drawings = cases(judge(results)), [drawing.name for drawing in draw_all(compare(results))]
+    every, drawings = cases(judge(results)), [path.stem for path in (out.parent / "figures").iterdir()]
     assert out.read_text().count("<summary>Evidence") == len(every) == 2
     for case in every:
         found = evidence_of(case, case.first)
@@ -350,8 +349,9 @@ def test_report_of_a_folder_lies_in_the_folder(make_results, without_figures, tm
     assert "deepboot run parity.toml" in out.read_text()
 
 
-def test_several_folders_need_a_place(make_results, tmp_path):
+def test_several_folders_need_a_place(make_results, monkeypatch, tmp_path):
     """Side by side, with the file named."""
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawn("test_error"))
     first = make_results(1, evaluations=8, facts=False)
     second = make_results(1, (200,), decays=(0.1,), evaluations=8, facts=False)
     second = dataclasses.replace(second, study={"question": "And with less decay?"})
@@ -464,8 +464,9 @@ def test_each_study_has_its_figures_under_its_own_heading(tmp_path):
     assert "(figures/together-effect_final_error.svg)" in markdown
 
 
-def test_nothing_is_drawn_together_of_studies_that_sweep_other_settings(tmp_path):
+def test_nothing_is_drawn_together_of_studies_that_sweep_other_settings(monkeypatch, tmp_path):
     """A sentence says so; where none sweeps anything, their curves and steps stand side by side."""
+    monkeypatch.setattr("deepboot.reports.page.page.draw_all", drawn("test_error"))
     message = "These studies do not sweep the same settings, or do not measure the same"
     for other_sizes, together in (((100,), False), ((100, 200), True)):
         sizes = (100, 200) if not together else (100,)

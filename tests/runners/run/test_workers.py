@@ -144,15 +144,17 @@ def test_a_plugin_that_exits_outside_training_is_a_mistake(study, tmp_path, monk
     assert caught.value.problems == [told]
 
 
-@pytest.mark.parametrize(("first", "same"), [("lose the device", False), ("exit", True)])
-def test_a_worker_that_lost_its_device_is_replaced(moody, tmp_path, first, same):
-    """The pack that raised is failed, and the next one runs in a fresh process; other errors leave the worker."""
-    jobs = jobs_of(moody(first, "well"), tmp_path)
-    (failure,) = Crew(jobs, Mock(), local.Processes()).work(1)
-    assert failure.job == jobs[0].name
-    assert failure.run_ids == [run.run_id for run in jobs[0].runs]
-    processes = [(tmp_path / f"process-{how}").read_text() for how in (first, "well")]
-    assert (processes[0] == processes[1]) is same
+def test_a_worker_that_lost_its_device_is_replaced(moody, tmp_path):
+    """Packs that raise are failed, and the next one runs in a fresh process; other errors leave the worker."""
+    hows = ("exit", "lose the device", "well")
+    jobs = jobs_of(moody(*hows), tmp_path)
+    failures = Crew(jobs, Mock(), local.Processes()).work(1)
+    assert [(one.job, one.run_ids) for one in failures] == [
+        (job.name, [run.run_id for run in job.runs]) for job in jobs[:2]
+    ]
+    after_exit, after_loss = ((tmp_path / f"process-{how}").read_text() for how in hows[1:])
+    assert (tmp_path / "process-exit").read_text() == after_exit
+    assert after_loss != after_exit
 
 
 def test_jobs_for_a_device_run_in_a_worker_even_where_there_is_one(study, tmp_path, monkeypatch):
