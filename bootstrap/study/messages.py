@@ -30,6 +30,7 @@ NAMES = {
 FORMER = {  # settings of earlier versions, with what to write instead
     "training.clip_norm": 'this is a transform now. Write training.transforms = [{ name = "clip", norm = 1.0 }].',
 }
+SWEPT = ("task.", "model.", "optimizer.", "loss.", "data.", "training.")  # how settings begin that can be swept
 LIMITS = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below", "less_than_equal": "at most"}
 
 KeyPath = tuple[int | str, ...]  # the keys and numbers that lead to a value inside nested tables and lists
@@ -211,6 +212,8 @@ def _sentence(key: str, details: list[Any], schema: type[Settings]) -> str:
     else:
         expected = " or ".join(dict.fromkeys(_expected(item) for item in specific))
         cure = "Change it." if kind == "finite_number" else cure
+        if isinstance(came, list) and key.startswith(SWEPT):
+            cure = f'Give one value. To try them all, sweep it: [sweep] and below it "{key}" = {got}.'
     return f"`{key}`: expected {expected}, got {got}. {cure}"
 
 

@@ -57,6 +57,11 @@ def test_an_unknown_key_is_answered_with_the_nearest(changes, sentence):
     [
         ({"question": None}, "`question`: expected text, got None. Change its type or value."),
         ({"question": ["a"]}, "`question`: expected text, got ['a']. Change its type or value."),
+        (
+            {"model": {"name": "mlp", "width": [16, 32]}},
+            "`model.width`: expected a whole number, got [16, 32]. "
+            'Give one value. To try them all, sweep it: [sweep] and below it "model.width" = [16, 32].',
+        ),
         ({"task": "x"}, "`task`: expected a table, got 'x'. Change its type or value."),
         ({"data": 3}, "`data`: expected a table, got 3. Change its type or value."),
         ({"plugins": "x"}, "`plugins`: expected a list, got 'x'. Change its type or value."),
