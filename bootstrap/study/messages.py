@@ -212,7 +212,7 @@ def _sentence(key: str, details: list[Any], schema: type[Settings]) -> str:
     else:
         expected = " or ".join(dict.fromkeys(_expected(item) for item in specific))
         cure = "Change it." if kind == "finite_number" else cure
-        if isinstance(came, list) and key.startswith(SWEPT):
+        if isinstance(came, list) and key.startswith(SWEPT) and "[" not in key and expected != NAMES["dict_type"]:
             cure = f'Give one value. To try them all, sweep it: [sweep] and below it "{key}" = {got}.'
     return f"`{key}`: expected {expected}, got {got}. {cure}"
 

@@ -1,7 +1,10 @@
 """Tables of settings: what a study sweeps and changes, what it leaves at its default, and how folders differ."""
 
+from dataclasses import replace
+
 import pandas as pd
 
+from deepboot.bootstrap.results import Results
 from deepboot.bootstrap.study.defaults import defaults
 from deepboot.reports.cells import KEY, settings_of, varied
 from deepboot.reports.comparison import Comparison, compare
@@ -26,15 +29,21 @@ def configuration(comparison: Comparison) -> Table:
 
 
 def swept(comparison: Comparison) -> Table:
-    """The settings that differ between the cells of the real world."""
+    """The settings that differ between the cells of the real world, of several folders those within one of them."""
     first = comparison.runs[~comparison.runs.duplicated(KEY)]
-    names = _swept_names(first)
+    several = comparison.sources if len(comparison.sources) > 1 else ()
+    within = {name for source in several for name in _swept_names(_alone(source).runs)}
+    names = [name for name in _swept_names(first) if name in within or not several]
     return Table("Swept", ("setting", "value"), [(name, _values(first, name)) for name in names])
 
 
 def chosen(comparison: Comparison) -> Table:
-    """The settings that a reader always asks for, and those of one value that is not the default."""
-    defaults, apart = _defaults(comparison), set(_swept_names(comparison.runs))
+    """The settings that a reader always asks for, and those of one value that is not the default.
+
+    What differs between several folders is in `between_folders`.
+    """
+    between = {name for name, *_ in between_folders(comparison).rows}
+    defaults, apart = _defaults(comparison), {*_swept_names(comparison.runs), *between}
     rows: list[tuple[str, ...]] = [
         (name, value)
         for name, value in configuration(comparison).rows
@@ -45,7 +54,7 @@ def chosen(comparison: Comparison) -> Table:
 
 def untouched(comparison: Comparison) -> Table:
     """The settings that are at their default in every run."""
-    shown = {name for table in (swept(comparison), chosen(comparison)) for name, _ in table.rows}
+    shown = {row[0] for table in (swept, chosen, between_folders) for row in table(comparison).rows}
     rows = [row for row in configuration(comparison).rows if row[0] not in shown]
     return Table("At their defaults", ("setting", "value"), rows)
 
@@ -53,11 +62,16 @@ def untouched(comparison: Comparison) -> Table:
 def between_folders(comparison: Comparison) -> Table:
     """The settings that differ between several folders, a column each; without rows for one folder."""
     sources = comparison.sources if len(comparison.sources) > 1 else ()
-    tables = [{row[0]: row[1] for row in configuration(compare(source)).rows} for source in sources]
+    tables = [{row[0]: row[1] for row in configuration(_alone(source)).rows} for source in sources]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = [(name, *(table.get(name, "–") for table in tables)) for name in names]
     columns = ("setting", *(str(source.folder or f"folder {n}") for n, source in enumerate(sources, start=1)))
     return Table("What differs between the folders", columns, [row for row in rows if len(set(row[1:])) > 1])
+
+
+def _alone(source: Results) -> Comparison:
+    """The comparison of one folder, of which nothing but its settings is asked."""
+    return compare(replace(source, evaluations=source.evaluations.head(0), probes=source.probes.head(0)))
 
 
 def _swept_names(runs: pd.DataFrame) -> list[str]:
