@@ -25,9 +25,9 @@ BLOCKS = [block for page in PAGES for block in re.findall(r"^```\w+\n(.*?)^```$"
 
 
 def test_the_test_command_is_the_one_that_ci_runs():
-    """.ci/run ends with the README's second command."""
+    """A line of .ci/run is the README's second command, beside which other parts may run."""
     assert "uv run pytest" in [block.strip() for block in BLOCKS]
-    assert (ROOT / ".ci" / "run").read_text().strip().endswith("uv run pytest")
+    assert "uv run pytest" in [line.removesuffix(" &") for line in (ROOT / ".ci" / "run").read_text().splitlines()]
 
 
 def test_the_study_of_the_readme_is_valid():
