@@ -4,6 +4,7 @@ What was measured is kept per machine, so that the next study with that pack key
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +36,9 @@ FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  #
 SEQUENTIAL_RATE = {"cpu": 500, "cuda": 2_000}
 FREE_SHARE = 0.5  # of the free memory that packs may plan with
 FLOPS, STEP_SECONDS = 2e10, 3e-4  # of a modest core, by which it is guessed whether a study is worth a trial
+# Members that a CPU steps together where nothing is tried, if the arithmetic of a step takes no more than twice what
+# starting one takes; otherwise one family. LOG.md has what this gains.
+UNTRIED, MOSTLY_STARTING = 8, 2 * STEP_SECONDS * FLOPS
 SHORT, LONG = "a few seconds", "a minute or two, since it is compiled"  # that one trial takes
 
 Measure = Callable[[Trial, int], Rate]  # a trial by so many processes at once: the sum of their rates
@@ -68,10 +72,21 @@ def choose(
     for key, families in by_key.items():
         if _guess(families) / workers > TRY_SECONDS[device]:
             plan.packs[key] = _pack_settings(families, plan, plugins, measure, say)
+        elif device == "cpu" and operations_per_step(families[0][0]) <= MOSTLY_STARTING:
+            plan.packs[key] = PackSettings(pack_size=_untried(sum(map(len, families)), workers))
     if device == "cpu" and _guess(longest) / workers > TRY_SECONDS[device] and threads > 1:
         say(f"Trying one process of {threads} threads: {SHORT}.")
         _choose_threads(longest, plan, threads, plugins, measure)
     return plan
+
+
+def _untried(members: int, workers: int) -> int:
+    """Members of a pack where nothing is tried: few, and so that every process has as many packs.
+
+    >>> _untried(12, 1), _untried(12, 2), _untried(72, 2)
+    (6, 6, 8)
+    """
+    return math.ceil(members / (workers * math.ceil(members / (workers * UNTRIED))))
 
 
 def _guess(families: list[list[Run]]) -> float:

@@ -52,7 +52,7 @@ def deepboot_with_figures(monkeypatch):
 
 @pytest.fixture
 def interrupted_at_5(monkeypatch):
-    """Runs a study until one pack is done, and interrupts it at the next pack's checkpoint at step 5."""
+    """Runs a study, a pair a pack, until one pack is done, and interrupts it at the next one's checkpoint at step 5."""
 
     def run(path, out, **options):
         write = checkpoints.write_checkpoint
@@ -70,7 +70,7 @@ def interrupted_at_5(monkeypatch):
 
         monkeypatch.setattr(local, "execute", stop_at_5)
         with pytest.raises(KeyboardInterrupt):
-            run_study(path, out, workers=1, **options)
+            run_study(path, out, workers=1, pack_size=2, **options)
         monkeypatch.undo()
 
     return run

@@ -96,10 +96,21 @@ def test_a_short_study_is_not_tried_and_a_middling_one_once():
     """What takes two minutes at most costs no trial; what turns out to take less is packed family by family."""
     machine = Machine({(2, "eager"): 100_000})
     plan = autotune.choose(study_of(2, steps=100), "cpu", 2, 2, [], machine)
-    assert (plan.packs, machine.asked) == ({}, [])
-    assert plan.summary == "2 processes of 1 threads, packs of one family"
+    assert machine.asked == []
+    assert plan.summary == "2 processes of 1 threads, packs of up to 2 members, eager"
     _, settings = chosen(machine, study_of(8), threads=1)
     assert (settings.pack_size, len(machine.asked)) == (2, 1)
+
+
+def test_a_short_study_of_small_steps_is_packed_untried():
+    """Up to eight members, as many packs a process; a step that is mostly arithmetic has one family, as on a GPU."""
+    untried = Machine({})
+    (settings,) = autotune.choose(study_of(9, steps=20), "cpu", 2, 1, [], untried).packs.values()
+    assert (settings.pack_size, settings.backend) == (5, "eager")
+    large = runs_of(parity(model={"name": "mlp", "width": 32_768}, training__seeds=9, training__max_steps=20))
+    assert autotune.operations_per_step(large[0]) > autotune.MOSTLY_STARTING
+    assert autotune.choose(large, "cpu", 2, 1, [], untried).packs == {}
+    assert autotune.choose(study_of(9, steps=20), "cuda", 1, 1, [], untried).packs == {}
 
 
 def test_a_convolution_counts_once_per_pixel(tmp_path):
