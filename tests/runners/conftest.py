@@ -70,7 +70,7 @@ def interrupted_at_5(monkeypatch):
 
         monkeypatch.setattr(local, "execute", stop_at_5)
         with pytest.raises(KeyboardInterrupt):
-            run_study(path, out, workers=1, pack_size=2, **options)
+            run_study(path, out, workers=1, **{"pack_size": 2, **options})
         monkeypatch.undo()
 
     return run
