@@ -227,10 +227,10 @@ class Comparison:
     def curves(self, metrics: Iterable[str] | None = None) -> pd.DataFrame:
         """Evaluations to draw: the columns of `panels`, then those of ``evaluations``, run by run.
 
+        In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
+
         Args:
             metrics: columns of evaluations; all that were measured if None.
-
-        In seconds no two runs are evaluated at the same time, so they are interpolated at times that all share.
 
         >>> from deepboot.reports import load
         >>> curves = compare(load("results/demo")).curves()
@@ -239,7 +239,8 @@ class Comparison:
         """
         rows = self.evaluations
         if metrics is not None:
-            rows = rows[[name for name in rows.columns if name in NOT_METRICS or name in set(metrics)]]
+            wanted = {*NOT_METRICS, *metrics}
+            rows = rows[[name for name in rows.columns if name in wanted]]
         curves = self._panels.merge(rows, on="run_id", how="inner")
         return on_one_grid(curves) if self.axis == "seconds" else curves
 

@@ -23,7 +23,8 @@ STEPS: tuple[When, ...] = ("stopping", "end")
 CORRECT_BELOW = "evaluation.correct_below"  # of runs whose errors of real labels are shares
 ERROR = "test_error"  # the share of wrong labels: the one metric that is binomial
 TEST_STREAM = "training.streams.test"  # null where every seed draws its own test set
-SIZES = ("facts.test_size", "data.test_samples", "facts.universe_size")  # that say how large a test set is
+TEST_SIZES = ("facts.test_size", "data.test_samples")  # test samples of a run: the fact, else the setting
+UNIVERSE = "facts.universe_size"
 NEGLIGIBLE = 1e-3  # errors and gaps below it are not compared: soft errors fall for ever, and ratios turn meaningless
 
 
@@ -60,7 +61,7 @@ def noise_table(comparison: Comparison, confidence: float = 0.95) -> pd.DataFram
         gives, with its interval) and ``limit`` (largest error that a run without a wrong label is consistent with, NaN
         unless all are).
     """
-    runs = comparison.runs[[name for name in ("run_id", TEST_STREAM, *SIZES) if name in comparison.runs]]
+    runs = comparison.runs[[name for name in ("run_id", TEST_STREAM, *TEST_SIZES, UNIVERSE) if name in comparison.runs]]
     runs = runs.assign(share=among(runs["run_id"], _measured_in_shares(comparison)))
     runs = runs.set_index(pd.Index(runs.pop("run_id"), dtype=object))
     rows = [
@@ -88,7 +89,7 @@ def by_cell(
 def sizes_of_test(runs: pd.DataFrame) -> pd.Series:
     """Test samples of every run: the fact, else the setting, else NaN."""
     unknown = pd.Series(np.nan, index=runs.index, dtype=float)
-    fact, setting = (pd.to_numeric(runs[name]).astype(float) if name in runs else unknown for name in SIZES[:2])
+    fact, setting = (pd.to_numeric(runs[name]).astype(float) if name in runs else unknown for name in TEST_SIZES)
     return fact.fillna(setting)
 
 
@@ -139,7 +140,7 @@ def _errors(comparison: Comparison) -> Iterator[tuple[When, dict[str, Any], pd.S
 def _noise(errors: pd.Series, runs: pd.DataFrame, confidence: float) -> dict[str, Any]:
     sizes = sizes_of_test(runs)
     own = TEST_STREAM not in runs or bool(runs[TEST_STREAM].isna().all())
-    universe = runs.get("facts.universe_size", pd.Series(np.nan, index=runs.index)).astype(float)
+    universe = runs.get(UNIVERSE, pd.Series(np.nan, index=runs.index)).astype(float)
     facts = {"test_size": sizes.min(), "own": own, "whole": bool((sizes >= universe).all())}
     if sizes.isna().any():
         spread = float(errors.std()) if len(errors) > 1 else np.nan

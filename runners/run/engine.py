@@ -166,9 +166,9 @@ def run_study(
             work = remaining(request, start, lambda run: execution_plan.of(run).pack_size)
             for sentence in slow_parts(cell.run for cell in work.cells):
                 note(sentence)
-            if work.packs or mended or not output_folder.is_merged(folder):
+            to_do = bool(work.packs or mended) or not output_folder.is_merged(folder)
+            if to_do:
                 failures = _train(work, folder, execution_plan, started, checkpoint_seconds, sink)
-                refuse_missing(folder, request.runs, failures)
             else:  # it held all of them when it was looked at, and nobody else may write to it
                 output_folder.close(folder)
                 checkpoints.remove_checkpoints(folder, {run.run_id for run in request.runs})
@@ -177,6 +177,8 @@ def run_study(
                 f"output folder {folder} cannot be written: {error.strerror}. What was written before is whole; "
                 "make room and run the same command again."
             ]) from error  # fmt: skip
+        if to_do:
+            refuse_missing(folder, request.runs, failures)
         done = load(folder)
     return replace(done, folder=None) if found.copies else done
 

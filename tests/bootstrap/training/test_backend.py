@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 
-from deepboot.bootstrap import streams
 from deepboot.bootstrap.registry import register
 from deepboot.bootstrap.study.sweep import runs_of
 from deepboot.bootstrap.training import pack as packs
@@ -32,9 +31,8 @@ def close(one, other):
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore::Warning")  # torch's own, while it compiles
-def test_a_compiled_step_is_the_eager_one_to_rounding(monkeypatch):
+def test_a_compiled_step_is_the_eager_one_to_rounding():
     """Rows and weights of an MLP with every trait agree, and a second pack of that shape compiles nothing anew."""
-    monkeypatch.setattr(streams, "_ROTATIONS", ((13,), (17,)))  # what one round of each group does, all of them do
     raw = parity(training__seeds=2, training__max_steps=30, model__output_scale=2.0, evaluation__schedule=10)
     raw["training"].update(transforms=[{"name": "clip", "norm": 1.0}], weight_noise=0.01, update_noise=0.1)
     runs = runs_of(raw)
