@@ -36,9 +36,10 @@ FAMILIES = {"cpu": (1, 2, 4, 8, 16), "cuda": (1, 4, 16, 64, 256, 1024, 4096)}  #
 SEQUENTIAL_RATE = {"cpu": 500, "cuda": 2_000}
 FREE_SHARE = 0.5  # of the free memory that packs may plan with
 FLOPS, STEP_SECONDS = 2e10, 3e-4  # of a modest core, by which it is guessed whether a study is worth a trial
-# Members that a CPU steps together where nothing is tried, if the arithmetic of a step takes no more than twice what
-# starting one takes; otherwise one family. LOG.md has what this gains.
-UNTRIED, MOSTLY_STARTING = 8, 2 * STEP_SECONDS * FLOPS
+# Members that a CPU steps together where nothing is tried, and the largest step, in floating-point operations of one
+# member, for which it does so; those of larger steps, which may want much memory, go one family at a time. LOG.md has
+# what this gains.
+UNTRIED, UNTRIED_OPERATIONS = 16, 4e8
 SHORT, LONG = "a few seconds", "a minute or two, since it is compiled"  # that one trial takes
 
 Measure = Callable[[Trial, int], Rate]  # a trial by so many processes at once: the sum of their rates
@@ -72,20 +73,19 @@ def choose(
     for key, families in by_key.items():
         if _guess(families) / workers > TRY_SECONDS[device]:
             plan.packs[key] = _pack_settings(families, plan, plugins, measure, say)
-        elif device == "cpu" and operations_per_step(families[0][0]) <= MOSTLY_STARTING:
-            plan.packs[key] = PackSettings(pack_size=_untried(sum(map(len, families)), workers))
+        elif device == "cpu":
+            plan.packs[key] = PackSettings(pack_size=_untried(families, workers))
     if device == "cpu" and _guess(longest) / workers > TRY_SECONDS[device] and threads > 1:
         say(f"Trying one process of {threads} threads: {SHORT}.")
         _choose_threads(longest, plan, threads, plugins, measure)
     return plan
 
 
-def _untried(members: int, workers: int) -> int:
-    """Members of a pack where nothing is tried: few, and so that every process has as many packs.
-
-    >>> _untried(12, 1), _untried(12, 2), _untried(72, 2)
-    (6, 6, 8)
-    """
+def _untried(families: list[list[Run]], workers: int) -> int:
+    """Members of a pack on a CPU where nothing is tried: few, and so that every process has as many packs."""
+    if operations_per_step(families[0][0]) > UNTRIED_OPERATIONS:
+        return len(families[0])
+    members = sum(map(len, families))
     return math.ceil(members / (workers * math.ceil(members / (workers * UNTRIED))))
 
 
@@ -159,6 +159,7 @@ def _pack_settings(
         best = attempt(1, backend)
     seconds = sum(run.max_steps for family in families for run in family) / max(best.rate, 1e-9)
     if seconds < TRY_SECONDS["cpu"] and plan.device == "cpu":
+        settings.pack_size = _untried(families, workers)
         return settings
     if best.rate < SEQUENTIAL_RATE[plan.device] * workers and len(families[0]) > 1:
         rate = attempt(1, backend, sequential=True)

@@ -93,23 +93,27 @@ def test_a_faster_compiled_program_is_taken_and_a_missing_compiler_recorded():
 
 
 def test_a_short_study_is_not_tried_and_a_middling_one_once():
-    """What takes two minutes at most costs no trial; what turns out to take less is packed family by family."""
+    """What takes two minutes at most costs no trial; of what turns out to take less, no further pack is tried."""
     machine = Machine({(2, "eager"): 100_000})
     plan = autotune.choose(study_of(2, steps=100), "cpu", 2, 2, [], machine)
     assert machine.asked == []
     assert plan.summary == "2 processes of 1 threads, packs of up to 2 members, eager"
-    _, settings = chosen(machine, study_of(8), threads=1)
-    assert (settings.pack_size, len(machine.asked)) == (2, 1)
+    _, settings = chosen(machine, study_of(18), threads=1)
+    assert (settings.pack_size, len(machine.asked)) == (9, 1)
 
 
-def test_a_short_study_of_small_steps_is_packed_untried():
-    """Up to eight members, as many packs a process; a step that is mostly arithmetic has one family, as on a GPU."""
+def test_a_short_study_is_packed_untried():
+    """Up to sixteen members, as many packs a process; of a large step one family, and nothing is planned on a GPU."""
     untried = Machine({})
-    (settings,) = autotune.choose(study_of(9, steps=20), "cpu", 2, 1, [], untried).packs.values()
-    assert (settings.pack_size, settings.backend) == (5, "eager")
-    large = runs_of(parity(model={"name": "mlp", "width": 32_768}, training__seeds=9, training__max_steps=20))
-    assert autotune.operations_per_step(large[0]) > autotune.MOSTLY_STARTING
-    assert autotune.choose(large, "cpu", 2, 1, [], untried).packs == {}
+    for seeds, members in ((2, 2), (9, 9), (16, 16), (17, 9)):
+        (settings,) = autotune.choose(study_of(seeds, steps=20), "cpu", 2, 1, [], untried).packs.values()
+        assert (settings.pack_size, settings.backend) == (members, "eager")
+    large = runs_of(
+        parity(model={"name": "mlp", "width": 4_096, "depth": 2}, training__seeds=9, training__max_steps=20)
+    )
+    assert autotune.operations_per_step(large[0]) > autotune.UNTRIED_OPERATIONS
+    (settings,) = autotune.choose(large, "cpu", 2, 1, [], untried).packs.values()
+    assert settings.pack_size == 2
     assert autotune.choose(study_of(9, steps=20), "cuda", 1, 1, [], untried).packs == {}
 
 
