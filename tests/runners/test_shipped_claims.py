@@ -4,6 +4,7 @@ Each study is drawn as tables without any training: in worlds that are equal or 
 alike, and with runs that grok at once, late or never. A claim that every picture supports tests nothing.
 """
 
+import json
 import math
 import re
 import tomllib
@@ -17,6 +18,7 @@ import pytest
 from deepboot.bootstrap import registry
 from deepboot.bootstrap.columns import EVALUATION_COLUMNS, PROBE_COLUMNS, RUN_COLUMNS
 from deepboot.bootstrap.results import Results, typed
+from deepboot.bootstrap.study.build import build_task
 from deepboot.bootstrap.study.points import points
 from deepboot.reports.claims.judge import fewest_seeds, judge
 from deepboot.runners import study_files
@@ -26,7 +28,7 @@ BUDGET = 100_000
 STEPS = (0, 5_000, 10_000, 20_000, BUDGET)
 EQUAL = {
     "level": 0.3, "apart": 0.0, "real": 0.0, "ideal": 0.0, "fitted": True, "lasts": True,
-    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0, "second": 1.0, "spread": 0.0,
+    "delay": 2.2, "slower": 1.0, "later": 1.0, "later ideal": 1.0, "second": 1.0, "small": 1.0, "spread": 0.0,
 }  # fmt: skip
 PICTURES = {
     "equal": {},  # both worlds alike in everything: an error of 0.3, and 2.2 times as late to grok as to memorise
@@ -47,6 +49,8 @@ PICTURES = {
     "later cells late": {"later": 16.0},
     "later cells soon": {"later": 1 / 16},
     "every second cell late": {"second": 16.0},
+    "small pools late": {"small": 16.0},
+    "small pools soon": {"small": 1 / 16},
     "later ideal cells late": {"later ideal": 16.0},
     "relapse": {"errors": (0.9, 0.0, 0.0, 0.0, 0.9), "lasts": False},
     "rebound": {"errors": (0.9, 0.1, 0.8, 0.1, 0.1), "train": (1.0, 1e-4, 0.5, 1e-4, 1e-4), "delay": 200.0},
@@ -64,6 +68,7 @@ PICTURES = {
     "grokking": {"train": (1.0, *(0.0,) * 4), "test": (1.0, 3.0, *(0.0,) * 3), "errors": (0.9, 0.9, *(0.0,) * 3)},
 }
 CELLS_IN_TIME = ("equal", "later cells late", "later cells soon")  # of steps that are compared between cells
+POOLS_IN_TIME = ("equal", "small pools late", "small pools soon")
 APART = ("equal", "real worse", "ideal worse")
 OPPOSITES = {  # what a kind speaks of: a neutral picture, and two ends
     **dict.fromkeys(("bootstrap_error", "difference", "equivalent", "gap_share", "predicts"), APART),
@@ -121,6 +126,12 @@ def flat(table, prefix=""):
     return found
 
 
+@cache
+def cells_in(task):
+    """How many samples a finite task has."""
+    return build_task(json.loads(task)).size
+
+
 def cells_of(raw):
     """Settings of every real cell, by dotted names, in the order of the study."""
     found = []
@@ -131,43 +142,63 @@ def cells_of(raw):
         pools = values if isinstance(values, list) else [values]
         later = {f"phases.{n}.{key}": value for n, phase in enumerate(point.get("phases", []), 1)
                  for key, value in ({"at_step": phase["at_step"]} | phase["set"]).items()}  # fmt: skip
-        size = (lambda value: round(10_000 * value)) if name == "train_fraction" else int
+        whole = cells_in(json.dumps(point["task"])) if name == "train_fraction" else 1
         batch = point["training"]["batch_size"]
         defaults = {
             f"{kind}.{key}": field.default for kind in ("task", "model", "optimizer")
             for key, field in registry.settings(kind, point[kind]["name"]).model_fields.items()
         }  # fmt: skip
         nested = flat({kind: value for kind, value in point.items() if kind != "phases"})
-        whole = defaults | nested | named | later
+        settings = defaults | nested | named | later
         for value in pools:
-            batch_size = size(value) if batch == "full" else batch
-            found.append(whole | {"train_size": size(value), name: value, "batch_size": batch_size})
+            size = round(whole * value)
+            batch_size = size if batch == "full" else batch
+            found.append(settings | {"train_size": size, name: value, "batch_size": batch_size})
     return found
+
+
+def seeds_of(raw):
+    """How many seeds a study has."""
+    seeds = raw["training"]["seeds"]
+    return len(seeds) if isinstance(seeds, list) else seeds
+
+
+def with_one_ideal(raw, cells):
+    """Of each cell the place of the first that has the same ideal runs: that differs from it in the pool alone."""
+    shared = "stop" not in raw and not any(cell.get("data.swapped_answers") for cell in cells)
+    alike = {}
+    for place, cell in enumerate(cells):
+        kept = {key: value for key, value in cell.items() if not key.endswith(("train_size", "train_fraction"))}
+        yield alike.setdefault(json.dumps(kept, sort_keys=True), place) if shared else place
 
 
 def results_of(raw, picture):
     """The results that a study would have if its runs did what the picture says."""
-    drawn, cells, seeds = EQUAL | picture, cells_of(raw), raw["training"]["seeds"]
+    drawn, cells, seeds = EQUAL | picture, cells_of(raw), seeds_of(raw)
+    largest = max(cell["train_size"] for cell in cells)
     scatter = np.random.default_rng(0).normal(0, 0.001, (len(cells), 2, seeds))
     scatter -= scatter.mean(axis=2, keepdims=True)  # what is alike is alike in the mean
     runs, rows = [], []
-    for place, cell in enumerate(cells):
+    for place, (cell, ideal) in enumerate(zip(cells, with_one_ideal(raw, cells), strict=True)):
         along = place / max(len(cells) - 1, 1)
         for seed in range(seeds):
             memorizes = drawn.get("memorizes", 103 if seed % 2 else 97) * drawn["later"] ** along
             memorizes *= drawn["second"] ** (place % 2)
             late = memorizes * (1 + (drawn["delay"] - 1) * math.exp(drawn["spread"] * extreme(seed, seeds)))
             soon = 300.0 if np.isinf(drawn["slower"]) else late / drawn["slower"] * drawn["later ideal"] ** along
+            late *= drawn["small"] ** (1 - cell["train_size"] / largest)
             common = cell | {"seed": seed, "status": "finished", "last_step": BUDGET, "max_steps": BUDGET}
             rule = cell.get("training.world.rule", "real")
             for which, (world, groks, apart) in enumerate(((rule, late, drawn["apart"]), ("ideal", soon, 0.0))):
+                if world == "ideal" and ideal != place:
+                    continue
                 run_id = f"{world}-{place}-{seed}"
                 along_it = drawn["ideal" if world == "ideal" else "real"] * along
                 error = drawn["level"] + apart + along_it + scatter[place, which, seed]
                 run = common | {"run_id": run_id, "cell_id": f"{world}-{place}", "world": world}
                 run |= event("memorization", memorizes if drawn["fitted"] else np.inf)
                 run |= event("grokking", groks) | event("stable", groks if drawn["lasts"] else np.inf)
-                pool = {"ideal_run_id": f"ideal-{place}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
+                pool = {"ideal_run_id": f"ideal-{ideal}-{seed}", "first_reuse_step": 1, "stopping_high": STEPS[1]}
                 runs.append(run | (pool if world != "ideal" else {"train_size": None, "train_fraction": None}))
                 rows += [{"run_id": run_id} | row for row in evaluations(drawn, error, scatter[place, which, seed])]
     claims = raw["claims"]
@@ -216,9 +247,17 @@ def judged(raw, picture, places):
     return {places[one.number - 1]: one.overall for one in judge(results_of(asked, drawn))}
 
 
+def differing(claim):
+    """Settings in which the two cells that a claim compares differ."""
+    one, other = flat(claim["of"]), flat(claim["to"])
+    return {key for key in one | other if one.get(key) != other.get(key)}
+
+
 def opposites_of(claim):
     """The neutral picture and the two ends that a claim speaks of."""
     event = claim.get("event", "grokking")
+    if claim["kind"] == "ratio" and differing(claim) <= {"train_size", "train_fraction"}:
+        return POOLS_IN_TIME
     if claim["kind"] in BETWEEN_CELLS and event != "final_error":
         return CELLS_IN_TIME
     return FITTING if (claim["kind"], event) == ("rate", "memorization") else OPPOSITES[claim["kind"]]
@@ -261,7 +300,7 @@ def test_a_shipped_claim_can_be_refuted(name, scale):
     asked = {
         place: pictures_of(claim)
         for place, (claim, needed) in enumerate(zip(raw["claims"], fewest_seeds(raw["claims"]), strict=True))
-        if needed <= raw["training"]["seeds"]
+        if needed <= seeds_of(raw)
     }
     found = {place: {} for place in asked}
     for picture in dict.fromkeys(picture for pictures in asked.values() for picture in pictures):
