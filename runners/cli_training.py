@@ -120,7 +120,8 @@ def run(
         fail(
             [f"Some planned runs are not done; the others are in {place}:", found.told(str(failed)), try_again], code=1
         )
-    more = f"deepboot run {study} --out {place} --set training.seeds={2 * done.runs['seed'].nunique()}"
+    seeds = work.twice_as_many(done.study["training"]["seeds"])
+    more = work.run_command(study, scale, settings, seeds=seeds, out=place)
     say(f"Next: deepboot {'report' if train_only else 'claims'} {place}   or more seeds: {more}")
 
 

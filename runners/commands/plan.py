@@ -22,7 +22,7 @@ from deepboot.runners.run.left import Left, families_left, left_of, start_steps
 from deepboot.runners.run.local import choose_device, cores
 from deepboot.runners.run.packing import PackPlan, plan_packs
 from deepboot.runners.run.trial import Trial, measure
-from deepboot.runners.run.work import Work, requested
+from deepboot.runners.run.work import Work, requested, run_command
 
 PILOT = 3  # seeds, the fewest that show a spread
 TABLES = ("runs.parquet", "evaluations.parquet", "study.toml")
@@ -38,7 +38,8 @@ def describe(
         ValueError: a claim of an unknown kind, or with settings that its kind does not take.
     """
     work = requested(study, out, scale, changes, None)
-    yield from _described(study, work, out, choose_device("auto"), _measured(work, scale, changes))
+    told = _next(study, work, scale, changes)
+    yield from _described(work, out, choose_device("auto"), _measured(work, scale, changes), told)
 
 
 def dry_run(
@@ -61,7 +62,7 @@ def dry_run(
     work = requested(study, out, scale, changes, shard)
     yield f"# {study} as it would run, without the settings that are at their defaults"
     yield study_files.concise(work.raw)
-    yield from _described(study, work, out, chosen, _measured(work, scale, changes))
+    yield from _described(work, out, chosen, _measured(work, scale, changes), _next(study, work, scale, changes))
 
 
 def _measured(work: Work, scale: str | None, changes: Sequence[str]) -> str | None:
@@ -71,7 +72,15 @@ def _measured(work: Work, scale: str | None, changes: Sequence[str]) -> str | No
     return f"{seconds}, as measured" if seconds else None
 
 
-def _described(study: str | Path, work: Work, out: Path | None, device: str, measured: str | None) -> Iterator[str]:
+def _next(study: str | Path, work: Work, scale: str | None, changes: Sequence[str]) -> str:
+    """The command that runs the study, and that of a pilot where it has many seeds."""
+    command, seeds = run_command(study, scale, changes), work.raw["training"]["seeds"]
+    if not isinstance(seeds, int) or seeds <= PILOT:
+        return f"Next: {command}"
+    return f"Next: {command}   or first a pilot of a few seeds: {run_command(study, scale, changes, seeds=PILOT)}"
+
+
+def _described(work: Work, out: Path | None, device: str, measured: str | None, told: str) -> Iterator[str]:
     start = start_steps(out, work.cells)
     seeds = len(set().union(*{tuple(cell.seeds) for cell in work.cells}))
     yield from _cost(work, start, device, seeds)
@@ -85,8 +94,7 @@ def _described(study: str | Path, work: Work, out: Path | None, device: str, mea
         yield f"claims     what {plural(seeds, 'seed')} can settle; spreads are standard deviations over seeds"
         for number, line in enumerate(prospects(claims, seeds), start=1):
             yield f"  {number:<8} {line}"
-        pilot = f"   or first a pilot of a few seeds: --set training.seeds={PILOT}" if seeds > PILOT else ""
-        yield f"\nNext: deepboot run {study}{pilot}"
+        yield f"\n{told}"
 
 
 def _cost(work: Work, start: dict[str, int], device: str, seeds: int) -> Iterator[str]:

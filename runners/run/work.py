@@ -1,5 +1,6 @@
 """The work that a study asks for: its runs, those of one shard, and what a folder does not hold of them yet."""
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,47 @@ def plugins_cannot_exit() -> Iterator[None]:
         raise StudyError(
             [f"a plugin ended the program (SystemExit: {error}). Let it raise an error that says why instead."]
         ) from error
+
+
+def run_command(
+    study: str | Path,
+    scale: str | None,
+    changes: Sequence[str],
+    *,
+    seeds: int | list[int] | None = None,
+    out: Path | str | None = None,
+) -> str:
+    """The command that trains a study at this scale and with these changes, as a shell takes it.
+
+    Args:
+        seeds: other seeds than the study's.
+        out: where to, if not to the default folder.
+
+    >>> run_command("demo", "quick", ["optimizer.lr=0.1", "training.seeds=4"], seeds=8, out="here")
+    'deepboot run demo --scale quick --out here --set optimizer.lr=0.1 training.seeds=8'
+    >>> run_command("demo", None, [])
+    'deepboot run demo'
+    """
+    others = [change for change in changes if seeds is None or not change.startswith("training.seeds=")]
+    settings = [*others, *([f"training.seeds={seeds}"] if seeds is not None else [])]
+    options = {"--scale": [scale] if scale else [], "--out": [str(out)] if out else [], "--set": settings}
+    return shlex.join(
+        [
+            "deepboot",
+            "run",
+            str(study),
+            *chain.from_iterable([name, *given] for name, given in options.items() if given),
+        ]
+    )
+
+
+def twice_as_many(seeds: int | list[int]) -> int | list[int]:
+    """A study's seeds and as many more.
+
+    >>> twice_as_many(8), twice_as_many([10, 11])
+    (16, [10, 11, 12, 13])
+    """
+    return 2 * seeds if isinstance(seeds, int) else [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + len(seeds))]
 
 
 def plan(

@@ -67,9 +67,11 @@ def test_a_study_may_be_trained_without_a_report(study, tmp_path, deepboot):
     assert refused.returncode == 2
     assert refused.stderr == "--open: expected a page, got --train-only, which writes none. Leave one of them out.\n"
     assert not out.exists()
-    ran = deepboot("run", study(), "--out", out, "--train-only", "--workers", 1)
+    path = study(scale={"quick": {"optimizer.lr": 0.2}})
+    ran = deepboot("run", path, "--scale", "quick", "--out", out, "--train-only", "--workers", 1)
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith(f"Next: deepboot report {out}   or more seeds: ")
+    more = f"deepboot run {path} --scale quick --out {out} --set training.seeds=2"
+    assert ran.stdout == f"Next: deepboot report {out}   or more seeds: {more}\n"
     assert len(results.read(out).runs) == 2
     assert not list(out.glob("report*"))
 

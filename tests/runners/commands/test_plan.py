@@ -28,6 +28,15 @@ def test_dry_run_says_cost_and_hopeless_claims_and_writes_nothing(study, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def test_the_next_command_is_about_the_same_runs(study):
+    """It has the scale and the changes that were asked about; the pilot other seeds."""
+    path = study(scale={"quick": {"training.seeds": 9}}, claims=CLAIMS)
+    changes = ["optimizer.lr=0.2", "training.seeds=8"]
+    told = list(plan.dry_run(path, scale="quick", changes=changes))[-1]
+    asked = f"deepboot run {path} --scale quick --set optimizer.lr=0.2 training.seeds="
+    assert told == f"\nNext: {asked}8   or first a pilot of a few seeds: {asked}3"
+
+
 def test_dry_run_prints_the_study_as_it_would_run(study, tmp_path, deepboot):
     """With its scale and changes, without defaults and costs; a valid study file of the same runs and claims."""
     path = study(
@@ -168,9 +177,7 @@ def test_a_pilot_is_proposed_only_to_a_study_of_more_seeds(study):
     """Two seeds are no more than a pilot themselves."""
     claim = {"kind": "rate", "event": "grokking", "world": "real", "min_rate": 0.5}
     assert "a pilot" not in "\n".join(plan.describe(study(training__seeds=2, claims=[claim])))
-    assert "a pilot of a few seeds: --set training.seeds=3" in "\n".join(
-        plan.describe(study(training__seeds=4, claims=[claim]))
-    )
+    assert "a pilot of a few seeds: deepboot run " in "\n".join(plan.describe(study(training__seeds=4, claims=[claim])))
 
 
 def test_costs_under_a_stop_rule_are_bounds(study):
