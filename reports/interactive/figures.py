@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 TOOLS = "pan,box_zoom,wheel_zoom,reset"
 WIDE = 10  # from this ratio of largest to smallest on, a swept number is drawn on a log axis
+MOST_PANELS = 9  # values of a third setting that have a panel each
 MOST_TICKS = 12  # swept numbers that have a tick each
 KEPT: dict[str, Any] = {"nonselection_line_alpha": 1.0, "nonselection_fill_alpha": 0.5}
 NO_VALUE = "#bbbbbb"
@@ -61,68 +62,98 @@ def curves_figure() -> "Figure":
 
 
 def effect_figures(settings: list[str], cells: list[dict[str, Any]]) -> "list[Figure]":
-    """A plot over the first swept number, and a heat map of the first two settings where there are so many."""
+    """A plot over one swept setting, and a heat map of two where there are so many; one per panel of each.
+
+    Those of the first panel are named ``effect`` and ``map``, those of the second ``effect-1`` and ``map-1``, …
+    """
     if not settings:
         return []
     values = [in_order(cell["values"][place] for cell in cells) for place in range(len(settings))]
-    across = across_place(settings, cells)
-    plot = _effect_plot(settings[across], values[across], several=len(settings) > 1)
-    return [plot, _heat_map(settings[:2], values[:2])] if len(settings) > 1 else [plot]
+    across, *rest = roles(settings, cells)
+    axes = sorted((across, *rest[:1]))
+    names = ["", *(f"-{number}" for number in range(1, len(panel_values(settings, cells))))]
+    several = bool(rest)
+    plots = [_effect_plot(f"effect{name}", settings[across], values[across], several=several) for name in names]
+    if not several:
+        return plots
+    maps = [_heat_map(f"map{name}", [settings[one] for one in axes], [values[one] for one in axes]) for name in names]
+    return [*plots, *maps]
 
 
-def across_place(settings: list[str], cells: list[dict[str, Any]]) -> int:
-    """Which setting is across in a plot: the first one that has numbers only, as in the static figures."""
-    numeric = (all(number(cell["values"][place]) is not None for cell in cells) for place in range(len(settings)))
-    return next((place for place, known in enumerate(numeric) if known), 0)
+def roles(settings: list[str], cells: list[dict[str, Any]]) -> list[int]:
+    """Places of the settings as they are drawn: the one across, by tone, by panel; further ones are in menus only.
+
+    Across is the first one that has numbers only, as in the static figures.
+
+    >>> roles(["loss", "lr"], [{"values": ["mse", "0.1"]}, {"values": ["hinge", "0.1"]}])
+    [1, 0]
+    """
+    places = range(len(settings))
+    numeric = (all(number(cell["values"][place]) is not None for cell in cells) for place in places)
+    across = next((place for place, known in enumerate(numeric) if known), 0)
+    return sorted(places, key=lambda place: place != across)
 
 
-def _heat_map(settings: list[str], values: list[list[str]]) -> "Figure":
+def panel_values(settings: list[str], cells: list[dict[str, Any]]) -> list[str]:
+    """The values of the third setting, one per panel; none where there is no third one, or one of a great many values.
+
+    >>> panel_values(["lr", "loss", "width"], [{"values": ["0.1", "mse", "16"]}, {"values": ["0.1", "mse", "32"]}])
+    ['16', '32']
+    """
+    if len(settings) < 3:
+        return []
+    third = roles(settings, cells)[2]
+    values = in_order(cell["values"][third] for cell in cells)
+    return values if 1 < len(values) <= MOST_PANELS else []
+
+
+def _heat_map(name: str, settings: list[str], values: list[list[str]]) -> "Figure":
     from bokeh.models import ColumnDataSource, FactorRange, HoverTool, LinearColorMapper, TapTool
     from bokeh.models.annotations import ColorBar
     from bokeh.plotting import figure
 
     plot: Any = figure(
-        name="map", height=160 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
+        name=name, height=160 + 34 * min(len(values[1]), 12), sizing_mode="stretch_width",
         x_range=FactorRange(factors=values[0]), y_range=FactorRange(factors=values[1]),
         tools="", toolbar_location=None, x_axis_label=settings[0], y_axis_label=settings[1],
     )  # fmt: skip
-    names = ("x", "y", "value", "text", "cell", "world", "label", "ink")
-    squares = ColumnDataSource({name: [] for name in names}, name="map cells")
-    colors = LinearColorMapper(palette=[NO_VALUE], low=0, high=1, nan_color=NO_VALUE, name="map colors")
+    columns = ("x", "y", "value", "text", "cell", "world", "label", "ink")
+    squares = ColumnDataSource({column: [] for column in columns}, name=f"{name} cells")
+    colors = LinearColorMapper(palette=[NO_VALUE], low=0, high=1, nan_color=NO_VALUE, name=f"{name} colors")
     style: dict[str, Any] = {"fill_color": {"field": "value", "transform": colors}, "line_color": None}
     style |= {"nonselection_fill_alpha": 0.45, "selection_line_color": GREY, "selection_line_width": 2}
     drawn = plot.rect("x", "y", 0.96, 0.96, source=squares, **style)
     plot.text("x", "y", "label", source=squares, text_color="ink", text_font_size="12px", **CENTRED)
-    bar = ColorBar(color_mapper=colors, height=10, padding=4, background_fill_color=None, name="map bar")
+    bar = ColorBar(color_mapper=colors, height=10, padding=4, background_fill_color=None, name=f"{name} bar")
     plot.add_layout(bar, "above")  # there its title has the whole width
     plot.add_tools(HoverTool(renderers=[drawn], tooltips=CELL_TIP), TapTool(renderers=[drawn]))
     plot.grid.visible = False
     return _bare(plot)
 
 
-def _effect_plot(setting: str, values: list[str], *, several: bool) -> "Figure":
+def _effect_plot(name: str, setting: str, values: list[str], *, several: bool) -> "Figure":
     from bokeh.models import BoxZoomTool, ColumnDataSource, FixedTicker, HoverTool, TapTool
 
     numbers = [number(value) for value in values]
     known = [value for value in numbers if value is not None]
     numeric = len(known) == len(values) and len(values) > 1
     log = numeric and min(known) > 0 and max(known) >= WIDE * min(known)
-    plot: Any = _plot("effect", height=360 if several else 300, factors=None if numeric else values)
+    plot: Any = _plot(name, height=360 if several else 300, factors=None if numeric else values)
     plot.xaxis.axis_label = setting
     plot.tags = ["log" if log else "linear" if numeric else "factors"]
     points = ColumnDataSource(
-        {name: [] for name in (
+        {column: [] for column in (
             "x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world")},
-        name="effect cells",
+        name=f"{name} cells",
     )  # fmt: skip
     if len(known) <= MOST_TICKS and numeric:
         for ruler in plot.xaxis:
             ruler.ticker = FixedTicker(ticks=sorted(known))
-    zero = ColumnDataSource({"y": []}, name="effect zero")
+    zero = ColumnDataSource({"y": []}, name=f"{name} zero")
     plot.hspan(y="y", source=zero, line_color=GREY, line_width=0.8)
-    runs = ColumnDataSource({name: [] for name in ("x", "y", "color", "fill", "marker")}, name="effect runs")
+    runs = ColumnDataSource({column: [] for column in ("x", "y", "color", "fill", "marker")}, name=f"{name} runs")
     plot.scatter("x", "y", source=runs, marker="marker", size=5, color="color", line_alpha=0.5, fill_alpha="fill")
-    links = ColumnDataSource({name: [] for name in ("xs", "ys", "color", "dash", "alpha")}, name="effect links")
+    links = ColumnDataSource({column: [] for column in ("xs", "ys", "color", "dash", "alpha")}, name=f"{name} links")
     plot.multi_line("xs", "ys", source=links, line_width=1.2, **LINES)
     plot.segment("x", "low", "x", "high", source=points, line_color="color", line_width=2)
     look: dict[str, Any] = {"marker": "marker", "size": "size", "fill_color": "color", "line_color": "edge"}

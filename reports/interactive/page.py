@@ -18,7 +18,7 @@ from deepboot.reports.figures.style import DASHES, GAP_COLOR, GREY, ordered, wor
 from deepboot.reports.figures.theme import HUES, SQUARES, TONES
 from deepboot.reports.interactive.curves import MEASURES, curves_of, note_on
 from deepboot.reports.interactive.effects import effects_of
-from deepboot.reports.interactive.figures import across_place, curves_figure, effect_figures
+from deepboot.reports.interactive.figures import curves_figure, effect_figures, panel_values, roles
 from deepboot.reports.text import listed
 from deepboot.reports.time_axis import UNITS
 
@@ -102,7 +102,8 @@ def payload_of(comparison: Comparison, view: View = "effect") -> dict[str, Any]:
         "squares": SQUARES,
         "effects": effects_of(comparison) if effects else [],
         "gap_metric": f"test_{comparison.runs['metric'].iloc[0]}",
-        "across": across_place(curves.settings, curves.cells),
+        "roles": roles(curves.settings, curves.cells),
+        "panels": panel_values(curves.settings, curves.cells),
         "measures": MEASURES,
         "times": {name: unit.label for name, unit in UNITS.items()},
         "note": note_on(curves),

@@ -28,7 +28,22 @@
   const models = {};
   root.hidden = false;
   find(".interactive-effect").hidden = !data.figures.effect;
-  find("[data-figure=map]").hidden = !data.figures.map;  // until it has its size
+  const [across, tone, third, ...further] = data.roles;  // places of the settings: across, by tone, by panel, in menus only
+  const axes = [across, tone].sort((one, other) => one - other);  // of a map
+  const menus = data.panels.length || third === undefined ? further : [third, ...further];  // settings without a place of their own
+  const panels = data.panels.length ? data.panels : [""], names_of = (form) => panels.map((_, place) => place ? `${form}-${place}` : form);
+  for (const form of ["effect", "map"]) {
+    const box = find(`[data-form=${form}]`), drawn = names_of(form).filter((name) => data.figures[name]);
+    box.hidden = !drawn.length;  // until they have their size
+    box.append(...drawn.map((name, place) => {
+      const panel = element("div", "", { className: "interactive-panel" }), plot = element("div", "", { className: "interactive-plot" });
+      plot.dataset.figure = name;
+      if (form === "effect") for (const [key, value] of Object.entries({ tabindex: 0, role: "group",
+        "aria-label": `Outcomes${panels[place] && ` where ${data.settings[third]} is ${panels[place]}`}: + and − zoom, arrows move, 0 shows all` })) plot.setAttribute(key, value);
+      panel.append(...(data.panels.length ? [element("b", `${data.settings[third]} ${panels[place]}`)] : []), plot);
+      return panel;
+    }));
+  }
   for (const [name, item] of Object.entries(data.figures)) {
     const views = await Bokeh.embed.embed_item(item, find(`[data-figure=${name}]`));
     const model_document = [...views][0].model.document;
@@ -311,33 +326,55 @@
 
   function draw_effect() {
     const several = layers[Number(layer_choice.value)], map = form_choice.value === "map";
-    find("[data-figure=effect]").hidden = map;
-    find("[data-figure=map]").hidden = !map;
+    find("[data-form=effect]").hidden = map;
+    find("[data-form=map]").hidden = !map;
     world_choice.parentElement.hidden = !map || several.length < 2;
-    if (!map) return draw_effect_plot(several, models.effect);
-    draw_heat_map(several.find((layer) => layer.world === world_choice.value) ?? several[0], models.map);
+    if (map) draw_heat_maps(several.find((layer) => layer.world === world_choice.value) ?? several[0]);
+    else draw_effect_plots(several);
   }
 
-  function draw_effect_plot(several, model) {
-    const points = empty_columns(["x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world", "cells"]);
-    const singles = empty_columns(["x", "y", "color", "fill", "marker"]);
-    const links = empty_columns(["xs", "ys", "color", "dash", "alpha"]), kind = model("").tags[0];
-    const across = data.across, rest = data.settings.map((_, place) => place).filter((place) => place !== across);
-    const places = [...data.cells.keys()].filter((place) => rest.slice(1).every((setting) => state.chosen[setting] === "" || data.cells[place].values[setting] === state.chosen[setting]));
-    const toned = rest.length ? in_order(data.cells.map((cell) => cell.values[rest[0]])) : [""];
-    const number = (text) => Number(text.replaceAll(",", "")), numbers = data.cells.map((cell) => number(cell.values[across]));
-    const [least, most] = [Math.min(...numbers), Math.max(...numbers)];
+  function cells_of(panel) {  // those of the settings that the menus have chosen
+    const among = (place, value) => value === "" || data.cells[place].values[third] === value;
+    return [...data.cells.keys()].filter((place) => among(place, panel)
+      && menus.every((setting) => state.chosen[setting] === "" || data.cells[place].values[setting] === state.chosen[setting]));
+  }
+
+  function draw_effect_plots(several) {
+    const kind = models.effect("").tags[0], number = (text) => Number(text.replaceAll(",", ""));
+    const toned = tone === undefined ? [""] : in_order(data.cells.map((cell) => cell.values[tone]));
+    const numbers = data.cells.map((cell) => number(cell.values[across])), [least, most] = [Math.min(...numbers), Math.max(...numbers)];
     const x_of = (text, rank) => {  // values of the second setting beside each other
       const shift = (rank - (toned.length - 1) / 2) * DODGE;
       if (kind === "factors") return shift ? [text, 4 * shift] : text;
       return kind === "log" ? number(text) * (most / least) ** shift : number(text) + shift * (most - least || 1);
     };
+    const drawn = panels.map((panel) => effect_marks(several, cells_of(panel), toned, x_of, kind !== "factors"));
+    const all = (part, ...columns) => drawn.flatMap((one) => columns.flatMap((column) => one[part][column]));
+    const log = several[0].log, wide = range_of([...numbers, ...all("points", "x"), ...all("singles", "x")], kind === "log");
+    const high = range_of([...all("points", "low", "high"), ...all("singles", "y")], log, false, true);
+    for (const [place, name] of names_of("effect").entries()) {
+      const model = models[name];
+      for (const [id, columns] of [["links", drawn[place].links], ["runs", drawn[place].singles], ["cells", drawn[place].points]]) model(id).data = columns;
+      model("zero").data = { y: several[0].difference ? [0] : [] };
+      scaled(model, "x", kind === "log", wide, null, kind === "factors");
+      scaled(model, "y", log, high, several[0].quantity.replace(" (", "\n("));
+    }
+    const points = Object.fromEntries(Object.keys(drawn[0].points).map((column) => [column, all("points", column)]));
+    const seen = new Set(points.cells.map(([place]) => toned.length > 1 && data.cells[place].values[tone]));
+    const tones = toned.map((value, rank) => [value, rank]).filter(([value]) => toned.length > 1 && seen.has(value));
+    explain_effect(several, points, new Set(all("singles", "marker")), [data.settings[tone] ?? "", tones], toned.length,
+      panels.reduce((sum, panel) => sum + cells_of(panel).length, 0));
+  }
+
+  function effect_marks(several, places, toned, x_of, linked) {  // of one panel
+    const points = empty_columns(["x", "y", "low", "high", "color", "edge", "size", "fill", "marker", "text", "cell", "world", "cells"]);
+    const singles = empty_columns(["x", "y", "color", "fill", "marker"]), links = empty_columns(["xs", "ys", "color", "dash", "alpha"]);
     for (const layer of several) {
       if (state.hidden_worlds.has(layer.world)) continue;
       const world = data.worlds.find((one) => one.name === layer.world), own_hue = hue(layer.difference ? data.difference : world);
-      const lines = grouped(places.filter((place) => !state.hidden_cells.has(place)), (place) => JSON.stringify(rest.map((setting) => data.cells[place].values[setting])));
+      const lines = grouped(places.filter((place) => !state.hidden_cells.has(place)), (place) => JSON.stringify(data.roles.slice(1).map((setting) => data.cells[place].values[setting])));
       for (const line of Object.values(lines)) {
-        const rank = rest.length ? toned.indexOf(data.cells[line[0]].values[rest[0]]) : 0, joined = [];
+        const rank = tone === undefined ? 0 : toned.indexOf(data.cells[line[0]].values[tone]), joined = [];
         const color = shade(own_hue, tone_of(rank, toned.length)), around = `rgb(${paper().join(",")})`;
         for (const place of line) {
           const x = x_of(data.cells[place].values[across], rank);
@@ -352,21 +389,13 @@
           if (!censored) joined.push([x, y]);
         }
         joined.sort((one, other) => one[0] - other[0]);
-        if (kind !== "factors") add(links, { xs: joined.map(([x]) => x), ys: joined.map(([, y]) => y), color, dash: world.dash, alpha: 0.7 });
+        if (linked) add(links, { xs: joined.map(([x]) => x), ys: joined.map(([, y]) => y), color, dash: world.dash, alpha: 0.7 });
       }
     }
-    model("links").data = links;
-    model("zero").data = { y: several[0].difference ? [0] : [] };
-    model("runs").data = singles;
-    model("cells").data = points;
-    const drawn = new Set(points.cells.map(([place]) => toned.length > 1 && data.cells[place].values[rest[0]]));
-    explain_effect(several, points, singles, [data.settings[rest[0]] ?? "", toned.map((value, rank) => [value, rank]).filter(([value]) => toned.length > 1 && drawn.has(value))], toned.length, places.length);
-    const log = several[0].log;
-    scaled(model, "x", kind === "log", range_of([...numbers, ...points.x, ...singles.x], kind === "log"), null, kind === "factors");
-    scaled(model, "y", log, range_of([...points.low, ...points.high, ...singles.y], log, false, true), several[0].quantity.replace(" (", "\n("));
+    return { points, singles, links };
   }
 
-  function explain_effect(several, points, singles, [setting, toned], tones, cells) {  // names the marks that are drawn, and no others
+  function explain_effect(several, points, markers, [setting, toned], tones, cells) {  // names the marks that are drawn, and no others
     const signs = { circle: "●", diamond: "◆", triangle: "△", x: "×" };
     const entry = (sign, color, words) => {
       const made = element("span", words);
@@ -381,7 +410,7 @@
     });
     entries.push(...toned.map(([value, rank]) => entry("■", shade(hue(data.neutral), tone_of(rank, tones)), `${setting.split(".").pop()} ${value}`)));
     const runs = { circle: several[0].difference ? "one pair" : "one run", triangle: "never grokked by its last step", x: "diverged or failed" };
-    for (const marker of SINGLES) if (singles.marker.includes(marker)) entries.push(entry(marker === "circle" ? "·" : signs[marker], hue(data.neutral), runs[marker]));
+    for (const marker of SINGLES) if (markers.has(marker)) entries.push(entry(marker === "circle" ? "·" : signs[marker], hue(data.neutral), runs[marker]));
     find(".interactive-marks").replaceChildren(...entries);
     const bars = points.low.some((low, place) => low !== points.high[place]) ? "Bars are 95 % intervals. " : "";
     const without = cells - new Set(points.cells.map(([place]) => place)).size;
@@ -389,33 +418,40 @@
     under_number(find("[data-note=effect]"), several[0].figure, `${bars}${blank}Click a mark to see its curves below, and again to see all.`);
   }
 
-  function draw_heat_map(layer, model) {
-    const squares = empty_columns(["x", "y", "value", "text", "cell", "world", "cells", "label", "ink"]);
-    const others = (cell) => state.chosen.every((value, place) => place < 2 || value === "" || cell.values[place] === value);
-    const places = [...data.cells.keys()].filter((place) => layer.cells[place] && others(data.cells[place]));
-    const [across, up] = [0, 1].map((side) => new Set(data.cells.map((cell) => cell.values[side])).size);
-    for (const cells of Object.values(grouped(places, (place) => JSON.stringify(data.cells[place].values.slice(0, 2))))) {
-      const known = cells.map((place) => layer.cells[place][0]), whole = known.every((value) => value !== null);
-      const value = whole ? known.reduce((sum, one) => sum + one, 0) / known.length : NaN;
-      const text = cells.length === 1 ? layer.cells[cells[0]][3] : whole ? `mean of ${cells.length} cells: ${value.toPrecision(3)}` : "a cell without a value";
-      const [x, y] = data.cells[cells[0]].values;
-      const label = across > MOST_WRITTEN || !whole ? "" : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
-      add(squares, { x, y, value, text, cells, label, world: layer.world, cell: cells.length === 1 ? data.cells[cells[0]].name : `${cells.length} cells` });
-    }
-    const own_hue = hue(layer.difference ? data.difference : data.worlds.find((one) => one.name === layer.world));
-    const [first, last] = data.squares, finite = squares.value.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+  function draw_heat_maps(layer) {
+    const drawn = panels.map((panel) => squares_of(layer, cells_of(panel).filter((place) => layer.cells[place])));
+    const finite = drawn.flatMap((squares) => squares.value).filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+    const own_hue = hue(layer.difference ? data.difference : data.worlds.find((one) => one.name === layer.world)), [first, last] = data.squares;
     const palette = Array.from({ length: LEVELS }, (_, level) => shade(own_hue, first + (last - first) * level / (LEVELS - 1)));
     const top = high > low ? high : low + 1;
     const color_of = (value) => palette[Math.min(LEVELS - 1, Math.floor((value - low) / (top - low) * LEVELS))];
     const bright = (color) => color.match(/\d+/g).reduce((sum, part, place) => sum + part * [0.299, 0.587, 0.114][place], 0) > 140;
-    squares.ink = squares.value.map((value) => Number.isFinite(value) && !bright(color_of(value)) ? "#fefefe" : "#111111");
-    model("colors").setv({ palette, low, high: top });
-    model("bar").title = `${layer.quantity}, ${layer.difference ? "real minus ideal" : `${layer.world} world`}`;
-    model("cells").data = squares;
+    for (const [place, name] of names_of("map").entries()) {
+      const squares = drawn[place], model = models[name];
+      squares.ink = squares.value.map((value) => Number.isFinite(value) && !bright(color_of(value)) ? "#fefefe" : "#111111");
+      model("colors").setv({ palette, low, high: top });
+      model("bar").title = place ? "" : `${layer.quantity}, ${layer.difference ? "real minus ideal" : `${layer.world} world`}`;
+      model("cells").data = squares;
+    }
     find(".interactive-marks").replaceChildren();
-    const grey = squares.value.some((value) => !Number.isFinite(value)) ? "Grey squares have no value. " : "";
-    const blank = squares.x.length < across * up ? "Where there is no square, this world has no run. " : "";
+    const [wide, high_up] = axes.map((setting) => new Set(data.cells.map((cell) => cell.values[setting])).size);
+    const grey = drawn.some((squares) => squares.value.some((value) => !Number.isFinite(value))) ? "Grey squares have no value. " : "";
+    const blank = drawn.some((squares) => squares.x.length < wide * high_up) ? "Where there is no square, this world has no run. " : "";
     under_number(find("[data-note=effect]"), layer.figure, `${grey}${blank}Click a square to see its curves below, and again to see all.`);
+  }
+
+  function squares_of(layer, places) {  // of one panel
+    const squares = empty_columns(["x", "y", "value", "text", "cell", "world", "cells", "label"]);
+    const columns = new Set(data.cells.map((cell) => cell.values[axes[0]])).size;
+    for (const cells of Object.values(grouped(places, (place) => JSON.stringify(axes.map((setting) => data.cells[place].values[setting]))))) {
+      const known = cells.map((place) => layer.cells[place][0]), whole = known.every((value) => value !== null);
+      const value = whole ? known.reduce((sum, one) => sum + one, 0) / known.length : NaN;
+      const text = cells.length === 1 ? layer.cells[cells[0]][3] : whole ? `mean of ${cells.length} cells: ${value.toPrecision(3)}` : "a cell without a value";
+      const [x, y] = axes.map((setting) => data.cells[cells[0]].values[setting]);
+      const label = columns * panels.length > MOST_WRITTEN || !whole ? "" : value.toLocaleString("en-US", { maximumSignificantDigits: 3 });
+      add(squares, { x, y, value, text, cells, label, world: layer.world, cell: cells.length === 1 ? data.cells[cells[0]].name : `${cells.length} cells` });
+    }
+    return squares;
   }
 
   function legend(shown, swatches, levels, drawn) {
@@ -460,14 +496,14 @@
   }
 
   // ---- clicks on cells, the colours of the page, and pages without room or mouse
-  for (const name of ["effect", "map"]) {
+  for (const [form, name] of ["effect", "map"].flatMap((form) => names_of(form).map((name) => [form, name]))) {
     const cells = models[name]?.("cells");
     cells?.selected.properties.indices.change.connect(() => {
       const [index] = cells.selected.indices;
       if (index === undefined) return;
       cells.selected.indices = [];
       const values_there = data.cells[cells.data.cells[index][0]].values;
-      const picked = data.settings.map((_, place) => name === "effect" || place < 2 ? values_there[place] : state.chosen[place]);
+      const picked = data.settings.map((_, place) => form === "effect" || !menus.includes(place) ? values_there[place] : state.chosen[place]);
       choose(picked.every((value, place) => value === state.chosen[place]) ? data.settings.map(() => "") : picked);
     });
   }
@@ -482,7 +518,7 @@
   const shifted = (share) => (start, end) => [start + share * (end - start), end + share * (end - start)];
   const KEYS = { "+": ["xy", zoomed(0.8)], "-": ["xy", zoomed(1.25)], ArrowLeft: ["x", shifted(-0.1)], ArrowRight: ["x", shifted(0.1)],
     ArrowDown: ["y", shifted(-0.1)], ArrowUp: ["y", shifted(0.1)] };
-  for (const name of ["curves", "effect"]) {
+  for (const name of ["curves", ...names_of("effect").filter((one) => models[one])]) {
     find(`[data-figure=${name}]`).addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in KEYS || event.key === "0")) return;
       event.preventDefault();

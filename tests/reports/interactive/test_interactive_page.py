@@ -4,6 +4,7 @@ import dataclasses
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from deepboot.bootstrap.results import Results
@@ -301,3 +302,67 @@ def test_a_notebooks_frame_holds_the_figures(tmp_path):
             assert browser.value(f"{frame}.querySelector('.interactive-effect').hidden") == (view != "worlds")
         assert browser.errors == []
         assert set(browser.requests) == {page.as_uri()}
+
+
+def three_swept_settings() -> Results:
+    """Two decays, two pools and two widths."""
+    parts = []
+    for width in (64, 128):
+        part = synthetic(2, (250, 1000), decays=(0.1, 1.0), evaluations=20)
+        runs = part.runs.assign(**{"model.width": width})
+        names = {name: f"{width}-" + runs[name] for name in ("run_id", "ideal_run_id", "cell_id")}
+        evaluations = part.evaluations.assign(run_id=f"{width}-" + part.evaluations["run_id"])
+        parts.append(dataclasses.replace(part, runs=runs.assign(**names), evaluations=evaluations))
+    tables = {
+        name: pd.concat([getattr(part, name) for part in parts], ignore_index=True) for name in ("runs", "evaluations")
+    }
+    return dataclasses.replace(parts[0], **tables)
+
+
+def test_the_third_swept_setting_has_a_panel_for_each_value(tmp_path):
+    """Of the plot and of the map, on the same axes and colours, each with its own cells; a click picks all three."""
+    page = tmp_path / "page.html"
+    page.write_text(f"{HEAD}{interactive(compare(three_swept_settings()))}")
+    with chromium.Browser() as browser:
+        browser.open(page)
+        browser.until("document.querySelector('.interactive').dataset.ready")
+        browser.value(HELPERS)
+        settings = browser.value(
+            "[...document.querySelectorAll('.interactive-settings label')].map((one) => one.firstChild.data.trim())"
+        )
+        third = browser.value("[...document.querySelectorAll('[data-form=effect] b')].map((one) => one.textContent)")
+        name = settings[2]
+        values = [words.removeprefix(f"{name} ") for words in third]
+        assert len(values) == 2
+        assert third == [f"{name} {value}" for value in values]
+        for place, value in enumerate(values):
+            plot = f"effect{f'-{place}' if place else ''}"
+            cells = browser.value(f"[...new Set(column('{plot} cells', 'cell'))]")
+            assert len(cells) == 4
+            assert all(value in cell for cell in cells)
+        ends = "['effect', 'effect-1'].map((name) => [model(name).y_range.start, model(name).y_range.end].join())"
+        one, other = browser.value(ends)
+        assert one == other
+
+        choose(browser, "form", "map")
+        layers = browser.value("[...control('layer').options].map((one) => one.text)")
+        choose(browser, "layer", str(next(place for place, words in enumerate(layers) if words.startswith("final"))))
+        squares = browser.value(
+            "['map', 'map-1'].map((name) => column(`${name} cells`, 'value').filter(Number.isFinite).length)"
+        )
+        assert squares == [4, 4]
+        one, other = browser.value(
+            "['map', 'map-1'].map((name) => [model(`${name} colors`).low, model(`${name} colors`).high].join())"
+        )
+        assert one == other
+        scroll_to(browser, "map-1")
+        click(browser, "at('map-1', model('map-1').x_range.factors[0], model('map-1').y_range.factors[1])")
+        browser.until(f"control('setting 2').value === '{values[1]}'")
+        assert browser.value("control('setting 0').value") == browser.value("model('map-1').x_range.factors[0]")
+        assert browser.value("control('setting 1').value") == browser.value("model('map-1').y_range.factors[1]")
+        browser.resize(390, 800)
+        browser.value("settled()")
+        wide = "(one) => one.getBoundingClientRect().right > 391"
+        every = "[...document.querySelectorAll('.interactive, .interactive *')]"
+        assert browser.value(f"{every}.filter({wide}).map((one) => one.className).join()") == ""
+        assert browser.errors == []
