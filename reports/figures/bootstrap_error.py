@@ -16,12 +16,14 @@ from deepboot.reports.figures.style import (
     CLAIM_COLOR,
     GAP_COLOR,
     INK,
+    curve_handles,
     mark_step,
     new_axes,
     ordered,
     round_ticks,
     step_axis,
 )
+from deepboot.reports.statistics.intervals import T_MIN
 from deepboot.reports.text import measure, plural
 from deepboot.reports.time_axis import UNITS, Axis
 
@@ -70,7 +72,7 @@ def draw_bootstrap_error(comparison: Comparison) -> Drawing | None:
             outline=curves[rows["cell_id"].iloc[0]],
             axis=comparison.axis,
         ),
-        handles=claim_handles(claimed, outline=outlined),
+        handles=gap_handles(claimed, band=bool(n.max() >= T_MIN), outline=outlined),
         caption=caption,
         axis=comparison.axis,
     )
@@ -123,10 +125,10 @@ def plot_bootstrap_error(
     return ax
 
 
-def claim_handles(claimed: pd.DataFrame, *, outline: bool) -> list[Any]:
-    """Legend entries of `plot_bootstrap_error` beside its mean; none where there are neither claims nor an outline."""
+def gap_handles(claimed: pd.DataFrame, *, band: bool, outline: bool) -> list[Any]:
+    """Legend entries of `plot_bootstrap_error`: the mean, single pairs, the band, claimed regions, the outline."""
     pair: dict[str, Any] = {"color": GAP_COLOR, "linewidth": 1.9, "label": "mean of the pairs"}
-    handles: list[Any] = [Line2D([], [], **pair)]
+    handles: list[Any] = [Line2D([], [], **pair), *curve_handles("pair", band=band)]
     for low, high in _regions(claimed):
         shaded = math.isfinite(low) and math.isfinite(high)
         claim_style = MARGIN | {"linewidth": 0.6} if shaded else LIMIT
@@ -134,7 +136,7 @@ def claim_handles(claimed: pd.DataFrame, *, outline: bool) -> list[Any]:
         handles.append(Patch(label=label, **claim_style) if shaded else Line2D([], [], label=label, **claim_style))
     if outline:
         handles.append(Line2D([], [], label="whole curve, 95 %", **OUTLINE))
-    return handles if len(handles) > 1 else []
+    return handles
 
 
 def _regions(claimed: pd.DataFrame) -> list[tuple[float, float]]:

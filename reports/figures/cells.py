@@ -17,6 +17,7 @@ from deepboot.reports.figures.style import (
     GREY,
     INK,
     SMALLEST,
+    band_handle,
     new_axes,
     ordered,
     step_axis,
@@ -52,6 +53,7 @@ def draw_survival(comparison: Comparison) -> Drawing | None:
     worlds = [str(world) for world in shown["world"].unique()]
     broken = int(shown["outcome"].isin(BROKEN).sum())
     unit = UNITS[comparison.axis]
+    bands = [band_handle("95 % interval at each step")] if table["low"].notna().any() else []
     caption = (
         f"Share of runs that have not grokked by a step (Kaplan–Meier, or Turnbull where evaluations differ), "
         f"{seed_counts(shown)}. Band: 95 % interval at each step (from 3 runs). A run that never grokked by its last "
@@ -63,7 +65,7 @@ def draw_survival(comparison: Comparison) -> Drawing | None:
         table,
         cells,
         plot=lambda rows, ax: plot_survival(rows, ax=ax, worlds=worlds, axis=comparison.axis),
-        handles=world_handles(worlds),
+        handles=[*world_handles(worlds), *bands],
         caption=caption,
         axis=comparison.axis,
         numbers=numbers_of("survival", table, ["cell", "world", "step", "survival", "low", "high"]),

@@ -66,7 +66,7 @@ def draw_delays(comparison: Comparison) -> Drawing | None:
 WIDEST = 1_000  # range of ratios beyond which only decades are named
 # By what is known of a run's delay: marker, whether it is filled, and its name in the legend.
 DELAYS = {
-    "known": ("o", True, "one run"),
+    "known": ("o", True, "one run, and its bar"),
     "least": (">", False, "at least: not grokked by the budget"),
     "most": ("<", False, "at most: not memorised"),
     "unknown": ("x", True, "nothing known"),
@@ -106,11 +106,11 @@ def plot_delays(table: pd.DataFrame, *, ax: Axes | None = None, axis: Axis = "st
 
 
 def delay_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of `plot_delays`: worlds, the marks of ratios with an open bound, and the median."""
+    """Legend entries of `plot_delays`: worlds, marks of ratios by what is known of them, and the median."""
     kinds = set(map(_knowledge, table["low"].astype(float), table["high"].astype(float)))
     handles = world_dots(list(table["world"].unique()))
     for kind, (marker, filled, name) in DELAYS.items():
-        if kind in kinds - {"known"}:
+        if kind in kinds:
             handles.append(
                 Line2D(
                     [], [], marker=marker, color=GREY, markerfacecolor=GREY if filled else "white", label=name, **DOT

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from deepboot.reports.time_axis import UNITS, Axis
@@ -96,6 +97,17 @@ def world_handles(worlds: list[str], *, train: bool = False) -> list[Line2D]:
         )
         handles.append(Line2D([], [], color=color, linestyle=TRAIN_DASH, linewidth=1.1, label=label))
     return handles
+
+
+def curve_handles(run: str, *, band: bool) -> list[Any]:
+    """Legend entries of the lines below a mean: of one run, or pair, and of the band where there is one."""
+    thin = Line2D([], [], color=GREY, linewidth=0.6, label=f"one {run}")
+    return [thin, band_handle("95 % interval of the mean")] if band else [thin]
+
+
+def band_handle(label: str) -> Patch:
+    """The legend entry of a band of any colour."""
+    return Patch(facecolor=GREY, alpha=0.25, linewidth=0, label=label)
 
 
 def new_axes() -> Axes:

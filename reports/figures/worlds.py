@@ -7,8 +7,9 @@ from deepboot.reports.comparison import Comparison
 from deepboot.reports.figures.curves import plot_worlds
 from deepboot.reports.figures.facets import BAND, Drawing, facets, seed_counts, shown_cells, singly
 from deepboot.reports.figures.marks import CHANCE, MARKED, chance_handle, mark_handles, mark_medians
-from deepboot.reports.figures.style import world_handles
+from deepboot.reports.figures.style import curve_handles, world_handles
 from deepboot.reports.measures.chance import chance_of, is_guessed
+from deepboot.reports.statistics.intervals import T_MIN
 from deepboot.reports.time_axis import UNITS
 
 
@@ -29,6 +30,7 @@ def draw_worlds(comparison: Comparison, metric: str, times: pd.DataFrame) -> Dra
     chance = chance_of(comparison.runs).dropna() if is_guessed(metric) else pd.Series(dtype=float)
     marks = mark_handles(shown, times) if metric.startswith("test_") else []
     handles = [*world_handles(worlds, train=set(worlds) != {"ideal"} and metric.startswith("test_")), *marks]
+    handles += curve_handles("run", band=bool(shown.groupby(["cell_id", "world"])["run_id"].nunique().max() >= T_MIN))
     handles += [chance_handle()] if len(chance) else []
     name = metric.replace("_", " ").capitalize()
     unit = UNITS[comparison.axis]

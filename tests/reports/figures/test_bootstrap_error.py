@@ -6,7 +6,7 @@ import pytest
 from deepboot.reports import compare
 from deepboot.reports.claims.kind import ClaimedRegion, Effect, Evidence, claim_kind
 from deepboot.reports.claims.region import claimed_regions, whole_curve
-from deepboot.reports.figures.bootstrap_error import claim_handles, draw_bootstrap_error, plot_bootstrap_error
+from deepboot.reports.figures.bootstrap_error import draw_bootstrap_error, gap_handles, plot_bootstrap_error
 from deepboot.reports.statistics.equivalence import max_t_band
 
 EQUIVALENT = {"kind": "equivalent", "margin": 0.05}
@@ -72,9 +72,11 @@ def test_a_margin_is_shaded_and_a_bound_is_a_line(make_results):
     assert (band.get_y(), band.get_height()) == pytest.approx((-0.05, 0.1))
     (bound,) = [line for line in ax.lines if line.get_gid() == "claimed"]
     assert bound.get_ydata() == [0.1, 0.1]
-    names = [handle.get_label() for handle in claim_handles(claimed, outline=True)]
-    assert names == ["mean of the pairs", "claimed: ±0.05", "claimed: ≥ 0.1", "whole curve, 95 %"]
-    assert claim_handles(claimed.head(0), outline=False) == []
+    names = [handle.get_label() for handle in gap_handles(claimed, band=True, outline=True)]
+    assert names[:3] == ["mean of the pairs", "one pair", "95 % interval of the mean"]
+    assert names[3:] == ["claimed: ±0.05", "claimed: ≥ 0.1", "whole curve, 95 %"]
+    names = [handle.get_label() for handle in gap_handles(claimed.head(0), band=False, outline=False)]
+    assert names == ["mean of the pairs", "one pair"]
 
 
 def test_the_outline_is_the_max_t_band_after_the_first_reuse(make_results):
