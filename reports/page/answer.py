@@ -29,7 +29,7 @@ class Answer:
 
     Attributes:
         head: "Yes", "No", "As claimed", "Not as claimed" or "Undecided"; "Finding" where nothing was claimed.
-        text: the leading claim with what was measured, or the finding.
+        text: the leading claim, quoted where it is not supported, with what was measured; or the finding.
         verdict: of the leading claim; empty without one.
         counts: how many claims are supported; empty without claims.
         settles: what would settle the leading claim where it is undecided, a sentence each.
@@ -54,7 +54,9 @@ def answer(question: str, claims: Sequence[Case], finding: Sequence[str]) -> Ans
     case = leading(standing, lambda one: one.first.primary)
     if case is None:
         return Answer("Finding", " ".join(finding[:FINDING]) or "No run has an evaluation yet.")
-    text = f"{case.first.title.rstrip('.')}{_measured(case)}."
+    claimed = case.first.title.rstrip(".")
+    quoted = claimed if case.overall == "supported" else f"“{claimed}”"  # what is not so is not said, but quoted
+    text = f"{quoted}{_measured(case)}."
     settles = _settles(case) if case.overall == "inconclusive" else ()
     return Answer(_head(question, case), text, case.overall, f"{counts(standing)}.", settles)
 

@@ -125,7 +125,7 @@ def test_the_primary_claim_leads_and_all_are_counted(make_pairs):
     few = cases(judge(make_pairs([late] * 2, claims=claims)))
     found = answer(QUESTION, few, [])
     assert (found.head, found.counts) == ("Undecided", "0 of 2 claims supported, 2 undecided.")
-    assert found.text.startswith("faster (min_ratio 2)")
+    assert found.text.startswith("“faster (min_ratio 2)” (measured: ")  # quoted: it is not said to be so
     assert "More seeds: a verdict takes at least 6, and there are 2." in found.settles
     many = cases(judge(compare(make_pairs([late] * 6, claims=[{"kind": "faster", "min_ratio": 20.0}, *claims]))))
     assert answer(QUESTION, many, []).counts == "2 of 3 claims supported, 1 refuted."

@@ -66,23 +66,23 @@ def chosen(machine, runs, device="cpu", workers=2, threads=2):
 
 
 def test_the_fastest_number_of_members_is_chosen_and_remembered(memory):
-    """Sizes are doubled while that pays; the second study of that shape is not tried again."""
+    """Four times as many are tried while that pays; the second study of that shape is not tried again."""
     runs = study_of(64)
-    machine = Machine({(2, "eager"): 10_000, (4, "eager"): 14_000, (8, "eager"): 14_200, (4, "compiled"): 14_100})
+    machine = Machine({(2, "eager"): 10_000, (8, "eager"): 14_000, (32, "eager"): 14_200, (8, "compiled"): 14_100})
     plan, settings = chosen(machine, runs)
-    assert (settings.pack_size, settings.backend, plan.workers, plan.threads) == (4, "eager", 2, 1)
-    assert [asked[:2] for asked in machine.asked[:4]] == [(2, "eager"), (4, "eager"), (8, "eager"), (4, "compiled")]
-    assert "4 members, eager: 14,000 member steps/s" in settings.measured
+    assert (settings.pack_size, settings.backend, plan.workers, plan.threads) == (8, "eager", 2, 1)
+    assert [asked[:2] for asked in machine.asked[:4]] == [(2, "eager"), (8, "eager"), (32, "eager"), (8, "compiled")]
+    assert "8 members, eager: 14,000 member steps/s" in settings.measured
     assert json.loads(memory.read_text())
     again = Machine({})
     _, settings_again = chosen(again, runs, threads=1)
-    assert settings_again.pack_size == 4
+    assert settings_again.pack_size == 8
     assert again.asked == []
 
 
 def test_a_faster_compiled_program_is_taken_and_a_missing_compiler_recorded():
     """It is tried once, at the best number of members; where there is none the reason is kept."""
-    rates = {(2, "eager"): 10_000, (4, "eager"): 10_000}
+    rates = {(2, "eager"): 10_000, (8, "eager"): 10_000}
     plan, settings = chosen(Machine({**rates, (2, "compiled"): 20_000}), study_of(64), threads=1)
     assert (settings.backend, plan.compiler) == ("compiled", "found")
     plan, settings = chosen(
@@ -131,10 +131,12 @@ def test_a_convolution_counts_once_per_pixel(tmp_path):
 
 
 def test_all_workers_keep_something_to_do():
-    """Four pairs on two workers are never put into one pack."""
-    machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
+    """Four pairs on two workers are never put into one pack, thirteen into two and one."""
+    machine = Machine({(2 * count, "eager"): 100 * count for count in range(1, 17)})
     _, settings = chosen(machine, study_of(4), threads=1)
     assert settings.pack_size == 4
+    _, settings = chosen(machine, study_of(13, steps=200_001), threads=1)
+    assert settings.pack_size == 12
 
 
 def test_large_models_are_stepped_one_after_another_where_that_is_faster():
@@ -190,10 +192,10 @@ def test_one_process_takes_all_threads_where_that_is_faster():
 
 def test_memory_bounds_the_members(monkeypatch):
     """No more are tried than half of the free memory holds."""
-    monkeypatch.setattr(autotune, "free_memory", lambda device: 20)
-    machine = Machine({(2 << power, "eager"): 100 * 2**power for power in range(5)})
+    monkeypatch.setattr(autotune, "free_memory", lambda device: 40)
+    machine = Machine({(2 * count, "eager"): 100.0 * count for count in autotune.FAMILIES["cpu"]})
     _, settings = chosen(machine, study_of(64), threads=1)
-    assert settings.pack_size == 4  # 8 members on each of 2 workers would take 16 of 20 bytes
+    assert settings.pack_size == 8  # 32 members on each of 2 workers would take 64 of 40 bytes
 
 
 def test_a_graph_that_cannot_be_captured_leaves_a_gpu_eager(monkeypatch):
