@@ -105,6 +105,11 @@ def _page_file(results: list[Results], out: str | Path | None) -> Path:
     raise ValueError(f"{what} no one place for a report. Give the file to write, such as `--out report.html`.")
 
 
+def _unsaid(sentences: list[str], parts: list[sections.Part]) -> list[str]:
+    """Those of the finding that no answer holds: where nothing was claimed, the answer is its beginning."""
+    return [sentence for sentence in sentences if not any(sentence in part.answer.text for part in parts)]
+
+
 def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
     """All that the two templates show, of a comparison in steps, with figures and tables on this axis."""
     parts = sections.parts(comparison)
@@ -132,8 +137,8 @@ def _context(comparison: Comparison, axis: Axis) -> dict[str, Any]:
             ("Side by side", together, 0),
         ],
         "drawings": [drawing for one in (*shown.values(), together) for drawing in one.drawings],
-        "overview": overview(comparison),
-        "finding": finding(comparison),
+        "overview": _unsaid(overview(comparison), parts),
+        "finding": _unsaid(finding(comparison), parts),
         "excluded": excluded(comparison),
         "glossary": glossary(comparison),
         "swept": settings.swept(comparison),

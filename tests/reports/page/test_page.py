@@ -1,4 +1,5 @@
 import dataclasses
+import html
 import re
 import subprocess
 import sys
@@ -476,3 +477,15 @@ def test_nothing_is_drawn_together_of_studies_that_sweep_other_settings(monkeypa
         assert (message in out.with_suffix(".md").read_text()) != together
         assert ('id="figure-together-test_error"' in text) == together
         assert 'id="figure-together-effect_final_error"' not in text
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_no_sentence_of_an_answer_is_said_again(tmp_path, make_results, name):
+    """Where nothing was claimed the answer is the beginning of the finding; the rest of it follows under a heading."""
+    results = make_results(seeds=3, train_sizes=(300, 750, 2_000))
+    write_report(results, tmp_path / "report.html")
+    text = " ".join(html.unescape((tmp_path / name).read_text()).split())
+    said = finding(compare(results))
+    assert len(said) > 3
+    assert [text.count(sentence) for sentence in said] == [1] * len(said)
+    assert "More of the finding" in text
