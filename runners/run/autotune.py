@@ -232,7 +232,10 @@ def _memory() -> Path:
 
 
 def _machine(plan: ExecutionPlan) -> str:
-    return f"{environment.device_name(plan.device)}, {plan.workers} processes, torch {torch.__version__}"
+    """The machine, and what is tried on it: what another search has found is not remembered."""
+    tried = "/".join(map(str, FAMILIES[plan.device]))
+    device = environment.device_name(plan.device)
+    return f"{device}, {plan.workers} processes, torch {torch.__version__}, {tried} families"
 
 
 def _remembered(plan: ExecutionPlan, run: Run) -> PackSettings | None:
