@@ -296,9 +296,8 @@ def test_the_page_is_opened_or_its_path_told(deepboot, tmp_path, monkeypatch):
     opened, page = [], tmp_path / "report.html"
     monkeypatch.setattr("deepboot.runners.cli_results.write_and_tell", lambda *_: page)
     monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)) or len(opened) == 1)
-    monkeypatch.setattr(
-        "deepboot.runners.run.engine.run_study", lambda *_, **__: Results(pd.DataFrame({"seed": [0]}), None)
-    )
+    trained = Results(pd.DataFrame({"seed": [0]}), None, {"training": {"seeds": 1}})
+    monkeypatch.setattr("deepboot.runners.run.engine.run_study", lambda *_, **__: trained)
     with_browser, without = deepboot("report", tmp_path, "--open"), deepboot("demo", "--open")
     assert (with_browser.returncode, without.returncode) == (0, 0)
     assert opened == 2 * [page.as_uri()]
