@@ -348,7 +348,7 @@
       if (kind === "factors") return shift ? [text, 4 * shift] : text;
       return kind === "log" ? number(text) * (most / least) ** shift : number(text) + shift * (most - least || 1);
     };
-    const drawn = panels.map((panel) => effect_marks(several, cells_of(panel), toned, x_of, kind !== "factors"));
+    const places = panels.map(cells_of), drawn = places.map((cells) => effect_marks(several, cells, toned, x_of, kind !== "factors"));
     const all = (part, ...columns) => drawn.flatMap((one) => columns.flatMap((column) => one[part][column]));
     const log = several[0].log, wide = range_of([...numbers, ...all("points", "x"), ...all("singles", "x")], kind === "log");
     const high = range_of([...all("points", "low", "high"), ...all("singles", "y")], log, false, true);
@@ -362,8 +362,7 @@
     const points = Object.fromEntries(Object.keys(drawn[0].points).map((column) => [column, all("points", column)]));
     const seen = new Set(points.cells.map(([place]) => toned.length > 1 && data.cells[place].values[tone]));
     const tones = toned.map((value, rank) => [value, rank]).filter(([value]) => toned.length > 1 && seen.has(value));
-    explain_effect(several, points, new Set(all("singles", "marker")), [data.settings[tone] ?? "", tones], toned.length,
-      panels.reduce((sum, panel) => sum + cells_of(panel).length, 0));
+    explain_effect(several, points, new Set(all("singles", "marker")), [data.settings[tone] ?? "", tones], toned.length, places.flat().length);
   }
 
   function effect_marks(several, places, toned, x_of, linked) {  // of one panel
