@@ -71,15 +71,16 @@ def choose(
     for family in families_of(runs):
         by_key.setdefault(short_key(family[0]), []).append(family)
     plan = ExecutionPlan(device=device, workers=workers)
-    longest = max(by_key.values(), key=_guess, default=[])
+    guesses = {key: _guess(families) / workers for key, families in by_key.items()}  # each builds a model once
     for key, families in by_key.items():
-        if _guess(families) / workers > TRY_SECONDS[device]:
+        if guesses[key] > TRY_SECONDS[device]:
             plan.packs[key] = _pack_settings(families, plan, plugins, measure, say)
         elif device == "cpu":
             plan.packs[key] = PackSettings(pack_size=_untried(families, workers))
-    if device == "cpu" and _guess(longest) / workers > TRY_SECONDS[device] and threads > 1:
+    longest = max(guesses, key=guesses.__getitem__, default=None)
+    if longest is not None and device == "cpu" and guesses[longest] > TRY_SECONDS[device] and threads > 1:
         say(f"Trying one process of {threads} threads: {SHORT}.")
-        _choose_threads(longest, plan, threads, plugins, measure)
+        _choose_threads(by_key[longest], plan, threads, plugins, measure)
     return plan
 
 
@@ -93,8 +94,6 @@ def _untried(families: list[list[Run]], workers: int) -> int:
 
 def _guess(families: list[list[Run]]) -> float:
     """Seconds that these runs may take on one modest core, or on a GPU at the very worst; nothing is tried for it."""
-    if not families:
-        return 0.0
     first = families[0][0]
     steps = sum(run.max_steps for family in families for run in family)
     return steps * max(STEP_SECONDS, operations_per_step(first) / FLOPS)
